@@ -1,0 +1,36 @@
+# Everything runs in an environment of its own; `make demo` and `make test` build it where it is missing.
+PYTHON ?= python3
+VENV   ?= .venv
+SEED   ?= 1
+OUT    ?= demo
+PY     := $(VENV)/bin/python
+
+.PHONY: demo test bench docs clean
+
+demo: $(VENV)/.installed
+	$(PY) -m benchmarks.demo --seed $(SEED) --out $(OUT)
+
+test: $(VENV)/.installed-dev
+	$(PY) -m ruff check .
+	$(PY) -m pytest
+
+bench: $(VENV)/.installed
+	$(PY) -m benchmarks
+
+docs: $(VENV)/.installed
+	$(PY) -m docs
+
+$(VENV)/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; pass PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: requirements.txt | $(VENV)/bin/python
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements.txt
+	touch $@
+
+$(VENV)/.installed-dev: requirements-dev.txt $(VENV)/.installed
+	$(PY) -m pip install --disable-pip-version-check -q -r requirements-dev.txt
+	touch $@
+
+clean:
+	rm -rf $(VENV) $(OUT)

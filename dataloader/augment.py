@@ -1,0 +1,85 @@
+"""Colour jitter on the device, per sample: Pillow's arithmetic on whole grey levels, for a batch at once.
+
+Brightness, contrast and saturation blend with black, the mean grey and the grey image; hue turns the hue of an 8-bit
+HSV image. Pillow cuts every result to a whole level, so must this: three cuts left out would add 1.5 levels.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from errors import check_shape
+
+LEVELS = 255
+FACTORS = 4
+"""Columns of the factors: brightness, contrast, saturation, hue."""
+
+
+def color_jitter(images: Tensor, factors: Tensor) -> Tensor:
+    """Changes brightness, contrast, saturation and hue, in this order; all frames of a sample alike.
+
+    Shapes:  images (B, F, 3, H, W) RGB in [0, 1], taken as 8-bit levels
+             factors (B, >= 4): three factors >= 0 with 1 = unchanged, then the turn of the hue in [-0.5, 0.5]
+    Returns: (B, F, 3, H, W) in [0, 1], whole levels of 1/255; within 2/255 of torchvision's on Pillow images.
+
+    Raises:
+        ValueError: when the shapes do not fit.
+    """
+    check_shape("color_jitter: images", images, factors.shape[0], None, 3, None, None)
+    return jitter_levels((images * LEVELS).round_(), factors) / LEVELS
+
+
+def jitter_levels(levels: Tensor, factors: Tensor) -> Tensor:
+    """As `color_jitter` for whole levels 0..255 stored as float32; changes and returns `levels`."""
+    brightness, contrast, saturation, hue = factors[:, :FACTORS].to(levels).T[..., None, None, None, None]
+    levels.mul_(brightness)
+    _cut(levels)
+    mean = _grey(levels).mean((-2, -1), keepdim=True).add_(0.5).floor_()[:, :, None]  # (B, F, 1, 1, 1)
+    _blend(levels, mean, contrast)
+    _blend(levels, _grey(levels)[:, :, None], saturation)
+    # Pillow stores hue as a byte and lets the sum wrap around; the turn is cut towards zero first.
+    return _turn_hue(levels, (hue * LEVELS).trunc_()[:, 0])
+
+
+def _cut(levels: Tensor) -> Tensor:
+    return levels.clamp_(0, LEVELS).floor_()
+
+
+def _blend(levels: Tensor, other: Tensor, factor: Tensor) -> None:
+    """Moves `levels` away from `other`, in place: other + factor (levels - other)."""
+    _cut(levels.sub_(other).mul_(factor).add_(other))
+
+
+def _grey(levels: Tensor) -> Tensor:
+    """(B, F, 3, H, W) -> (B, F, H, W) luma in whole levels (ITU-R 601-2, 16-bit fixed point as in Pillow)."""
+    red, green, blue = levels.unbind(2)
+    # The sum stays below 2^24, so float32 holds it exactly.
+    return (red * 19595).add_(green, alpha=38470).add_(blue, alpha=7471).add_(32768).mul_(1 / 65536).floor_()
+
+
+def _turn_hue(levels: Tensor, turn: Tensor) -> Tensor:
+    """RGB -> 8-bit HSV, hue + turn modulo 256 -> RGB.  turn (B, 1, 1, 1), steps of 1/255 of the circle."""
+    value = levels.amax(2)  # (B, F, H, W)
+    span = value - levels.amin(2)
+    sector = _hue(levels, value, span).add_(turn).remainder_(LEVELS + 1).mul_(6 / LEVELS)  # 0..6
+    saturation = (span * LEVELS).div_(value.clamp(min=1)).floor_().div_(LEVELS)
+    # Share of the colour that each channel keeps at this place of the circle, 0..1.
+    shares = ((sector - 3).abs_().sub_(1), 2 - (sector - 2).abs_(), 2 - (sector - 4).abs_())
+    for channel, share in enumerate(shares):
+        lost = share.clamp_(0, 1).neg_().add_(1).mul_(saturation).mul_(value)
+        torch.sub(value, lost, out=levels[:, :, channel]).add_(0.5).floor_()
+    return levels
+
+
+def _hue(levels: Tensor, value: Tensor, span: Tensor) -> Tensor:
+    """Hue as Pillow stores it, whole steps of 1/255 of the circle, cut.
+
+    The cut falls on the border between two steps for many colours, and one step moves a channel by up to six levels:
+    hence the same single and double precision as in Pillow.
+    """
+    distance = (value[:, :, None] - levels).div_(span.clamp(min=1)[:, :, None]).double()
+    red, green, blue = distance.unbind(2)  # 0 for the largest channel
+    sector = torch.where(green == 0, 2 + red - blue, 4 + green - red)
+    sector = torch.where(red == 0, blue - green, sector).float()
+    return sector.double().div_(6).add_(1).remainder_(1).float().double().mul_(LEVELS).floor_().float()

@@ -1,0 +1,143 @@
+"""What the loaders hand over: bytes on the CPU, then float images on the device."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from .augment import LEVELS, jitter_levels
+from .catalog import LoaderSpec
+
+APPLY = 4
+"""Column of `RawBatch.jitter` that says whether a sample is jittered."""
+UNCHANGED = (1.0, 1.0, 1.0, 0.0, 0.0)
+"""Row of `RawBatch.jitter` for a sample left as it is."""
+
+
+@dataclass(frozen=True)
+class Truth:
+    """Ground truth of one image at its own size; what a loader does not have is None.
+
+    image (H, W, 3) uint8 RGB; depth (H, W) float32 metres, 0 = none; labels (H, W) uint8 train ids, 255 = ignore;
+    pose (4, 4) float64 camera-to-world, metres.
+    """
+
+    name: str
+    image: np.ndarray
+    depth: np.ndarray | None = None
+    labels: np.ndarray | None = None
+    pose: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class RawBatch:
+    """One batch as it leaves the workers.
+
+    frames: offsets of the F frames, the predicted one (0) first
+    images: (B, F, 3, H, W) uint8 RGB
+    K:      (B, 4, 4) float32, pixels of the network size
+    flip:   (B,) bool, mirror left and right
+    jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1)
+    labels: (B, H, W) uint8 train ids, 255 = ignore; None without
+    truth:  per sample at its own size; empty in training
+    """
+
+    spec: LoaderSpec
+    frames: tuple[int, ...]
+    images: Tensor
+    K: Tensor
+    flip: Tensor
+    jitter: Tensor
+    labels: Tensor | None = None
+    truth: tuple[Truth, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def pin_memory(self) -> RawBatch:
+        """The same in page-locked memory, from which copies to a GPU run in the background."""
+        labels = None if self.labels is None else self.labels.pin_memory()
+        return replace(self, images=self.images.pin_memory(), K=self.K.pin_memory(), flip=self.flip.pin_memory(),
+                       jitter=self.jitter.pin_memory(), labels=labels)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Batch:
+    """One batch on the device.
+
+    images: {frame: (B, 3, H, W)} float32 RGB in [0, 1], mirrored where drawn: what the photometric loss compares
+    inputs: {frame: (B, 3, H, W)} the same with colour jitter: what networks see
+    K, inv_K: (B, 4, 4) float32, pixels
+    labels: (B, H, W) int64 train ids, 255 = ignore; None without
+    """
+
+    spec: LoaderSpec
+    images: dict[int, Tensor]
+    inputs: dict[int, Tensor]
+    K: Tensor
+    inv_K: Tensor
+    labels: Tensor | None = None
+    truth: tuple[Truth, ...] = ()
+
+
+def camera_matrix(intrinsics: tuple[float, float, float, float], height: int, width: int) -> np.ndarray:
+    """fx, fy, cx, cy divided by width and height -> (4, 4) float32 in pixels of a (height, width) image."""
+    fx, fy, cx, cy = intrinsics
+    matrix = np.eye(4, dtype=np.float32)
+    matrix[0, 0], matrix[1, 1], matrix[0, 2], matrix[1, 2] = fx * width, fy * height, cx * width, cy * height
+    return matrix
+
+
+def invert_camera(K: Tensor) -> Tensor:
+    """Inverse of camera matrices (B, 4, 4) that hold focal lengths and centre only, in closed form."""
+    inverse = torch.eye(4, dtype=K.dtype, device=K.device).repeat(len(K), 1, 1)
+    for axis in (0, 1):
+        inverse[:, axis, axis] = 1 / K[:, axis, axis]
+        inverse[:, axis, 2] = -K[:, axis, 2] / K[:, axis, axis]
+    return inverse
+
+
+def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
+    """Copies bytes to the device; mirrors, scales and jitters there, without waiting for it.
+
+    Which samples are jittered is known on the host, so only those are worked on.
+    """
+    device = torch.device(device)
+    flip = raw.flip.to(device, non_blocking=True)
+    stored = raw.images.to(device, non_blocking=True).transpose(0, 1)  # (F, B, 3, H, W)
+    if bool(raw.flip.any()):
+        stored = torch.where(flip[:, None, None, None], stored.flip(-1), stored)
+    levels = stored.float()  # whole levels
+    images = (levels / LEVELS).contiguous()
+    inputs = _jittered(levels, images, raw.jitter)
+    labels = None
+    if raw.labels is not None:
+        labels = raw.labels.to(device, non_blocking=True)
+        labels = torch.where(flip[:, None, None], labels.flip(-1), labels).long()
+    K = raw.K.to(device, non_blocking=True)
+    frames = {frame: place for place, frame in enumerate(raw.frames)}
+    return Batch(
+        spec=raw.spec,
+        images={frame: images[place] for frame, place in frames.items()},
+        inputs={frame: inputs[place] for frame, place in frames.items()},
+        K=K,
+        inv_K=invert_camera(K),
+        labels=labels,
+        truth=raw.truth,
+    )
+
+
+def _jittered(levels: Tensor, images: Tensor, jitter: Tensor) -> Tensor:
+    """Levels (F, B, 3, H, W) -> network inputs in [0, 1]; `images` itself where no sample is jittered."""
+    chosen = jitter[:, APPLY].nonzero()[:, 0]  # on the host
+    if len(chosen) == 0:
+        return images
+    device = levels.device
+    picked = chosen.to(device, non_blocking=True)
+    changed = jitter_levels(levels.transpose(0, 1)[picked], jitter[chosen].to(device, non_blocking=True))
+    if len(chosen) == len(jitter):
+        return changed.div_(LEVELS).transpose(0, 1).contiguous()
+    return images.index_copy(1, picked, changed.div_(LEVELS).transpose(0, 1))

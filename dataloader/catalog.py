@@ -1,0 +1,125 @@
+"""Which loaders and data sets exist, as tables. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from errors import UserError, closest
+
+Purpose = Literal["depth", "segmentation", "pose"]
+Part = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetSpec:
+    """What the numbers of one data set mean where no parameters.json says otherwise.
+
+    `intrinsics` are fx, fy, cx, cy divided by image width and height; empty where only the user knows them.
+    """
+
+    folder: str
+    intrinsics: tuple[float, ...] = ()
+    depth_mode: str = "uint_16"
+    labels_mode: str = "fromid"
+
+
+DATASETS = {
+    "kitti": DatasetSpec(folder="kitti", intrinsics=(0.58, 1.92, 0.5, 0.5)),
+    "kitti_2015": DatasetSpec(folder="kitti_2015", intrinsics=(0.58, 1.92, 0.5, 0.5)),
+    "cityscapes": DatasetSpec(
+        folder="cityscapes", intrinsics=(1.10, 2.21, 0.5, 0.5), depth_mode="uint_16_subtract_one"
+    ),
+    "folder": DatasetSpec(folder=""),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderSpec:
+    """One name of the command line.
+
+    `split` is the middle of the folder ``<dataset>_<split>_split``; empty where the lists lie in the data set folder.
+    `part` names the file in it. `cameras` are concatenated. `video` asks for neighbour frames.
+    `mask` and `clamp` name the evaluation protocol.
+    """
+
+    name: str
+    purpose: Purpose
+    dataset: str
+    split: str = ""
+    part: Part
+    domain: str
+    training: bool = False
+    video: bool = False
+    cameras: tuple[str, ...] = ("color",)
+    mask: str = ""
+    clamp: str = ""
+
+    @property
+    def frames(self) -> tuple[int, ...]:
+        """Offsets of the frames in one sample; the frame that is predicted comes first."""
+        if not self.video:
+            return (0,)
+        return (0, 1) if self.purpose == "pose" else (0, -1, 1)
+
+
+def _kitti_train(split: str) -> LoaderSpec:
+    name = f"kitti_{split}_train"
+    return LoaderSpec(name=name, purpose="depth", dataset="kitti", split=split, part="train", domain=f"{name}_depth",
+                      training=True, video=True, cameras=("color", "color_right"))  # fmt: skip
+
+
+def _kitti_depth(split: str, part: Part, domain: str) -> LoaderSpec:
+    return LoaderSpec(name=f"kitti_{split}_{part}", purpose="depth", dataset="kitti", split=split, part=part,
+                      domain=domain, mask=f"kitti_{split}", clamp="kitti")  # fmt: skip
+
+
+def _kitti_pose(split: str) -> LoaderSpec:
+    return LoaderSpec(name=f"kitti_{split}_validation", purpose="pose", dataset="kitti", split=split, part="test",
+                      domain=f"kitti_{split}_val_pose", video=True)  # fmt: skip
+
+
+_TABLE = (
+    _kitti_train("zhou"),
+    _kitti_train("kitti"),
+    _kitti_train("odom09"),
+    _kitti_train("benchmark"),
+    LoaderSpec(name="folder_train", purpose="depth", dataset="folder", part="train", domain="folder_train_depth",
+               training=True, video=True),
+    _kitti_depth("zhou", "validation", "kitti_zhou_val_depth"),
+    _kitti_depth("zhou", "test", "kitti_zhou_test_depth"),
+    _kitti_depth("kitti", "validation", "kitti_kitti_val_depth"),
+    LoaderSpec(name="kitti_2015_train", purpose="depth", dataset="kitti_2015", part="train",
+               domain="kitti_2015_train_depth", mask="kitti_kitti", clamp="kitti"),
+    LoaderSpec(name="folder_test", purpose="depth", dataset="folder", part="test", domain="folder_test_depth",
+               mask="kitti_kitti", clamp="kitti"),
+    LoaderSpec(name="cityscapes_train", purpose="segmentation", dataset="cityscapes", part="train",
+               domain="cityscapes_train_seg", training=True),
+    LoaderSpec(name="cityscapes_validation", purpose="segmentation", dataset="cityscapes", part="validation",
+               domain="cityscapes_val_seg"),
+    LoaderSpec(name="kitti_2015_train", purpose="segmentation", dataset="kitti_2015", part="train",
+               domain="kitti_2015_val_seg"),
+    _kitti_pose("odom09"),
+    _kitti_pose("odom10"),
+)  # fmt: skip
+
+LOADERS: dict[tuple[Purpose, str], LoaderSpec] = {(spec.purpose, spec.name): spec for spec in _TABLE}
+
+
+def find_loader(purpose: Purpose, name: str, training: bool = False) -> LoaderSpec:
+    """The loader of that name for one purpose, for training or for evaluation.
+
+    Raises:
+        UserError: when there is none, with the names that look alike.
+    """
+    spec = LOADERS.get((purpose, name))
+    if spec is not None and spec.training == training:
+        return spec
+    option = f"--{purpose}-{'training' if training else 'validation'}-loaders"
+    known = [each for each in _TABLE if each.purpose == purpose and each.training == training]
+    names = [each.name for each in known]
+    elsewhere = [each for each in _TABLE if each.name == name]
+    if elsewhere:
+        uses = " and ".join(f"{each.purpose} {'training' if each.training else 'evaluation'}" for each in elsewhere)
+        raise UserError(f"{option} {name}: this loader is for {uses}; choose from {', '.join(names)}")
+    raise UserError(f"{option} {name}: no such loader{closest(name, names)}; choose from {', '.join(names)}")

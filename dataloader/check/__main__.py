@@ -1,0 +1,138 @@
+"""``python -m dataloader.check LOADER...``: would these loaders find what they need, and does it make sense?"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from dataloader.catalog import LOADERS, LoaderSpec
+from errors import UserError, closest
+
+PURPOSES = ("depth", "segmentation", "pose")
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Options of the command."""
+    parser = argparse.ArgumentParser(
+        prog="python -m dataloader.check",
+        description="Says whether loaders would find what they need, and what looks wrong with it. "
+                    "Exit code 0: usable, perhaps with warnings; 2: not usable.",
+        epilog=f"loaders: {', '.join(dict.fromkeys(name for _, name in LOADERS))}",
+        allow_abbrev=False,
+    )  # fmt: skip
+    parser.add_argument("loaders", nargs="+", metavar="LOADER", help="names as given to training and evaluation")
+    parser.add_argument(
+        "--dataset-dir",
+        default=os.environ.get("IFN_DIR_DATASET", ""),
+        metavar="DIR",
+        help="data set folder; default: environment variable IFN_DIR_DATASET",
+    )
+    parser.add_argument(
+        "--purpose", choices=PURPOSES, default="", help="for names that serve several purposes; all of them by default"
+    )
+    parser.add_argument(
+        "--images",
+        type=int,
+        default=20,
+        metavar="N",
+        help="samples to decode, spread over the set; 0 = all (default 20)",
+    )
+    parser.add_argument(
+        "--contact-sheet",
+        default="",
+        metavar="FILE",
+        help="write a picture of some samples with their ground truth or neighbours",
+    )
+    parser.add_argument("--depth-gt", choices=("raw", "improved"), default="raw", help="ground truth (default raw)")
+    parser.add_argument("--data-folder", default="", metavar="DIR", help="own data, for folder_train and folder_test")
+    parser.add_argument(
+        "--data-intrinsics", default="", metavar="FX,FY,CX,CY", help="its camera, in pixels of the files"
+    )
+    return parser
+
+
+def find_loaders(names: Sequence[str], purpose: str) -> list[LoaderSpec]:
+    """Every loader of these names; comma-separated names are taken apart.
+
+    Raises:
+        UserError: a name that no loader has, or not for this purpose.
+    """
+    found = []
+    for name in (part.strip() for text in names for part in text.split(",") if part.strip()):
+        specs = [spec for spec in LOADERS.values() if spec.name == name]
+        if not specs:
+            known = list(dict.fromkeys(spec.name for spec in LOADERS.values()))
+            raise UserError(f"{name}: no such loader{closest(name, known)}; choose from {', '.join(known)}")
+        fitting = [spec for spec in specs if purpose in ("", spec.purpose)]
+        if not fitting:
+            raise UserError(f"{name}: no loader for {purpose}; leave --purpose out, it is one for {specs[0].purpose}")
+        found += [spec for spec in fitting if spec not in found]
+    if not found:
+        raise UserError("no loader named; --help lists them")
+    return found
+
+
+def parse_intrinsics(text: str) -> tuple[float, ...]:
+    """Numbers of --data-intrinsics.
+
+    Raises:
+        UserError: something in it is not a number.
+    """
+    try:
+        return tuple(float(part) for part in text.split(",")) if text else ()
+    except ValueError as error:
+        raise UserError(f"--data-intrinsics {text}: not numbers; give fx,fy,cx,cy in pixels of the files") from error
+
+
+def run(args: argparse.Namespace) -> int:
+    """Examine all loaders; returns the exit code.
+
+    Raises:
+        UserError: a mistake in the command line, or loaders that cannot be used, with the first reason.
+    """
+    specs = find_loaders(args.loaders, args.purpose)
+    intrinsics = parse_intrinsics(args.data_intrinsics)
+    if args.images < 0:
+        raise UserError(f"--images {args.images}: give 0 for all or a positive number")
+    from dataloader.check.doctor import Options, examine  # late: --help needs none of it
+
+    sheet = Path(args.contact_sheet) if args.contact_sheet else None
+    if sheet is not None:
+        from dataloader.check.sheet import check_name, write_sheet
+
+        check_name(sheet)
+    options = Options(args.dataset_dir, args.depth_gt, args.data_folder, intrinsics, args.images)
+    reports, sections = [], []
+    for spec in specs:
+        report, tiles = examine(spec, options, tiles=sheet is not None)
+        print(report, flush=True)
+        reports.append(report)
+        sections.append((report.title, tiles))
+    if sheet is not None:
+        write_sheet(sheet, sections)
+        print(f"contact sheet: {sheet}")
+    bad = [report for report in reports if report.faults]
+    if bad:
+        others = f" ({len(bad)} of {len(reports)} loaders cannot be used)" if len(reports) > 1 else ""
+        raise UserError(f"{bad[0].title}: {bad[0].faults[0]}{others}")
+    return 0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the command; returns the exit code."""
+    args = make_parser().parse_args(argv)
+    try:
+        return run(args)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

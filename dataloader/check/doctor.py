@@ -1,0 +1,102 @@
+"""Examines one loader: what it would find, and whether that makes sense."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dataloader.catalog import LoaderSpec
+from dataloader.check import facts
+from dataloader.check.camera import check_camera, compare_calibration
+from dataloader.check.files import check_files, count_own_frames, count_samples
+from dataloader.check.look import Look, Tile, choose, look_at
+from dataloader.check.report import Report, share
+from dataloader.index import read_index
+from dataloader.layouts.kitti import find_split
+from dataloader.samples import Request, Sample
+from dataloader.splits import has_truth, resolve, with_truth
+from errors import UserError
+
+TILES = 6
+"""Samples of a loader on the contact sheet."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """Where to look and how closely; `images` samples are decoded, 0 means all."""
+
+    dataset_dir: str = ""
+    depth_gt: str = "raw"
+    data_folder: str = ""
+    data_intrinsics: tuple[float, ...] = ()
+    images: int = 20
+
+
+def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Report, list[Tile]]:
+    """Everything that can be said about one loader.
+
+    Returns: findings, and small pictures of a few samples when `tiles` asks for them.
+    """
+    use = "training" if spec.training else "evaluation"
+    report = Report(f"{spec.name} ({spec.purpose} {use})")
+    try:
+        samples = resolve(spec, options.dataset_dir, depth_gt=options.depth_gt, data_folder=options.data_folder,
+                          data_intrinsics=options.data_intrinsics)  # fmt: skip
+        _tell_source(report, spec, options, len(samples))
+        count_samples(report, spec, samples)
+        if spec.dataset == "folder":
+            count_own_frames(report, Path(options.data_folder), samples)
+        if not any(has_truth(spec, sample) for sample in samples):
+            with_truth(spec, samples)
+    except UserError as error:
+        report.fault(str(error))
+        return report, []
+    check_files(report, samples)
+    looks = _looks(spec, [sample for sample in samples if has_truth(spec, sample)], options.images, TILES * tiles)
+    _tell(report, spec, samples, looks)
+    return report, [look.tile for look in looks if look.tile is not None]
+
+
+def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:
+    """Where the samples come from, and how many entries of an index file are not among them."""
+    if spec.dataset != "kitti":
+        report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / spec.dataset))
+        return
+    path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
+    report.tell("list", str(path or "none, the whole sequence"))
+    if path is not None and path.suffix == ".json":
+        index = read_index(path)
+        entries = sum(len(index[camera].items) for camera in spec.cameras if camera in index)
+        if entries > used:
+            report.warn(f"{share(entries - used, entries)} entries of {path.name} are left out: no neighbours in "
+                        "basic_files.json, or no truth")  # fmt: skip
+
+
+def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int) -> list[Look]:
+    """Decode samples spread over the set, in threads: decoding leaves the interpreter free."""
+    places = choose(len(samples), images)
+    shown = {places[place] for place in choose(len(places), tiles)} if tiles else set()
+    with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
+        jobs = pool.map(lambda place: look_at(spec, samples[place], place in shown), places)
+        return list(tqdm(jobs, total=len(places), desc=f"decode {spec.name}", unit="sample", leave=False, disable=None))
+
+
+def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look]) -> None:
+    facts.tell_images(report, looks)
+    if spec.purpose == "depth":
+        check_camera(report, looks, own=spec.dataset == "folder")
+        if spec.dataset == "kitti":
+            compare_calibration(report, looks)
+    if spec.video:
+        facts.tell_motion(report, looks)
+    if spec.purpose == "depth" and not spec.training:
+        facts.tell_depth(report, looks, samples)
+    if spec.purpose == "segmentation":
+        facts.tell_labels(report, looks, samples)
+    if spec.purpose == "pose":
+        facts.tell_poses(report, samples)

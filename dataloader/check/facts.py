@@ -1,0 +1,141 @@
+"""From many close looks to a few sentences: sizes, motion, depth, labels, poses."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from dataloader.check.look import Look, sizes_of
+from dataloader.check.report import SHOWN, Report, counted, first_of, share
+from dataloader.labels import CLASSES, IGNORE, TRAIN_ID_OF
+from dataloader.samples import Sample
+
+STILL = 0.5  # pixels of a 640 wide image; a parked car with passing traffic stays below
+FAR = 24.0  # likewise; a car turning at 30 degrees per second at 10 Hz; beyond, photometric training fails
+SOME = 0.1  # share of samples from which a finding is a warning
+SMALL_SIDE = 64
+KNOWN_IDS = 34  # label ids 0 to 33
+FIRST_CLASS = 7  # label ids below belong to no class; as training ids they are the most frequent ones
+SUSPICIOUS_VOID = 0.3
+DEPTH_MEDIAN = (0.5, 150.0)  # metres; outside, the unit is rather another one
+
+
+def tell_images(report: Report, looks: Sequence[Look]) -> None:
+    """Sizes, and the damaged files by name."""
+    sizes = sizes_of(looks)
+    shown = ", ".join(f"{height} x {width} ({count})" for (height, width), count in list(sizes.items())[:5])
+    more = f" and {len(sizes) - 5} other sizes" if len(sizes) > 5 else ""
+    report.tell("images", f"{counted(len(looks), 'sample')} decoded, height x width: {shown or 'none'}{more}")
+    faults = list(dict.fromkeys(fault for look in looks for fault in look.faults))
+    for fault in faults[:SHOWN]:
+        report.tell("damaged", fault)
+    if faults:
+        report.fault(f"{counted(len(faults), 'file')} of the samples decoded cannot be read, the first is {faults[0]}")
+    uneven = [look.sample.name for look in looks if len(set(look.sizes.values())) > 1]
+    if uneven:
+        report.warn(f"{share(len(uneven), len(looks))} samples whose frames differ in size: {first_of(uneven)}")
+    if sizes and min(min(size) for size in sizes) < SMALL_SIDE:
+        report.warn(f"images are smaller than {SMALL_SIDE} pixels")
+
+
+def tell_motion(report: Report, looks: Sequence[Look]) -> None:
+    """Apparent motion between neighbours: none where the camera stands or frames are repeated."""
+    motions = {look.sample.name: look.motion for look in looks if look.motion is not None}
+    if not motions:
+        return
+    values = np.array(list(motions.values()))
+    report.tell("motion", f"median {np.median(values):.1f} pixels of 640 to the neighbour frame "
+                          f"({values.min():.1f} to {values.max():.1f})")  # fmt: skip
+    still = [name for name, motion in motions.items() if motion < STILL]
+    copies = [look.sample.name for look in looks if look.duplicate]
+    if copies:
+        report.warn(f"{share(len(copies), len(motions))} samples equal their neighbour: {first_of(copies)}; "
+                    "repeated frames teach no depth, remove them")  # fmt: skip
+    elif len(still) > SOME * len(motions):
+        report.warn(f"{share(len(still), len(motions))} samples hardly move: {first_of(still)}; a standing camera "
+                    "teaches no depth")  # fmt: skip
+    far = sum(motion > FAR for motion in motions.values())
+    if far > SOME * len(motions):
+        report.warn(f"{share(far, len(motions))} samples move by more than {FAR:.0f} pixels of 640; are the neighbours "
+                    "consecutive frames?")  # fmt: skip
+
+
+def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample]) -> None:
+    """Ground truth of depth: how many frames have it, how dense it is, and its range in metres."""
+    without = sum(sample.depth is None for sample in samples)
+    kinds = ", ".join(sorted({sample.depth.kind for sample in samples if sample.depth}))
+    report.tell("ground truth", f"{share(len(samples) - without, len(samples))} frames, kind: {kinds or 'none'}")
+    if without:
+        report.warn(f"{share(without, len(samples))} frames have no ground truth and are skipped")
+    facts = [(look, look.depth) for look in looks if look.depth is not None]
+    if not facts:
+        return
+    empty = [look.sample.name for look, depth in facts if not depth.coverage]
+    if empty:
+        report.warn(f"{counted(len(empty), 'depth map')} without any measurement: {first_of(empty)}")
+    known = [depth for _, depth in facts if depth.coverage]
+    if known:
+        median = float(np.median([depth.median for depth in known]))
+        report.tell("depth", f"{np.mean([depth.coverage for _, depth in facts]):.1%} of the pixels measured, "
+                             f"{min(depth.low for depth in known):.1f} to {max(depth.high for depth in known):.1f} m, "
+                             f"median {median:.1f} m")  # fmt: skip
+        if not DEPTH_MEDIAN[0] <= median <= DEPTH_MEDIAN[1]:
+            report.warn(f"median depth of {median:.2f} m: maps hold 1/256 m per count, arrays metres")
+    _compare_sizes(report, "depth", [(look, depth.size) for look, depth in facts])
+
+
+def tell_labels(report: Report, looks: Sequence[Look], samples: Sequence[Sample]) -> None:
+    """Ground truth of segmentation: how many frames have it, which classes, and ids that are none."""
+    without = sum(not sample.labels for sample in samples)
+    report.tell("ground truth", f"{share(len(samples) - without, len(samples))} frames")
+    if without:
+        report.warn(f"{share(without, len(samples))} frames have no labels and are skipped")
+    facts = [(look, look.labels) for look in looks if look.labels is not None]
+    if not facts:
+        return
+    counts = sum(labels.counts for _, labels in facts)
+    mode = facts[0][0].sample.labels_mode
+    if mode == "fromid":
+        _tell_ids(report, counts)
+    ignored = float(np.mean([labels.ignored for _, labels in facts]))
+    report.tell("ignored", f"{ignored:.1%} of the pixels")
+    if ignored > 0.9:
+        report.warn(f"{ignored:.0%} of the pixels are ignored; is labels_mode {mode!r} right?")
+    _compare_sizes(report, "labels", [(look, labels.size) for look, labels in facts])
+
+
+def _tell_ids(report: Report, counts: np.ndarray) -> None:
+    present = np.flatnonzero(counts)
+    train_ids = {int(each) for each in TRAIN_ID_OF[present]} - {IGNORE}
+    absent = [name for place, (name, _, _) in enumerate(CLASSES) if place not in train_ids]
+    text = f"{len(train_ids)} of {len(CLASSES)} classes seen"
+    report.tell("labels", f"{text}; not seen: {', '.join(absent)}" if absent else text)
+    unknown = [int(each) for each in present if each >= KNOWN_IDS]
+    if unknown:
+        pixels = counts[unknown].sum() / counts.sum()
+        values = first_of([str(each) for each in unknown])
+        report.warn(
+            f"{counted(len(unknown), 'value')} outside the label ids: {values} ({pixels:.2%} of the pixels, ignored)"
+        )
+    void = counts[:FIRST_CLASS].sum() / counts.sum()
+    if void > SUSPICIOUS_VOID and set(present.tolist()) <= {*range(len(CLASSES)), IGNORE}:
+        report.warn("only values of training ids occur; are these *_labelTrainIds.png files instead of *_labelIds.png?")
+
+
+def _compare_sizes(report: Report, what: str, sizes: Sequence[tuple[Look, tuple[int, int]]]) -> None:
+    other = [look.sample.name for look, size in sizes if look.sizes.get(0, size) != size]
+    if other:
+        report.warn(f"{share(len(other), len(sizes))} samples whose {what} and image differ in size: {first_of(other)}")
+
+
+def tell_poses(report: Report, samples: Sequence[Sample]) -> None:
+    """Length of the way, and whether the matrices are motions at all."""
+    poses = np.stack([sample.pose for sample in samples if sample.pose is not None])
+    steps = np.linalg.norm(np.diff(poses[:, :3, 3], axis=0), axis=1)
+    median = float(np.median(steps)) if len(steps) else 0.0
+    report.tell("poses", f"{len(poses)}, {steps.sum():.1f} m in all, {median:.2f} m per frame")
+    turn = poses[:, :3, :3]
+    error = float(np.abs(turn @ turn.transpose(0, 2, 1) - np.eye(3)).max())
+    if error > 1e-3:
+        report.warn(f"rotations are off by up to {error:.3f}; are these rows of 3x4 camera-to-world matrices?")

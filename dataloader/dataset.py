@@ -1,0 +1,160 @@
+"""One item at a time: files to bytes, with every random draw a function of (seed, epoch, pass, index)."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from errors import UserError
+
+from .batch import UNCHANGED, RawBatch, Truth, camera_matrix
+from .catalog import LoaderSpec
+from .files import open_rgb, read_depth, read_labels
+from .samples import Sample
+from .transforms import Window, random_window, resize_image, resize_labels, whole
+
+ORDER, ITEM = 0, 1
+"""Separate random streams for the order of samples and for what happens to one."""
+JITTER_RANGES = ((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1))
+"""Brightness, contrast, saturation, hue."""
+JITTER_SHARE = {"depth": 0.5, "segmentation": 1.0}
+
+
+class Key(NamedTuple):
+    """Which sample, and which time it is drawn."""
+
+    epoch: int
+    number: int
+    """Pass over the data set within the epoch."""
+    index: int
+
+
+class Failure(NamedTuple):
+    """The sentence of a `UserError`, on its way from a worker to the main process."""
+
+    sentence: str
+
+
+def stream(seed: int, spec: LoaderSpec, purpose: int, *place: int) -> np.random.Generator:
+    """Random numbers for one place in training; the same for any worker, process or start."""
+    return np.random.default_rng([seed, zlib.crc32(spec.domain.encode()), purpose, *place])
+
+
+@dataclass(frozen=True)
+class _Item:
+    images: list[np.ndarray]  # (3, H, W) uint8 per frame
+    K: np.ndarray
+    flip: bool = False
+    jitter: tuple[float, ...] = UNCHANGED
+    labels: np.ndarray | None = None
+    truth: Truth | None = None
+
+
+def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
+    labels = [item.labels for item in items if item.labels is not None]
+    return RawBatch(
+        spec=spec,
+        frames=spec.frames,
+        images=torch.from_numpy(np.stack([np.stack(item.images) for item in items])),
+        K=torch.from_numpy(np.stack([item.K for item in items])),
+        flip=torch.tensor([item.flip for item in items]),
+        jitter=torch.tensor([item.jitter for item in items], dtype=torch.float32),
+        labels=torch.from_numpy(np.stack(labels)) if labels else None,
+        truth=tuple(item.truth for item in items if item.truth is not None),
+    )
+
+
+class TrainingSet:
+    """Training samples of one loader; asked for with lists of `Key`, answers with whole batches.
+
+    Args:
+        spec: the loader
+        samples: what it found
+        size: (height, width) images are resized to; in segmentation before they are shrunk and cropped
+        crop: (height, width) of the window taken in segmentation; unused for depth
+        seed: root of all draws
+        jitter: whether colours are changed
+    """
+
+    def __init__(
+        self,
+        spec: LoaderSpec,
+        samples: list[Sample],
+        *,
+        size: tuple[int, int],
+        crop: tuple[int, int] = (0, 0),
+        seed: int = 1,
+        jitter: bool = True,
+    ):
+        self.spec, self.samples, self.size, self.crop, self.seed = spec, samples, size, crop, seed
+        self.jitter_share = JITTER_SHARE[spec.purpose] if jitter else 0.0
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitems__(self, keys: Sequence[Key]) -> RawBatch | Failure:
+        """The batch of these keys, or what is wrong with one of its files."""
+        try:
+            return _collate(self.spec, [self._item(key) for key in keys])
+        except UserError as fault:
+            return Failure(str(fault))
+
+    def _item(self, key: Key) -> _Item:
+        rng = stream(self.seed, self.spec, ITEM, *key)
+        sample = self.samples[key.index]
+        flip = bool(rng.random() < 0.5)
+        jitter = self._draw_jitter(rng)
+        segments = self.spec.purpose == "segmentation"
+        window = random_window(rng, self.size, self.crop) if segments else whole(*self.size)
+        return _Item(
+            images=[resize_image(open_rgb(sample.images[frame]), window) for frame in self.spec.frames],
+            K=camera_matrix(sample.intrinsics, window.height, window.width),
+            flip=flip,
+            jitter=jitter,
+            labels=resize_labels(read_labels(sample.labels, sample.labels_mode), window) if segments else None,
+        )
+
+    def _draw_jitter(self, rng: np.random.Generator) -> tuple[float, ...]:
+        factors = [rng.uniform(low, high) for low, high in JITTER_RANGES]
+        applied = rng.random() < self.jitter_share
+        return (*factors, 1.0) if applied else UNCHANGED
+
+
+class EvaluationSet:
+    """Evaluation samples of one loader; asked for with lists of indices, answers with whole batches.
+
+    Images are resized to `size` (height, width); truth keeps its own size.
+    """
+
+    def __init__(self, spec: LoaderSpec, samples: list[Sample], *, size: tuple[int, int]):
+        self.spec, self.samples, self.size = spec, samples, size
+
+    def __len__(self) -> int:
+        return len(self.samples)
+
+    def __getitems__(self, indices: Sequence[int]) -> RawBatch | Failure:
+        """The batch of these samples, or what is wrong with one of its files."""
+        try:
+            return _collate(self.spec, [self._item(self.samples[index]) for index in indices])
+        except UserError as fault:
+            return Failure(str(fault))
+
+    def _item(self, sample: Sample) -> _Item:
+        window: Window = whole(*self.size)
+        pictures = [open_rgb(sample.images[frame]) for frame in self.spec.frames]
+        return _Item(
+            images=[resize_image(picture, window) for picture in pictures],
+            K=camera_matrix(sample.intrinsics, *self.size),
+            truth=Truth(
+                name=sample.name,
+                image=np.asarray(pictures[0]),
+                depth=read_depth(sample.depth) if sample.depth else None,
+                labels=read_labels(sample.labels, sample.labels_mode) if sample.labels else None,
+                pose=sample.pose,
+            ),
+        )

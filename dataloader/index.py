@@ -1,0 +1,151 @@
+"""The published index files: which files of a data set belong together, in JSON lists."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from errors import UserError
+
+Entry = tuple[str, int, int]
+"""Category, frame offset, resolution; the latter is always -1 for "as stored"."""
+
+
+@dataclass(frozen=True)
+class Category:
+    """One kind of file or value.
+
+    `items` are relative paths with `/`, or values. `positions` has one row (id, before, after, local) per item:
+    frame id, frames before and after it in its uninterrupted sequence, place in the list of the whole data set.
+    """
+
+    items: list[Any]
+    positions: list[tuple[int, int, int, int]]
+
+
+Index = dict[str, Category]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object from a file.
+
+    Raises:
+        UserError: when it is missing, cut off, or something else than an object.
+    """
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as fault:
+        raise UserError(f"{path}: cannot be read ({fault.strerror}); fetch or rebuild the index files") from fault
+    except ValueError as fault:
+        raise UserError(f"{path}: damaged index file ({fault}); rebuild it with python -m dataloader.prepare index "
+                        "or fetch it again") from fault  # fmt: skip
+    if not isinstance(content, dict):
+        raise UserError(f"{path}: holds a {type(content).__name__} instead of an object; fetch it again")
+    return content
+
+
+def read_index(path: Path) -> Index:
+    """Categories of basic_files.json, train.json, validation.json or test.json; unknown keys are ignored.
+
+    Raises:
+        UserError: when the file is missing, damaged, or its lists do not belong together.
+    """
+    return parse_index(read_json(path), path)
+
+
+def parse_index(content: dict[str, Any], where: object) -> Index:
+    """As `read_index`, for content already in memory; `where` is named in errors."""
+    try:
+        names, files, positions = content["names"], content["files"], content["positions"]
+        values = content.get("numerical_values") or [None] * len(names)
+        rows = list(zip(names, files, positions, values, strict=True))
+        return {name: _category(paths, where_to, numbers) for name, paths, where_to, numbers in rows}
+    except KeyError as fault:
+        raise UserError(f"{where}: damaged index file (no key {fault}); rebuild or fetch it again") from fault
+    except (TypeError, ValueError) as fault:
+        raise UserError(f"{where}: damaged index file ({fault}); rebuild or fetch it again") from fault
+
+
+def _category(files: list[Any], positions: list[Sequence[int]], values: list[Any] | None) -> Category:
+    items = [item.replace("\\", "/") if isinstance(item, str) else item for item in files]
+    rows = []
+    for row in positions:
+        place, before, after, local = row
+        rows.append((int(place), int(before), int(after), int(local)))
+    if len(rows) != len(items):
+        raise ValueError(f"{len(items)} files with {len(rows)} positions")
+    if values is not None and len(values) != len(items):
+        raise ValueError(f"{len(items)} files with {len(values)} values")
+    return Category(items if values is None else list(values), rows)
+
+
+def resolve_index(
+    split: Index,
+    basic: Index,
+    *,
+    load: Iterable[str],
+    video: Iterable[str] = (),
+    frames: Sequence[int] = (0,),
+    stereo: bool = False,
+) -> dict[Entry, list[Any]]:
+    """Files and values of one loader request, as parallel lists ordered by frame id.
+
+    A frame stays when every category of `load` has it and, per category of `video`, its sequence reaches from
+    min(frames) to max(frames). Neighbours are looked up in the whole data set; they need not be in the split.
+
+    Args:
+        split: the index of the split
+        basic: the index of the whole data set
+        load: category names; those the split lacks are left out
+        video: categories whose neighbours are wanted
+        frames: offsets; 0 is always given
+        stereo: also load the other camera of every category that has one
+
+    Returns:
+        {(category, offset, -1): items}; categories in the order of the split.
+
+    Raises:
+        UserError: when an index leads to a frame that the whole data set does not have.
+    """
+    wanted = set(load)
+    video = list(dict.fromkeys(video))
+    if stereo:
+        wanted |= {partner for name in load if name in split and (partner := _partner(name)) in split}
+    used = {name: category for name, category in split.items() if name in wanted}
+    if not used:
+        return {}
+    rows = {name: {row[0]: index for index, row in enumerate(each.positions)} for name, each in used.items()}
+    common = set.intersection(*(set(places) for places in rows.values()))
+    for name in video:
+        if name in used:
+            positions = used[name].positions
+            common = {place for place in common if _reaches(positions[rows[name][place]], frames)}
+    order = sorted(common)
+    result: dict[Entry, list[Any]] = {
+        (name, 0, -1): [category.items[rows[name][place]] for place in order] for name, category in used.items()
+    }
+    for offset in (frame for frame in frames if frame != 0):
+        for name in (name for name in used if name in video):
+            local = [used[name].positions[rows[name][place]][3] + offset for place in order]
+            result[name, offset, -1] = _neighbours(basic, name, local)
+    return result
+
+
+def _partner(name: str) -> str:
+    return name.removesuffix("_right") if name.endswith("_right") else f"{name}_right"
+
+
+def _reaches(row: tuple[int, int, int, int], frames: Sequence[int]) -> bool:
+    return row[1] >= -min(frames) and row[2] >= max(frames)
+
+
+def _neighbours(basic: Index, name: str, local: list[int]) -> list[Any]:
+    items = basic[name].items if name in basic else []
+    worst = max(local, default=0)
+    if worst >= len(items):
+        raise UserError(f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {worst}; "
+                        "use index files made together")  # fmt: skip
+    return [items[index] for index in local]

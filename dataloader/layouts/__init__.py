@@ -1,0 +1,1 @@
+"""How each data set lies on disk: folders and lists to samples."""

@@ -1,0 +1,63 @@
+"""Cityscapes: the published index files, or the download as it is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from errors import UserError
+
+from ..files import IMAGE_TYPES
+from ..index import read_index, resolve_index
+from ..listing import Listing, Missing
+from ..parameters import Parameters, read_parameters
+from ..samples import Request, Sample
+
+FOLDER_OF = {"train": "train", "validation": "val", "test": "test"}
+
+
+def cityscapes_samples(request: Request) -> list[Sample]:
+    """Images of one part with their labels; `labels` is empty where an image has none.
+
+    Raises:
+        UserError: when the folder or an indexed file is missing, or the part holds no image.
+    """
+    root = request.dataset_dir / "cityscapes"
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; unpack or link Cityscapes there, or set --dataset-dir")
+    listing, parameters = Listing(root), read_parameters(root, "cityscapes")
+    index = root / f"{request.spec.part}.json"
+    if index.is_file():
+        samples = list(_from_index(index, listing, parameters))
+    else:
+        samples = list(_from_folders(FOLDER_OF[request.spec.part], listing, parameters))
+    if not samples:
+        place = f"leftImg8bit/{FOLDER_OF[request.spec.part]}"
+        raise UserError(f"{root}: no images in {place}; unpack leftImg8bit_trainvaltest.zip there")
+    return samples
+
+
+def _from_folders(part: str, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
+    for city in sorted(listing.names(f"leftImg8bit/{part}")):
+        for name in sorted(listing.names(f"leftImg8bit/{part}/{city}")):
+            scene, mark, kind = name.partition("_leftImg8bit")
+            if not mark or kind.lower() not in IMAGE_TYPES:
+                continue
+            labels = listing.find(f"gtFine/{part}/{city}/{scene}_gtFine_labelIds", (".png",))
+            image = f"{listing.root}/leftImg8bit/{part}/{city}/{name}"
+            yield Sample(scene, {0: image}, parameters.intrinsics, labels=labels, labels_mode=parameters.labels_mode)
+
+
+def _from_index(path: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
+    found = resolve_index(read_index(path), {}, load=("color", "segmentation"))
+    missing = Missing()
+    labels = found.get(("segmentation", 0, -1)) or [""] * len(found.get(("color", 0, -1), ()))
+    for stored, label in zip(found.get(("color", 0, -1), ()), labels, strict=True):
+        image = listing.find_image(stored)
+        for wanted, there in ((stored, bool(image)), (label, not label or listing.has(label))):
+            if not there:
+                missing.add(f"{listing.root}/{wanted}")
+        scene = Path(stored).stem.removesuffix("_leftImg8bit")
+        yield Sample(scene, {0: image}, parameters.intrinsics, labels=label and f"{listing.root}/{label}",
+                     labels_mode=parameters.labels_mode)  # fmt: skip
+    missing.check(path, "unpack the Cityscapes archives, or delete the index file to use what is there")

@@ -1,0 +1,129 @@
+"""KITTI raw drives: samples from published index files or from text lists."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from errors import UserError
+
+from ..index import Index, read_index, resolve_index
+from ..listing import Missing
+from ..lists import Frame, parse_image_path, read_list
+from ..parameters import Parameters, read_parameters
+from ..samples import DepthSource, Request, Sample
+from .kitti_files import KittiFiles
+
+LIST_NAMES = {"train": "train_files.txt", "validation": "val_files.txt", "test": "test_files.txt"}
+BORROWED = {("zhou", "test"): "eigen"}
+"""Test sets that circulate under another name as well: Zhou's is the Eigen test set."""
+REMEDY = "fetch them, or make lists for what is there with python -m dataloader.prepare index"
+
+
+def find_split(request: Request) -> Path | None:
+    """The index file or text list of a KITTI loader; index files go first. None where there is neither."""
+    spec = request.spec
+    names = [spec.split]
+    if (spec.split, spec.part) in BORROWED:
+        names.append(BORROWED[spec.split, spec.part])
+    for name in names:
+        folder = request.dataset_dir / f"kitti_{name}_split"
+        text = LIST_NAMES[spec.part]
+        for path in (folder / f"{spec.part}.json", folder / text, folder / "splits" / text):
+            if path.is_file():
+                return path
+    return None
+
+
+def kitti_samples(request: Request) -> list[Sample]:
+    """Samples of a KITTI depth loader; `depth` is None where a frame has no ground truth.
+
+    Raises:
+        UserError: when the folder, the split, an image or a neighbour image is missing, or an index is damaged.
+    """
+    files = KittiFiles(request.dataset_dir, request.cache_folder)
+    path = find_split(request)
+    if path is None:
+        folder = request.dataset_dir / f"kitti_{request.spec.split}_split"
+        raise UserError(f"{folder}: neither {request.spec.part}.json nor {LIST_NAMES[request.spec.part]} there; "
+                        "fetch the lists with python -m dataloader.prepare splits")  # fmt: skip
+    parameters = read_parameters(files.root, "kitti")
+    if path.suffix == ".json":
+        samples = list(_from_index(request, path, files, parameters))
+        if not samples:
+            raise UserError(f"{path}: no frame in it that this loader can use; rebuild it with "
+                            "python -m dataloader.prepare index")  # fmt: skip
+        return samples
+    return from_frames(request, path, read_list(path), files, parameters)
+
+
+def from_frames(
+    request: Request, where: Path, frames: Iterable[Frame], files: KittiFiles, parameters: Parameters
+) -> list[Sample]:
+    """One sample per listed frame, in order; `where` is named when images are missing.
+
+    Raises:
+        UserError: with the number of missing images and the first of them.
+    """
+    missing, samples = Missing(), []
+    for frame in frames:
+        images = {}
+        for offset in request.spec.frames:
+            wanted = Frame(frame.drive, frame.number + offset, frame.camera)
+            images[offset] = files.image(wanted) if wanted.number >= 0 else ""
+            if not images[offset]:
+                missing.add(files.expected_image(wanted))
+        depth = None
+        if request.spec.purpose == "depth" and not request.spec.training:
+            depth = files.depth(frame, request.depth_gt, parameters.depth_mode)
+        samples.append(Sample(frame.name, images, parameters.intrinsics, depth=depth))
+    missing.check(where, REMEDY)
+    return samples
+
+
+def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Parameters) -> Iterator[Sample]:
+    """Samples of an index file, one camera after the other."""
+    split = read_index(path)
+    basic = read_index(files.root / "basic_files.json") if request.spec.video else {}
+    missing = Missing()
+    truth = "depth_improved" if request.depth_gt == "improved" else "depth"
+    for camera in request.spec.cameras:
+        load = [camera] if request.spec.training or truth not in split else [camera, truth]
+        yield from _of_camera(request, (split, basic), load, files, parameters, missing)
+    missing.check(path, REMEDY)
+
+
+def _of_camera(
+    request: Request,
+    indices: tuple[Index, Index],
+    load: list[str],
+    files: KittiFiles,
+    parameters: Parameters,
+    missing: Missing,
+) -> Iterator[Sample]:
+    camera, offsets = load[0], request.spec.frames
+    found = resolve_index(*indices, load=load, video=[camera] if request.spec.video else (), frames=offsets)
+    for row, path in enumerate(found.get((camera, 0, -1), ())):
+        images = {}
+        for offset in offsets:
+            stored = found[camera, offset, -1][row]
+            images[offset] = find_indexed(files, stored)
+            if not images[offset]:
+                missing.add(f"{files.root}/{stored}")
+        frame = parse_image_path(path)
+        stored = found[load[1], 0, -1][row] if len(load) > 1 else ""
+        depth = None if request.spec.training else _indexed_depth(request, files, parameters, frame, stored)
+        yield Sample(frame.name if frame else path, images, parameters.intrinsics, depth=depth)
+
+
+def find_indexed(files: KittiFiles, path: str) -> str:
+    """Where an indexed image lies, with or without the folder Raw_data, as PNG or JPG; empty where it does not."""
+    return files.listing.find_image(path) or files.listing.find_image(path.removeprefix("Raw_data/"))
+
+
+def _indexed_depth(
+    request: Request, files: KittiFiles, parameters: Parameters, frame: Frame | None, stored: str
+) -> DepthSource | None:
+    if stored and files.listing.has(stored):
+        return DepthSource("map", f"{files.root}/{stored}", parameters.depth_mode)
+    return files.depth(frame, request.depth_gt, parameters.depth_mode) if frame else None

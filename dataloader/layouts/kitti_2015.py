@@ -1,0 +1,97 @@
+"""KITTI 2015 (scene flow and semantics): the published index file, or the download as it is."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+
+from errors import UserError
+
+from ..files import IMAGE_TYPES
+from ..index import read_index, resolve_index
+from ..listing import Listing, Missing
+from ..parameters import Parameters, read_parameters
+from ..samples import DepthSource, Request, Sample
+
+log = logging.getLogger(__name__)
+CALIBRATION = "training/calib_cam_to_cam"
+
+
+def kitti_2015_samples(request: Request) -> list[Sample]:
+    """The 200 training images with depth or labels.
+
+    Without an index, depth comes from the disparity maps and the rectified focal length.
+
+    Raises:
+        UserError: when the folder or an indexed image is missing, or there is no image at all.
+    """
+    root = request.dataset_dir / "kitti_2015"
+    if not root.is_dir():
+        raise UserError(f"{root}: no such folder; unpack or link KITTI 2015 there, or set --dataset-dir")
+    listing, parameters = Listing(root), read_parameters(root, "kitti_2015")
+    index = root / f"{request.spec.part}.json"
+    if index.is_file():
+        samples = list(_from_index(request, index, listing, parameters))
+    else:
+        samples = list(_from_folders(request, listing, parameters))
+    if not samples:
+        raise UserError(f"{root}: no images in training/image_2; unpack data_scene_flow.zip there")
+    return samples
+
+
+def _from_folders(request: Request, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
+    names = sorted(name for name in listing.names("training/image_2") if name.lower().endswith(IMAGE_TYPES))
+    for stem in (Path(name).stem for name in names):
+        if not stem.endswith("_10"):
+            continue  # the second frame of a pair has no truth
+        image = listing.find(f"training/image_2/{stem}")
+        yield _sample(request, listing, parameters, stem, image, labels=listing.find(f"training/semantic/{stem}"))
+
+
+def _from_index(request: Request, path: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
+    truth = "depth" if request.spec.purpose == "depth" else "segmentation"
+    split = read_index(path)
+    load = ["color", truth] if truth in split else ["color"]
+    found = resolve_index(split, {}, load=load)
+    missing = Missing()
+    for row, stored in enumerate(found.get(("color", 0, -1), ())):
+        image = listing.find_image(stored)
+        if not image:
+            missing.add(f"{listing.root}/{stored}")
+        stem = Path(stored).stem
+        given = found[truth, 0, -1][row] if len(load) > 1 else ""
+        labels = f"{listing.root}/{given}" if truth == "segmentation" and listing.has(given) else ""
+        depth_map = given if truth == "depth" and listing.has(given) and not request.as_released else ""
+        yield _sample(request, listing, parameters, stem, image, labels, depth_map)
+    missing.check(path, "unpack data_scene_flow.zip there")
+
+
+def _sample(
+    request: Request,
+    listing: Listing,
+    parameters: Parameters,
+    stem: str,
+    image: str,
+    labels: str = "",
+    depth_map: str = "",
+) -> Sample:
+    if request.spec.purpose == "segmentation":
+        return Sample(stem, {0: image}, parameters.intrinsics, labels=labels, labels_mode=parameters.labels_mode)
+    if depth_map:
+        depth = DepthSource("map", f"{listing.root}/{depth_map}", parameters.depth_mode)
+    else:
+        depth = _computed(listing, stem, request.as_released)
+    if depth is None and (stored := listing.find(f"training/depth_occ_0/{stem}", (".png",))):
+        depth = DepthSource("map", stored, parameters.depth_mode)
+    return Sample(stem, {0: image}, parameters.intrinsics, depth=depth)
+
+
+def _computed(listing: Listing, stem: str, as_released: bool) -> DepthSource | None:
+    """Depth from the disparity of the same name; image 000012_10 has the calibration file 000012.txt."""
+    disparity = listing.find(f"training/disp_occ_0/{stem}", (".png",))
+    calibration = listing.find(f"{CALIBRATION}/{stem.partition('_')[0]}", (".txt",))
+    if not (disparity and calibration):
+        return None
+    mode = "released" if as_released else "uint_16"
+    return DepthSource("disparity", disparity, mode, calibration=calibration, camera=2)

@@ -1,0 +1,140 @@
+"""Where KITTI keeps the image, the laser scan and the depth map of a frame."""
+
+from __future__ import annotations
+
+import hashlib
+from functools import cached_property
+from pathlib import Path
+from typing import NamedTuple
+
+from errors import UserError
+
+from ..atomic import is_writable
+from ..listing import Listing
+from ..lists import Frame
+from ..samples import DepthSource
+
+CACHE_FOLDER = ".velodyne_depth"
+
+
+class Recording(NamedTuple):
+    """Raw drive behind an odometry sequence, and its first and last frame there."""
+
+    drive: str
+    first: int
+    last: int
+
+
+def _recording(day: str, drive: int, first: int, last: int) -> Recording:
+    return Recording(f"{day}/{day}_drive_{drive:04d}_sync", first, last)
+
+
+SEQUENCES = {  # odometry development kit
+    "00": _recording("2011_10_03", 27, 0, 4540),
+    "01": _recording("2011_10_03", 42, 0, 1100),
+    "02": _recording("2011_10_03", 34, 0, 4660),
+    "03": _recording("2011_09_26", 67, 0, 800),
+    "04": _recording("2011_09_30", 16, 0, 270),
+    "05": _recording("2011_09_30", 18, 0, 2760),
+    "06": _recording("2011_09_30", 20, 0, 1100),
+    "07": _recording("2011_09_30", 27, 0, 1100),
+    "08": _recording("2011_09_30", 28, 1100, 5170),
+    "09": _recording("2011_09_30", 33, 0, 1590),
+    "10": _recording("2011_09_30", 34, 0, 1200),
+}
+_MAP_TAILS = ("image_{camera:02d}/data", "image_{camera:02d}")
+_ANNOTATED_TAIL = "proj_depth/groundtruth/image_{camera:02d}"
+_ANNOTATED_ROOTS = ("kitti/Depth_improved", "kitti/data_depth_annotated", "data_depth_annotated", "kitti_depth",
+                    "kitti", "kitti/Raw_data")  # fmt: skip
+
+
+class KittiFiles:
+    """Files of KITTI frames below a data set folder; `fallback_cache` is used where that folder is read-only.
+
+    Raises: UserError when there is no folder `kitti`.
+    """
+
+    def __init__(self, dataset_dir: Path, fallback_cache: str = ""):
+        self.root = dataset_dir / "kitti"
+        if not self.root.is_dir():
+            raise UserError(f"{self.root}: no such folder; download or link KITTI there, or set --dataset-dir")
+        self.listing = Listing(self.root)
+        self._all = Listing(dataset_dir)
+        self._fallback_cache = fallback_cache
+        self._folders: dict[tuple[str, str, int], str] = {}
+
+    def drive_folder(self, drive: str) -> str:
+        """Folder of a drive relative to `kitti`, directly inside or below Raw_data."""
+        inside = f"Raw_data/{drive}"
+        return inside if self.listing.has(inside) else drive
+
+    def image(self, frame: Frame) -> str:
+        """Path of an image, empty where it does not exist."""
+        if "/" in frame.drive or frame.drive not in SEQUENCES:
+            folder = self.drive_folder(frame.drive)
+            return self.listing.find(f"{folder}/image_{frame.camera:02d}/data/{frame.number:010d}")
+        path = self.listing.find(f"sequences/{frame.drive}/image_{frame.camera}/{frame.number:06d}")
+        return path or self.image(raw_frame(frame))
+
+    def expected_image(self, frame: Frame) -> str:
+        """Where an image that does not exist should lie."""
+        if "/" not in frame.drive:
+            return f"{self.root}/sequences/{frame.drive}/image_{frame.camera}/{frame.number:06d}.png"
+        return f"{self.root}/{self.drive_folder(frame.drive)}/image_{frame.camera:02d}/data/{frame.number:010d}.png"
+
+    def depth(self, frame: Frame, kind: str, mode: str) -> DepthSource | None:
+        """Ground truth of a frame, `kind` "raw" or "improved"; None where there is none."""
+        raw = raw_frame(frame)
+        if kind == "improved":
+            path = self._map("improved", raw)
+            return DepthSource("map", path, mode) if path else None
+        path = self._map("raw", raw)
+        return DepthSource("map", path, mode) if path else self._scan(raw)
+
+    def _map(self, kind: str, frame: Frame) -> str:
+        key = (kind, frame.drive, frame.camera)
+        if key not in self._folders:
+            choices = _raw_maps(frame) if kind == "raw" else _improved_maps(frame)
+            self._folders[key] = next((folder for folder in choices if self._all.names(folder)), "")
+        folder = self._folders[key]
+        return self._all.find(f"{folder}/{frame.number:010d}", (".png",)) if folder else ""
+
+    def _scan(self, frame: Frame) -> DepthSource | None:
+        folder = self.drive_folder(frame.drive)
+        path = self.listing.find(f"{folder}/velodyne_points/data/{frame.number:010d}", (".bin",))
+        if not path:
+            return None
+        calibration = str((self.root / folder).parent)
+        cache = f"{self.cache_folder}/{frame.name}" if self.cache_folder else ""
+        return DepthSource("velodyne", path, calibration=calibration, camera=frame.camera, cache=cache)
+
+    @cached_property
+    def cache_folder(self) -> str:
+        """Folder of projected scans, in `kitti` where that may be written; empty where there is no place for it."""
+        if is_writable(self.root):
+            return f"{self.root}/{CACHE_FOLDER}"
+        if not self._fallback_cache:
+            return ""
+        place = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
+        return f"{self._fallback_cache}/{CACHE_FOLDER}/{place}"
+
+
+def raw_frame(frame: Frame) -> Frame:
+    """The frame of a raw drive that an odometry frame was taken from; other frames stay as they are."""
+    recording = SEQUENCES.get(frame.drive)
+    return frame if recording is None else Frame(recording.drive, recording.first + frame.number, frame.camera)
+
+
+def _raw_maps(frame: Frame) -> list[str]:
+    return [f"kitti/Depth/{frame.drive}/{tail.format(camera=frame.camera)}" for tail in _MAP_TAILS]
+
+
+def _improved_maps(frame: Frame) -> list[str]:
+    """The published layout, then that of the official archive: unpacked on its own or into the raw drives."""
+    folders = [f"kitti/Depth_improved/{frame.drive}/{tail.format(camera=frame.camera)}" for tail in _MAP_TAILS]
+    tail = _ANNOTATED_TAIL.format(camera=frame.camera)
+    short = frame.drive.rpartition("/")[2]
+    for root in _ANNOTATED_ROOTS:
+        for part in ("", "train/", "val/"):
+            folders += [f"{root}/{part}{drive}/{tail}" for drive in (frame.drive, short)]
+    return folders

@@ -1,0 +1,133 @@
+"""KITTI odometry: pairs of neighbouring frames of one drive, with the true camera poses."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+
+from errors import UserError
+
+from ..index import read_index, resolve_index
+from ..listing import Missing
+from ..lists import Frame, parse_image_path, read_list
+from ..parameters import Parameters, read_parameters
+from ..samples import Request, Sample
+from .kitti import REMEDY, find_indexed, find_split, from_frames
+from .kitti_files import SEQUENCES, KittiFiles
+
+
+def odometry_samples(request: Request) -> list[Sample]:
+    """Frames 0 and +1 of one odometry sequence in order, `pose` of frame 0 camera-to-world in metres.
+
+    The frames come from an index file or a text list, else they are all frames of the sequence.
+
+    Raises:
+        UserError: when images or poses are missing or the frames are not one run of one drive.
+    """
+    files = KittiFiles(request.dataset_dir, request.cache_folder)
+    parameters = read_parameters(files.root, "kitti")
+    path = find_split(request)
+    if path is not None and path.suffix == ".json":
+        return _from_index(path, request, files, parameters)
+    sequence = request.spec.split.removeprefix("odom")
+    frames = _whole_sequence(files, sequence) if path is None else _one_run(path, read_list(path))
+    frames = _with_successor(files, frames)
+    poses_path = files.root / "poses" / f"{sequence}.txt"
+    poses = read_poses(poses_path)
+    samples = from_frames(request, path or files.root, frames, files, parameters)
+    return [_with_pose(sample, poses, _place(frame, sequence), poses_path)
+            for sample, frame in zip(samples, frames, strict=True)]  # fmt: skip
+
+
+def read_poses(path: Path) -> np.ndarray:
+    """Poses of a sequence, one line of 12 numbers (3x4, row-major) per frame.
+
+    Returns: (N, 4, 4) float64, camera-to-world, metres.
+
+    Raises:
+        UserError: when the file is missing or a line has other content.
+    """
+    try:
+        rows = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UserError(f"{path}: cannot read the poses ({fault}); unpack the odometry poses there") from fault
+    poses = []
+    for number, row in enumerate((row for row in rows if row.strip()), start=1):
+        try:
+            values = np.array(row.split(), np.float64)
+        except ValueError:
+            values = np.empty(0)
+        if values.size != 12 or not np.isfinite(values).all():
+            raise UserError(f"{path}, line {number}: not 12 numbers; fetch the odometry poses again")
+        poses.append(_square(values.reshape(3, 4)))
+    if not poses:
+        raise UserError(f"{path}: no poses in it; fetch the odometry poses again")
+    return np.stack(poses)
+
+
+def _square(pose: np.ndarray) -> np.ndarray:
+    return np.vstack([pose[:3], [0.0, 0.0, 0.0, 1.0]])
+
+
+def _place(frame: Frame, sequence: str) -> int:
+    """Line of the pose file that belongs to a frame."""
+    recording = SEQUENCES.get(sequence)
+    return frame.number - recording.first if recording and recording.drive == frame.drive else frame.number
+
+
+def _with_pose(sample: Sample, poses: np.ndarray, place: int, path: Path) -> Sample:
+    if not 0 <= place < len(poses):
+        raise UserError(f"{path}: {len(poses)} poses, none for {sample.name}; use the poses of this sequence")
+    return Sample(sample.name, sample.images, sample.intrinsics, pose=poses[place])
+
+
+def _whole_sequence(files: KittiFiles, sequence: str) -> list[Frame]:
+    recording = SEQUENCES[sequence]
+    frames = [Frame(sequence, number) for number in range(recording.last - recording.first + 1)]
+    if not files.image(frames[0]):
+        raise UserError(f"{files.root}: no images of odometry sequence {sequence}; put them into "
+                        f"sequences/{sequence}/image_2 or fetch the drive {recording.drive}")  # fmt: skip
+    return frames
+
+
+def _one_run(path: Path, frames: list[Frame]) -> list[Frame]:
+    for first, second in pairwise(frames):
+        if second != Frame(first.drive, first.number + 1, first.camera):
+            raise UserError(f"{path}: {second.name} follows {first.name}; poses need the frames of one drive and "
+                            "camera without gaps")  # fmt: skip
+    return frames
+
+
+def _with_successor(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
+    """Leaves out the last frame where its drive ends with it."""
+    last = frames[-1]
+    kept = frames if files.image(Frame(last.drive, last.number + 1, last.camera)) else frames[:-1]
+    if not kept:
+        raise UserError(f"{files.root}: {last.name} has no next frame; poses need runs of frames")
+    return kept
+
+
+def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Parameters) -> list[Sample]:
+    split, basic = read_index(path), read_index(files.root / "basic_files.json")
+    if "poses" not in split:
+        raise UserError(f"{path}: no poses in it; rebuild it with python -m dataloader.prepare index")
+    offsets = request.spec.frames
+    found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
+    missing, samples = Missing(), []
+    for row, pose in enumerate(found.get(("poses", 0, -1), ())):
+        images = {}
+        for offset in offsets:
+            stored = found["color", offset, -1][row]
+            images[offset] = find_indexed(files, stored)
+            if not images[offset]:
+                missing.add(f"{files.root}/{stored}")
+        matrix = np.asarray(pose, np.float64)
+        if matrix.shape not in ((3, 4), (4, 4)):
+            raise UserError(f"{path}: a pose of shape {matrix.shape}, expected (3, 4); rebuild or fetch it again")
+        frame = parse_image_path(found["color", 0, -1][row])
+        name = frame.name if frame else found["color", 0, -1][row]
+        samples.append(Sample(name, images, parameters.intrinsics, pose=_square(matrix)))
+    missing.check(path, REMEDY)
+    return samples

@@ -1,0 +1,76 @@
+"""Split lists in text form, one frame per line."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import UserError
+
+CAMERA_OF = {"l": 2, "2": 2, "r": 3, "3": 3}
+_IMAGE = re.compile(r"(?P<drive>.+?)/image_0?(?P<camera>[23])(?:/data)?/(?P<frame>\d+)\.(?:png|jpe?g)", re.IGNORECASE)
+_PREFIXES = ("./", "kitti/", "Raw_data/", "sequences/")
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """One KITTI image: `drive` is "<date>/<drive>", or an odometry sequence such as "09"; camera 2 left, 3 right."""
+
+    drive: str
+    number: int
+    camera: int = 2
+
+    @property
+    def name(self) -> str:
+        """Unique name of this image."""
+        return f"{self.drive}/image_{self.camera:02d}/{self.number:010d}"
+
+
+def parse_image_path(path: str) -> Frame | None:
+    """The frame an image path names, with or without its leading folders; None where it names none."""
+    path = path.replace("\\", "/")
+    while prefix := next((each for each in _PREFIXES if path.startswith(each)), ""):
+        path = path.removeprefix(prefix)
+    match = _IMAGE.fullmatch(path)
+    if match is None:
+        return None
+    return Frame(_sequence(match["drive"]), int(match["frame"]), int(match["camera"]))
+
+
+def _sequence(folder: str) -> str:
+    return f"{int(folder):02d}" if folder.isascii() and folder.isdigit() else folder
+
+
+def _parse_line(line: str) -> Frame | None:
+    fields = line.split()
+    if len(fields) == 1:
+        return parse_image_path(fields[0])
+    if len(fields) != 3 or not (fields[1].isascii() and fields[1].isdigit()) or fields[2] not in CAMERA_OF:
+        return None
+    folder = fields[0].replace("\\", "/").removeprefix("Raw_data/").strip("/")
+    return Frame(_sequence(folder), int(fields[1]), CAMERA_OF[fields[2]]) if folder else None
+
+
+def read_list(path: Path) -> list[Frame]:
+    """Frames of a split list in its order; any line ends, blank lines are skipped.
+
+    Raises:
+        UserError: when the file cannot be read, is empty, or a line has neither of the two forms.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UserError(f"{path}: unreadable ({fault}); fetch it with python -m dataloader.prepare splits") from fault
+    frames = []
+    for number, line in enumerate(lines, start=1):
+        if not line.strip():
+            continue
+        frame = _parse_line(line)
+        if frame is None:
+            raise UserError(f"{path}, line {number}: {line.strip()[:80]!r} is neither '<date>/<drive> <frame> <l|r>' "
+                            "nor an image path; mend or fetch the list again")  # fmt: skip
+        frames.append(frame)
+    if not frames:
+        raise UserError(f"{path}: the list is empty; fetch it with python -m dataloader.prepare splits")
+    return frames

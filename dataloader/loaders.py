@@ -1,0 +1,209 @@
+"""Options to loaders: everything that can be checked before training is checked here."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import math
+import os
+import signal
+from argparse import Namespace
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from torch.utils.data import DataLoader
+
+from errors import UserError
+
+from .batch import RawBatch
+from .catalog import LoaderSpec, Purpose, find_loader
+from .dataset import ORDER, EvaluationSet, Failure, Key, TrainingSet, stream
+from .samples import Sample
+from .splits import resolve, with_truth
+from .transforms import RESCALE_MAX, smallest_size
+
+log = logging.getLogger(__name__)
+
+
+class _Order:
+    """Lists of keys, one per batch: shuffled anew in every pass over the data set, incomplete batches left out."""
+
+    def __init__(self, data: TrainingSet, batch_size: int):
+        self.data, self.batch_size = data, batch_size
+        self.epoch = self.start = self.stop = 0
+
+    def __len__(self) -> int:
+        return self.stop - self.start
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        per_pass = len(self.data) // self.batch_size
+        number, order = -1, []
+        for step in range(self.start, self.stop):
+            if step // per_pass != number:
+                number = step // per_pass
+                rng = stream(self.data.seed, self.data.spec, ORDER, self.epoch, number)
+                order = rng.permutation(len(self.data)).tolist()
+            first = step % per_pass * self.batch_size
+            yield [Key(self.epoch, number, index) for index in order[first : first + self.batch_size]]
+
+
+class TrainingData:
+    """All training loaders, drawn from in step.
+
+    Attributes:
+        datasets: one `TrainingSet` per loader, depth first, then segmentation, in command-line order
+        lengths: number of samples of each
+        batches_per_epoch: steps per epoch
+    """
+
+    def __init__(self, datasets: list[TrainingSet], batch_sizes: list[int], batches_per_epoch: int, **options: Any):
+        self.datasets = tuple(datasets)
+        self.lengths = tuple(len(data) for data in datasets)
+        self.batches_per_epoch = batches_per_epoch
+        self._orders = [_Order(data, size) for data, size in zip(datasets, batch_sizes, strict=True)]
+        keep = options.get("num_workers", 0) > 0
+        self._loaders = [
+            DataLoader(order.data, batch_sampler=order, persistent_workers=keep, **options) for order in self._orders
+        ]
+
+    def __len__(self) -> int:
+        return self.batches_per_epoch
+
+    def epoch(self, epoch: int, start: int = 0) -> Iterator[tuple[RawBatch, ...]]:
+        """Steps `start` .. `batches_per_epoch` of an epoch, one batch of every loader each.
+
+        Raises:
+            UserError: when a file turns out to be damaged.
+        """
+        for order in self._orders:
+            order.epoch, order.start, order.stop = epoch, start, self.batches_per_epoch
+        for batches in zip(*self._loaders, strict=True):
+            yield tuple(_checked(batch) for batch in batches)
+
+    def close(self) -> None:
+        """Ends the workers."""
+        self._loaders = []
+
+
+class EvaluationData:
+    """Batches of one evaluation loader, always in the same order; its length counts batches.
+
+    Attributes:
+        spec: the loader
+        samples: what is evaluated
+        skipped: number of frames without ground truth
+    """
+
+    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int = 0, **options: Any):
+        self.spec, self.samples, self.skipped = data.spec, data.samples, skipped
+        self._loader = DataLoader(data, batch_size=batch_size, **options)
+
+    def __len__(self) -> int:
+        return len(self._loader)
+
+    def __iter__(self) -> Iterator[RawBatch]:
+        """Yields batches; raises `UserError` when a file turns out to be damaged."""
+        for batch in self._loader:
+            yield _checked(batch)
+
+
+def build_training(args: Namespace) -> TrainingData:
+    """Every loader of --depth-training-loaders and --segmentation-training-loaders.
+
+    Raises:
+        UserError: when a loader is unknown, files are missing, or sizes and batch sizes do not fit the data.
+    """
+    datasets: list[TrainingSet] = []
+    batch_sizes: list[int] = []
+    for purpose in ("depth", "segmentation"):
+        names = getattr(args, f"{purpose}_training_loaders")
+        size, crop = _training_sizes(args, purpose) if names else ((0, 0), (0, 0))
+        for name in names:
+            spec = find_loader(purpose, name, training=True)
+            samples = with_truth(spec, _resolve(spec, args))
+            batch_size = getattr(args, f"{purpose}_training_batch_size")
+            if batch_size > len(samples):
+                raise UserError(f"--{purpose}-training-batch-size {batch_size}: {name} has {len(samples)} samples; use "
+                                "a smaller batch or more data")  # fmt: skip
+            log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, purpose)
+            datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed,
+                                        jitter=args.train_color_jitter == "on"))  # fmt: skip
+            batch_sizes.append(batch_size)
+    if not datasets:
+        raise UserError("--depth-training-loaders and --segmentation-training-loaders: both are empty; name a data set")
+    _check_equal_inputs(args)
+    return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, **_loader_options(args))
+
+
+def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:
+    """One `EvaluationData` per name in --<purpose>-validation-loaders.
+
+    Raises:
+        UserError: when a loader is unknown, files are missing, or no frame has ground truth.
+    """
+    found = []
+    for name in getattr(args, f"{purpose}_validation_loaders"):
+        spec = find_loader(purpose, name)
+        samples = _resolve(spec, args)
+        kept = with_truth(spec, samples)
+        height = getattr(args, f"{purpose}_validation_resize_height")
+        width = getattr(args, f"{purpose}_validation_resize_width")
+        log.info("  - Can use %d images from the %s set for %s evaluation", len(kept), spec.domain, purpose)
+        data = EvaluationSet(spec, kept, size=(height, width))
+        batch_size = getattr(args, f"{purpose}_validation_batch_size")
+        found.append(EvaluationData(data, batch_size, len(samples) - len(kept), **_loader_options(args)))
+    return found
+
+
+def _resolve(spec: LoaderSpec, args: Namespace) -> list[Sample]:
+    # Only commands that judge depth have --depth-gt.
+    return resolve(spec, args.dataset_dir, depth_gt=getattr(args, "depth_gt", "raw"), data_folder=args.data_folder,
+                   data_intrinsics=args.data_intrinsics, cache_folder=args.checkpoint_dir)  # fmt: skip
+
+
+def _training_sizes(args: Namespace, purpose: Purpose) -> tuple[tuple[int, int], tuple[int, int]]:
+    """(height, width) to resize to, and of the crop; raises `UserError` when the crop may not fit."""
+    if purpose == "depth":
+        return (args.depth_resize_height, args.depth_resize_width), (0, 0)
+    size = (args.segmentation_resize_height, args.segmentation_resize_width)
+    crop = (args.segmentation_crop_height, args.segmentation_crop_width)
+    for side, whole, least, wanted in zip(("height", "width"), size, smallest_size(*size), crop, strict=True):
+        if wanted > least:
+            raise UserError(f"--segmentation-crop-{side} {wanted}: images of --segmentation-resize-{side} {whole} "
+                            f"shrink by up to {RESCALE_MAX:g}, to {least}; crop at most {least} or resize to at least "
+                            f"{math.ceil(wanted * RESCALE_MAX)}")  # fmt: skip
+    return size, crop
+
+
+def _check_equal_inputs(args: Namespace) -> None:
+    if not (args.depth_training_loaders and args.segmentation_training_loaders):
+        return
+    depth = (args.depth_resize_height, args.depth_resize_width)
+    crop = (args.segmentation_crop_height, args.segmentation_crop_width)
+    if depth != crop:
+        raise UserError(f"--depth-resize-height/-width {depth[0]} x {depth[1]} and --segmentation-crop-height/-width "
+                        f"{crop[0]} x {crop[1]} differ; one network pass takes both, so make them equal")  # fmt: skip
+
+
+def _loader_options(args: Namespace) -> dict[str, Any]:
+    pinned = torch.cuda.is_available() and not args.sys_cpu
+    return {"num_workers": args.sys_num_workers, "collate_fn": _same, "worker_init_fn": _start_worker,
+            "pin_memory": pinned}  # fmt: skip
+
+
+def _same(batch: RawBatch | Failure) -> RawBatch | Failure:
+    return batch
+
+
+def _checked(batch: RawBatch | Failure) -> RawBatch:
+    if isinstance(batch, Failure):
+        raise UserError(batch.sentence)
+    return batch
+
+
+def _start_worker(_: int) -> None:
+    """Workers outlive Ctrl-C, so that training can finish its step and save; they end with the main process."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    with contextlib.suppress(OSError):
+        os.setpgid(0, 0)

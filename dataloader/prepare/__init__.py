@@ -1,0 +1,1 @@
+"""Commands that put data where the loaders look for it: ``python -m dataloader.prepare``."""

@@ -1,0 +1,70 @@
+"""``python -m dataloader.prepare {synthetic,splits,kitti,index}``: one sub-command per way to get data.
+
+Only the chosen sub-command's module is imported, so ``--help`` answers at once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import signal
+import sys
+from collections.abc import Sequence
+
+from errors import UserError
+
+COMMANDS = {
+    "synthetic": "render the synthetic street data set",
+    "splits": "fetch the published split lists and verify them",
+    "kitti": "download KITTI raw drives",
+    "index": "write index files for a KITTI or Cityscapes download",
+}
+
+
+def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
+    """Read the command line.
+
+    Args:
+        argv: arguments after the program name.
+
+    Returns:
+        The options and the name of the chosen sub-command.
+    """
+    overview = "\n".join(f"  {name:10} {summary}" for name, summary in COMMANDS.items())
+    top = argparse.ArgumentParser(
+        prog="python -m dataloader.prepare",
+        description="Put data where the loaders look for it.",
+        epilog=f"commands:\n{overview}\n\nA command's own options: python -m dataloader.prepare COMMAND --help",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    top.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
+    chosen = top.parse_args(argv[:1]).command
+    module = importlib.import_module(f".{chosen}", __package__)
+    parser = argparse.ArgumentParser(
+        prog=f"{top.prog} {chosen}",
+        description=module.SUMMARY,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        allow_abbrev=False,
+    )
+    module.add_arguments(parser)
+    return parser.parse_args(argv[1:]), chosen
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run one sub-command; returns the exit code."""
+    options, chosen = parse(argv)
+    # Both signals become exceptions, so that workers end and unfinished folders go, in background jobs as well.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    try:
+        return importlib.import_module(f".{chosen}", __package__).run(options)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,213 @@
+"""KITTI raw drives, fetched resumably and unpacked where the loaders look for them."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from dataloader.layouts.kitti_files import SEQUENCES
+from dataloader.prepare import archives
+from dataloader.prepare.download import NotOffered, download, remote_size
+from errors import UserError
+
+SUMMARY = "Download raw KITTI drives, those that a split needs or those named; an interrupted run goes on."
+
+BASE_URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti/raw_data"
+DEFAULT_PARTS = ("image_02", "image_03", "velodyne_points", "oxts")
+DRIVE_NAME = re.compile(r"(\d{4}_\d{2}_\d{2})(?:/\1)?(?:_drive_|/)(\d{4})(?:_sync)?")
+
+
+@dataclass(frozen=True, order=True)
+class Drive:
+    """One recording: its date and its four-digit number."""
+
+    date: str
+    number: str
+
+    @property
+    def name(self) -> str:
+        """Name of its folder and of its archive."""
+        return f"{self.date}_drive_{self.number}_sync"
+
+
+@dataclass(frozen=True)
+class Archive:
+    """One file to fetch and what to take from it."""
+
+    url: str
+    wanted: re.Pattern[str]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.add_argument(
+        "--out", type=Path, required=True, metavar="DIR", help="data set folder; drives go below its kitti"
+    )
+    parser.add_argument(
+        "--drives",
+        nargs="+",
+        default=[],
+        metavar="DRIVE",
+        help="drives to get, e.g. 2011_09_26_drive_0052 or 2011_09_26/0052",
+    )
+    parser.add_argument(
+        "--split",
+        nargs="+",
+        default=[],
+        metavar="SPLIT",
+        help="get the drives that these splits name, e.g. zhou; with neither --drives nor --split "
+        "every kitti_<split>_split folder with lists counts",
+    )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        default=list(DEFAULT_PARTS),
+        choices=archives.PARTS,
+        metavar="PART",
+        help=f"what to unpack: {', '.join(archives.PARTS)}; default all but the grey cameras 00 and 01",
+    )
+    parser.add_argument(
+        "--jpg",
+        action="store_true",
+        help="store images as JPEG (quality 92), about a fifth of the room; scores differ slightly from PNG",
+    )
+    parser.add_argument("--keep-archives", action="store_true", help="keep the zip files after unpacking")
+    parser.add_argument(
+        "--base-url", default=BASE_URL, metavar="URL", help="folder of the archives (default %(default)s)"
+    )
+
+
+def parse_drive(text: str) -> Drive:
+    """A drive from any of its usual spellings.
+
+    Raises:
+        UserError: the text is none of them.
+    """
+    match = DRIVE_NAME.fullmatch(text.strip().strip("/"))
+    if match is None:
+        raise UserError(f"{text}: not a drive; write it as 2011_09_26_drive_0052 or 2011_09_26/0052")
+    return Drive(*match.groups())
+
+
+def raw_folder(kitti: Path) -> Path:
+    """Where date folders lie: directly below `kitti` when some do already, else ``Raw_data``."""
+    direct = (
+        any(re.fullmatch(r"\d{4}_\d{2}_\d{2}", path.name) for path in kitti.glob("*/")) if kitti.is_dir() else False
+    )
+    return kitti if direct else kitti / "Raw_data"
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fetch and unpack; returns the exit code.
+
+    Raises:
+        UserError: nothing to fetch, an unknown drive, no connection, too little room, or a damaged archive.
+    """
+    root, parts = raw_folder(args.out / "kitti"), tuple(dict.fromkeys(args.parts))
+    drives = [parse_drive(text) for text in args.drives]
+    if args.split or not drives:
+        drives += split_drives(args.out, args.split)
+    drives = sorted(set(drives))
+    todo = plan(root, drives, parts, args.base_url)
+    sizes = _sizes(todo, must_exist={parse_drive(text).name for text in args.drives})
+    print(
+        f"{root}: {len(drives)} drives wanted, {len(sizes)} archives to fetch ({sum(sizes.values()) / 2**30:.1f} GiB)"
+    )
+    _check_room(root, sizes, args.jpg, args.keep_archives)
+    for archive in tqdm(sizes, desc="archives", unit="zip", disable=True if len(sizes) < 2 else None):
+        path = root / archive.url.rsplit("/", 1)[-1]
+        if not path.is_file() or path.stat().st_size != sizes[archive]:
+            download(archive.url, path)
+        count = archives.extract(path, root, archive.wanted, args.jpg)
+        if not args.keep_archives:
+            path.unlink()
+        tqdm.write(f"{path.name}: {count} files unpacked")
+    return 0
+
+
+def split_drives(dataset_dir: Path, splits: Sequence[str]) -> list[Drive]:
+    """Drives that the lists or index files of some splits name.
+
+    Args:
+        dataset_dir: folder with ``kitti_<split>_split`` folders.
+        splits: their names; empty takes every such folder.
+
+    Raises:
+        UserError: no such folder, or no drive named in it.
+    """
+    folders = [dataset_dir / f"kitti_{name}_split" for name in splits] or sorted(dataset_dir.glob("kitti_*_split"))
+    if not folders:
+        raise UserError(
+            f"{dataset_dir}: no kitti_<split>_split folder; run python -m dataloader.prepare splits first, "
+            "or name drives with --drives"
+        )
+    drives: set[Drive] = set()
+    for folder in folders:
+        found = {drive for path in [*folder.rglob("*.txt"), *folder.rglob("*.json")] for drive in _named(path)}
+        if not found:
+            raise UserError(
+                f"{folder}: no list that names drives; run python -m dataloader.prepare splits first, "
+                "or name drives with --drives"
+            )
+        drives |= found
+    return sorted(drives)
+
+
+def _named(path: Path) -> Iterable[Drive]:
+    """Drives a list or an index file names, be it by path or by odometry sequence."""
+    text = path.read_text(errors="replace")
+    for date, number in set(re.findall(r"(\d{4}_\d{2}_\d{2})_drive_(\d{4})_sync", text)):
+        yield Drive(date, number)
+    for sequence in set(re.findall(r"^(\d{1,2}) +\d+ +[lr]\s*$", text, re.MULTILINE)):
+        if recording := SEQUENCES.get(f"{int(sequence):02d}"):
+            yield parse_drive(recording.drive)
+
+
+def plan(root: Path, drives: Sequence[Drive], parts: tuple[str, ...], base_url: str) -> list[Archive]:
+    """The archives to fetch: calibration of every date first, then the drives that are not complete yet."""
+    todo = []
+    for date in sorted({drive.date for drive in drives}):
+        if not all((root / date / name).is_file() for name in archives.CALIBRATION):
+            todo.append(Archive(f"{base_url}/{date}_calib.zip", archives.calibration_members(date)))
+    for drive in drives:
+        if not archives.is_complete(root / drive.date / drive.name, parts):
+            folder = drive.name.removesuffix("_sync")
+            todo.append(
+                Archive(f"{base_url}/{folder}/{drive.name}.zip", archives.drive_members(drive.date, drive.name, parts))
+            )
+    return todo
+
+
+def _sizes(todo: Sequence[Archive], must_exist: set[str]) -> dict[Archive, int]:
+    """Bytes of every archive; what a list names but the server does not offer is told and left out."""
+    sizes = {}
+    for archive in tqdm(todo, desc="look up sizes", unit="zip", leave=False, disable=None):
+        try:
+            sizes[archive] = remote_size(archive.url)
+        except NotOffered as error:
+            if archive.url.rsplit("/", 1)[-1].removesuffix(".zip") in must_exist:
+                raise
+            tqdm.write(f"left out: {error}")
+    if todo and not sizes:
+        raise UserError(f"{todo[0].url}: neither this nor any other archive is offered; check --base-url")
+    return sizes
+
+
+def _check_room(root: Path, sizes: dict[Archive, int], jpg: bool, keep: bool) -> None:
+    """Refuse to start what cannot end: unpacked files, and the archives that lie beside them."""
+    unpacked = sum(sizes.values()) * (0.3 if jpg else 1.0)
+    root.mkdir(parents=True, exist_ok=True)
+    begun = sum(path.stat().st_size for path in root.glob("*.zip*"))
+    need = unpacked + (sum(sizes.values()) if keep else max(sizes.values(), default=0)) - begun
+    free = shutil.disk_usage(root).free
+    if need > free:
+        raise UserError(
+            f"{root}: about {need / 2**30:.1f} GiB needed, {free / 2**30:.1f} GiB free; make room, choose "
+            "fewer drives with --drives or --split, or pass --jpg"
+        )

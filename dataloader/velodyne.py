@@ -1,0 +1,77 @@
+"""Depth maps from KITTI laser scans (Geiger et al. 2013; projection and rounding as in the published SGDepth code)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from errors import UserError
+
+from .calibration import calibration_entry
+
+CAMERA_FILE = "calib_cam_to_cam.txt"
+SCANNER_FILE = "calib_velo_to_cam.txt"
+
+
+def read_scan(path: Path) -> np.ndarray:
+    """Points of one scan.
+
+    Returns: (N, 4) float32: x forward, y left, z up in metres, reflectance.
+
+    Raises:
+        UserError: when the file is missing, empty, or its size is not a whole number of points.
+    """
+    try:
+        values = np.fromfile(path, "<f4")
+        size = path.stat().st_size
+    except OSError as fault:
+        raise UserError(f"{path}: cannot read the laser scan ({fault.strerror}); fetch it again") from fault
+    if size == 0 or size % 16:
+        raise UserError(f"{path}: {size} bytes are not a laser scan of 16 bytes a point; fetch it again")
+    return values.reshape(-1, 4)
+
+
+def scanner_to_image(calibration: Path, camera: int) -> tuple[np.ndarray, tuple[int, int]]:
+    """Projection of homogeneous scanner points into a rectified colour camera (2 left, 3 right).
+
+    Returns: (3, 4) float64 matrix, image size (height, width).
+    """
+    cameras, scanner = calibration / CAMERA_FILE, calibration / SCANNER_FILE
+    rectify, mount = np.eye(4), np.eye(4)
+    rectify[:3, :3] = calibration_entry(cameras, "R_rect_00", 3, 3)
+    mount[:3, :3] = calibration_entry(scanner, "R", 3, 3)
+    mount[:3, 3] = calibration_entry(scanner, "T", 3)
+    projection = calibration_entry(cameras, f"P_rect_{camera:02d}", 3, 4)
+    width, height = calibration_entry(cameras, f"S_rect_{camera:02d}", 2).astype(int)
+    return projection @ rectify @ mount, (int(height), int(width))
+
+
+def project(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Depth map of a laser scan.
+
+    Pixels are rounded and shifted by one as in the KITTI development kit. Points that share the index
+    row * (W - 1) + column - 1 are one group: its smallest depth goes to the pixel of its first point. The index
+    lets the last column of a row meet the first of the next; kept, because published numbers were made so.
+
+    Shapes:  points (N, 4), scanner coordinates; matrix (3, 4); size (height, width)
+    Returns: (H, W) float64, camera z in metres, 0 where no point falls.
+    """
+    height, width = size
+    ahead = points[points[:, 0] >= 0].copy()
+    ahead[:, 3] = 1
+    seen = (matrix @ ahead.T).T  # (N, 3)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        pixels = np.round(seen[:, :2] / seen[:, 2:]) - 1
+    inside = (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
+    column, row = pixels[inside].astype(np.int64).T
+    distance = seen[inside, 2]
+    depth = np.zeros(size)
+    depth[row, column] = distance
+    if len(distance):
+        group = row * (width - 1) + column - 1
+        order = np.argsort(group, kind="stable")  # within a group the first point stays first
+        starts = np.flatnonzero(np.diff(group[order], prepend=group[order[0]] - 1))
+        first = order[starts]
+        depth[row[first], column[first]] = np.minimum.reduceat(distance[order], starts)
+    return np.maximum(depth, 0)

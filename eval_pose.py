@@ -1,0 +1,27 @@
+"""Trajectory error of a trained network; see ``python eval_pose.py --help``."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import harness
+from harness import open_session
+
+
+def evaluate(args: Namespace) -> None:
+    """Judge the camera motion of --model-load on every loader; print and keep the results."""
+    from evaluation.pose import evaluate_pose
+    from evaluation.protocols import pose_protocol
+    from evaluation.tables import pose_line
+
+    session = open_session(args, "eval_pose", "pose")
+    size = (args.pose_validation_resize_height, args.pose_validation_resize_width)
+    protocol = pose_protocol(ground_truth="camera poses", size=size)
+    for loader in session.loaders:
+        result = evaluate_pose(session.predict_motion, session.batches(loader))
+        print(pose_line(result.metrics), flush=True)
+        session.keep_results(loader, result.metrics, result.rows, protocol, images=result.frames)
+
+
+if __name__ == "__main__":
+    harness.main("eval_pose", evaluate)

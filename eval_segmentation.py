@@ -1,0 +1,57 @@
+"""Segmentation metrics of a trained network; see ``python eval_segmentation.py --help``."""
+
+from __future__ import annotations
+
+import logging
+from argparse import Namespace
+from typing import TYPE_CHECKING
+
+import harness
+from harness import EvalSession, open_session
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from dataloader.batch import Truth
+    from dataloader.loaders import EvaluationData
+
+log = logging.getLogger(__name__)
+
+
+def evaluate(args: Namespace) -> None:
+    """Judge the network of --model-load on every loader; print, draw and keep the results."""
+    from evaluation.tables import SEGMENTATION_HEADER
+
+    session = open_session(args, "eval_segmentation", "segmentation")
+    print(SEGMENTATION_HEADER, flush=True)
+    for loader in session.loaders:
+        print(_evaluate_loader(args, session, loader), flush=True)
+
+
+def _evaluate_loader(args: Namespace, session: EvalSession, loader: EvaluationData) -> str:
+    """Judge one loader and keep the results; returns its line of the table."""
+    from dataloader.labels import CLASSES
+    from evaluation.protocols import segmentation_protocol
+    from evaluation.segmentation import evaluate_segmentation
+    from evaluation.tables import segmentation_row
+    from visual.pictures import segmentation_comparison
+
+    domain = loader.spec.domain
+    size = (args.segmentation_validation_resize_height, args.segmentation_validation_resize_width)
+    protocol = segmentation_protocol(ground_truth=f"{loader.spec.dataset} labels", size=size)
+
+    def draw(position: int, truth: Truth, ids: Tensor) -> None:
+        if position < session.pictures:
+            session.keep_picture(domain, position, segmentation_comparison(truth.image, ids, truth.labels))
+
+    result = evaluate_segmentation(session.predict, session.batches(loader), on_image=draw)
+    if result.void_share:
+        log.warning("%s: %.2f %% of the pixels were predicted as channel 19, which has no ground truth; "
+                    "its IoU of 0 lowers the mean", domain, 100 * result.void_share)  # fmt: skip
+    by_class = {name: float(iou) for (name, *_), iou in zip(CLASSES, result.scores["iou"], strict=False)}
+    session.keep_results(loader, result.metrics, result.rows, protocol, result.skipped, class_iou=by_class)
+    return segmentation_row(args.model_name, domain, result.metrics)
+
+
+if __name__ == "__main__":
+    harness.main("eval_segmentation", evaluate)

@@ -1,0 +1,45 @@
+"""What the evaluation loops expect of data and networks; anything of this shape will do."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, Protocol
+
+import numpy as np
+from torch import Tensor
+
+
+class Loader(Protocol):
+    """The part of a loader's description that decides how its images are judged."""
+
+    domain: str
+    mask: str
+    clamp: str
+
+
+class Truth(Protocol):
+    """Ground truth of one image at its own size; what a loader does not have is None."""
+
+    name: str
+    image: np.ndarray
+    depth: np.ndarray | None
+    labels: np.ndarray | None
+    pose: np.ndarray | None
+
+
+class Batch(Protocol):
+    """Network inputs {frame: (B, 3, H, W) in [0, 1]} on the device, with one `Truth` per sample."""
+
+    spec: Loader
+    inputs: Mapping[int, Tensor]
+    truth: tuple[Truth, ...]
+
+
+Batches = Iterable[Batch]
+Predict = Callable[[Tensor], Any]
+"""Images (B, 3, H, W) in [0, 1] -> object with `.disp[0]` (B, 1, H, W) or `.logits` (B, C, H, W)."""
+
+PredictPose = Callable[[Tensor, Tensor], Tensor]
+"""First and second images (B, 3, H, W) -> (B, 4, 4), points of the first camera to the second."""
+
+
+def ignore(*_: object) -> None:
+    """The `on_image` of a loop whose caller wants no pictures."""

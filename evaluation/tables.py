@@ -1,0 +1,82 @@
+"""What evaluation prints and keeps: the published console lines, metrics.json and a CSV table per loader."""
+
+import csv
+import io
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from errors import UserError
+
+METRICS_FILE = "metrics.json"
+SEGMENTATION_HEADER = f"{'eval_name':12} | {'domain':20} | {'miou':>8} | {'accuracy':>8}"
+
+
+def scaling_line(median: float, std: float) -> str:
+    """Median of the scaling ratios and the spread around it."""
+    return f" Scaling ratios | med: {median:.3f} | std: {std:.3f}"
+
+
+def depth_table(metrics: Mapping[str, float]) -> str:
+    """A header with the names and a row for LaTeX, 3 decimals."""
+    header = "  " + "".join(f"{name:>8} | " for name in metrics)
+    return f"{header}\n" + "".join(f"&{value: 8.3f}  " for value in metrics.values()) + "\\\\"
+
+
+def segmentation_row(name: str, domain: str, metrics: Mapping[str, float]) -> str:
+    """One row below SEGMENTATION_HEADER."""
+    return f"{name:12} | {domain:20} | {metrics['miou']:8.3f} | {metrics['accuracy']:8.3f}"
+
+
+def pose_line(metrics: Mapping[str, float]) -> str:
+    """Mean and std of the trajectory error."""
+    return f"Trajectory error: {metrics['ate_mean']:.3f}, std: {metrics['ate_std']:.3f}"
+
+
+def csv_table(rows: Sequence[Mapping[str, object]]) -> str:
+    """Rows with equal keys -> CSV text with a header; numbers keep all their digits."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def read_metrics(folder: Path) -> dict[str, object]:
+    """Content of metrics.json in a run folder; empty where there is none.
+
+    Raises: UserError when the file is damaged, so that nothing in it is lost by writing over it.
+    """
+    path = folder / METRICS_FILE
+    try:
+        table = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise UserError(f"{path}: not valid JSON ({error}); move it away") from None
+    if not isinstance(table, dict):
+        raise UserError(f"{path}: holds no table of data sets; move it away")
+    return table
+
+
+def report_files(
+    folder: Path, domain: str, entry: Mapping[str, object], rows: Sequence[Mapping[str, object]]
+) -> dict[Path, bytes]:
+    """What to write for one evaluated data set.
+
+    Returns: contents by path: metrics.json with the entry of this domain put in or replaced, others kept, and
+    metrics_<domain>.csv with one row per image.  Undefined numbers are null in JSON.   Raises: as `read_metrics`.
+    """
+    table = read_metrics(folder) | {domain: _plain(entry)}
+    text = json.dumps(table, indent=2, allow_nan=False) + "\n"
+    return {folder / METRICS_FILE: text.encode(), folder / f"metrics_{domain}.csv": csv_table(rows).encode()}
+
+
+def _plain(value: object) -> object:
+    """Nested values as JSON knows them: NaN and infinity become None."""
+    if isinstance(value, Mapping):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

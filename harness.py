@@ -1,0 +1,266 @@
+"""What all commands share: options in, exit code out; device, seed, precision, run folder. Imports no torch early."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, NoReturn
+
+import arguments
+from errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import Tensor, nn
+
+    from dataloader.batch import Batch
+    from dataloader.loaders import EvaluationData
+
+log = logging.getLogger(__name__)
+
+BUG, USER_ERROR = 1, 2
+
+
+def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
+    """Parse the command line, run, and leave with the exit code users rely on.
+
+    0 done, 2 the user's mistake (one sentence on stderr), 130 and 143 stopped by SIGINT and SIGTERM; what `run`
+    returns otherwise. Anything else is a bug and shows its traceback.
+    """
+    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    _talk()
+    try:
+        code = run(arguments.parse(command, sys.argv[1:])) or 0
+    except UserError as error:
+        _complain(str(error))
+        code = USER_ERROR
+    except KeyboardInterrupt:
+        code = 128 + signal.SIGINT
+    except OSError as error:
+        if error.filename is None and not isinstance(error, BrokenPipeError):
+            raise
+        _complain(f"{error.filename or 'output'}: {error.strerror}")
+        code = USER_ERROR
+    except RuntimeError as error:
+        if type(error).__name__ != "OutOfMemoryError":
+            raise
+        _complain("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
+        code = USER_ERROR
+    sys.stdout.flush()
+    sys.exit(code)
+
+
+def _talk() -> None:
+    """Notes of all modules go to stdout as they are, warnings to stderr."""
+    plain, warning = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    plain.addFilter(lambda record: record.levelno < logging.WARNING)
+    warning.setLevel(logging.WARNING)
+    warning.setFormatter(logging.Formatter("warning: %(message)s"))
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[plain, warning])
+
+
+def _complain(sentence: str) -> None:
+    print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+
+
+def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+class StopRequest:
+    """Remembers SIGINT and SIGTERM so that a loop can stop between two steps; the second one ends at once.
+
+    Use as a context manager: ``with StopRequest() as stop: ... if stop.code: save()``.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._owner = os.getpid()
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        # Worker processes inherit the handler; they leave the decision to the process that started them.
+        if os.getpid() != self._owner:
+            return
+        if self.code:
+            os._exit(128 + number)
+        self.code = 128 + number
+
+
+def require_folders(args: Namespace) -> None:
+    """Check that the data set and checkpoint folders are given and usable.
+
+    Raises:
+        UserError: naming the option and the environment variable.
+    """
+    for name, variable in (("dataset_dir", "IFN_DIR_DATASET"), ("checkpoint_dir", "IFN_DIR_CHECKPOINT")):
+        if not getattr(args, name):
+            flag = f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag}: not given; pass {flag} FOLDER or set the environment variable {variable}")
+    if not Path(args.dataset_dir).is_dir():
+        raise UserError(f"--dataset-dir {args.dataset_dir}: no such folder; make one with "
+                        "'python -m dataloader.prepare synthetic --out FOLDER' or name yours")  # fmt: skip
+
+
+def run_folder(args: Namespace, command: str) -> Path:
+    """Folder of this run, made where missing, with its options in opt.json.
+
+    Evaluation in the folder of a training run keeps that run's opt.json and writes ``opt_<command>.json``.
+
+    Raises:
+        UserError: when the folder cannot be made, for instance where a file has its name.
+    """
+    folder = Path(args.checkpoint_dir) / args.experiment_class / args.model_name
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        keep = command != "train" and (folder / "checkpoints").is_dir()
+        options = {name: value for name, value in vars(args).items() if name != "config"}
+        text = json.dumps(options, indent=2) + "\n"
+        write_file(folder / (f"opt_{command}.json" if keep else "opt.json"), text.encode())
+    except OSError as error:
+        raise UserError(f"{error.filename or folder}: the run folder cannot be made ({error.strerror}); "
+                        "choose another --checkpoint-dir, --experiment-class or --model-name") from None  # fmt: skip
+    return folder
+
+
+def write_file(path: Path, content: bytes) -> None:
+    """Write a small file whole or not at all; its folder is made where missing."""
+    from dataloader.atomic import write_whole
+
+    write_whole(path, content)
+
+
+def prepare_torch(args: Namespace) -> torch.device:
+    """Device to compute on; seeds and kernel choice set.
+
+    `args` needs ``sys_cpu``, ``sys_seed`` and ``sys_best_effort_determinism``.
+    """
+    import random
+
+    import numpy as np
+    import torch
+
+    random.seed(args.sys_seed)
+    np.random.seed(args.sys_seed)
+    torch.manual_seed(args.sys_seed)
+    device = torch.device("cuda" if torch.cuda.is_available() and not args.sys_cpu else "cpu")
+    torch.backends.cudnn.benchmark = not args.sys_best_effort_determinism
+    if args.sys_best_effort_determinism:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+    return device
+
+
+def autocast(args: Namespace, device: torch.device) -> Callable[[], AbstractContextManager]:
+    """Maker of contexts in which networks compute with the precision of ``--train-precision``.
+
+    ``auto`` is bf16 on GPUs that have it and fp32 elsewhere.
+    """
+    import torch
+
+    half = args.train_precision == "bf16"
+    if args.train_precision == "auto":
+        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+
+
+@dataclass(frozen=True)
+class EvalSession:
+    """Everything an evaluation needs; made by `open_session`."""
+
+    model: nn.Module
+    device: torch.device
+    precision: Callable[[], AbstractContextManager]
+    loaders: Sequence[EvaluationData]
+    folder: Path
+    pictures: int
+
+    def predict(self, images: Tensor) -> object:
+        """Disparity and logits of images (B, 3, H, W) in [0, 1]."""
+        with self.precision():
+            return self.model.predict(images)
+
+    def predict_motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """Points of the first camera to the second: two times (B, 3, H, W) -> (B, 4, 4)."""
+        with self.precision():
+            return self.model.predict_motion(first, second)
+
+    def batches(self, loader: EvaluationData) -> Iterator[Batch]:
+        """The loader's batches on the device, with a progress bar on stderr."""
+        from tqdm import tqdm
+
+        from dataloader.batch import to_device
+
+        for raw in tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr):
+            yield to_device(raw, self.device)
+
+    def keep_picture(self, domain: str, position: int, picture: np.ndarray) -> None:
+        """Write eval_images/<domain>/img_<position>.png; picture (H, W, 3) uint8 RGB."""
+        from visual.pictures import encode
+
+        path = self.folder / "eval_images" / domain / f"img_{position}.png"
+        write_file(path, encode(picture, ".png"))
+
+    def keep_results(
+        self,
+        loader: EvaluationData,
+        metrics: Mapping[str, float],
+        rows: Sequence[Mapping[str, object]],
+        protocol: Mapping[str, object],
+        skipped: int = 0,
+        **more: object,
+    ) -> None:
+        """Put one domain into metrics.json and its rows into metrics_<domain>.csv.
+
+        skipped: images that the metric could not judge; those the loader left out are added.
+        """
+        from evaluation.tables import report_files
+
+        skipped += loader.skipped
+        if skipped:
+            log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)
+        entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
+        for path, content in report_files(self.folder, loader.spec.domain, entry, rows).items():
+            write_file(path, content)
+
+
+def open_session(args: Namespace, command: str, purpose: str) -> EvalSession:
+    """Check options and data, load the network, make the run folder; in this order, so that mistakes show early.
+
+    Raises:
+        UserError: when no checkpoint or no loader is named, or one of them cannot be used.
+    """
+    import state_manager
+    from dataloader.loaders import build_evaluation
+    from evaluation.tables import read_metrics
+
+    if not args.model_load:
+        raise UserError("--model-load: not given; name the checkpoint folder to evaluate")
+    if not getattr(args, f"{purpose}_validation_loaders"):
+        raise UserError(f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas")
+    require_folders(args)
+    loaders = build_evaluation(args, purpose)
+    device = prepare_torch(args)
+    model = state_manager.load_model(args, device)
+    folder = run_folder(args, command)
+    read_metrics(folder)  # a damaged file is reported before the work, not after it
+    return EvalSession(model, device, autocast(args, device), loaders, folder, args.eval_num_images)

@@ -1,0 +1,314 @@
+"""Depth and segmentation of an image, a folder of images or a video; see ``python inference.py --help``."""
+
+from __future__ import annotations
+
+import itertools
+import sys
+import time
+from argparse import Namespace
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import harness
+from errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".ppm",
+                  ".pgm", ".pbm", ".pnm", ".tga")  # fmt: skip
+VIDEO_SUFFIX = ".mp4"
+AHEAD = 3  # images decoded before, and pictures not yet written after, the one the network works on
+RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
+PARTLY_FAILED = 3
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the network saw: scaled disparity (h, w) float32 in 1/m up to scale, class ids (h, w) uint8 or None."""
+
+    inv_depth: np.ndarray
+    ids: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Job:
+    """One image on its way: name of its outputs, the image (H, W, 3), the network's view of it (h, w, 3); uint8 RGB."""
+
+    name: str
+    image: np.ndarray
+    small: np.ndarray
+
+
+@dataclass(frozen=True)
+class Outputs:
+    """Where pictures and arrays of one run go."""
+
+    folder: Path
+    extension: str
+    arrays: bool
+
+    def picture(self, name: str) -> Path:
+        """File of the picture of one image."""
+        return self.folder / f"{name}{self.extension}"
+
+    def write_picture(self, job: Job, found: Found) -> None:
+        """Write the published picture of one image, and its arrays where asked for."""
+        from dataloader.atomic import write_whole
+        from visual.pictures import encode, inference_picture
+
+        data = encode(inference_picture(job.image, found.inv_depth, found.ids), self.extension)
+        write_whole(self.picture(job.name), data)
+        self.write_arrays(job, found)
+
+    def write_arrays(self, job: Job, found: Found) -> None:
+        """Write disparity at network size, depth and class ids at the size of the image; nothing if not asked for."""
+        import cv2
+        import numpy as np
+
+        if not self.arrays:
+            return
+        size = (job.image.shape[1], job.image.shape[0])  # OpenCV counts width first
+        inv_depth = cv2.resize(found.inv_depth, size, interpolation=cv2.INTER_LINEAR)
+        np.save(self.folder / f"{job.name}_disp.npy", found.inv_depth)
+        np.save(self.folder / f"{job.name}_depth.npy", 1 / inv_depth)
+        if found.ids is not None:
+            ids = cv2.resize(found.ids, size, interpolation=cv2.INTER_NEAREST)
+            np.save(self.folder / f"{job.name}_seg.npy", ids)
+
+
+class Predictor:
+    """The network of a checkpoint as a function of one uint8 image; keeps the time of every call in `seconds`."""
+
+    def __init__(self, args: Namespace):
+        import state_manager
+
+        self.args = args
+        self.device = harness.prepare_torch(args)
+        self.precision = harness.autocast(args, self.device)
+        self.model = state_manager.load_model(args, self.device)
+        self.seconds: list[float] = []
+
+    def __call__(self, small: np.ndarray) -> Found:
+        """Image of the network's size (h, w, 3) uint8 RGB -> what the network sees in it."""
+        import torch
+
+        from perspective_resample.depth import scale_disparity
+
+        start = time.perf_counter()
+        image = torch.from_numpy(small).to(self.device).permute(2, 0, 1)[None].float() / 255
+        with torch.inference_mode(), self.precision():
+            prediction = self.model.predict(image)
+        disp = prediction.disp[0][0, 0].float()
+        inv_depth = scale_disparity(disp, self.args.model_depth_min, self.args.model_depth_max).cpu().numpy()
+        ids = None
+        if prediction.logits is not None:
+            ids = prediction.logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+        # The results are on the host, so nothing is still running that a clock would miss.
+        self.seconds.append(time.perf_counter() - start)
+        return Found(inv_depth, ids)
+
+    def summary(self) -> str:
+        """Mean time of a call without the first, which also warms up."""
+        if len(self.seconds) < 2:
+            return "Mean forward time: needs a second image, the first one only warms up"
+        return f"Mean forward time: {sum(self.seconds[1:]) / (len(self.seconds) - 1) * 1000:.1f} ms"
+
+
+def infer(args: Namespace) -> int:
+    """Run one command; returns its exit code."""
+    source = _source(args)
+    paths = _images_in(source) if source.is_dir() else [source]
+    video = not source.is_dir() and _is_video(source)
+    outputs = _outputs(args)
+    size = (args.inference_resize_height, args.inference_resize_width)
+    if video:
+        target = outputs.folder / f"{source.stem}{VIDEO_SUFFIX}"
+        _protect([source], [target])
+        predictor = Predictor(args)
+        failed = _run_video(source, target, size, predictor, outputs)
+    else:
+        names = output_names(paths)
+        _protect(paths, [outputs.picture(name) for name in names.values()])
+        predictor = Predictor(args)
+        failed = _run_images(names, size, predictor, outputs)
+    print(predictor.summary())
+    return PARTLY_FAILED if failed else 0
+
+
+def output_names(paths: Iterable[Path]) -> dict[Path, str]:
+    """Names without extension, unique: the stem, with the extension added where several inputs share one (`a_png`)."""
+    names = {path: path.stem for path in paths}
+    short = set(names)
+    while True:
+        counts = Counter(names.values())
+        clashing = {path for path in short if counts[names[path]] > 1}
+        if not clashing:
+            return names
+        names |= {path: f"{path.stem}_{path.suffix[1:]}" for path in clashing}
+        short -= clashing  # a lengthened name may meet another stem, which then gives way in the next round
+
+
+def network_input(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Image (H, W, 3) uint8 at (height, width) `size`, bilinear as Pillow does it (with antialiasing)."""
+    import numpy as np
+    from PIL import Image
+
+    height, width = size
+    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))  # torch wants its own
+
+
+def _run_images(names: dict[Path, str], size: tuple[int, int], predictor: Predictor, outputs: Outputs) -> int:
+    """Write a picture per image; returns how many failed, each named on stderr."""
+    from dataloader.files import read_image
+
+    def decode(path: Path) -> Job:
+        image = read_image(path)
+        return Job(names[path], image, network_input(image, size))
+
+    return _pipeline(names, decode, predictor, outputs.write_picture, threads=2, total=len(names))
+
+
+def _run_video(source: Path, target: Path, size: tuple[int, int], predictor: Predictor, outputs: Outputs) -> int:
+    """Write an MP4 of pictures; returns 1 where it failed, else 0.
+
+    The brightest colour stands for the largest disparity in a few frames spread over the whole video, so that
+    colours do not flicker from frame to frame; what exceeds it later stays at the brightest.
+    """
+    from visual.pictures import inference_picture
+    from visual.video import VideoWriter, describe, read_frames, spread_frames
+
+    try:
+        rate, total = describe(source)
+        views = (network_input(frame, size) for frame in spread_frames(source, RANGE_FRAMES))
+        maxima = [float(predictor(view).inv_depth.max()) for view in views]
+        if not maxima:
+            raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
+        frames = enumerate(read_frames(source))
+        with VideoWriter(target, rate) as writer:
+
+            def decode(_: int) -> Job | None:
+                index, frame = next(frames, (0, None))
+                return frame if frame is None else Job(f"{source.stem}_{index:06d}", frame, network_input(frame, size))
+
+            def write(job: Job, found: Found) -> None:
+                writer.write(inference_picture(job.image, found.inv_depth, found.ids, max(maxima)))
+                outputs.write_arrays(job, found)
+
+            # One thread on either side keeps the frames in order.
+            failed = _pipeline(itertools.count(), decode, predictor, write, threads=1, total=total)
+    except UserError as error:
+        _complain(str(error))
+        return 1
+    return min(failed, 1)
+
+
+def _pipeline(
+    items: Iterable,
+    decode: Callable[[Any], Job | None],
+    predictor: Predictor,
+    write: Callable[[Job, Found], None],
+    *,
+    threads: int,
+    total: int,
+) -> int:
+    """Decode, predict and write with files handled beside the network; returns the number of failures.
+
+    Order is kept; a `decode` that returns None ends it.
+    """
+    from tqdm import tqdm
+
+    failed = 0
+
+    def predicted() -> Iterator[tuple[Job, Found]]:
+        nonlocal failed
+        for _, future in tqdm(_ahead(readers, decode, items), total=total or None, unit="image", file=sys.stderr):
+            try:
+                job = future.result()
+            except (UserError, OSError) as error:
+                failed += 1
+                _complain(str(error))
+                continue
+            if job is None:
+                return
+            yield job, predictor(job.small)
+
+    with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as writers:
+        for (job, _), future in _ahead(writers, lambda pair: write(*pair), predicted()):
+            try:
+                future.result()
+            except (OSError, ValueError) as error:
+                failed += 1
+                _complain(f"{job.name}: cannot be written ({error})")
+    return failed
+
+
+def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator[tuple[Any, Future]]:
+    """(item, future of function(item)) in order, a few of them started in advance."""
+    waiting: deque[tuple[Any, Future]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(function, item)))
+        if len(waiting) > AHEAD:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _complain(sentence: str) -> None:
+    from tqdm import tqdm
+
+    tqdm.write(f"error: {' '.join(sentence.split())}", file=sys.stderr)
+
+
+def _is_video(path: Path) -> bool:
+    from visual.video import SUFFIXES
+
+    return path.suffix.lower() in SUFFIXES
+
+
+def _source(args: Namespace) -> Path:
+    for name in ("model_path", "image_path", "output_path"):
+        if not getattr(args, name):
+            raise UserError(f"--{name.replace('_', '-')}: not given; inference needs a model, an input and an output")
+    source = Path(args.image_path)
+    if not source.exists():
+        raise UserError(f"--image-path {source}: does not exist; give an image, a folder of images or a video")
+    return source
+
+
+def _images_in(folder: Path) -> list[Path]:
+    paths = sorted(path for path in folder.iterdir()
+                   if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file())
+    if not paths:
+        raise UserError(f"--image-path {folder}: no image in this folder (subfolders are not searched); "
+                        f"known are {', '.join(IMAGE_SUFFIXES)}")
+    return paths
+
+
+def _outputs(args: Namespace) -> Outputs:
+    import cv2
+
+    extension = args.output_format
+    if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
+        raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
+    folder = Path(args.output_path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--output-path {folder}: cannot be made ({error.strerror}); name another folder") from None
+    return Outputs(folder, extension, args.save_arrays)
+
+
+def _protect(inputs: Iterable[Path], targets: Iterable[Path]) -> None:
+    """Refuse to write over what is read."""
+    known = {path.resolve() for path in inputs}
+    for target in targets:
+        if target.resolve() in known:
+            raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
+
+
+if __name__ == "__main__":
+    harness.main("inference", infer)

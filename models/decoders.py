@@ -1,0 +1,77 @@
+"""The SGDepth decoder: ten steps from 1/32 to full size, cut where two tasks part."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+CHANNELS = (256, 128, 64, 32, 16)  # of the five finished maps, 1/16 .. full size
+STEPS = 2 * len(CHANNELS)
+
+
+class PaddedConv(nn.Module):
+    """3x3 convolution after reflection padding: (B, C, H, W) -> (B, out, H, W), H and W at least 2."""
+
+    def __init__(self, channels: int, out: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, out, 3)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve."""
+        return self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+
+
+class Decoder(nn.Module):
+    """Steps `first` to `last` (exclusive) of the ten.
+
+    Even steps thin the channels; odd ones enlarge by two, append the encoder map of that size and mix. All end
+    with an ELU; there is no normalisation.  Source: SGDepth (ECCV 2020), after Monodepth2.
+    """
+
+    def __init__(self, widths: Sequence[int], first: int, last: int):
+        super().__init__()
+        self.first, self.last = first, last
+        self.blocks = nn.ModuleDict()
+        for step in range(first, last):
+            stage, enlarges = divmod(step, 2)
+            skip = widths[3 - stage] if stage < 4 else 0
+            before = CHANNELS[stage - 1] if stage else widths[-1]
+            channels = CHANNELS[stage] + skip if enlarges else before
+            self.blocks[f"step_{step}"] = PaddedConv(channels, CHANNELS[stage])
+
+    def forward(self, y: Tensor, skips: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
+        """Run the steps.
+
+        Args:
+            y: state before step `first`.
+            skips: encoder maps of 1/2 to 1/16, finest first.
+
+        Returns:
+            the state after the last step, and the maps finished by odd steps, coarsest first.
+        """
+        finished = []
+        for step in range(self.first, self.last):
+            stage, enlarges = divmod(step, 2)
+            if enlarges:
+                y = F.interpolate(y, scale_factor=2, mode="nearest")
+                if stage < 4:
+                    y = torch.cat((y, skips[3 - stage]), 1)
+            y = F.elu(self.blocks[f"step_{step}"](y))
+            if enlarges:
+                finished.append(y)
+        return y, finished
+
+
+class MultiResolution(nn.Module):
+    """One output convolution per resolution, r = 0 the finest: maps coarsest first -> {r: (B, out, H/2^r, W/2^r)}."""
+
+    def __init__(self, out: int, resolutions: int):
+        super().__init__()
+        self.convs = nn.ModuleList(nn.Conv2d(CHANNELS[4 - r], out, 3) for r in range(resolutions))
+
+    def forward(self, finished: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Outputs of all resolutions, without activation."""
+        return {r: conv(F.pad(finished[4 - r], (1, 1, 1, 1), mode="reflect")) for r, conv in enumerate(self.convs)}

@@ -1,0 +1,61 @@
+"""ResNet encoders: five feature maps of one image or of several stacked along the channels."""
+
+from __future__ import annotations
+
+import torch
+import torchvision
+from torch import Tensor, nn
+
+from errors import UserError
+
+WIDTHS = {layers: (64, 64, 128, 256, 512) if layers < 50 else (64, 256, 512, 1024, 2048)
+          for layers in (18, 34, 50, 101, 152)}  # fmt: skip
+
+
+def imagenet_resnet(layers: int, pretrained: bool) -> nn.Module:
+    """ResNet of torchvision with random or ImageNet weights.
+
+    Raises:
+        UserError: when the ImageNet weights are neither cached nor can be downloaded.
+    """
+    weights = torchvision.models.get_model_weights(f"resnet{layers}").IMAGENET1K_V1 if pretrained else None
+    try:
+        return torchvision.models.get_model(f"resnet{layers}", weights=weights)
+    except (OSError, RuntimeError) as error:
+        folder = f"{torch.hub.get_dir()}/checkpoints"
+        name = weights.url.rsplit("/", 1)[-1] if weights else ""
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise UserError(f"ImageNet weights of ResNet-{layers} cannot be fetched from {weights.url} ({reason}); "
+                        f"put {name} into {folder}, or train from scratch with --train-weights-init scratch"
+                        ) from None  # fmt: skip
+
+
+class ResnetEncoder(nn.Module):
+    """torchvision ResNet without its classifier.
+
+    For more than one input image the first convolution is tiled along its input channels and divided by their
+    number, so that equal images give the response of one.  Source: Monodepth2, SGDepth.
+
+    Shapes:  x (B, 3 * images, H, W), ImageNet-normalised; H and W multiples of 32, at least 64.
+    Returns: five maps, 1/2 to 1/32 of the size, with `widths` channels.
+    """
+
+    def __init__(self, layers: int, images: int = 1, pretrained: bool = False):
+        super().__init__()
+        self.widths = WIDTHS[layers]
+        self.encoder = imagenet_resnet(layers, pretrained)
+        del self.encoder.fc
+        if images > 1:
+            first = self.encoder.conv1
+            weight = first.weight.detach().repeat(1, images, 1, 1) / images
+            self.encoder.conv1 = nn.Conv2d(3 * images, 64, kernel_size=7, stride=2, padding=3, bias=False)
+            self.encoder.conv1.weight = nn.Parameter(weight)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """Feature maps, finest first."""
+        net = self.encoder
+        features = [net.relu(net.bn1(net.conv1(x)))]
+        features.append(net.layer1(net.maxpool(features[0])))
+        for layer in (net.layer2, net.layer3, net.layer4):
+            features.append(layer(features[-1]))
+        return features

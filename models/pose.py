@@ -1,0 +1,54 @@
+"""The pose network: motion between two frames."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from perspective_resample.pose import transformation
+
+from .encoders import ResnetEncoder
+
+
+class PoseDecoder(nn.Module):
+    """Last encoder map (B, C, h, w) -> axis-angle and translation, (B, 3) each.
+
+    Starts with small motions: weight and bias of the last convolution are multiplied by 0.01 once.
+    """
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.squeeze = nn.Conv2d(channels, 256, 1)
+        self.conv_1 = nn.Conv2d(256, 256, 3, padding=1)
+        self.conv_2 = nn.Conv2d(256, 256, 3, padding=1)
+        self.conv_3 = nn.Conv2d(256, 6, 1)
+        with torch.no_grad():
+            self.conv_3.weight.mul_(0.01)
+            self.conv_3.bias.mul_(0.01)
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Radians, and metres up to scale."""
+        x = F.relu(self.squeeze(features))
+        x = F.relu(self.conv_1(x))
+        x = F.relu(self.conv_2(x))
+        return self.conv_3(x).mean((2, 3)).split(3, 1)
+
+
+class PoseNetwork(nn.Module):
+    """Motion between two normalised images in temporal order.  Source: SGDepth, after Monodepth2."""
+
+    def __init__(self, layers: int, pretrained: bool = False):
+        super().__init__()
+        self.encoder = ResnetEncoder(layers, images=2, pretrained=pretrained)
+        self.decoder = PoseDecoder(self.encoder.widths[-1])
+
+    def forward(self, earlier: Tensor, later: Tensor, invert: bool = False) -> Tensor:
+        """Points of the earlier camera -> the later one; `invert`: the other way round.
+
+        Shapes:  earlier, later (B, 3, H, W) ImageNet-normalised.    Returns: (B, 4, 4), at least float32.
+        """
+        axisangle, translation = self.decoder(self.encoder(torch.cat((earlier, later), 1))[-1])
+        exact = torch.promote_types(axisangle.dtype, torch.float32)
+        with torch.autocast(axisangle.device.type, enabled=False):
+            return transformation(axisangle.to(exact), translation.to(exact), invert)

@@ -1,0 +1,168 @@
+"""SGDepth: one encoder, two decoders that part at a cut, and a pose network.
+
+Source: Klingner et al., Self-Supervised Monocular Depth Estimation: Solving the Dynamic Object Problem by Semantic
+Guidance, ECCV 2020 (arXiv 2007.06936). Names of modules give the keys of the published checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+from errors import UserError
+
+from .decoders import STEPS, Decoder, MultiResolution
+from .encoders import ResnetEncoder
+from .gradients import split_with_scales
+from .pose import PoseNetwork
+from .prediction import Prediction
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+
+class Shared(nn.Module):
+    """Encoder, and the decoder steps both tasks use."""
+
+    def __init__(self, layers: int, cut: int, pretrained: bool):
+        super().__init__()
+        self.encoder = ResnetEncoder(layers, pretrained=pretrained)
+        self.decoder = Decoder(self.encoder.widths, 0, cut)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """State at the cut, the four skip maps, then the finished maps, coarsest first."""
+        *skips, y = self.encoder(image)
+        y, finished = self.decoder(y, skips)
+        return [y, *skips, *finished]
+
+
+class Tail(nn.Module):
+    """Decoder steps after the cut and the outputs of one task."""
+
+    def __init__(self, widths: Sequence[int], cut: int, out: int, resolutions: int):
+        super().__init__()
+        self.decoder = Decoder(widths, cut, STEPS)
+        self.multires = MultiResolution(out, resolutions)
+
+    def forward(self, shared: Sequence[Tensor]) -> dict[int, Tensor]:
+        """Outputs without activation, {r: (B, out, H/2^r, W/2^r)}."""
+        y, skips, finished = shared[0], shared[1:5], shared[5:]
+        _, more = self.decoder(y, skips)
+        return self.multires([*finished, *more])
+
+
+class SGDepth(nn.Module):
+    """Depth, segmentation and camera motion.
+
+    Args:
+        layers, pose_layers: 18, 34, 50, 101 or 152.
+        split_pos: 0 to 4, number of decoder stages both tasks share.
+        resolutions: number of disparity outputs, 1 to 4.
+        num_classes: segmentation channels; the last one of the usual 20 is background.
+        disparity_bias: added to the biases of the disparity outputs.
+        grad_scales: weights of the depth and the segmentation gradient in the shared part.
+        pretrained: start the encoders from ImageNet.
+
+    All images are RGB in [0, 1]; the network normalises them itself.
+    """
+
+    def __init__(
+        self,
+        layers: int = 18,
+        pose_layers: int = 18,
+        split_pos: int = 1,
+        resolutions: int = 4,
+        num_classes: int = 20,
+        disparity_bias: float = 5.0,
+        grad_scales: tuple[float, float] = (0.9, 0.1),
+        pretrained: bool = False,
+    ):
+        super().__init__()
+        cut = max(2 * split_pos - 1, 0)
+        self.common = Shared(layers, cut, pretrained)
+        widths = self.common.encoder.widths
+        self.depth = Tail(widths, cut, 1, resolutions)
+        self.seg = Tail(widths, cut, num_classes, 1)
+        self.pose = PoseNetwork(pose_layers, pretrained)
+        self.grad_scales = grad_scales
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
+        with torch.no_grad():
+            for conv in self.depth.multires.convs:
+                conv.bias.add_(disparity_bias)
+
+    def forward(self, inputs: Sequence[dict[int, Tensor]], purposes: Sequence[str]) -> tuple[Prediction, ...]:
+        """Predict for several data sets with one pass through the shared part.
+
+        Args:
+            inputs: per data set, frame offset -> (B, 3, H, W); frame 0 always, -1 and 1 where motion is wanted.
+            purposes: per data set, ``depth`` or ``segmentation``.
+
+        Raises:
+            UserError: when the data sets differ in size.
+        """
+        sizes = {tuple(images[0].shape[-2:]) for images in inputs}
+        if len(sizes) > 1:
+            raise UserError(f"data sets of different network sizes {sorted(sizes)} cannot share one pass; "
+                            "make --depth-resize-* and --segmentation-crop-* equal")  # fmt: skip
+        normal = [{frame: self.normalise(image) for frame, image in images.items()} for images in inputs]
+        shared = self.common(torch.cat([images[0] for images in normal]))
+        counts = [images[0].shape[0] for images in normal]
+        by_task = dict(zip(("depth", "segmentation"), split_with_scales(shared, self.grad_scales), strict=True))
+        predictions = []
+        for index, (images, purpose) in enumerate(zip(normal, purposes, strict=True)):
+            mine = [x.split(counts)[index] for x in by_task[purpose]]
+            predictions.append(Prediction(
+                disp=self._disparity(mine) if purpose == "depth" else {},
+                logits=self._logits(mine) if purpose == "segmentation" else None,
+                motion=self._motion(images),
+            ))  # fmt: skip
+        return tuple(predictions)
+
+    def normalise(self, image: Tensor) -> Tensor:
+        """RGB in [0, 1] -> ImageNet-normalised, in the memory layout convolutions like best; any (B, 3, H, W)."""
+        return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+
+    def predict(self, image: Tensor) -> Prediction:
+        """Disparity and class scores of images (B, 3, H, W); no motion."""
+        shared = self.common(self.normalise(image))
+        return Prediction(disp=self._disparity(shared), logits=self._logits(shared))
+
+    def segment(self, image: Tensor) -> Tensor:
+        """Most likely class of each pixel, (B, 3, H, W) -> (B, H, W) int64, without gradient, as in evaluation.
+
+        Running statistics of batch normalisation are used and left as they are; the mode is restored.
+        """
+        was_training = self.training
+        self.eval()
+        try:
+            with torch.no_grad():
+                return self.seg(self.common(self.normalise(image)))[0].argmax(1)
+        finally:
+            self.train(was_training)
+
+    def predict_motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """Points of the first camera -> the second one: images (B, 3, H, W) in temporal order -> (B, 4, 4)."""
+        return self.pose(self.normalise(first), self.normalise(second))
+
+    def _disparity(self, shared: Sequence[Tensor]) -> dict[int, Tensor]:
+        return {r: _exact(out).sigmoid() for r, out in self.depth(shared).items()}
+
+    def _logits(self, shared: Sequence[Tensor]) -> Tensor:
+        return _exact(self.seg(shared)[0])
+
+    def _motion(self, images: dict[int, Tensor]) -> dict[int, Tensor]:
+        # Two passes on purpose: batch normalisation sees each pair by itself, as in the published training.
+        motion = {}
+        if -1 in images:
+            motion[-1] = self.pose(images[-1], images[0], invert=True)
+        if 1 in images:
+            motion[1] = self.pose(images[0], images[1])
+        return motion
+
+
+def _exact(x: Tensor) -> Tensor:
+    """What leaves the network is float32 even where half precision was used inside."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))

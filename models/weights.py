@@ -1,0 +1,116 @@
+"""State dicts from files, and how well they fit a network. Nothing in a file is ever executed."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from errors import UserError
+
+_PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+
+
+def load_file(path: Path) -> Any:
+    """Content of a file written by ``torch.save``, in the zip or the older container, on the CPU.
+
+    Raises:
+        UserError: when the file is missing, damaged, or holds anything but tensors and plain values.
+    """
+    try:
+        with path.open("rb") as file:
+            return torch.load(file, map_location="cpu", weights_only=True)
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a checkpoint") from None
+    except Exception as error:  # torch raises a dozen kinds for damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise UserError(f"{path}: not a checkpoint, damaged, or holding code instead of tensors ({reason[:120]}); "
+                        "fetch or write it again") from None  # fmt: skip
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """State dict of a network, without the prefixes that wrappers put before the names.
+
+    Raises:
+        UserError: as `load_file`, or when the file holds something else than a state dict.
+    """
+    content = load_file(path)
+    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
+        content = content["state_dict"]
+    is_state = isinstance(content, Mapping) and content and all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())  # fmt: skip
+    if not is_state:
+        raise UserError(f"{path}: holds no state dict of a network; give the path of a model.pth")
+    return {_without_prefixes(key): value for key, value in content.items()}
+
+
+def _without_prefixes(key: str) -> str:
+    while key.startswith(_PREFIXES):
+        key = key.removeprefix("module.").removeprefix("_orig_mod.")
+    return key
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Keys a network misses in a file, keys it does not know, and keys whose shapes differ."""
+
+    missing: tuple[str, ...]
+    unknown: tuple[str, ...]
+    reshaped: tuple[str, ...]
+    total: int
+
+    @property
+    def is_whole(self) -> bool:
+        """True where every tensor finds its place."""
+        return not (self.missing or self.unknown or self.reshaped)
+
+
+def compare(model: nn.Module, state: Mapping[str, Tensor]) -> Fit:
+    """How a state dict fits; batch counters that old files lack are not missed."""
+    own = model.state_dict()
+    missing = [key for key in own if key not in state and not key.endswith("num_batches_tracked")]
+    unknown = [key for key in state if key not in own]
+    reshaped = [key for key in own if key in state and own[key].shape != state[key].shape]
+    return Fit(tuple(missing), tuple(unknown), tuple(reshaped), len(own))
+
+
+def describe(fit: Fit) -> str:
+    """Counts with the first keys: ``12 of 296 missing (first: a, b, c)``."""
+    parts = []
+    for keys, what in ((fit.reshaped, "have another shape"), (fit.missing, "missing"), (fit.unknown, "unknown")):
+        if keys:
+            of = f" of {fit.total}" if what != "unknown" else ""
+            parts.append(f"{len(keys)}{of} tensors {what} (first: {', '.join(keys[:3])})")
+    return "; ".join(parts)
+
+
+def sgdepth_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
+    """Options of the SGDepth network a state dict was made with, as far as its keys tell; {} for other networks."""
+    if "common.encoder.encoder.conv1.weight" not in state:
+        return {}
+    shared = _count(state, r"common\.decoder\.blocks\.step_(\d+)\.conv\.weight")
+    shape = {
+        "model_num_layers": _resnet_layers(state, "common.encoder.encoder."),
+        "model_split_pos": (shared + 1) // 2,
+        "model_depth_resolutions": _count(state, r"depth\.multires\.convs\.(\d+)\.weight"),
+    }
+    if "pose.encoder.encoder.conv1.weight" in state:
+        shape["model_num_layers_pose"] = _resnet_layers(state, "pose.encoder.encoder.")
+    if "seg.multires.convs.0.weight" in state:
+        shape["model_num_classes"] = state["seg.multires.convs.0.weight"].shape[0]
+    return shape
+
+
+def _count(keys: Iterable[str], pattern: str) -> int:
+    return sum(re.fullmatch(pattern, key) is not None for key in keys)
+
+
+def _resnet_layers(keys: Iterable[str], prefix: str) -> int:
+    blocks = _count(keys, re.escape(prefix) + r"layer\d\.\d+\.conv1\.weight")
+    per_block = 3 if f"{prefix}layer1.0.conv3.weight" in keys else 2
+    return per_block * blocks + 2

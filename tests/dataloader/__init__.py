@@ -1,0 +1,1 @@
+"""Tests of finding, reading and batching data, and of the commands that prepare it."""

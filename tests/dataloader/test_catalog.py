@@ -1,0 +1,62 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from dataloader.catalog import LOADERS, find_loader
+from errors import UserError
+
+PUBLISHED = {
+    ("depth", "kitti_zhou_train"): "kitti_zhou_train_depth",
+    ("depth", "kitti_kitti_train"): "kitti_kitti_train_depth",
+    ("depth", "kitti_odom09_train"): "kitti_odom09_train_depth",
+    ("depth", "kitti_benchmark_train"): "kitti_benchmark_train_depth",
+    ("depth", "kitti_zhou_validation"): "kitti_zhou_val_depth",
+    ("depth", "kitti_zhou_test"): "kitti_zhou_test_depth",
+    ("depth", "kitti_kitti_validation"): "kitti_kitti_val_depth",
+    ("depth", "kitti_2015_train"): "kitti_2015_train_depth",
+    ("segmentation", "cityscapes_train"): "cityscapes_train_seg",
+    ("segmentation", "cityscapes_validation"): "cityscapes_val_seg",
+    ("segmentation", "kitti_2015_train"): "kitti_2015_val_seg",
+    ("pose", "kitti_odom09_validation"): "kitti_odom09_val_pose",
+    ("pose", "kitti_odom10_validation"): "kitti_odom10_val_pose",
+}
+
+
+def test_every_published_loader_exists_with_its_domain_name():
+    assert {key: spec.domain for key, spec in LOADERS.items() if spec.dataset != "folder"} == PUBLISHED
+
+
+def test_training_on_kitti_uses_both_cameras_and_both_neighbours():
+    for name in ("zhou", "kitti", "odom09", "benchmark"):
+        spec = find_loader("depth", f"kitti_{name}_train", training=True)
+        assert spec.cameras == ("color", "color_right")
+        assert spec.frames == (0, -1, 1)
+
+
+def test_only_the_zhou_loaders_judge_inside_the_garg_crop():
+    masks = {spec.name: spec.mask for spec in LOADERS.values() if spec.purpose == "depth" and not spec.training}
+    assert [name for name, mask in masks.items() if mask == "kitti_zhou"] == ["kitti_zhou_validation", "kitti_zhou_test"]
+
+
+def test_pose_loaders_read_the_test_part_as_pairs():
+    spec = find_loader("pose", "kitti_odom10_validation")
+    assert (spec.part, spec.frames) == ("test", (0, 1))
+
+
+def test_an_unknown_name_is_answered_with_the_nearest():
+    with pytest.raises(UserError, match=r"kitti_zhou_tran: no such loader \(closest: kitti_zhou_train"):
+        find_loader("depth", "kitti_zhou_tran", training=True)
+
+
+def test_a_loader_for_another_use_says_what_it_is_for():
+    with pytest.raises(UserError, match="this loader is for depth training"):
+        find_loader("depth", "kitti_zhou_train")
+    with pytest.raises(UserError, match="--segmentation-training-loaders kitti_2015_train.*depth evaluation and segment"):
+        find_loader("segmentation", "kitti_2015_train", training=True)
+
+
+def test_the_catalog_needs_no_torch():
+    code = "import sys, dataloader.catalog, dataloader.splits, dataloader.files; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], check=False).returncode == 0

@@ -1,0 +1,241 @@
+import os
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataloader.catalog import find_loader
+from dataloader.files import read_depth, read_image
+from dataloader.layouts.kitti_files import KittiFiles
+from dataloader.lists import Frame
+from dataloader.splits import resolve, with_truth
+from errors import UserError
+from tests.dataloader import tiny
+
+TRAIN = find_loader("depth", "kitti_zhou_train", training=True)
+VALIDATION = find_loader("depth", "kitti_zhou_validation")
+TEST = find_loader("depth", "kitti_zhou_test")
+
+
+def names(samples: list) -> list[str]:
+    return [sample.name for sample in samples]
+
+
+@pytest.mark.parametrize("place", ["", "splits"])
+def test_a_text_list_means_exactly_its_lines(tmp_path, place):
+    root = tiny.kitti(tmp_path)
+    lines = [f"{tiny.DRIVE} {frame} {side}" for frame, side in ((3, "r"), (1, "l"), (3, "r"))]
+    shutil.rmtree(root / "kitti_zhou_split")
+    tiny.kitti_list(root / "kitti_zhou_split" / place, "train_files.txt", lines)
+    samples = resolve(TRAIN, root)
+    assert names(samples) == [f"{tiny.DRIVE}/image_03/0000000003", f"{tiny.DRIVE}/image_02/0000000001",
+                              f"{tiny.DRIVE}/image_03/0000000003"]  # fmt: skip
+    assert samples[0].images == {
+        offset: f"{root}/kitti/{tiny.DRIVE}/image_03/data/{3 + offset:010d}.png" for offset in (0, -1, 1)
+    }
+
+
+@pytest.mark.parametrize("kind", [".png", ".jpg"])
+@pytest.mark.parametrize("inside", ["", "Raw_data"])
+def test_drives_lie_directly_inside_or_below_raw_data_as_png_or_jpg(tmp_path, kind, inside):
+    tiny.kitti_images(tmp_path / "kitti" / inside, kind=kind)
+    tiny.kitti_list(tmp_path / "kitti_zhou_split", "train_files.txt", [f"{tiny.DRIVE} 2 l", f"{tiny.DRIVE} 2 r"])
+    samples = resolve(TRAIN, tmp_path)
+    assert len(samples) == 2
+    assert all(path.endswith(kind) and read_image(path).shape == (*tiny.SIZE, 3) for path in samples[1].images.values())
+
+
+def test_a_missing_right_camera_is_fine_for_left_lines(tmp_path):
+    root = tiny.kitti(tmp_path, cameras=(2,))
+    assert len(resolve(TRAIN, root)) == 4
+
+
+def test_missing_neighbours_are_named_and_counted_at_the_start(tmp_path):
+    root = tiny.kitti(tmp_path)
+    tiny.kitti_list(root / "kitti_zhou_split", "train_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in (0, 1, 5, 9)])
+    with pytest.raises(UserError, match=r"train_files\.txt: 5 files it needs are missing: .*-000000001\.png, .* and 2 more"):
+        resolve(TRAIN, root)
+
+
+def test_looking_for_files_lists_folders_instead_of_asking_for_each_file(tmp_path, monkeypatch):
+    root = tiny.kitti(tmp_path)
+    calls = []
+    for name in ("stat", "listdir"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, real=real, **more: calls.append(given) or real(*given, **more))
+    lines = [f"{tiny.DRIVE} {1 + frame % 4} l" for frame in range(500)]
+    tiny.kitti_list(root / "kitti_zhou_split", "train_files.txt", lines)
+    calls.clear()
+    resolve(TRAIN, root)
+    assert len(calls) < 50
+
+
+@pytest.mark.parametrize(("broken", "message"), [
+    (lambda root: shutil.rmtree(root / "kitti"), "kitti: no such folder"),
+    (lambda root: shutil.rmtree(root / "kitti_zhou_split"), r"kitti_zhou_split: neither train\.json nor train_files"),
+    (lambda root: (root / "kitti_zhou_split/train_files.txt").write_text(""), "the list is empty"),
+    (lambda root: (root / "kitti_zhou_split/train.json").write_text("{"), r"train\.json: damaged index file"),
+    (lambda root: (root / "kitti/parameters.json").write_text('{"K": [[1, 2]]}'), r"parameters\.json: K has shape"),
+    (lambda root: (root / "kitti/parameters.json").write_text('{"K": "x"}'), r"parameters\.json: K is not a matrix"),
+    (lambda root: (root / "kitti/parameters.json").write_text('{"K": [[0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]}'),
+     r"parameters\.json: K: focal lengths 0, 1 must be positive"),
+    (lambda root: (root / "kitti/parameters.json").write_text('{"depth_mode": "inches"}'), "'inches' is unknown"),
+])  # fmt: skip
+def test_broken_data_folders_are_named(tmp_path, broken, message):
+    root = tiny.kitti(tmp_path)
+    broken(root)
+    with pytest.raises(UserError, match=message):
+        resolve(TRAIN, root)
+
+
+def test_a_missing_data_set_folder_is_named(tmp_path):
+    with pytest.raises(UserError, match="no such data set folder"):
+        resolve(TRAIN, tmp_path / "absent")
+    with pytest.raises(UserError, match="set IFN_DIR_DATASET"):
+        resolve(TRAIN, "")
+
+
+def test_intrinsics_are_the_published_constants_or_those_of_parameters_json(tmp_path):
+    root = tiny.kitti(tmp_path)
+    assert resolve(TRAIN, root)[0].intrinsics == (0.58, 1.92, 0.5, 0.5)
+    (root / "kitti/parameters.json").write_text(
+        '{"K": [[0.6, 0, 0.4, 0], [0, 2, 0.45, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "depth_mode": null}')
+    assert resolve(TRAIN, root)[0].intrinsics == (0.6, 2.0, 0.4, 0.45)
+
+
+def test_the_zhou_test_set_may_lie_in_the_eigen_folder(tmp_path):
+    root = tiny.kitti(tmp_path)
+    (root / "kitti_zhou_split/test_files.txt").unlink()
+    tiny.kitti_list(root / "kitti_eigen_split", "test_files.txt", [f"{tiny.DRIVE}/image_02/data/0000000004.png"])
+    assert names(resolve(TEST, root)) == [f"{tiny.DRIVE}/image_02/0000000004"]
+
+
+def indexed(root: Path, split: list[int], categories: tuple[str, ...] = ("color", "color_right"), prefix: str = "") -> None:
+    folders = {"color": "image_02", "color_right": "image_03", "depth": "image_02"}
+    columns = {
+        name: [f"{'Depth/' if name == 'depth' else prefix}{tiny.DRIVE}/{folders[name]}/data/{frame:010d}.png"
+               for frame in range(6)] for name in categories
+    }  # fmt: skip
+    part = "validation" if "depth" in categories else "train"
+    tiny.index_files(root, columns, split, part=f"kitti_zhou_split/{part}.json")
+
+
+def test_index_files_bring_in_left_then_right_and_win_over_lists(tmp_path):
+    root = tiny.kitti(tmp_path)
+    indexed(root, [0, 2, 3])
+    assert names(resolve(TRAIN, root)) == [f"{tiny.DRIVE}/image_{camera}/{frame:010d}"
+                                           for camera in ("02", "03") for frame in (2, 3)]  # fmt: skip
+
+
+def test_an_index_without_right_images_gives_left_samples(tmp_path):
+    root = tiny.kitti(tmp_path)
+    indexed(root, [1, 2], ("color",))
+    assert len(resolve(TRAIN, root)) == 2
+
+
+def test_indexed_paths_are_found_without_raw_data_and_as_jpg(tmp_path):
+    tiny.kitti_images(tmp_path / "kitti", kind=".jpg")
+    indexed(tmp_path, [1, 2], prefix="Raw_data/")
+    assert resolve(TRAIN, tmp_path)[0].images[-1] == f"{tmp_path}/kitti/{tiny.DRIVE}/image_02/data/0000000000.jpg"
+
+
+def test_images_an_index_names_must_exist(tmp_path):
+    root = tiny.kitti(tmp_path)
+    indexed(root, [1, 2, 3])
+    (root / f"kitti/{tiny.DRIVE}/image_03/data/0000000004.png").unlink()
+    with pytest.raises(UserError, match=r"train\.json: 1 files it needs are missing: .*image_03/data/0000000004\.png"):
+        resolve(TRAIN, root)
+
+
+def test_an_index_without_usable_frames_is_an_error(tmp_path):
+    root = tiny.kitti(tmp_path)
+    indexed(root, [0, 5])
+    with pytest.raises(UserError, match=r"train\.json: no frame in it"):
+        resolve(TRAIN, root)
+
+
+def depth_map(root: Path, folder: str, frame: int, metres: float) -> None:
+    tiny.save(root / folder / f"{frame:010d}.png", np.full(tiny.SIZE, metres * 256, np.uint16))
+
+
+def test_indexed_depth_maps_are_read_and_fall_back_on_scans(tmp_path):
+    root = tiny.kitti(tmp_path)
+    depth_map(root, f"kitti/Depth/{tiny.DRIVE}/image_02/data", 2, 7)
+    indexed(root, [2, 3], ("color", "depth"))
+    with_map, with_scan = resolve(VALIDATION, root)
+    assert read_depth(with_map.depth).max() == 7
+    assert with_scan.depth.kind == "velodyne"
+
+
+def test_maps_go_before_scans_and_frames_without_either_are_skipped(tmp_path, caplog):
+    root = tiny.kitti(tmp_path)
+    depth_map(root, f"kitti/Depth/{tiny.DRIVE}/image_02/data", 1, 7)
+    (root / f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000003.bin").unlink()
+    samples = resolve(VALIDATION, root)
+    assert [sample.depth.kind if sample.depth else "" for sample in samples] == ["velodyne", "map", "velodyne", "",
+                                                                               "velodyne", "velodyne"]  # fmt: skip
+    with caplog.at_level("INFO"):
+        assert len(with_truth(VALIDATION, samples)) == 5
+    assert "1 of 6 frames skipped" in caplog.text
+
+
+@pytest.mark.parametrize("folder", [
+    "kitti/Depth_improved/{drive}/image_02/data", "kitti/Depth_improved/{drive}/image_02",
+    "kitti/Depth_improved/val/{short}/proj_depth/groundtruth/image_02",
+    "kitti/{drive}/proj_depth/groundtruth/image_02", "kitti/train/{short}/proj_depth/groundtruth/image_02",
+    "data_depth_annotated/train/{short}/proj_depth/groundtruth/image_02",
+    "kitti_depth/{short}/proj_depth/groundtruth/image_02", "kitti/val/{drive}/proj_depth/groundtruth/image_02",
+])  # fmt: skip
+def test_improved_depth_is_found_in_every_official_layout(tmp_path, folder):
+    root = tiny.kitti(tmp_path)
+    depth_map(root, folder.format(drive=tiny.DRIVE, short=tiny.DRIVE.split("/")[1]), 2, 9)
+    samples = resolve(VALIDATION, root, depth_gt="improved")
+    assert [sample.name[-1] for sample in with_truth(VALIDATION, samples)] == ["2"]
+    assert read_depth(samples[2].depth).max() == 9
+
+
+def test_no_ground_truth_at_all_is_an_error(tmp_path):
+    root = tiny.kitti(tmp_path)
+    with pytest.raises(UserError, match="kitti_zhou_validation: none of its 6 frames has depth"):
+        with_truth(VALIDATION, resolve(VALIDATION, root, depth_gt="improved"))
+
+
+def test_projected_scans_are_kept_with_the_data(tmp_path):
+    root = tiny.kitti(tmp_path)
+    sample = resolve(VALIDATION, root)[2]
+    depth = read_depth(sample.depth)
+    assert (depth > 0).sum() == 2
+    (kept,) = (root / "kitti/.velodyne_depth").rglob("*.png")
+    assert kept.name.startswith("0000000002_")
+
+
+def test_a_read_only_data_folder_stays_as_it_is(tmp_path):
+    root = tiny.kitti(tmp_path / "data")
+    (root / "kitti").chmod(0o555)
+    try:
+        sample = resolve(VALIDATION, root, cache_folder=str(tmp_path / "runs"))[0]
+        read_depth(sample.depth)
+        assert resolve(VALIDATION, root)[0].depth.cache == ""
+    finally:
+        (root / "kitti").chmod(0o755)
+    assert not (root / "kitti/.velodyne_depth").exists()
+    assert len(list((tmp_path / "runs").rglob("*.png"))) == 1
+
+
+def test_odometry_training_lists_find_sequences_and_the_drives_behind_them(tmp_path):
+    drive = "2011_09_30/2011_09_30_drive_0028_sync"
+    tiny.kitti_images(tmp_path / "kitti", drive, frames=range(1100, 1103), cameras=(2,))
+    for frame in range(3):
+        tiny.save(tmp_path / f"kitti/sequences/04/image_3/{frame:06d}.png", tiny.picture(frame))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "train_files.txt", ["8 1 l", "4 1 r"])
+    raw, sequence = resolve(find_loader("depth", "kitti_odom09_train", training=True), tmp_path)
+    assert raw.images[1].endswith(f"{drive}/image_02/data/0000001102.png")
+    assert sequence.images[-1].endswith("sequences/04/image_3/000000.png")
+
+
+def test_missing_odometry_images_are_named_by_sequence(tmp_path):
+    (tmp_path / "kitti").mkdir()
+    files = KittiFiles(tmp_path)
+    assert files.image(Frame("09", 3)) == ""
+    assert files.expected_image(Frame("09", 3)).endswith("kitti/sequences/09/image_2/000003.png")

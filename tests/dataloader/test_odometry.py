@@ -1,0 +1,110 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from dataloader.catalog import find_loader
+from dataloader.layouts.kitti_files import SEQUENCES
+from dataloader.layouts.odometry import read_poses
+from dataloader.splits import resolve
+from errors import UserError
+from tests.dataloader import tiny
+
+LOADER = find_loader("pose", "kitti_odom09_validation")
+DRIVE_09 = "2011_09_30/2011_09_30_drive_0033_sync"
+
+
+def poses(root: Path, count: int) -> np.ndarray:
+    """Writes poses that advance by one metre a frame."""
+    rows = [[1, 0, 0, 0.1 * frame, 0, 1, 0, 0, 0, 0, 1, frame] for frame in range(count)]
+    path = root / "kitti/poses/09.txt"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("".join(" ".join(map(str, row)) + "\n" for row in rows))
+    return np.array(rows, float).reshape(-1, 3, 4)
+
+
+def check(samples: list, count: int, first: int = 0) -> None:
+    assert [sample.pose[2, 3] for sample in samples] == list(range(first, first + count))
+    assert all(set(sample.images) == {0, 1} and sample.pose.shape == (4, 4) for sample in samples)
+
+
+def test_a_listed_drive_pairs_its_frames_and_drops_the_last(tmp_path):
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in range(6)])
+    poses(tmp_path, 6)
+    samples = resolve(LOADER, tmp_path)
+    check(samples, 5)
+    assert samples[4].images[1].endswith("0000000005.png")
+
+
+def test_a_list_that_ends_before_its_drive_keeps_its_last_frame(tmp_path):
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in range(1, 5)])
+    poses(tmp_path, 6)
+    check(resolve(LOADER, tmp_path), 4, first=1)
+
+
+@pytest.mark.parametrize("pattern", ["sequences/09/image_2/{:06d}.png", f"{DRIVE_09}/image_02/data/{{:010d}}.png"])
+def test_sequence_lines_find_sequences_or_raw_drives(tmp_path, pattern):
+    for frame in range(4):
+        tiny.save(tmp_path / "kitti" / pattern.format(frame), tiny.picture(frame))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"9 {frame} l" for frame in range(3)])
+    poses(tmp_path, 4)
+    check(resolve(LOADER, tmp_path), 3)
+
+
+def test_without_a_list_the_whole_sequence_is_used(tmp_path):
+    count = SEQUENCES["09"].last + 1
+    folder = tmp_path / "kitti/sequences/09/image_2"
+    folder.mkdir(parents=True)
+    for frame in range(count):
+        (folder / f"{frame:06d}.png").touch()
+    poses(tmp_path, count)
+    check(resolve(LOADER, tmp_path), count - 1)
+
+
+def test_index_files_bring_their_poses(tmp_path):
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    paths = [f"{tiny.DRIVE}/image_02/data/{frame:010d}.png" for frame in range(6)]
+    tiny.index_files(tmp_path, {"color": paths, "poses": paths}, list(range(6)), part="kitti_odom09_split/test.json")
+    path = tmp_path / "kitti_odom09_split/test.json"
+    content = json.loads(path.read_text())
+    content["files"][1] = [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, frame]] for frame in range(6)]
+    path.write_text(json.dumps(content))
+    check(resolve(LOADER, tmp_path), 5)
+
+
+def test_sequence_08_starts_at_raw_frame_1100():
+    assert SEQUENCES["08"] == ("2011_09_30/2011_09_30_drive_0028_sync", 1100, 5170)
+    assert sum(each.last - each.first + 1 for each in SEQUENCES.values()) == 23201
+
+
+@pytest.mark.parametrize(("lines", "message"), [
+    ([0, 1, 3], "poses need the frames of one drive"), ([2, 1, 0], "poses need the frames of one drive"),
+    ([5], "has no next frame"), ([0, 1, 2, 3, 4], "3 poses, none for"),
+])  # fmt: skip
+def test_frames_that_make_no_trajectory_are_refused(tmp_path, lines, message):
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in lines])
+    poses(tmp_path, 3)
+    with pytest.raises(UserError, match=message):
+        resolve(LOADER, tmp_path)
+
+
+def test_missing_images_and_poses_are_named(tmp_path):
+    (tmp_path / "kitti").mkdir()
+    with pytest.raises(UserError, match="no images of odometry sequence 09"):
+        resolve(LOADER, tmp_path)
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in range(6)])
+    with pytest.raises(UserError, match=r"poses/09\.txt: cannot read the poses"):
+        resolve(LOADER, tmp_path)
+
+
+@pytest.mark.parametrize("content", ["", "1 2 3\n", "a " * 12, "nan " * 12, "1 " * 12 + "\n" + "1 " * 11])
+def test_damaged_pose_files_are_named(tmp_path, content):
+    path = tmp_path / "09.txt"
+    path.write_text(content)
+    with pytest.raises(UserError, match=r"09\.txt"):
+        read_poses(path)

@@ -1,0 +1,158 @@
+"""Options: defaults, sources and their order, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+import arguments
+from errors import UserError
+
+PUBLISHED_DEFAULTS = {
+    "sys_num_workers": 3, "model_num_layers": 18, "model_num_layers_pose": 18, "model_split_pos": 1,
+    "model_depth_min": 0.1, "model_depth_max": 100.0, "model_depth_resolutions": 4,
+    "experiment_class": "sgdepth_eccv_test", "model_name": "sgdepth_base", "depth_validation_resize_height": 192,
+    "depth_validation_resize_width": 640, "depth_validation_loaders": ("kitti_kitti_validation",),
+    "depth_validation_batch_size": 1, "segmentation_validation_resize_height": 512,
+    "segmentation_validation_resize_width": 1024, "segmentation_validation_loaders": ("cityscapes_validation",),
+    "train_batches_per_epoch": 9645, "train_num_epochs": 20, "train_checkpoint_frequency": 5,
+    "train_tb_frequency": 500, "train_print_frequency": 2500, "train_learning_rate": 1e-4,
+    "train_scheduler_step_size": 15, "train_weight_decay": 0.0, "train_weights_init": "pretrained",
+    "train_depth_grad_scale": 0.9, "train_segmentation_grad_scale": 0.1,
+    "depth_training_loaders": ("kitti_kitti_train",), "depth_training_batch_size": 6, "depth_resize_height": 192,
+    "depth_resize_width": 640, "depth_crop_height": 192, "depth_disparity_smoothness": 1e-3,
+    "depth_min_sampling_res": 10000, "segmentation_training_loaders": ("cityscapes_train",),
+    "segmentation_training_batch_size": 6, "segmentation_resize_height": 512, "segmentation_resize_width": 1024,
+    "segmentation_crop_height": 192, "segmentation_crop_width": 640, "masking_from_epoch": 15,
+    "moving_mask_percent": 0.1,
+}  # fmt: skip
+SWITCHES = ("sys_cpu", "sys_best_effort_determinism", "model_disable_lr_loading", "depth_avg_reprojection",
+            "depth_disable_automasking", "masking_enable", "masking_linear_increase")  # fmt: skip
+
+
+def test_defaults_of_training_are_the_published_ones():
+    args = vars(arguments.parse("train", []))
+    assert {name: args[name] for name in PUBLISHED_DEFAULTS} == PUBLISHED_DEFAULTS
+    assert not any(args[name] for name in SWITCHES)
+
+
+def test_published_training_commands_parse():
+    args = arguments.parse("train", [
+        "--model-name", "zhou_full", "--depth-training-loaders", "kitti_zhou_train", "--train-batches-per-epoch", "7293",
+        "--masking-enable", "--masking-from-epoch", "15", "--masking-linear-increase"])  # fmt: skip
+    assert args.masking_enable and args.train_batches_per_epoch == 7293
+    args = arguments.parse("train", [
+        "--depth-training-batch-size", "12", "--segmentation-training-loaders", "", "--train-depth-grad-scale", "1.0",
+        "--train-segmentation-grad-scale", "0.0"])  # fmt: skip
+    assert args.segmentation_training_loaders == () and args.train_depth_grad_scale == 1.0
+
+
+@pytest.mark.parametrize("command", arguments.COMMANDS)
+def test_every_command_names_each_option_once(command):
+    names = [option.name for option in arguments.options_of(command)]
+    assert len(names) == len(set(names))
+    assert all(option.help and option.default is not None for option in arguments.options_of(command))
+
+
+def write(path: Path, text: str) -> str:
+    path.write_text(text, encoding="utf-8")
+    return str(path)
+
+
+def test_later_sources_win(tmp_path):
+    first = write(tmp_path / "a.toml", "train-learning-rate = 1e-3\ntrain_num_epochs = 7\nsys-cpu = true\n")
+    second = write(tmp_path / "b.json", json.dumps({"train_num_epochs": 8, "depth_training_loaders": ["kitti_zhou_train"]}))
+    args = arguments.parse("train", ["--config", first, "--config", second, "--train-learning-rate", "0.01"])
+    assert (args.train_learning_rate, args.train_num_epochs, args.sys_cpu) == (0.01, 8, True)
+    assert args.depth_training_loaders == ("kitti_zhou_train",)
+    assert not arguments.parse("train", ["--config", first, "--no-sys-cpu"]).sys_cpu
+
+
+def test_an_earlier_runs_options_can_be_read_back(tmp_path):
+    args = arguments.parse("train", ["--masking-enable", "--data-intrinsics", "1,2,3,4", "--train-scheduler-gamma", "released"])
+    path = write(tmp_path / "opt.json", json.dumps({**vars(args), "eval_avg_with_flipped": False}))
+    again = arguments.parse("train", ["--config", path])
+    assert {**vars(again), "config": []} == {**vars(args), "config": []}
+
+
+def checkpoint(folder: Path, **options: object) -> Path:
+    folder.mkdir(parents=True)
+    write(folder / arguments.METADATA, json.dumps({"options": {"method": "sgdepth", **options}}))
+    return folder
+
+
+def test_evaluation_takes_the_network_from_the_checkpoint(tmp_path):
+    folder = checkpoint(tmp_path / "run/epoch_1", model_num_layers=50, model_depth_min=0.03, train_num_epochs=3)
+    preset = write(tmp_path / "a.toml", "model-num-layers = 34\nmodel-split-pos = 2\n")
+    common = ["--checkpoint-dir", str(tmp_path), "--model-load", "run/epoch_1", "--config", preset]
+    args = arguments.parse("eval_depth", common)
+    assert (args.model_num_layers, args.model_depth_min, args.model_split_pos) == (50, 0.03, 2)
+    assert arguments.parse("eval_depth", [*common, "--model-num-layers", "18"]).model_num_layers == 18
+    assert arguments.parse("train", common).model_num_layers == 34
+    path = str(folder / "model.pth")
+    assert arguments.parse("inference", ["--model-path", path]).model_num_layers == 50
+    assert arguments.parse("inference", ["--model-path", str(folder)]).model_num_layers == 50
+
+
+def test_damaged_metadata_is_one_sentence(tmp_path):
+    folder = checkpoint(tmp_path / "epoch_1", model_num_layers="many")
+    with pytest.raises(UserError, match="meta.json: model_num_layers"):
+        arguments.parse("inference", ["--model-path", str(folder)])
+    write(folder / arguments.METADATA, "{")
+    with pytest.raises(UserError, match="meta.json: damaged"):
+        arguments.parse("inference", ["--model-path", str(folder)])
+
+
+def test_folders_come_from_the_environment_unless_given(monkeypatch):
+    monkeypatch.setenv("IFN_DIR_DATASET", "/somewhere")
+    monkeypatch.setenv("IFN_DIR_CHECKPOINT", "/elsewhere")
+    args = arguments.parse("eval_pose", ["--dataset-dir", "mine"])
+    assert (args.dataset_dir, args.checkpoint_dir) == ("mine", "/elsewhere")
+
+
+@pytest.mark.parametrize(("argv", "message"), [
+    (["--depth-resize-height", "200"], "--depth-resize-height: 200 is not a multiple of 32; nearest are 192 and 224"),
+    (["--depth-resize-height", "32"], "out of range"),
+    (["--model-num-layers", "20"], "20 is not one of 18, 34, 50, 101, 152"),
+    (["--train-learning-rate", "fast"], "'fast' is not a number"),
+    (["--train-learning-rate", "nan"], "out of range"),
+    (["--train-learning-rate", "inf"], "out of range"),
+    (["--train-num-epochs", "1.5"], "'1.5' is not a whole number"),
+    (["--train-num-epoch", "2"], r"--train-num-epoch: unknown option of train.py \(closest: --train-num-epochs"),
+    (["--method", "sgdeph"], r"closest: sgdepth"),
+    (["--train-num-epochs"], "expected one argument"),
+    (["--model-depth-min", "5", "--model-depth-max", "1"], "must be below"),
+    (["--data-intrinsics", "1,2,3"], "3 numbers"),
+    (["--data-intrinsics", "a,b,c,d"], "numbers separated by commas"),
+    (["--config", "missing.toml"], "missing.toml: cannot be read"),
+    (["--model-name", ""], "not a folder name"),
+    (["stray"], "stray"),
+])  # fmt: skip
+def test_what_is_wrong_is_said_in_one_sentence(argv, message):
+    with pytest.raises(UserError, match=message) as caught:
+        arguments.parse("train", argv)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("text", "message"), [
+    ("train-learning-rate = 'fast'", "a.toml: train-learning-rate: 'fast' is not a number"),
+    ("sys-cpu = 1", "neither true nor false"),
+    ("train-learnin-rate = 1", r"unknown option 'train-learnin-rate' \(closest: train_learning_rate"),
+    ("not toml", "not a valid preset"),
+])  # fmt: skip
+def test_presets_are_checked_like_the_command_line(tmp_path, text, message):
+    with pytest.raises(UserError, match=message):
+        arguments.parse("train", ["--config", write(tmp_path / "a.toml", text)])
+
+
+def test_options_of_other_commands_in_a_preset_are_passed_over(tmp_path):
+    preset = write(tmp_path / "a.toml", "train-learning-rate = 1e-3\nmodel-depth-min = 0.03\n")
+    args = arguments.parse("eval_depth", ["--config", preset])
+    assert args.model_depth_min == 0.03 and not hasattr(args, "train_learning_rate")
+
+
+def test_negative_numbers_of_pictures_are_refused():
+    with pytest.raises(UserError, match="--eval-num-images: -1 is out of range"):
+        arguments.parse("eval_depth", ["--eval-num-images", "-1"])

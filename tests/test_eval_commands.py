@@ -1,0 +1,205 @@
+"""The evaluation commands from the command line to the files they leave."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import arguments
+import eval_depth
+import eval_pose
+import eval_segmentation
+from errors import UserError
+from evaluation.depth import METRICS
+from tests import commands, real_data
+
+HEIGHT, WIDTH = 64, 128
+SCRIPTS = {"depth": eval_depth, "segmentation": eval_segmentation, "pose": eval_pose}
+LOADERS = {"depth": "kitti_zhou_test,kitti_kitti_validation", "segmentation": "cityscapes_validation",
+           "pose": "kitti_odom09_validation"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, street) -> SimpleNamespace:
+    """A small street and an untrained network."""
+    runs = tmp_path_factory.mktemp("evaluation") / "runs"
+    commands.write_checkpoint(runs / "start")
+    return SimpleNamespace(data=street, runs=runs)
+
+
+def flags(place: SimpleNamespace, purpose: str, *more: object) -> list[str]:
+    size = [f"--{purpose}-validation-resize-height", HEIGHT, f"--{purpose}-validation-resize-width", WIDTH]
+    return [*map(str, ("--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", place.data, "--checkpoint-dir", place.runs,
+                       "--model-load", "start", "--model-name", "judged", "--eval-num-images", 2, *size,
+                       f"--{purpose}-validation-loaders", LOADERS[purpose], *more))]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def judged(place, run) -> dict[str, str]:
+    """What the three commands print, run one after the other into one run folder."""
+    printed = {}
+    for purpose in SCRIPTS:
+        done = run(f"eval_{purpose}.py", *flags(place, purpose))
+        assert done.returncode == 0, done.stderr
+        printed[purpose] = done.stdout
+    return printed
+
+
+def run_folder(place: SimpleNamespace) -> Path:
+    return place.runs / "sgdepth_eccv_test" / "judged"
+
+
+def read(place: SimpleNamespace) -> dict:
+    return json.loads((run_folder(place) / "metrics.json").read_text())
+
+
+def rows(place: SimpleNamespace, domain: str) -> list[dict[str, str]]:
+    return list(csv.DictReader((run_folder(place) / f"metrics_{domain}.csv").read_text().splitlines()))
+
+
+def test_metrics_file_holds_every_domain_with_the_promised_keys(place, judged):
+    found = read(place)
+    keys = {"kitti_zhou_test_depth": {*METRICS, "ratio_median", "ratio_std"},
+            "kitti_kitti_val_depth": {*METRICS, "ratio_median", "ratio_std"},
+            "cityscapes_val_seg": {"miou", "accuracy"}, "kitti_odom09_val_pose": {"ate_mean", "ate_std"}}  # fmt: skip
+    assert {domain: set(entry["metrics"]) for domain, entry in found.items()} == keys
+    for domain, entry in found.items():
+        assert entry["images"] > 0 and entry["skipped"] == 0
+        assert {"ground_truth", "crop", "range", "scaling", "size", "flip"} <= set(entry["protocol"])
+        assert entry["protocol"]["size"] == [HEIGHT, WIDTH]
+        assert len(rows(place, domain)) == entry["images"] - (4 if "pose" in domain else 0)
+    assert found["kitti_zhou_test_depth"]["protocol"]["crop"] == "garg"
+    assert found["kitti_kitti_val_depth"]["protocol"]["ground_truth"] == "raw"
+
+
+def test_depth_prints_the_published_lines_per_domain(place, judged):
+    found = read(place)
+    lines = [line for line in judged["depth"].splitlines() if re.match(r" Scaling|&| +abs_rel", line)]
+    assert len(lines) == 6
+    for start, domain in ((0, "kitti_zhou_test_depth"), (3, "kitti_kitti_val_depth")):
+        metrics = found[domain]["metrics"]
+        med, std = f"{metrics['ratio_median']:.3f}", f"{metrics['ratio_std']:.3f}"
+        assert lines[start] == f" Scaling ratios | med: {med} | std: {std}"
+        assert lines[start + 1].split(" | ")[:-1] == ["  " + f"{METRICS[0]:>8}", *(f"{m:>8}" for m in METRICS[1:])]
+        assert [float(word) for word in re.findall(r"& *([\d.]+)  ", lines[start + 2])] == [
+            float(f"{metrics[name]:.3f}") for name in METRICS
+        ]
+
+
+def test_depth_metrics_are_the_mean_of_the_rows(place, judged):
+    table = rows(place, "kitti_zhou_test_depth")
+    metrics = read(place)["kitti_zhou_test_depth"]["metrics"]
+    for name in METRICS:
+        assert np.mean([float(row[name]) for row in table]) == pytest.approx(metrics[name], rel=1e-12)
+    assert len({row["name"] for row in table}) == len(table)
+    assert 0.05 < metrics["abs_rel"] < 5 and 0 <= metrics["a1"] <= metrics["a2"] <= metrics["a3"] <= 1
+
+
+def test_segmentation_and_pose_print_the_published_lines(place, judged):
+    found = read(place)
+    metrics = found["cityscapes_val_seg"]["metrics"]
+    assert judged["segmentation"].splitlines()[-2:] == [
+        "eval_name    | domain               |     miou | accuracy",
+        f"judged       | cityscapes_val_seg   | {metrics['miou']:8.3f} | {metrics['accuracy']:8.3f}",
+    ]
+    metrics = found["kitti_odom09_val_pose"]["metrics"]
+    last = judged["pose"].splitlines()[-1]
+    assert last == f"Trajectory error: {metrics['ate_mean']:.3f}, std: {metrics['ate_std']:.3f}"
+
+
+def test_pictures_stack_image_prediction_and_truth_at_native_size(place, judged):
+    pictures = run_folder(place) / "eval_images"
+    for domain in ("kitti_zhou_test_depth", "kitti_kitti_val_depth"):
+        assert sorted(path.name for path in (pictures / domain).iterdir()) == ["img_0.png", "img_1.png"]
+        assert Image.open(pictures / domain / "img_0.png").size == (WIDTH, 3 * HEIGHT)
+    picture = np.asarray(Image.open(pictures / "cityscapes_val_seg" / "img_0.png"))
+    image = np.asarray(Image.open(min((place.data / "cityscapes/leftImg8bit/val").rglob("*.png"))))
+    assert picture.shape == (3 * len(image), image.shape[1], 3) and (picture[: len(image)] == image).all()
+
+
+def test_batches_change_no_number_and_other_domains_stay(place, judged):
+    before = read(place)
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(
+        place, "depth", "--depth-validation-loaders", "kitti_zhou_test", "--depth-validation-batch-size", 3,
+        "--eval-num-images", 0)))  # fmt: skip
+    after = read(place)
+    assert set(after) == set(before)
+    changed = after.pop("kitti_zhou_test_depth")["metrics"]
+    expected = before.pop("kitti_zhou_test_depth")["metrics"]
+    assert changed == pytest.approx(expected, rel=1e-3) and after == before
+
+
+def test_fixed_scaling_and_the_first_quarter(place, judged, capsys):
+    common = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", "fixed", "--eval-num-images", 0)
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, "--depth-validation-fixed-scaling",
+                                                            "25")))  # fmt: skip
+    assert " Scaling ratios | med: 25.000 | std: 0.000" in capsys.readouterr().out
+    entry = json.loads((run_folder(place).with_name("fixed") / "metrics.json").read_text())["kitti_zhou_test_depth"]
+    assert entry["protocol"]["scaling"] == "fixed 25"
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, "--depth-ratio-on-validation")))
+    assert " std: 0.000" in capsys.readouterr().out  # a quarter of four images is one
+    entry = json.loads((run_folder(place).with_name("fixed") / "metrics.json").read_text())["kitti_zhou_test_depth"]
+    expected = read(place)["kitti_zhou_test_depth"]["metrics"]
+    assert entry["metrics"]["abs_rel"] == pytest.approx(expected["abs_rel"], rel=1e-3)
+
+
+@pytest.mark.parametrize("purpose", SCRIPTS)
+@pytest.mark.parametrize("change, fault", [
+    (("--model-load", ""), "--model-load: not given"),
+    (("--model-load", "nowhere"), "nowhere"),
+    (("--model-num-layers", "50"), "--model-num-layers 18"),
+    (("--eval-num-images", "-1"), "--eval-num-images: -1"),
+    (("--dataset-dir", "/nowhere/at/all"), "/nowhere/at/all"),
+    (("--sys-best-effort-determinism", "--{}-validation-resize-height", "200"), "nearest are 192 and 224"),
+    (("--{}-validation-loaders", ""), "names no data set"),
+    (("--{}-validation-loaders", "kitti_zho_test"), "kitti_zho_test"),
+])  # fmt: skip
+def test_mistakes_are_told_in_one_sentence(place, purpose, change, fault):
+    words = [word.format(purpose) for word in change]
+    with pytest.raises(UserError, match=re.escape(fault)):
+        SCRIPTS[purpose].evaluate(arguments.parse(f"eval_{purpose}", flags(place, purpose, "--model-name", "none",
+                                                                           *words)))  # fmt: skip
+    assert not run_folder(place).with_name("none").exists()
+
+
+def test_a_run_folder_that_is_a_file_and_a_damaged_metrics_file_are_named(place):
+    (place.runs / "sgdepth_eccv_test").mkdir(exist_ok=True)
+    (place.runs / "sgdepth_eccv_test" / "taken").write_text("x")
+    with pytest.raises(UserError, match="taken"):
+        eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", "--model-name", "taken")))
+    folder = place.runs / "sgdepth_eccv_test" / "damaged"
+    folder.mkdir()
+    (folder / "metrics.json").write_text("{")
+    with pytest.raises(UserError, match="damaged/metrics.json: not valid JSON"):
+        eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", "--model-name", "damaged")))
+
+
+def test_the_command_itself_turns_a_mistake_into_exit_code_two(place, run):
+    done = run("eval_depth.py", *flags(place, "depth", "--eval-num-images", -1))
+    assert "--eval-num-images: -1" in commands.error_of(done)
+
+
+def test_real_laser_scans_and_labels_are_evaluated(place, tmp_path):
+    data = real_data.dataset_folder(tmp_path / "data")
+    lines = (data / "kitti_zhou_split/test_files.txt").read_text().splitlines(keepends=True)
+    (data / "kitti_zhou_split/test_files.txt").write_text("".join(lines[:3]))
+    (data / "cityscapes").unlink()
+    (data / "cityscapes").symlink_to(real_data.root() / "cityscapes_mini/val_small", target_is_directory=True)
+    here = SimpleNamespace(data=data, runs=place.runs)
+    common = ("--model-name", "real", "--eval-num-images", 1)
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(here, "depth", *common, "--depth-validation-loaders",
+                                                            "kitti_zhou_test")))  # fmt: skip
+    eval_segmentation.evaluate(arguments.parse("eval_segmentation", flags(here, "segmentation", *common)))
+    folder = run_folder(place).with_name("real")
+    found = json.loads((folder / "metrics.json").read_text())
+    assert {domain: entry["images"] for domain, entry in found.items()} == {"kitti_zhou_test_depth": 3,
+                                                                            "cityscapes_val_seg": 1}  # fmt: skip
+    assert found["kitti_zhou_test_depth"]["metrics"]["abs_rel"] < 2
+    assert Image.open(folder / "eval_images/kitti_zhou_test_depth/img_0.png").size == (1242, 3 * 375)

@@ -1,0 +1,101 @@
+"""Exit codes, run folders and stop signals."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+import harness
+from errors import UserError
+
+ROOT = Path(__file__).parents[1]
+
+
+def ended(monkeypatch: pytest.MonkeyPatch, run: object) -> int:
+    monkeypatch.setattr(sys, "argv", ["eval_pose.py"])
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        with pytest.raises(SystemExit) as stop:
+            harness.main("eval_pose", run)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    return stop.value.code
+
+
+def raising(error: BaseException) -> object:
+    def run(args: Namespace) -> int:
+        raise error
+
+    return run
+
+
+def test_exit_codes_say_how_it_ended(monkeypatch, capsys):
+    assert ended(monkeypatch, lambda args: None) == 0
+    assert ended(monkeypatch, lambda args: 3) == 3
+    assert ended(monkeypatch, raising(UserError("a: b;\n c"))) == 2
+    assert capsys.readouterr().err == "error: a: b; c\n"
+    assert ended(monkeypatch, raising(KeyboardInterrupt())) == 130
+    assert ended(monkeypatch, raising(PermissionError(13, "Permission denied", "/a/file"))) == 2
+    assert capsys.readouterr().err == "error: /a/file: Permission denied\n"
+
+
+def test_a_bug_keeps_its_traceback(monkeypatch):
+    monkeypatch.setattr(sys, "argv", ["eval_pose.py"])
+    with pytest.raises(ZeroDivisionError):
+        harness.main("eval_pose", lambda args: 1 // 0)
+
+
+def test_first_signal_is_noted_and_handlers_come_back():
+    before = signal.getsignal(signal.SIGINT)
+    with harness.StopRequest() as stop:
+        assert stop.code == 0
+        os.kill(os.getpid(), signal.SIGINT)
+        assert stop.code == 130
+    assert signal.getsignal(signal.SIGINT) is before
+
+
+def test_second_signal_ends_at_once():
+    code = ("import harness, os, signal, time\nwith harness.StopRequest():\n"
+            "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)")
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False)
+    assert result.returncode == 143
+
+
+def arguments_in(folder: Path) -> Namespace:
+    return Namespace(checkpoint_dir=str(folder), experiment_class="a", model_name="b", config=[], data_intrinsics=(1.0,))
+
+
+def test_run_folder_holds_the_options(tmp_path):
+    folder = harness.run_folder(arguments_in(tmp_path), "train")
+    assert folder == tmp_path / "a/b"
+    assert json.loads((folder / "opt.json").read_text())["data_intrinsics"] == [1.0]
+
+
+def test_evaluation_keeps_the_options_of_a_training_run(tmp_path):
+    folder = harness.run_folder(arguments_in(tmp_path), "train")
+    (folder / "checkpoints").mkdir()
+    (folder / "opt.json").write_text("{}")
+    harness.run_folder(arguments_in(tmp_path), "eval_depth")
+    assert (folder / "opt.json").read_text() == "{}" and (folder / "opt_eval_depth.json").is_file()
+
+
+def test_a_file_where_the_run_folder_belongs_is_one_sentence(tmp_path):
+    (tmp_path / "a").write_text("")
+    with pytest.raises(UserError, match="run folder cannot be made"):
+        harness.run_folder(arguments_in(tmp_path), "train")
+
+
+def test_folders_must_be_given_and_exist(tmp_path):
+    with pytest.raises(UserError, match="--dataset-dir: not given.*IFN_DIR_DATASET"):
+        harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x"))
+    with pytest.raises(UserError, match="--checkpoint-dir: not given.*IFN_DIR_CHECKPOINT"):
+        harness.require_folders(Namespace(dataset_dir=str(tmp_path), checkpoint_dir=""))
+    with pytest.raises(UserError, match="no such folder"):
+        harness.require_folders(Namespace(dataset_dir=str(tmp_path / "missing"), checkpoint_dir="x"))

@@ -1,0 +1,73 @@
+"""Packages import downwards only, and looking for help costs no torch."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+SIBLINGS = {"dataloader", "models", "losses", "evaluation", "visual"}
+LEVELS = {"errors": 0, "perspective_resample": 1, **dict.fromkeys(SIBLINGS, 2), "arguments": 3, "state_manager": 4,
+          "harness": 5, "train": 6, "eval_depth": 6, "eval_segmentation": 6, "eval_pose": 6, "inference": 6,
+          "benchmarks": 7, "docs": 7}  # fmt: skip
+COMMANDS = ("train.py", "eval_depth.py", "eval_segmentation.py", "eval_pose.py", "inference.py")
+FREE = ("dataloader/prepare/", "dataloader/check")  # commands of their own: may import anything, nothing imports them
+
+
+def sources() -> list[Path]:
+    return [path for path in sorted(ROOT.rglob("*.py"))
+            if path.relative_to(ROOT).parts[0] in {*LEVELS, *(f"{name}.py" for name in LEVELS)}]  # fmt: skip
+
+
+def imported(tree: ast.AST) -> set[str]:
+    names = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            names.add(node.module)
+    return names
+
+
+def wrong_directions(path: str, source: str) -> list[str]:
+    own = path.split("/")[0].removesuffix(".py")
+    wrong = []
+    for module in imported(ast.parse(source)):
+        other = module.split(".")[0]
+        if module.startswith(("dataloader.prepare", "dataloader.check")) and not path.startswith((*FREE, "benchmarks")):
+            wrong.append(f"{path} imports the command {module}")
+        elif other in LEVELS and other != own and not path.startswith(FREE) and LEVELS[other] >= LEVELS[own]:
+            wrong.append(f"{path} imports {module}")
+    return wrong
+
+
+def test_nothing_imports_upwards_or_sideways():
+    found = sources()
+    assert len(found) > 40
+    wrong = [line for path in found
+             for line in wrong_directions(path.relative_to(ROOT).as_posix(), path.read_text(encoding="utf-8"))]  # fmt: skip
+    assert not wrong, "\n".join(wrong)
+
+
+@pytest.mark.parametrize(("path", "source"), [
+    ("losses/depth.py", "import models"),
+    ("models/sgdepth.py", "from dataloader.batch import Batch"),
+    ("perspective_resample/warp.py", "from losses.depth import DepthLoss"),
+    ("dataloader/loaders.py", "from dataloader.prepare import kitti"),
+    ("state_manager.py", "def late():\n    import harness"),
+])  # fmt: skip
+def test_the_rule_sees_a_wrong_import(path, source):
+    assert wrong_directions(path, source)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_answers_without_torch(command):
+    code = f"import sys, runpy; sys.argv = [{command!r}, '--help']\ntry: runpy.run_path({command!r}, run_name='__main__')"
+    code += "\nexcept SystemExit as stop: assert stop.code in (0, None)\nassert 'torch' not in sys.modules, 'torch'"
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert "--model-load" in result.stdout and "--sys-cpu" in result.stdout

@@ -1,0 +1,226 @@
+"""Inference on images, folders and videos: what is written, and what happens to bad input."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+import arguments
+import inference
+from errors import UserError
+from tests import commands, golden, real_data
+from tests.conftest import ROOT
+from visual.video import VideoWriter, describe
+
+HEIGHT, WIDTH = 64, 128
+
+
+@pytest.fixture(scope="module")
+def model_path(tmp_path_factory) -> Path:
+    return commands.write_checkpoint(tmp_path_factory.mktemp("checkpoint") / "epoch_1") / "model.pth"
+
+
+def make_photo(height: int = 50, width: int = 90, seed: int = 0) -> Image.Image:
+    noise = np.random.RandomState(seed).randint(0, 256, (height // 10, width // 10, 3)).astype(np.uint8)
+    return Image.fromarray(noise).resize((width, height), Image.Resampling.BILINEAR)
+
+
+def flags(model_path: Path, source: Path, target: Path, *more: object) -> list[str]:
+    return [*map(str, ("--sys-cpu", "--model-path", model_path, "--image-path", source, "--output-path", target,
+                       "--inference-resize-height", HEIGHT, "--inference-resize-width", WIDTH, *more))]  # fmt: skip
+
+
+def infer(*what: object) -> int:
+    return inference.infer(arguments.parse("inference", flags(*what)))
+
+
+def names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_network_input_matches_the_published_one():
+    meta, want = golden.load("sgdepth_inference")
+    levels, seed, *size = map(int, re.search(r"floor\((\d+)\*uniform\((\d+),(\d+),(\d+),(\d+)\)",
+                                             meta["inputs"]["image (RGB, uint8)"]).groups())  # fmt: skip
+    repeat = int(re.search(r"repeated (\d+)x", meta["inputs"]["image (RGB, uint8)"])[1])
+    image = np.floor(levels * golden.uniform(seed, *size)).astype(np.uint8).repeat(repeat, 0).repeat(repeat, 1)
+    found = inference.network_input(image, tuple(meta["inputs"]["network size"])).astype(np.float32) / 255
+    normalised = (found - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
+    np.testing.assert_allclose(normalised.transpose(2, 0, 1)[None], want["network_input"], atol=1e-5)
+
+
+@pytest.mark.parametrize("files, expected", [
+    ("a.png b.jpg", "a b"),
+    ("src.one.png src.two.png", "src.one src.two"),
+    ("a.png a.jpg b.jpg", "a_png a_jpg b"),
+    ("a.png a.jpg a_png.png a_png_png.jpg", "a_png a_jpg a_png_png a_png_png_jpg"),
+])  # fmt: skip
+def test_output_names_are_the_stems_and_stay_unique(files, expected):
+    assert list(inference.output_names(map(Path, files.split())).values()) == expected.split()
+
+
+def test_one_image_gives_the_picture_and_the_arrays(model_path, tmp_path, run):
+    make_photo().save(tmp_path / "my.photo.png")
+    target = tmp_path / "not" / "there" / "yet"
+    done = run("inference.py", *flags(model_path, tmp_path / "my.photo.png", target, "--save-arrays",
+                                      "--output-format", ".png"))  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert "Mean forward time" in done.stdout
+    assert names(target) == {"my.photo.png", "my.photo_disp.npy", "my.photo_depth.npy", "my.photo_seg.npy"}
+    disp, depth, ids = (np.load(target / f"my.photo_{kind}.npy") for kind in ("disp", "depth", "seg"))
+    assert (disp.dtype, disp.shape) == (np.float32, (HEIGHT, WIDTH)) and 0.01 <= disp.min() < disp.max() <= 10
+    assert (depth.dtype, depth.shape) == (np.float32, (50, 90)) and 0.1 <= depth.min() < depth.max() <= 100
+    resized = torch.nn.functional.interpolate(torch.from_numpy(disp)[None, None], (50, 90), mode="bilinear")
+    np.testing.assert_allclose(depth, 1 / resized[0, 0].numpy(), rtol=1e-4)
+    assert (ids.dtype, ids.shape) == (np.uint8, (50, 90)) and ids.max() < 20
+    picture = np.asarray(Image.open(target / "my.photo.png"))
+    assert picture.shape == (150, 90, 3)
+    assert (picture[:50] == np.asarray(make_photo())).all()
+
+
+def test_a_folder_of_every_colour_mode_is_done_in_full(model_path, tmp_path):
+    source, target = tmp_path / "in", tmp_path / "out"
+    (source / "sub.png").mkdir(parents=True)
+    photo = make_photo()
+    photo.convert("L").save(source / "grey.png")
+    photo.convert("RGBA").save(source / "alpha.png")
+    photo.quantize(16).save(source / "palette.png")
+    photo.convert("CMYK").save(source / "print.jpg")
+    photo.convert("1").save(source / "binary.png")
+    photo.save(source / "UPPER.JPG")
+    Image.fromarray(np.asarray(photo.convert("L")).astype(np.uint16) * 257).save(source / "deep.png")
+    make_photo(200, 30).save(source / "tall.png")
+    make_photo(10, 10).save(source / "tiny.png")
+    (source / "notes.txt").write_text("no image")
+    (source / ".hidden.png").write_bytes(b"")
+    assert infer(model_path, source, target) == 0
+    assert names(target) == {f"{stem}.jpg" for stem in
+                             "grey alpha palette print binary UPPER deep tall tiny".split()}  # fmt: skip
+    assert Image.open(target / "tall.jpg").size == (30, 600)
+    grey, deep = (np.asarray(Image.open(target / f"{stem}.jpg")).astype(int)[:50] for stem in ("grey", "deep"))
+    assert np.abs(grey - deep).max() <= 2
+
+
+def test_a_turned_photo_comes_out_upright(model_path, tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # stored on its side
+    make_photo(50, 90).save(tmp_path / "turned.jpg", exif=exif)
+    assert infer(model_path, tmp_path / "turned.jpg", tmp_path / "out", "--save-arrays") == 0
+    assert Image.open(tmp_path / "out" / "turned.jpg").size == (50, 270)
+    assert np.load(tmp_path / "out" / "turned_depth.npy").shape == (90, 50)
+
+
+def test_damaged_images_are_named_and_the_others_done(model_path, tmp_path, run):
+    source, target = tmp_path / "in", tmp_path / "out"
+    source.mkdir()
+    make_photo().save(source / "a.png")
+    make_photo().save(source / "c.jpg")
+    whole = (source / "a.png").read_bytes()
+    (source / "b.png").write_bytes(whole[: len(whole) // 2])
+    (source / "d.png").write_bytes(b"")
+    (source / "e.jpg").write_text("not an image")
+    done = run("inference.py", *flags(model_path, source, target))
+    assert done.returncode == 3, done.stderr
+    assert names(target) == {"a.jpg", "c.jpg"}
+    complaints = [line for line in done.stderr.splitlines() if "error: " in line]
+    assert len(complaints) == 3 and "Traceback" not in done.stderr
+    for name, line in zip(("b.png", "d.png", "e.jpg"), complaints, strict=True):
+        assert name in line
+
+
+def test_only_damaged_images_are_a_partial_failure_too(model_path, tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    assert infer(model_path, tmp_path / "a.png", tmp_path / "out") == 3
+
+
+def test_a_video_becomes_a_video_with_fixed_colours(model_path, tmp_path):
+    with VideoWriter(tmp_path / "drive.avi", 10) as writer:
+        for seed in range(6):
+            writer.write(np.asarray(make_photo(48, 80, seed)))
+    assert infer(model_path, tmp_path / "drive.avi", tmp_path / "out", "--save-arrays") == 0
+    assert describe(tmp_path / "out" / "drive.mp4") == (10, 6)
+    capture = cv2.VideoCapture(str(tmp_path / "out" / "drive.mp4"))
+    assert capture.read()[1].shape == (3 * 48, 80, 3)
+    disparities = [np.load(tmp_path / "out" / f"drive_{index:06d}_disp.npy") for index in range(6)]
+    assert len({disp.max() for disp in disparities}) == 6
+    assert names(tmp_path / "out") == {"drive.mp4"} | {f"drive_{i:06d}_{kind}.npy" for i in range(6)
+                                                       for kind in ("disp", "depth", "seg")}  # fmt: skip
+
+
+def test_a_damaged_video_is_named(model_path, tmp_path, capsys):
+    (tmp_path / "drive.mp4").write_bytes(b"nothing" * 100)
+    assert infer(model_path, tmp_path / "drive.mp4", tmp_path / "out") == 3
+    assert "drive.mp4: cannot be read as a video" in capsys.readouterr().err
+    assert not names(tmp_path / "out")
+
+
+@pytest.mark.parametrize("change, fault", [
+    ({"--image-path": "nowhere"}, "nowhere: does not exist"),
+    ({"--image-path": ""}, "--image-path: not given"),
+    ({"--image-path": "empty"}, "no image in this folder"),
+    ({"--output-path": "file"}, "cannot be made"),
+    ({"--output-path": "file/below"}, "cannot be made"),
+    ({"--output-format": "png"}, "--output-format 'png'"),
+    ({"--output-format": ".nonsense"}, "--output-format '.nonsense'"),
+    ({"--inference-resize-height": "200"}, "not a multiple of 32; nearest are 192 and 224"),
+    ({"--model-path": "nowhere.pth"}, "nowhere.pth"),
+    ({"--model-path": "file"}, "file"),
+    ({"--model-num-layers": "50"}, "--model-num-layers 18"),
+    ({"--output-path": "in", "--output-format": ".png"}, "would be overwritten"),
+])  # fmt: skip
+def test_mistakes_are_told_before_anything_is_written(model_path, tmp_path, monkeypatch, change, fault):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "in").mkdir()
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "file").write_text("x")
+    make_photo().save(tmp_path / "in" / "a.png")
+    given = flags(model_path, Path("in"), Path("out"))[1:]
+    options = dict(zip(given[::2], given[1::2], strict=True)) | change
+    words = ["--sys-cpu", *(word for pair in options.items() for word in pair)]
+    with pytest.raises(UserError, match=re.escape(fault)):
+        inference.infer(arguments.parse("inference", words))
+    assert names(tmp_path / "in") == {"a.png"}
+
+
+def test_no_model_is_one_sentence(run):
+    assert "--model-path: not given" in commands.error_of(run("inference.py", "--image-path", "x"))
+
+
+def test_an_interrupt_stops_at_once_and_leaves_whole_files(model_path, tmp_path):
+    with VideoWriter(tmp_path / "long.mp4", 25) as writer:
+        for seed in range(200):
+            writer.write(np.asarray(make_photo(48, 80, seed)))
+    words = flags(model_path, tmp_path / "long.mp4", tmp_path / "out", "--save-arrays")
+    process = subprocess.Popen([sys.executable, "inference.py", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    deadline = time.monotonic() + 60
+    while not list(tmp_path.glob("out/*_disp.npy")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Traceback" not in told
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".npy"}
+
+
+def test_real_frames_are_done(model_path, tmp_path):
+    recordings = real_data.root()
+    (tmp_path / "in").mkdir()
+    frames = [*sorted(recordings.glob("kitti_raw_mini/*/*/image_02/data/*.png"))[:2],
+              *sorted(recordings.glob("cityscapes_mini/leftImg8bit_sequence_jpg/*/*/*.jpg"))[:1]]  # fmt: skip
+    for frame in frames:
+        (tmp_path / "in" / frame.name).symlink_to(frame)
+    assert infer(model_path, tmp_path / "in", tmp_path / "out") == 0
+    for frame in frames:
+        width, height = Image.open(frame).size
+        assert Image.open(tmp_path / "out" / f"{frame.stem}.jpg").size == (width, 3 * height)

@@ -1,0 +1,257 @@
+"""Checkpoints: written whole, verified, loaded from ours and from published files."""
+
+from __future__ import annotations
+
+import json
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+import state_manager
+from errors import UserError
+from losses.masking import DynamicClassMask
+from models.sgdepth import SGDepth
+from models.weights import read_state_dict
+from state_manager import RunState, checkpoints, load_model, load_weights, start, verify
+from tests import golden
+
+
+def small_state(masking: bool = False) -> RunState:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.1)
+    mask = DynamicClassMask(0, 4, False, 0.5) if masking else None
+    return RunState(model, optimizer, scheduler, mask)
+
+
+def work(state: RunState, steps: int = 2) -> None:
+    for _ in range(steps):
+        state.optimizer.zero_grad()
+        state.model(torch.rand(2, 3, 8, 8)).square().sum().backward()
+        state.optimizer.step()
+        state.step, state.batch = state.step + 1, state.batch + 1
+
+
+def arguments(folder: Path, **changes: object) -> Namespace:
+    values = {"method": "sgdepth", "checkpoint_dir": str(folder), "model_load": "", "resume": "never", "overwrite": False,
+              "model_disable_lr_loading": False, "config": [], "model_num_layers": 18}  # fmt: skip
+    return Namespace(**{**values, **changes})
+
+
+def test_a_run_continues_bit_for_bit(tmp_path):
+    state = small_state(masking=True)
+    work(state)
+    ids = torch.full((1, 4, 4), 13)
+    state.masking(ids, [ids])
+    state.masking.threshold = 0.25
+    state.scheduler.step()
+    folder = state.save(tmp_path, arguments(tmp_path))
+    assert folder.name == "epoch_0_batch_2"
+    other = small_state(masking=True)
+    other.load(folder)
+    assert (other.epoch, other.batch, other.step) == (0, 2, 2)
+    assert other.masking.threshold == 0.25 and other.masking.ious().tolist() == [1.0]
+    for one in (state, other):
+        torch.manual_seed(5)
+        work(one)
+    for a, b in zip(state.model.state_dict().values(), other.model.state_dict().values(), strict=True):
+        assert torch.equal(a, b)
+    assert other.scheduler.state_dict() == state.scheduler.state_dict()
+
+
+def test_published_layout_and_what_is_noted(tmp_path):
+    state = small_state()
+    state.epoch = 5
+    folder = state.save(tmp_path, arguments(tmp_path))
+    assert folder == tmp_path / "checkpoints/epoch_5"
+    names = {path.name for path in folder.iterdir()}
+    assert names == {"model.pth", "optim.pth", "scheduler.pth", "train.pth", "meta.json"}
+    counters = torch.load(folder / "train.pth", weights_only=True)
+    assert counters["step"] == 0 and counters["epoch"] == 5
+    noted = json.loads((folder / "meta.json").read_text())
+    assert noted["method"] == "sgdepth" and noted["versions"]["torch"] == torch.__version__.split("+")[0]
+    assert noted["options"]["model_num_layers"] == 18
+
+
+def test_a_full_checkpoint_replaces_the_one_inside_its_epoch(tmp_path):
+    state = small_state()
+    state.batch = 3
+    state.save(tmp_path, arguments(tmp_path))
+    state.epoch, state.batch = 1, 0
+    state.save(tmp_path, arguments(tmp_path))
+    state.save(tmp_path, arguments(tmp_path))
+    assert [path.name for path in checkpoints(tmp_path)] == ["epoch_1"]
+    assert not list((tmp_path / "checkpoints").glob(".*"))
+
+
+def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
+    state = small_state()
+    folder = state.save(tmp_path, arguments(tmp_path))
+    before = (folder / "model.pth").read_bytes()
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(state_manager, "_save", full)
+    with pytest.raises(UserError, match="No space left on device.*--resume auto"):
+        state.save(tmp_path, arguments(tmp_path))
+    assert (folder / "model.pth").read_bytes() == before
+    verify(folder)
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [folder.name]
+
+
+@pytest.mark.parametrize("name", ["model.pth", "optim.pth", "train.pth"])
+@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
+def test_damage_is_found_and_the_checkpoint_before_it_is_taken(tmp_path, name, damage, caplog):
+    state = small_state()
+    for state.epoch in (1, 2):
+        state.save(tmp_path, arguments(tmp_path))
+    path = tmp_path / "checkpoints/epoch_2" / name
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content if damage == "flip" else content[:-7])
+    other = small_state()
+    start(other, tmp_path, arguments(tmp_path, resume="auto"))
+    assert other.epoch == 1 and name in caplog.text
+
+
+def test_what_a_killed_writer_left_is_swept(tmp_path):
+    state = small_state()
+    state.epoch = 1
+    folder = state.save(tmp_path, arguments(tmp_path))
+    folder.rename(folder.with_name(".epoch_1.123.old.tmp"))
+    folder.with_name(".epoch_1.123.tmp").mkdir()
+    other = small_state()
+    start(other, tmp_path, arguments(tmp_path, resume="auto"))
+    assert other.epoch == 1 and [path.name for path in checkpoints(tmp_path)] == ["epoch_1"]
+
+
+def test_a_used_run_folder_is_refused_unless_told(tmp_path):
+    state = small_state()
+    state.epoch = 1
+    folder = state.save(tmp_path, arguments(tmp_path))
+    with pytest.raises(UserError, match="already holds 1 checkpoints.*--resume auto.*--overwrite"):
+        start(small_state(), tmp_path, arguments(tmp_path))
+    published_way = small_state()
+    start(published_way, tmp_path, arguments(tmp_path, model_load=str(folder)))
+    assert published_way.epoch == 1
+    fresh = small_state()
+    start(fresh, tmp_path, arguments(tmp_path, overwrite=True))
+    assert fresh.epoch == 0 and not checkpoints(tmp_path)
+
+
+def test_fine_tuning_starts_counters_afresh(tmp_path):
+    state = small_state()
+    state.epoch = 7
+    folder = state.save(tmp_path / "old", arguments(tmp_path))
+    other = small_state()
+    start(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder), model_disable_lr_loading=True))
+    assert (other.epoch, other.step) == (0, 0)
+
+
+def test_published_checkpoints_load_without_our_notes(tmp_path, caplog):
+    state = small_state()
+    for name, content in (("model", state.model.state_dict()), ("scheduler", state.scheduler.state_dict()),
+                          ("optim", {"state": {}, "param_groups": []}), ("train", {"step": 30, "epoch": 3})):  # fmt: skip
+        torch.save(content, tmp_path / f"{name}.pth")
+    other = small_state(masking=True)
+    other.load(tmp_path)
+    assert (other.epoch, other.step, other.batch, other.masking.threshold) == (3, 30, 0, 0.0)
+    assert "optim.pth: does not fit" in caplog.text
+
+
+@pytest.fixture(scope="module")
+def network() -> SGDepth:
+    torch.manual_seed(1)
+    return SGDepth(split_pos=1)
+
+
+def options(**changes: object) -> Namespace:
+    values = {"method": "sgdepth", "model_num_layers": 18, "model_num_layers_pose": 18, "model_split_pos": 1,
+              "model_depth_resolutions": 4, "model_num_classes": 20, "model_disparity_bias": 5.0}  # fmt: skip
+    return Namespace(**{**values, **changes})
+
+
+@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("prefix", ["", "module.", "_orig_mod.", "module._orig_mod."])
+def test_published_files_load_in_both_containers_and_without_wrappers(tmp_path, network, legacy, prefix):
+    state = {prefix + key: value for key, value in network.state_dict().items()}
+    torch.save(state, tmp_path / "model.pth", _use_new_zipfile_serialization=not legacy)
+    model = load_model(options(model_path=str(tmp_path / "model.pth")), torch.device("cpu"))
+    assert not model.training
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, network.state_dict()[key])
+
+
+@pytest.mark.parametrize("index", range(9))
+def test_the_nine_published_networks_load_whole(index, monkeypatch, tmp_path):
+    from tests.models.test_sgdepth import expected_keys
+
+    meta, _ = golden.load("sgdepth_state_dict_keys")
+    config = meta["configs"][index]
+    with torch.device("meta"):
+        state = {key: torch.empty(shape) for key, shape in expected_keys(meta["configs"], config)}
+        model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"],
+                        config["depth_resolutions"])  # fmt: skip
+    monkeypatch.setattr(state_manager, "read_state_dict", lambda path: state)
+    load_weights(model, tmp_path / "model.pth", strict=True)
+
+
+@pytest.mark.parametrize(("changes", "remedy"), [
+    ({"layers": 34}, "--model-num-layers 34"),
+    ({"pose_layers": 34}, "--model-num-layers-pose 34"),
+    ({"split_pos": 3}, "--model-split-pos 3"),
+    ({"resolutions": 2}, "--model-depth-resolutions 2"),
+    ({"num_classes": 12}, "--model-num-classes 12"),
+])  # fmt: skip
+def test_a_file_of_another_network_says_which_option_to_change(tmp_path, network, changes, remedy):
+    torch.save(SGDepth(**changes).state_dict(), tmp_path / "model.pth")
+    with pytest.raises(UserError, match=rf"model\.pth: \d+ .*first: .*; pass .*{remedy}"):
+        load_weights(network, tmp_path / "model.pth", strict=True)
+
+
+def test_training_takes_what_fits_and_says_the_rest(tmp_path, network, caplog):
+    state = network.state_dict()
+    state.pop("depth.multires.convs.0.weight")
+    state["stray"] = torch.zeros(1)
+    torch.save(state, tmp_path / "model.pth")
+    load_weights(SGDepth(), tmp_path / "model.pth", strict=False)
+    assert "1 of 296 tensors missing (first: depth.multires.convs.0.weight)" in caplog.text
+    assert "1 tensors unknown (first: stray)" in caplog.text
+    with pytest.raises(UserError):
+        load_weights(SGDepth(), tmp_path / "model.pth", strict=True)
+
+
+class Evil:
+    def __reduce__(self) -> tuple:
+        return (exec, ("raise SystemExit('executed')",))
+
+
+@pytest.mark.parametrize("content", [Evil(), {"a": 1}, [1, 2], {}])
+def test_files_that_are_no_state_dict_are_refused_and_never_executed(tmp_path, content):
+    torch.save(content, tmp_path / "model.pth")
+    with pytest.raises(UserError, match="model.pth"):
+        read_state_dict(tmp_path / "model.pth")
+
+
+@pytest.mark.parametrize("content", [b"", b"<html>", b"PK\x03\x04 broken"])
+def test_files_that_are_no_checkpoint_are_refused(tmp_path, content):
+    (tmp_path / "model.pth").write_bytes(content)
+    with pytest.raises(UserError, match="not a checkpoint, damaged"):
+        read_state_dict(tmp_path / "model.pth")
+    with pytest.raises(UserError, match="cannot be read"):
+        read_state_dict(tmp_path / "missing.pth")
+
+
+def test_a_missing_checkpoint_folder_is_one_sentence(tmp_path):
+    with pytest.raises(UserError, match="holds no model.pth.*--model-load"):
+        load_model(options(checkpoint_dir=str(tmp_path), model_load="nowhere"), torch.device("cpu"))
+    with pytest.raises(UserError, match="--model-load: not given"):
+        load_model(options(checkpoint_dir=str(tmp_path), model_load=""), torch.device("cpu"))

@@ -1,0 +1,196 @@
+"""Training as a user runs it: what it writes, how it stops and goes on, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from tests import real_data
+from tests.conftest import ROOT, Run, tiny_options
+
+RUN = Path("sgdepth_eccv_test/sgdepth_base")
+
+
+def losses(output: str) -> list[str]:
+    return re.findall(r"(epoch \d+/\d+ batch \d+/\d+ \| [^|]+) \|", output)
+
+
+def weights(folder: Path) -> dict[str, torch.Tensor]:
+    return torch.load(folder / "model.pth", weights_only=True)
+
+
+def assert_equal_weights(first: Path, second: Path) -> None:
+    a, b = weights(first), weights(second)
+    assert list(a) == list(b)
+    different = [key for key in a if not torch.equal(a[key], b[key])]
+    assert not different, f"{len(different)} tensors differ, first {different[0]}"
+
+
+@pytest.fixture(scope="module")
+def trained(street: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> tuple[Path, str]:
+    """A finished tiny run with masking, both validations and two workers."""
+    folder = tmp_path_factory.mktemp("checkpoints")
+    result = run("train.py", *tiny_options(street, folder), "--masking-enable", "--masking-from-epoch", "0",
+                 "--masking-linear-increase", "--depth-validation-loaders", "kitti_zhou_validation",
+                 "--segmentation-validation-loaders", "cityscapes_validation", "--sys-num-workers", "2")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
+
+
+def test_a_run_leaves_the_published_layout(trained):
+    folder, _ = trained
+    run_folder = folder / RUN
+    for name in ("epoch_1", "epoch_2"):
+        files = {path.name for path in (run_folder / "checkpoints" / name).iterdir()}
+        assert files == {"model.pth", "optim.pth", "scheduler.pth", "train.pth", "meta.json"}
+    options = json.loads((run_folder / "opt.json").read_text())
+    assert options["masking_enable"] is True and options["depth_training_loaders"] == ["kitti_zhou_train"]
+    counters = torch.load(run_folder / "checkpoints/epoch_2/train.pth", weights_only=True)
+    assert (counters["step"], counters["epoch"]) == (6, 2)
+
+
+def test_tensorboard_has_the_published_tags(trained):
+    folder, _ = trained
+    found = {}
+    for name in ("train", "validation", "images"):
+        events = EventAccumulator(str(folder / RUN / name)).Reload()
+        found[name] = {*events.Tags()["scalars"], *events.Tags()["images"]}
+    domain = "kitti_zhou_train_depth"
+    assert {f"{domain}_loss", f"{domain}_depth_mean", f"{domain}_depth_std", "cityscapes_train_seg_loss",
+            "masking_threshold"} <= found["train"]  # fmt: skip
+    assert {f"kitti_zhou_val_depth_{m}" for m in ("abs_rel", "rmse_log", "delta1", "ratio_median", "ratio_norm_std")} | {
+        f"cityscapes_val_seg_{m}" for m in ("meaniou", "meanacc", "totalacc", "freqwacc", "meanprec")
+    } <= found["validation"]
+    assert found["images"] == {f"{domain}_images", "cityscapes_train_seg_images"}
+
+
+def test_console_shows_losses_speed_and_time_left(trained):
+    _, output = trained
+    line = next(line for line in output.splitlines() if line.startswith("epoch 1/2 batch 2/3"))
+    assert re.search(r"kitti_zhou_train_depth_loss \d+\.\d{4}, cityscapes_train_seg_loss \d+\.\d{4} \| "
+                     r"[\d.]+ images/s \| .*waiting for data \d+ % \| ETA \d+:\d\d:\d\d", line)  # fmt: skip
+    assert re.search(r"Can use \d+ images from the kitti_zhou_train_depth", output)
+
+
+def test_other_worker_counts_give_the_same_network(trained, street, tmp_path, run):
+    folder, output = trained
+    result = run("train.py", *tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
+                 "--masking-linear-increase")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert losses(result.stdout) == losses(output) and len(losses(output)) == 6
+    assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_stopped_run_saves_and_goes_on_bit_for_bit(trained, street, tmp_path, run, number):
+    folder, _ = trained
+    options = [*tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
+               "--masking-linear-increase"]  # fmt: skip
+    process = subprocess.Popen([sys.executable, "train.py", *options], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch 1/2 batch 2/3"):
+            process.send_signal(number)
+            break
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 128 + number, rest
+    (saved,) = [path for path in (tmp_path / RUN / "checkpoints").iterdir() if path.name.startswith("epoch_")]
+    result = run("train.py", *options, "--resume", "auto")
+    assert result.returncode == 0, result.stderr
+    assert f"going on from {saved}" in result.stdout
+    assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
+
+
+def test_a_used_run_folder_is_refused_within_seconds(trained, street, run):
+    folder, _ = trained
+    started = time.monotonic()
+    result = run("train.py", *tiny_options(street, folder))
+    assert result.returncode == 2 and "--resume auto" in result.stderr
+    assert time.monotonic() - started < 60
+
+
+def test_a_finished_run_resumed_trains_nothing(trained, street, run):
+    folder, _ = trained
+    before = weights(folder / RUN / "checkpoints/epoch_2")
+    result = run("train.py", *tiny_options(street, folder), "--resume", "auto")
+    assert result.returncode == 0, result.stderr
+    assert not losses(result.stdout)
+    after = weights(folder / RUN / "checkpoints/epoch_2")
+    assert all(torch.equal(before[key], after[key]) for key in before)
+
+
+def test_depth_alone_trains_from_the_published_options(street, tmp_path, run):
+    result = run("train.py", *tiny_options(street, tmp_path), "--segmentation-training-loaders", "", "--train-num-epochs",
+                 "1", "--train-depth-grad-scale", "1.0", "--train-segmentation-grad-scale", "0.0",
+                 "--train-precision", "bf16")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "_seg_loss" not in result.stdout
+
+
+def test_own_frames_and_four_numbers_are_enough(street, tmp_path, run):
+    frames = next(iter(sorted((street / "kitti/2011_09_26").glob("*_sync/image_02/data"))))
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "walk").symlink_to(frames, target_is_directory=True)
+    result = run("train.py", *tiny_options(street, tmp_path / "ck"), "--depth-training-loaders", "folder_train",
+                 "--data-folder", own, "--data-intrinsics", "74,123,64,32", "--segmentation-training-loaders", "",
+                 "--train-num-epochs", "1")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert len(losses(result.stdout)) == 3
+
+
+def test_real_recordings_train(tmp_path, run):
+    data = real_data.dataset_folder(tmp_path / "data")
+    options = tiny_options(data, tmp_path / "ck")
+    result = run("train.py", *options, "--train-num-epochs", "1", "--train-batches-per-epoch", "2",
+                 "--segmentation-resize-height", "128", "--segmentation-resize-width", "256",
+                 "--depth-validation-loaders", "")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert len(losses(result.stdout)) == 2
+
+
+@pytest.mark.parametrize(("words", "message"), [
+    (["--dataset-dir", "missing"], "--dataset-dir missing: no such folder"),
+    (["--depth-training-loaders", "kitti_zhu_train"], "kitti_zhou_train"),
+    (["--depth-resize-height", "200"], "nearest are 192 and 224"),
+    (["--depth-resize-height", "96"], "need equal sizes"),
+    (["--depth-training-batch-size", "400"], "--depth-training-batch-size 400"),
+    (["--depth-training-loaders", "folder_train"], "--data-folder"),
+    (["--depth-training-loaders", "", "--segmentation-training-loaders", ""], "both empty"),
+    (["--masking-enable", "--segmentation-training-loaders", ""], "--masking-enable"),
+    (["--model-load", "nowhere"], "holds no model.pth"),
+])  # fmt: skip
+def test_mistakes_are_one_sentence_before_training_starts(street, tmp_path, run, words, message):
+    result = run("train.py", *tiny_options(street, tmp_path), *words)
+    assert result.returncode == 2, result.stderr
+    lines = result.stderr.strip().splitlines()
+    assert message in lines[-1] and lines[-1].startswith("error: ") and "Traceback" not in result.stderr
+    assert not losses(result.stdout)
+
+
+def test_no_folder_at_all_names_the_variable(run):
+    result = run("train.py")
+    assert result.returncode == 2 and "IFN_DIR_DATASET" in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_a_file_where_the_checkpoint_folder_belongs(street, tmp_path, run):
+    (tmp_path / "file").write_text("")
+    result = run("train.py", *tiny_options(street, tmp_path / "file"))
+    assert result.returncode == 2 and "run folder cannot be made" in result.stderr
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoints(street, tmp_path, run):
+    result = run("train.py", *tiny_options(street, tmp_path), "--train-learning-rate", "1e30", "--train-num-epochs", "9")
+    assert result.returncode == 2, result.stdout
+    assert "the loss is NaN or infinite" in result.stderr and "--resume auto" in result.stderr

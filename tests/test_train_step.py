@@ -1,0 +1,100 @@
+"""A whole training step, forward and backward, against the published code."""
+
+from __future__ import annotations
+
+import contextlib
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch.testing import assert_close
+
+from losses import DepthLoss, DynamicClassMask, Objective, SegmentationLoss
+from models.sgdepth import SGDepth
+from tests import golden
+from train import Outcome, compare
+
+
+def intrinsics(batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
+    K = torch.eye(4, dtype=torch.float64)
+    K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 0.58 * width, 1.92 * height, width / 2, height / 2
+    return {"K": K.expand(batch, 4, 4), "inv_K": torch.linalg.inv(K).expand(batch, 4, 4)}
+
+
+def batches(meta: dict) -> list[SimpleNamespace]:
+    inputs = meta["inputs"]
+    seed, depth_size, seg_size = inputs["seed"], inputs["depth batch"], inputs["seg batch"]
+    height, width = inputs["H,W"]
+    frames = {f: torch.from_numpy(golden.uniform(seed + i, depth_size, 3, height, width)).double()
+              for i, f in enumerate((0, -1, 1))}  # fmt: skip
+    image = torch.from_numpy(golden.uniform(seed + 5, seg_size, 3, height, width)).double()
+    ids = np.floor(22 * golden.uniform(seed + 6, seg_size, 1, height // 8, width // 8))[:, 0].repeat(8, 1).repeat(8, 2)
+    labels = torch.from_numpy(np.where(ids > 18, 255, ids)).long()
+    return [
+        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None,
+                        **intrinsics(depth_size, height, width)),
+        SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
+                        labels=labels, **intrinsics(seg_size, height, width)),
+    ]  # fmt: skip
+
+
+def network(meta: dict) -> SGDepth:
+    config = meta["config"]
+    model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"], config["depth_resolutions"],
+                    grad_scales=tuple(config["gradient scales"]))  # fmt: skip
+    model.double().load_state_dict(golden.state_dict(meta["keys"], meta["scale"], torch.float64))
+    # Means such as 0.485 are rounded when they are made in float32.
+    model.mean, model.std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1)
+                             for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))  # fmt: skip
+    return model.train()
+
+
+def step(model: SGDepth, data: list, masking: DynamicClassMask | None = None) -> list[Outcome]:
+    objective = Objective(DepthLoss(), SegmentationLoss())
+    outcomes = compare(model, objective, data, (0.1, 100.0), contextlib.nullcontext, masking)
+    sum(outcome.total for outcome in outcomes).backward()
+    return outcomes
+
+
+@pytest.mark.parametrize("name", ["sgdepth_train_step", "sgdepth_train_step_masked"])
+def test_losses_gradients_and_statistics_match_the_published_step(name):
+    meta, want = golden.load(name)
+    model, masking = network(meta), None
+    if meta["config"]["masking"]:
+        masking = DynamicClassMask(0, 20, False, 0.1)
+        masking.threshold = 2.0
+    depth, seg = step(model, batches(meta), masking)
+    assert_close(depth.terms["loss_depth"].item(), want["loss_depth"].item(), rtol=1e-8, atol=0)
+    assert_close(seg.terms["loss_seg"].item(), want["loss_seg"].item(), rtol=1e-8, atol=0)
+    np.testing.assert_allclose(depth.prediction.disp[0].detach()[:, :, ::2, ::2], want["disp_0"], atol=1e-6)
+    np.testing.assert_allclose(seg.prediction.logits.detach()[:, :, ::4, ::4], want["seg_logits"], rtol=1e-5,
+                               atol=1e-5)  # fmt: skip
+    if masking:
+        np.testing.assert_allclose(depth.keep.double().mean(), want["moving_mask_mean"].item(), rtol=1e-9)
+        np.testing.assert_allclose(masking.ious(), want["iou_moving"], rtol=1e-9)
+    gradients = {key: p.grad for key, p in model.named_parameters()}
+    assert list(gradients) == meta["grad_names"]
+    np.testing.assert_allclose([g.norm().item() for g in gradients.values()], want["grad_norms"], rtol=1e-5, atol=1e-12)
+    golden.assert_close_to_max(gradients["common.encoder.encoder.conv1.weight"][:8].numpy(), want["grad_conv1"], 1e-5)
+    golden.assert_close_to_max(gradients["pose.encoder.encoder.conv1.weight"][:4].numpy(), want["grad_pose_conv1"],
+                               1e-5)  # fmt: skip
+    buffers = dict(model.named_buffers())
+    for key in ("running_mean", "running_var"):
+        np.testing.assert_allclose(buffers[f"common.encoder.encoder.bn1.{key}"], want[f"bn1_{key}"], rtol=1e-8)
+    np.testing.assert_allclose(buffers["pose.encoder.encoder.bn1.running_mean"], want["pose_bn1_running_mean"],
+                               rtol=1e-8, atol=1e-12)  # fmt: skip
+    assert buffers["pose.encoder.encoder.bn1.num_batches_tracked"].item() == want["pose_bn1_batches"].item()
+
+
+def test_masking_everything_leaves_only_smoothness():
+    torch.manual_seed(0)
+    model = SGDepth(resolutions=1).double().train()
+    frames = {f: torch.rand(1, 3, 64, 64).double() for f in (0, -1, 1)}
+    data = [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None,
+                            **intrinsics(1, 64, 64))]  # fmt: skip
+    masking = DynamicClassMask(0, 20, False, 0.1, classes=range(20))
+    masking.threshold = 2.0
+    (outcome,) = step(model, data, masking)
+    assert not outcome.keep.any()
+    assert_close(outcome.total, outcome.terms["disp_smth_loss/0"])

@@ -1,0 +1,1 @@
+"""Numbers to pictures: colours, what TensorBoard shows, what the commands write."""

@@ -1,0 +1,61 @@
+"""What TensorBoard shows of a training batch: rows of one kind, one column per sample."""
+
+import torch
+from torch import Tensor
+
+from .colour import class_image, depth_image, normals_image, probability_image
+
+COLUMNS = 4
+"""Samples shown at most."""
+MASKED = (1.0, 0.0, 0.0)
+
+
+def depth_panel(
+    depth: Tensor,
+    normals: Tensor | None,
+    target: Tensor,
+    warped_prev: Tensor,
+    warped_next: Tensor,
+    mask: Tensor | None = None,
+) -> Tensor:
+    """Coloured depth, normals, target, the two neighbours warped to it and, with a mask, what the mask drops.
+
+    Shapes:  depth (B, 1, H, W), > 0; normals (B, H-1, W-1, 3); target, warped_* (B, 3, H, W) in [0, 1];
+             mask (B, 1, H, W) or (B, H, W), 1 = keep, 0 = drop
+    Returns: (3, rows*H, columns*W) in [0, 1]
+    """
+    rows = [depth_image(depth[:COLUMNS].float())]
+    if normals is not None:
+        rows.append(normals_image(normals[:COLUMNS].float()))
+    rows += [image[:COLUMNS].float() for image in (target, warped_prev, warped_next)]
+    if mask is not None:
+        rows.append(mask_overlay(target[:COLUMNS].float(), mask[:COLUMNS]))
+    return _stack(rows)
+
+
+def segmentation_panel(logits: Tensor, labels: Tensor, image: Tensor) -> Tensor:
+    """Class colours weighted by probability, ground truth, image.
+
+    Shapes:  logits (B, C, H, W); labels (B, H, W) train ids, 255 = none; image (B, 3, H, W) in [0, 1]
+    Returns: (3, 3*H, columns*W) in [0, 1]
+    """
+    probabilities = logits[:COLUMNS].float().softmax(1)
+    return _stack([probability_image(probabilities), class_image(labels[:COLUMNS]), image[:COLUMNS].float()])
+
+
+def mask_overlay(image: Tensor, mask: Tensor) -> Tensor:
+    """The image, tinted red where the mask drops pixels.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; mask (B, 1, H, W) or (B, H, W), 1 = keep, 0 = drop
+    Returns: (B, 3, H, W) in [0, 1]
+    """
+    height, width = image.shape[-2:]
+    keep = mask.reshape(-1, 1, height, width).to(image)
+    tint = image.new_tensor(MASKED).view(1, 3, 1, 1)
+    return keep * image + (1 - keep) * (image + tint) / 2
+
+
+def _stack(rows: list[Tensor]) -> Tensor:
+    """Rows of (B, 3, H, W) -> one image, samples side by side."""
+    strips = [torch.cat(list(row), dim=2) for row in rows]
+    return torch.cat(strips, dim=1).clamp(0, 1)

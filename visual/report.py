@@ -1,0 +1,181 @@
+"""What a training run tells while it runs: console lines, a progress bar, TensorBoard."""
+
+from __future__ import annotations
+
+import logging
+import time
+from argparse import Namespace
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+
+from errors import UserError
+from perspective_resample.camera import normals
+
+from .panels import depth_panel, segmentation_panel
+
+log = logging.getLogger("train")
+COLLAPSE_FROM_STEP = 300  # before that a healthy run is erratic
+
+
+class Report:
+    """Progress of a run. Reads the device on logging steps only.
+
+    Args:
+        folder: run folder; gets ``train/``, ``validation/`` and ``images/`` with TensorBoard events.
+        args: needs ``train_batches_per_epoch``, ``train_num_epochs``, ``train_tb_frequency``,
+            ``train_print_frequency``.
+        state: has ``epoch``, ``batch`` and ``step``, which others advance.
+    """
+
+    def __init__(self, folder: Path, args: Namespace, state: Any):
+        self.folder, self.args, self.state = folder, args, state
+        self.writers: dict[str, SummaryWriter] = {}
+        self._started, self._waited, self._images, self._steps = time.perf_counter(), 0.0, 0, 0
+        self._healthy: Tensor | None = None
+        self._warned = False
+        self._bar: tqdm | None = None
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for writer in self.writers.values():
+            writer.close()
+
+    def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
+        """The batches of one epoch, with a progress bar; notes how long each one is waited for."""
+        total = self.args.train_batches_per_epoch
+        description = f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs}"
+        source = iter(batches)
+        with tqdm(total=total, initial=self.state.batch, desc=description, unit="batch", disable=None,
+                  mininterval=1.0) as self._bar:  # fmt: skip
+            while True:
+                before = time.perf_counter()
+                batch = next(source, None)
+                self._waited += time.perf_counter() - before
+                if batch is None:
+                    break
+                yield batch
+                self._bar.update()
+        self.check_health()
+
+    def after_step(self, outcomes: Sequence[Any]) -> None:
+        """Note a step; on logging steps write and print what it gave (see `train.Outcome`)."""
+        self._images += sum(outcome.batch.images[0].shape[0] for outcome in outcomes)
+        self._steps += 1
+        # Warping forgives a depth or a motion that is no number, so they are looked at besides the loss.
+        seen = [outcome.total for outcome in outcomes]
+        for outcome in outcomes:
+            seen += [value.mean() for value in (*outcome.prediction.disp.values(), *outcome.prediction.motion.values())]
+        finite = torch.stack(seen).detach().isfinite().all()
+        self._healthy = finite if self._healthy is None else self._healthy & finite
+        index = self.state.batch - 1
+        to_board = index % self.args.train_tb_frequency == 0
+        to_console = index % self.args.train_print_frequency == 0
+        if to_board or to_console:
+            self.check_health()
+            self._look_for_collapse(outcomes)
+        if to_board:
+            self._board(outcomes)
+        if to_console:
+            self._console(outcomes)
+        if index == 0:
+            self._pictures(outcomes)
+
+    def check_health(self) -> None:
+        """Stop a run whose loss is no longer a number.
+
+        Raises:
+            UserError: naming the epoch and the step.
+        """
+        if self._healthy is not None and not self._healthy.item():
+            raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite; the "
+                            "checkpoints written so far are sound: go on from the last one with --resume auto, "
+                            "a lower --train-learning-rate or --train-precision fp32")  # fmt: skip
+        self._healthy = None
+
+    def _look_for_collapse(self, outcomes: Sequence[Any]) -> None:
+        for outcome in outcomes:
+            if self._warned or self.state.step < COLLAPSE_FROM_STEP or not outcome.prediction.disp:
+                continue
+            disp = outcome.prediction.disp[0].detach()
+            mean = disp.mean().item()
+            spread = disp.std().item() / max(mean, 1e-12)
+            if not 0.002 <= mean <= 0.95 or spread < 0.03:
+                self._warned = True
+                self._say(f"warning: the disparity looks collapsed (mean {mean:.4f}, std/mean {spread:.3f}); from "
+                          "scratch a lower --train-learning-rate, --model-disparity-bias -2 with --model-depth-min "
+                          "0.03, or video with slower motion helps")  # fmt: skip
+
+    def _board(self, outcomes: Sequence[Any]) -> None:
+        for outcome in outcomes:
+            scalars = {"loss": outcome.total}
+            if outcome.views:
+                depth = outcome.views.depth[: outcome.batch.images[0].shape[0]]
+                scalars |= {"depth_mean": depth.mean(), "depth_std": depth.std()}
+            self.scalars("train", outcome.batch.spec.domain, {name: value.item() for name, value in scalars.items()})
+
+    def _console(self, outcomes: Sequence[Any]) -> None:
+        spent = time.perf_counter() - self._started
+        total = self.args.train_batches_per_epoch * self.args.train_num_epochs
+        left = total - self.state.epoch * self.args.train_batches_per_epoch - self.state.batch
+        eta = timedelta(seconds=round(spent / self._steps * left))
+        losses = ", ".join(f"{outcome.batch.spec.domain}_loss {outcome.total.item():.4f}" for outcome in outcomes)
+        self._say(f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs} batch {self.state.batch}/"
+                  f"{self.args.train_batches_per_epoch} | {losses} | {self._images / spent:.1f} images/s | "
+                  f"loading {self._waited:.1f} s, computing {spent - self._waited:.1f} s, "
+                  f"waiting for data {100 * self._waited / spent:.0f} % | ETA {eta}")  # fmt: skip
+
+    def _pictures(self, outcomes: Sequence[Any]) -> None:
+        for outcome in outcomes:
+            batch, prediction, views = outcome.batch, outcome.prediction, outcome.views
+            size = batch.images[0].shape[0]
+            with torch.no_grad():
+                if views:
+                    depth = views.depth[:size]
+                    near = [views.color[frame][:size] for frame in sorted(views.color)]
+                    panel = depth_panel(depth, normals(depth, batch.inv_K), batch.images[0], *near, outcome.keep)
+                else:
+                    panel = segmentation_panel(prediction.logits, batch.labels, batch.images[0])
+            self._writer("images").add_image(f"{batch.spec.domain}_images", panel.float().cpu(), self.state.step)
+
+    def scalars(self, writer: str, domain: str, values: Mapping[str, float]) -> None:
+        """Write ``<domain>_<name>`` at the current optimiser step."""
+        for name, value in values.items():
+            self._writer(writer).add_scalar(f"{domain}_{name}", value, self.state.step)
+
+    def masking(self, statistics: Mapping[str, float]) -> None:
+        """Threshold, mean IoU and masked share of an epoch that masks moving objects."""
+        self.scalars("train", "masking", statistics)
+        self._say("masking: " + ", ".join(f"{name} {value:.4f}" for name, value in statistics.items()))
+
+    def validation(self, domain: str, values: Mapping[str, float]) -> None:
+        """Metrics of one data set after an epoch."""
+        self.scalars("validation", domain, values)
+        self._say(f"{domain}: " + ", ".join(f"{name} {value:.4f}" for name, value in values.items()))
+
+    def saved(self, folder: Path) -> None:
+        """A checkpoint was written; events are flushed with it."""
+        for writer in self.writers.values():
+            writer.flush()
+        self._say(f"saved {folder}")
+
+    def stopped(self, folder: Path) -> None:
+        """The run was asked to stop and has saved its state."""
+        self._say(f"stopped; saved {folder}; go on with --resume auto")
+
+    def _writer(self, name: str) -> SummaryWriter:
+        if name not in self.writers:
+            self.writers[name] = SummaryWriter(str(self.folder / name))
+        return self.writers[name]
+
+    @staticmethod
+    def _say(line: str) -> None:
+        tqdm.write(line)
