@@ -107,16 +107,20 @@ class StopRequest:
 
 
 def require_folders(args: Namespace) -> None:
-    """Check that the data set and checkpoint folders are given and usable.
+    """Check that the folders this command needs are given and usable; own data alone needs no data set folder.
 
     Raises:
         UserError: naming the option and the environment variable.
     """
-    for name, variable in (("dataset_dir", "IFN_DIR_DATASET"), ("checkpoint_dir", "IFN_DIR_CHECKPOINT")):
+    loaders = [name for option, names in vars(args).items() if option.endswith("_loaders") for name in names]
+    needed = [("checkpoint_dir", "IFN_DIR_CHECKPOINT")]
+    if any(not name.startswith("folder_") for name in loaders):
+        needed.insert(0, ("dataset_dir", "IFN_DIR_DATASET"))
+    for name, variable in needed:
         if not getattr(args, name):
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag}: not given; pass {flag} FOLDER or set the environment variable {variable}")
-    if not Path(args.dataset_dir).is_dir():
+    if len(needed) > 1 and not Path(args.dataset_dir).is_dir():
         raise UserError(f"--dataset-dir {args.dataset_dir}: no such folder; make one with "
                         "'python -m dataloader.prepare synthetic --out FOLDER' or name yours")  # fmt: skip
 

@@ -56,12 +56,6 @@ def resize_image(image: Image.Image, window: Window) -> np.ndarray:
 
 
 def resize_labels(labels: np.ndarray, window: Window) -> np.ndarray:
-    """Nearest neighbour, as Pillow picks it; labels (H, W) -> (height, width) of the window."""
-    rows = _nearest(labels.shape[0], window.size[0], window.top, window.height)
-    columns = _nearest(labels.shape[1], window.size[1], window.left, window.width)
-    return labels[rows[:, None], columns]
-
-
-def _nearest(stored: int, resized: int, start: int, count: int) -> np.ndarray:
-    places = (np.arange(start, start + count) + 0.5) * (stored / resized)
-    return np.minimum(places.astype(np.int64), stored - 1)
+    """Pillow's nearest neighbour; labels (H, W) uint8 -> (height, width) of the window."""
+    small = np.asarray(Image.fromarray(labels).resize(window.size[::-1], Image.Resampling.NEAREST))
+    return small[window.top : window.top + window.height, window.left : window.left + window.width]

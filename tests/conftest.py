@@ -45,7 +45,7 @@ def run() -> Run:
     return call
 
 
-def tiny_options(data: Path, checkpoints: Path) -> list[str]:
+def tiny_options(data: Path | str, checkpoints: Path) -> list[str]:
     """Options with which training on the tiny street takes seconds: 64x64 networks, two epochs of three steps."""
     values = {
         "--dataset-dir": data, "--checkpoint-dir": checkpoints, "--sys-num-workers": 0,

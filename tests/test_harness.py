@@ -93,9 +93,11 @@ def test_a_file_where_the_run_folder_belongs_is_one_sentence(tmp_path):
 
 
 def test_folders_must_be_given_and_exist(tmp_path):
+    loaders = {"depth_training_loaders": ("kitti_zhou_train",)}
     with pytest.raises(UserError, match="--dataset-dir: not given.*IFN_DIR_DATASET"):
-        harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x"))
+        harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x", **loaders))
     with pytest.raises(UserError, match="--checkpoint-dir: not given.*IFN_DIR_CHECKPOINT"):
-        harness.require_folders(Namespace(dataset_dir=str(tmp_path), checkpoint_dir=""))
+        harness.require_folders(Namespace(dataset_dir=str(tmp_path), checkpoint_dir="", **loaders))
     with pytest.raises(UserError, match="no such folder"):
-        harness.require_folders(Namespace(dataset_dir=str(tmp_path / "missing"), checkpoint_dir="x"))
+        harness.require_folders(Namespace(dataset_dir=str(tmp_path / "missing"), checkpoint_dir="x", **loaders))
+    harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x", depth_training_loaders=("folder_train",)))

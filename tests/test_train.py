@@ -142,7 +142,7 @@ def test_own_frames_and_four_numbers_are_enough(street, tmp_path, run):
     own = tmp_path / "own"
     own.mkdir()
     (own / "walk").symlink_to(frames, target_is_directory=True)
-    result = run("train.py", *tiny_options(street, tmp_path / "ck"), "--depth-training-loaders", "folder_train",
+    result = run("train.py", *tiny_options("", tmp_path / "ck"), "--depth-training-loaders", "folder_train",
                  "--data-folder", own, "--data-intrinsics", "74,123,64,32", "--segmentation-training-loaders", "",
                  "--train-num-epochs", "1")  # fmt: skip
     assert result.returncode == 0, result.stderr

@@ -75,7 +75,14 @@ def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample]) -
 
 def count_own_frames(report: Report, root: Path, samples: Sequence[Sample]) -> None:
     """Tell how many frames of a folder with own data are used, and name sequences that are not."""
-    folders = [root, *(path for path in sorted(root.iterdir()) if path.is_dir() and path.name != DEPTH_FOLDER)]
+    folders = [
+        root,
+        *(
+            path
+            for path in sorted(root.iterdir())
+            if path.is_dir() and path.name != DEPTH_FOLDER and path.name[0] != "."
+        ),
+    ]
     frames = {folder: sum(1 for path in folder.iterdir() if path.suffix.lower() in IMAGE_TYPES) for folder in folders}
     used = Counter(os.path.dirname(sample.images[0]) for sample in samples)
     with_frames = {folder: count for folder, count in frames.items() if count}

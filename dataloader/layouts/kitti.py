@@ -83,11 +83,12 @@ def from_frames(
 
 def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Parameters) -> Iterator[Sample]:
     """Samples of an index file, one camera after the other."""
-    split = read_index(path)
-    basic = read_index(files.root / "basic_files.json") if request.spec.video else {}
-    missing = Missing()
+    cameras = request.spec.cameras
     truth = "depth_improved" if request.depth_gt == "improved" else "depth"
-    for camera in request.spec.cameras:
+    split = read_index(path, (*cameras, truth))
+    basic = read_index(files.root / "basic_files.json", cameras) if request.spec.video else {}
+    missing = Missing()
+    for camera in cameras:
         load = [camera] if request.spec.training or truth not in split else [camera, truth]
         yield from _of_camera(request, (split, basic), load, files, parameters, missing)
     missing.check(path, REMEDY)

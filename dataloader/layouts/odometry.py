@@ -110,7 +110,7 @@ def _with_successor(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
 
 
 def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Parameters) -> list[Sample]:
-    split, basic = read_index(path), read_index(files.root / "basic_files.json")
+    split, basic = read_index(path, ("color", "poses")), read_index(files.root / "basic_files.json", ("color",))
     if "poses" not in split:
         raise UserError(f"{path}: no poses in it; rebuild it with python -m dataloader.prepare index")
     offsets = request.spec.frames

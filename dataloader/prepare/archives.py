@@ -53,11 +53,11 @@ def extract(archive: Path, root: Path, wanted: re.Pattern[str], jpg: bool = Fals
             ]
             if not members:
                 raise UserError(f"{archive}: holds none of the expected files ({wanted.pattern}); check its address")
-            _check_room(root, members, jpg)
-            written = 0
-            for info in tqdm(members, desc=f"unpack {archive.name}", unit="file", leave=False, disable=None):
-                written += _extract_one(zipped, info, root, jpg and info.filename.endswith(".png"))
-            return written
+            todo = [info for info in members if not _is_there(info, root, jpg)]
+            _check_room(root, todo, jpg)
+            for info in tqdm(todo, desc=f"unpack {archive.name}", unit="file", leave=False, disable=None):
+                _extract_one(zipped, info, _target(info, root, jpg))
+            return len(todo)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         archive.unlink()
         raise UserError(f"{archive}: damaged ({error}); it was removed, run again to fetch it anew") from error
@@ -85,17 +85,26 @@ def _check_room(root: Path, members: list[zipfile.ZipInfo], jpg: bool) -> None:
         )
 
 
-def _extract_one(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, root: Path, jpg: bool) -> bool:
-    target = root / info.filename
-    if jpg:
-        target = target.with_suffix(".jpg")
-    if _is_there(target, 0 if jpg else info.file_size):
+def _target(info: zipfile.ZipInfo, root: Path, jpg: bool) -> Path:
+    path = root / info.filename
+    return path.with_suffix(".jpg") if jpg and path.suffix == ".png" else path
+
+
+def _is_there(info: zipfile.ZipInfo, root: Path, jpg: bool) -> bool:
+    """Whether a member was unpacked before, in full; the size of a converted image is not known beforehand."""
+    target = _target(info, root, jpg)
+    if not target.is_file():
         return False
+    size = target.stat().st_size
+    return size == info.file_size if target.name == Path(info.filename).name else size > 0
+
+
+def _extract_one(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, target: Path) -> None:
     temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         with zipped.open(info) as source, open(temporary, "wb") as file:
-            if jpg:
+            if target.suffix == ".jpg":
                 Image.open(io.BytesIO(source.read())).save(file, "JPEG", quality=92, subsampling="4:2:0")
             else:
                 shutil.copyfileobj(source, file)
@@ -107,15 +116,6 @@ def _extract_one(zipped: zipfile.ZipFile, info: zipfile.ZipInfo, root: Path, jpg
     finally:
         if target.parent.is_dir():
             temporary.unlink(missing_ok=True)
-    return True
-
-
-def _is_there(target: Path, size: int) -> bool:
-    """Whether a file exists with that size; 0 accepts any size but none at all."""
-    if not target.is_file():
-        return False
-    found = target.stat().st_size
-    return found == size if size else found > 0
 
 
 def is_complete(folder: Path, parts: tuple[str, ...]) -> bool:

@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from dataloader.layouts.kitti_files import SEQUENCES
 from dataloader.prepare import archives
-from dataloader.prepare.download import NotOffered, download, remote_size
+from dataloader.prepare.download import NotOffered, download, part_path, remote_size
 from errors import UserError
 
 SUMMARY = "Download raw KITTI drives, those that a split needs or those named; an interrupted run goes on."
@@ -43,9 +43,15 @@ class Archive:
     url: str
     wanted: re.Pattern[str]
 
+    @property
+    def name(self) -> str:
+        """File name."""
+        return self.url.rsplit("/", 1)[-1]
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
+    parser.formatter_class = argparse.HelpFormatter
     parser.add_argument(
         "--out", type=Path, required=True, metavar="DIR", help="data set folder; drives go below its kitti"
     )
@@ -97,10 +103,8 @@ def parse_drive(text: str) -> Drive:
 
 def raw_folder(kitti: Path) -> Path:
     """Where date folders lie: directly below `kitti` when some do already, else ``Raw_data``."""
-    direct = (
-        any(re.fullmatch(r"\d{4}_\d{2}_\d{2}", path.name) for path in kitti.glob("*/")) if kitti.is_dir() else False
-    )
-    return kitti if direct else kitti / "Raw_data"
+    names = [path.name for path in kitti.iterdir()] if kitti.is_dir() else []
+    return kitti if any(re.fullmatch(r"\d{4}_\d{2}_\d{2}", name) for name in names) else kitti / "Raw_data"
 
 
 def run(args: argparse.Namespace) -> int:
@@ -109,19 +113,19 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: nothing to fetch, an unknown drive, no connection, too little room, or a damaged archive.
     """
+    if not args.base_url.startswith(("http://", "https://")):
+        raise UserError(f"--base-url {args.base_url}: not an address; it starts with https:// or http://")
     root, parts = raw_folder(args.out / "kitti"), tuple(dict.fromkeys(args.parts))
-    drives = [parse_drive(text) for text in args.drives]
-    if args.split or not drives:
-        drives += split_drives(args.out, args.split)
-    drives = sorted(set(drives))
-    todo = plan(root, drives, parts, args.base_url)
-    sizes = _sizes(todo, must_exist={parse_drive(text).name for text in args.drives})
-    print(
-        f"{root}: {len(drives)} drives wanted, {len(sizes)} archives to fetch ({sum(sizes.values()) / 2**30:.1f} GiB)"
-    )
+    named = [parse_drive(text) for text in args.drives]
+    listed = split_drives(args.out, args.split) if args.split or not named else []
+    drives = sorted({*named, *listed})
+    todo = plan(root, drives, parts, args.base_url.rstrip("/"))
+    sizes = _sizes(todo, must_exist={f"{drive.name}.zip" for drive in named})
+    total = sum(sizes.values()) / 2**30
+    print(f"{root}: {len(drives)} drives wanted, {len(sizes)} archives to fetch ({total:.1f} GiB)")
     _check_room(root, sizes, args.jpg, args.keep_archives)
     for archive in tqdm(sizes, desc="archives", unit="zip", disable=True if len(sizes) < 2 else None):
-        path = root / archive.url.rsplit("/", 1)[-1]
+        path = root / archive.name
         if not path.is_file() or path.stat().st_size != sizes[archive]:
             download(archive.url, path)
         count = archives.extract(path, root, archive.wanted, args.jpg)
@@ -191,7 +195,7 @@ def _sizes(todo: Sequence[Archive], must_exist: set[str]) -> dict[Archive, int]:
         try:
             sizes[archive] = remote_size(archive.url)
         except NotOffered as error:
-            if archive.url.rsplit("/", 1)[-1].removesuffix(".zip") in must_exist:
+            if archive.name in must_exist:
                 raise
             tqdm.write(f"left out: {error}")
     if todo and not sizes:
@@ -202,8 +206,12 @@ def _sizes(todo: Sequence[Archive], must_exist: set[str]) -> dict[Archive, int]:
 def _check_room(root: Path, sizes: dict[Archive, int], jpg: bool, keep: bool) -> None:
     """Refuse to start what cannot end: unpacked files, and the archives that lie beside them."""
     unpacked = sum(sizes.values()) * (0.3 if jpg else 1.0)
-    root.mkdir(parents=True, exist_ok=True)
-    begun = sum(path.stat().st_size for path in root.glob("*.zip*"))
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"{root}: cannot make this folder ({error.strerror}); choose another --out") from error
+    paths = [root / archive.name for archive in sizes]
+    begun = sum(path.stat().st_size for each in paths for path in (each, part_path(each)) if path.is_file())
     need = unpacked + (sum(sizes.values()) if keep else max(sizes.values(), default=0)) - begun
     free = shutil.disk_usage(root).free
     if need > free:

@@ -11,7 +11,8 @@ from .texture import cells, pulse, pulses, step
 GRASS = (0.32, 0.42, 0.18)
 SLAB_TINT = (1.0, 0.97, 0.92)
 PAINT = 0.84
-KERB = 0.16  # metres
+KERB, KERB_GREY = 0.16, 0.62  # width in metres, albedo
+STRIP_SHADE = 0.86  # parking strips are a little darker than the carriageway
 DASH, DASH_PERIOD = 3.2, 9.0
 CONTRAST_STONE, CONTRAST_GRASS = 0.14, 0.34
 CROSSING_LENGTH = 3.6
@@ -32,20 +33,19 @@ def ground_albedo(road: Road, s: np.ndarray, d: np.ndarray, fp_s: np.ndarray,
         (3, n) RGB albedo in 0..1 and (n,) amplitude.
     """
     kerb, wall, distance = _borders(road, d)
-    on_road, on_strip = 1 - step(distance - road.half, fp_d), 1 - step(distance - kerb, fp_d)
-    on_stone = 1 - step(distance - wall, fp_d)
+    on_road, on_strip, on_stone = (1 - step(distance - edge, fp_d) for edge in (road.half, kerb, wall))
     carriageway = _carriageway(road, s, d, distance, fp_s, fp_d)
-    strip = road.markings.asphalt * 0.86 * (1 + 0.07 * cells(s, d, 0.5, 0.5, fp_s, fp_d))
+    strip = STRIP_SHADE * road.markings.asphalt * (1 + 0.07 * cells(s, d, 0.5, 0.5, fp_s, fp_d))
     slabs = _slabs(road, s, d, fp_s, fp_d)
-    slabs += (0.62 - slabs) * pulse(distance - kerb - KERB / 2, KERB, fp_d)
-    stone_red = slabs + (strip - slabs) * on_strip
-    albedo = np.empty((3, s.size), np.float32)
+    slabs += (KERB_GREY - slabs) * pulse(distance - kerb - KERB / 2, KERB, fp_d)
     patches = 1 + 0.10 * cells(s, d, 1.3, 1.1, fp_s, fp_d)
+    albedo = np.empty((3, s.size), np.float32)
     for channel in range(3):
-        tinted = carriageway * on_road + stone_red * (SLAB_TINT[channel] - on_strip * (SLAB_TINT[channel] - 1)) * (
-            1 - on_road)
+        paved = slabs * SLAB_TINT[channel]
+        paved += (strip - paved) * on_strip
+        paved += (carriageway - paved) * on_road
         grass = GRASS[channel] * patches
-        albedo[channel] = grass + (tinted - grass) * on_stone
+        albedo[channel] = grass + (paved - grass) * on_stone
     return albedo, CONTRAST_GRASS + (CONTRAST_STONE - CONTRAST_GRASS) * on_stone
 
 
@@ -72,7 +72,7 @@ def _carriageway(road: Road, s: np.ndarray, d: np.ndarray, distance: np.ndarray,
     marks = road.markings
     grey = marks.asphalt * (1 + 0.10 * cells(s, d, 6.5, 2.1, fp_s, fp_d))
     lane = distance - road.half / 2
-    grey *= 1 - 0.10 * (pulse(np.abs(lane) - 0.75, 0.45, fp_d))
+    grey *= 1 - 0.10 * pulse(np.abs(lane) - 0.75, 0.45, fp_d)  # wheel tracks
     paint = pulse(d, 0.14, fp_d) * pulses(s + marks.phase, DASH_PERIOD, DASH / DASH_PERIOD, fp_s)
     paint += pulse(distance - road.half + 0.25, 0.12, fp_d)
     if marks.crossing > 0:

@@ -16,7 +16,8 @@ from .raycast import BACK, FRONT, LEFT, RIGHT, TOP
 from .texture import cells, pulse, pulses, step
 
 GLASS = (0.62, 0.72, 0.82)  # colour of glass as a multiple of its brightness
-FRAME = 0.86
+FRAME = 0.8
+BASE, CORNICE = 0.55, 0.45  # bands without windows at the foot and the top of a house, metres
 
 
 @dataclass(frozen=True)
@@ -46,21 +47,21 @@ def tinted(brightness: np.ndarray | float, tone: tuple[float, float, float]) -> 
 
 
 def _house(at: Surface) -> np.ndarray:
+    """Rows of framed windows with a bar in the middle, no two equally bright; darker base and cornice."""
     period, share, storey, dark = at.pattern.T
-    height = at.v - 0.55
-    rows, across = np.floor((at.top - 1.0) / storey), np.floor(2 * at.half / period)
-    # Odd numbers of windows have one in the middle of the face, even numbers a pier.
-    u = at.u + np.where(across % 2 == 0, period / 2, 0)
-    v = height - storey * 0.5
+    height = at.v - BASE
+    rows, across = np.floor((at.top - BASE - CORNICE) / storey), np.floor(2 * at.half / period)
+    # An odd number of windows puts one in the middle of the face, an even number a pier.
+    u, v = at.u + np.where(across % 2 == 0, period / 2, 0), height - storey / 2
     inside = pulse(at.u, across * period, at.fp_u) * step(height, at.fp_v) * step(rows * storey - height, at.fp_v)
-    glass = pulses(u, period, share, at.fp_u) * pulses(v, storey, 0.5, at.fp_v) * inside
-    frame = pulses(u, period, share + 0.2 / period, at.fp_u) * pulses(v, storey, 0.5 + 0.2 / storey, at.fp_v) * inside
-    bars = np.maximum(pulse(np.mod(u + period / 2, period) - period / 2, 0.07, at.fp_u), 0) * glass
-    spread = cells(u + period / 2 + period * np.floor(at.serial * 5), v + storey / 2, period, storey, at.fp_u, at.fp_v)
+    glass = inside * pulses(u, period, share, at.fp_u) * pulses(v, storey, 0.5, at.fp_v)
+    framed = inside * pulses(u, period, share + 0.2 / period, at.fp_u) * pulses(v, storey, 0.5 + 0.2 / storey, at.fp_v)
+    bar = glass * pulses(u, period, 0.07 / period, at.fp_u)
+    # Without a brightness of its own each window would match the next one a period away.
+    window = cells(u + period * (0.5 + np.floor(5 * at.serial)), v + storey / 2, period, storey, at.fp_u, at.fp_v)
     wall = at.colour * (1 - 0.22 * step(0.45 - at.v, at.fp_v)) * (1 - 0.18 * step(at.v - at.top + 0.35, at.fp_v))
-    wall = blend(wall, FRAME * np.float32(0.95), frame - glass)
-    wall = blend(wall, tinted(dark + 0.10 + 0.16 * spread, GLASS), glass)
-    return blend(wall, FRAME * np.float32(0.9), bars)
+    wall = blend(wall, FRAME, framed - glass + bar)
+    return blend(wall, tinted(dark + 0.10 + 0.16 * window, GLASS), glass - bar)
 
 
 def _brick(at: Surface) -> np.ndarray:
@@ -98,7 +99,7 @@ def _body(at: Surface) -> np.ndarray:
 def _cabin(at: Surface) -> np.ndarray:
     """Glass band between two heights; a third number > 0 cuts it into the windows of a bus."""
     low, high, windows = at.pattern[:, 0], at.pattern[:, 1], at.pattern[:, 2]
-    sides = (at.face != TOP)
+    sides = at.face != TOP
     band = step(at.v - low, at.fp_v) * step(high - at.v, at.fp_v) * step(at.half - 0.09 - np.abs(at.u), at.fp_u)
     flank = (at.face == LEFT) | (at.face == RIGHT)
     pillars = np.where(windows > 0, pulses(at.u, 1.4, 0.1, at.fp_u), pulse(at.u, 0.08, at.fp_u)) * flank

@@ -19,7 +19,7 @@ from .view import View
 SAMPLES = 2  # rays per pixel and axis
 SOFTNESS = 0.45  # sigma of the anti-aliasing filter, pixels
 NOISE = 0.004
-EXPOSURE = 1.06
+EXPOSURE = 1.08
 GAMMA = 0.9
 
 

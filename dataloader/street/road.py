@@ -10,7 +10,7 @@ import numpy as np
 from .camera import EYE_HEIGHT, Pose
 
 START, END = -15.0, 275.0  # street along the arc, metres; fixed, so that more frames change nothing
-MAX_FRAMES = 120  # the fastest eye still has more than 120 m of street ahead
+MAX_FRAMES = 120  # the fastest eye still has about 120 m of street ahead
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Arc:
 
 @dataclass(frozen=True)
 class Side:
-    """One side of the street; `strip` widths in metres, outwards from the carriageway."""
+    """One side of the street: widths in metres, outwards from the carriageway; 0 = not there."""
 
     parking: float
     pavement: float

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from . import bodies
-from .primitives import placed
+from .primitives import PRIMITIVE, placed
 from .road import END, MAX_FRAMES, START, Arc, Markings, Mover, Ride, Road, Side
 
 Generator = np.random.Generator
@@ -154,26 +154,23 @@ def _furniture(rng: Generator, road: Road, sign: int, trees: bool) -> np.ndarray
     parts, s = [], START + rng.uniform(0, spacing)
     while s < END:
         grown = rng.uniform() < 0.6
-        make = bodies.tree if trees and grown else others[int(rng.integers(3))]
-        # Bodies are made for the right side; on the left they look the other way.
-        turn = 0.0 if sign > 0 else math.pi
+        other = others[int(rng.integers(len(others)))]
+        make = bodies.tree if trees and grown else other
+        turn = 0.0 if sign > 0 else math.pi  # bodies are made for the right side
         parts.append(_put(road.arc, make(rng), s, sign * (kerb + rng.uniform(0.5, 0.8)), turn))
         s += spacing * rng.uniform(0.6, 1.3)
     return np.concatenate(parts)
 
 
 def _parked(rng: Generator, road: Road, sign: int) -> np.ndarray:
-    """Vehicles in the parking strip of one side, one row of length 0 where there is none."""
+    """Vehicles in the parking strip of one side; none where there is no strip."""
     strip = road.side(sign).parking
-    if not strip:
-        return np.zeros(0, bodies.lamp(rng).dtype)
-    parts, s = [np.zeros(0, bodies.lamp(rng).dtype)], START
-    while s < END:
+    parts, s = [np.zeros(0, PRIMITIVE)], START
+    while strip and s < END:
         slot = rng.uniform(5.2, 7)
         if rng.uniform() < 0.6:
             body = _vehicle(rng)
-            length = 2 * float(body["half_z"].max())
-            slot = max(slot, length + 0.8)
+            slot = max(slot, 2 * float(body["half_z"].max()) + 0.8)
             turn = (0.0 if sign > 0 else math.pi) + rng.normal(0, 0.015)
             parts.append(_put(road.arc, body, s + slot / 2, sign * (road.half + strip / 2), turn))
         s += slot

@@ -1,3 +1,5 @@
+"""Cityscapes as downloaded and with index files."""
+
 from pathlib import Path
 
 import pytest

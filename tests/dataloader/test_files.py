@@ -1,5 +1,8 @@
+"""Reading pictures, labels and depth, sound and damaged."""
+
 import io
 
+import cv2
 import numpy as np
 import pytest
 from PIL import Image
@@ -39,6 +42,13 @@ def test_8_bit_pictures_come_back_as_stored(tmp_path, array, mode):
 def test_16_bit_grey_is_divided_by_256(tmp_path):
     wide = (GREY.astype(np.uint16) << 8) + 77
     assert np.array_equal(read_image(tiny.save(tmp_path / "a.png", wide)), np.dstack([GREY] * 3))
+
+
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bit_colour_is_divided_by_256(tmp_path, channels):
+    wide = np.random.default_rng(0).integers(0, 1 << 16, (*tiny.SIZE, channels), dtype=np.uint16)
+    cv2.imwrite(str(tmp_path / "a.png"), wide)
+    assert np.array_equal(read_image(tmp_path / "a.png"), (wide[..., 2::-1] >> 8).astype(np.uint8))
 
 
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1"])
@@ -111,7 +121,7 @@ def test_flipped_bits_in_the_pixels_of_a_png_are_noticed(tmp_path):
             read_image(path)
 
 
-@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html>not found</html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
+@pytest.mark.parametrize("content", [b"", b"<!DOCTYPE html><html></html>", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"])
 def test_a_file_that_is_no_picture_is_named(tmp_path, content):
     path = tmp_path / "page.png"
     path.write_bytes(content)
@@ -158,7 +168,8 @@ def test_depth_modes_match_the_published_code(mode):
 def test_depth_modes_in_numbers():
     counts = np.array([[0, 1, 2, 513]], np.uint16)
     assert counts_to_metres(counts, "uint_16").tolist() == [[0, 1 / 256, 2 / 256, 513 / 256]]
-    np.testing.assert_allclose(counts_to_metres(counts, "uint_16_subtract_one"), [[0, 1, 121235.16, 236.7874]], rtol=1e-6)
+    metres = counts_to_metres(counts, "uint_16_subtract_one")
+    np.testing.assert_allclose(metres, [[0, 1, 121235.16, 236.7874]], rtol=1e-6)
     with pytest.raises(UserError, match="'float' is unknown"):
         counts_to_metres(counts, "float")
 

@@ -1,3 +1,5 @@
+"""Own data: folders of frames."""
+
 from pathlib import Path
 
 import numpy as np

@@ -1,3 +1,5 @@
+"""The published index files."""
+
 import json
 
 import pytest

@@ -1,3 +1,5 @@
+"""KITTI drives: lists, index files, layouts, ground truth."""
+
 import os
 import shutil
 from pathlib import Path
@@ -53,8 +55,9 @@ def test_a_missing_right_camera_is_fine_for_left_lines(tmp_path):
 
 def test_missing_neighbours_are_named_and_counted_at_the_start(tmp_path):
     root = tiny.kitti(tmp_path)
-    tiny.kitti_list(root / "kitti_zhou_split", "train_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in (0, 1, 5, 9)])
-    with pytest.raises(UserError, match=r"train_files\.txt: 5 files it needs are missing: .*-000000001\.png, .* and 2 more"):
+    tiny.drive_list(root, "zhou", "train_files.txt", [0, 1, 5, 9])
+    message = r"train_files\.txt: 5 files it needs are missing: .*-000000001\.png, .* and 2 more"
+    with pytest.raises(UserError, match=message):
         resolve(TRAIN, root)
 
 
@@ -64,8 +67,7 @@ def test_looking_for_files_lists_folders_instead_of_asking_for_each_file(tmp_pat
     for name in ("stat", "listdir"):
         real = getattr(os, name)
         monkeypatch.setattr(os, name, lambda *given, real=real, **more: calls.append(given) or real(*given, **more))
-    lines = [f"{tiny.DRIVE} {1 + frame % 4} l" for frame in range(500)]
-    tiny.kitti_list(root / "kitti_zhou_split", "train_files.txt", lines)
+    tiny.drive_list(root, "zhou", "train_files.txt", [1 + frame % 4 for frame in range(500)])
     calls.clear()
     resolve(TRAIN, root)
     assert len(calls) < 50
@@ -111,7 +113,10 @@ def test_the_zhou_test_set_may_lie_in_the_eigen_folder(tmp_path):
     assert names(resolve(TEST, root)) == [f"{tiny.DRIVE}/image_02/0000000004"]
 
 
-def indexed(root: Path, split: list[int], categories: tuple[str, ...] = ("color", "color_right"), prefix: str = "") -> None:
+BOTH = ("color", "color_right")
+
+
+def indexed(root: Path, split: list[int], categories: tuple[str, ...] = BOTH, prefix: str = "") -> None:
     folders = {"color": "image_02", "color_right": "image_03", "depth": "image_02"}
     columns = {
         name: [f"{'Depth/' if name == 'depth' else prefix}{tiny.DRIVE}/{folders[name]}/data/{frame:010d}.png"

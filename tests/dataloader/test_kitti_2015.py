@@ -1,3 +1,5 @@
+"""KITTI 2015 as downloaded and with index files."""
+
 from pathlib import Path
 
 import numpy as np
@@ -56,11 +58,12 @@ def test_an_index_file_means_the_maps_it_names(tmp_path):
     for number in range(3):
         depth = np.full(tiny.SIZE, (20 + number) * 256, np.uint16)
         tiny.save(tmp_path / f"kitti_2015/training/depth_occ_0/{number:06d}_10.png", depth)
+    folders = {"color": "image_2", "depth": "depth_occ_0", "segmentation": "semantic"}
     columns = {name: [f"training/{folder}/{number:06d}_10.png" for number in range(3)]
-               for name, folder in (("color", "image_2"), ("depth", "depth_occ_0"), ("segmentation", "semantic"))}  # fmt: skip
+               for name, folder in folders.items()}  # fmt: skip
     tiny.index_files(tmp_path, columns, [0, 2], basic="kitti_2015", part="kitti_2015/train.json")
     assert [read_depth(sample.depth).max() for sample in resolve(DEPTH, tmp_path)] == [20, 22]
-    assert [Path(sample.labels).name for sample in resolve(SEGMENTATION, tmp_path)] == ["000000_10.png", "000002_10.png"]
+    assert [Path(sample.labels).stem for sample in resolve(SEGMENTATION, tmp_path)] == ["000000_10", "000002_10"]
 
 
 def test_labels_are_label_ids(tmp_path):

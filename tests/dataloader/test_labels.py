@@ -1,3 +1,5 @@
+"""Label ids and training ids."""
+
 import numpy as np
 import pytest
 

@@ -1,3 +1,5 @@
+"""Split lists in text form."""
+
 import pytest
 
 from dataloader.listing import number_of

@@ -1,3 +1,5 @@
+"""Odometry sequences and poses."""
+
 import json
 from pathlib import Path
 
@@ -31,7 +33,7 @@ def check(samples: list, count: int, first: int = 0) -> None:
 
 def test_a_listed_drive_pairs_its_frames_and_drops_the_last(tmp_path):
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
-    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in range(6)])
+    tiny.drive_list(tmp_path, "odom09", "test_files.txt", range(6))
     poses(tmp_path, 6)
     samples = resolve(LOADER, tmp_path)
     check(samples, 5)
@@ -40,7 +42,7 @@ def test_a_listed_drive_pairs_its_frames_and_drops_the_last(tmp_path):
 
 def test_a_list_that_ends_before_its_drive_keeps_its_last_frame(tmp_path):
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
-    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in range(1, 5)])
+    tiny.drive_list(tmp_path, "odom09", "test_files.txt", range(1, 5))
     poses(tmp_path, 6)
     check(resolve(LOADER, tmp_path), 4, first=1)
 
@@ -86,7 +88,7 @@ def test_sequence_08_starts_at_raw_frame_1100():
 ])  # fmt: skip
 def test_frames_that_make_no_trajectory_are_refused(tmp_path, lines, message):
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
-    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in lines])
+    tiny.drive_list(tmp_path, "odom09", "test_files.txt", lines)
     poses(tmp_path, 3)
     with pytest.raises(UserError, match=message):
         resolve(LOADER, tmp_path)
@@ -97,7 +99,7 @@ def test_missing_images_and_poses_are_named(tmp_path):
     with pytest.raises(UserError, match="no images of odometry sequence 09"):
         resolve(LOADER, tmp_path)
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
-    tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in range(6)])
+    tiny.drive_list(tmp_path, "odom09", "test_files.txt", range(6))
     with pytest.raises(UserError, match=r"poses/09\.txt: cannot read the poses"):
         resolve(LOADER, tmp_path)
 

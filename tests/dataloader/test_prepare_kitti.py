@@ -5,6 +5,8 @@ import functools
 import io
 import shutil
 import stat
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 from types import SimpleNamespace
@@ -254,3 +256,25 @@ def test_a_drive_is_complete_when_it_has_what_its_timestamps_say(tmp_path):
     assert archives.is_complete(folder, ("image_02", "oxts"))
     (folder / "oxts" / "timestamps.txt").unlink()
     assert not archives.is_complete(folder, ("oxts",))
+
+
+def test_a_place_that_cannot_be_made_and_an_address_that_is_none_are_told(tmp_path):
+    (tmp_path / "kitti").write_text("a file where a folder belongs")
+    with serve(offered("0001")) as (base, _), pytest.raises(UserError, match="cannot make this folder"):
+        get(base, tmp_path, "--drives", f"{DATE}_drive_0001")
+    with pytest.raises(UserError, match="--base-url ftp://x: not an address"):
+        get("ftp://x", tmp_path, "--drives", f"{DATE}_drive_0001")
+
+
+def test_the_command_runs_from_the_shell(tmp_path):
+    root = Path(__file__).parents[2]
+    command = [sys.executable, "-m", "dataloader.prepare", "kitti", "--out", str(tmp_path)]
+    with serve(offered("0001")) as (base, _):
+        words = ["--base-url", f"{base}/", "--drives", f"{DATE}_drive_0001"]
+        done = subprocess.run([*command, *words], cwd=root, capture_output=True, text=True, check=False)
+        failed = subprocess.run([*command, *words, f"{DATE}_drive_0009"], cwd=root, capture_output=True, text=True,
+                                check=False)  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    assert f"{DATE}_drive_0001_sync.zip: 17 files unpacked" in done.stdout
+    assert failed.returncode == 2
+    assert failed.stderr.startswith("error: ") and "0009_sync.zip: the server answers 404" in failed.stderr

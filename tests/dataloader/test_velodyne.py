@@ -1,3 +1,5 @@
+"""Laser scans to depth maps."""
+
 from pathlib import Path
 
 import numpy as np

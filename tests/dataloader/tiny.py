@@ -42,7 +42,7 @@ def kitti_calibration(folder: Path, size: tuple[int, int] = SIZE) -> None:
     matrix = f"{FOCAL} 0 {width / 2} {{}} 0 {FOCAL} {height / 2} 0 0 0 1 0"
     (folder / "calib_cam_to_cam.txt").write_text(
         "calib_time: 09-Jan-2012 13:57:47\ncorner_dist: 9.950000e-02\n"
-        f"R_rect_00: 1 0 0 0 1 0 0 0 1\n"
+        "R_rect_00: 1 0 0 0 1 0 0 0 1\n"
         + "".join(f"S_rect_{camera:02d}: {width} {height}\nP_rect_{camera:02d}: {matrix.format(shift)}\n"
                   f"K_{camera:02d}: {FOCAL * 1.25} 0 30 0 {FOCAL * 1.25} 12 0 0 1\n"
                   for camera, shift in ((2, 0.0), (3, -0.54 * FOCAL))))  # fmt: skip
@@ -70,6 +70,11 @@ def kitti_list(folder: Path, name: str, lines: Iterable[str], end: str = "\n") -
     return path
 
 
+def drive_list(root: Path, split: str, name: str, frames: Iterable[int], side: str = "l") -> Path:
+    """List of frames of the one drive, in ``kitti_<split>_split``."""
+    return kitti_list(root / f"kitti_{split}_split", name, [f"{DRIVE} {frame} {side}" for frame in frames])
+
+
 def kitti(root: Path, frames: int = 6, cameras: tuple[int, ...] = (2, 3)) -> Path:
     """Data set folder: one drive with scans, a Zhou split with both cameras in train, left in val and test."""
     kitti_images(root / "kitti", frames=range(frames), cameras=cameras)
@@ -79,7 +84,7 @@ def kitti(root: Path, frames: int = 6, cameras: tuple[int, ...] = (2, 3)) -> Pat
     split = root / "kitti_zhou_split"
     kitti_list(split, "train_files.txt", [f"{DRIVE} {frame} {side}" for frame in inner for side in sides])
     for name in ("val_files.txt", "test_files.txt"):
-        kitti_list(split, name, [f"{DRIVE} {frame} l" for frame in range(frames)])
+        drive_list(root, "zhou", name, range(frames))
     return root
 
 

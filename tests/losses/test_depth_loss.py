@@ -148,6 +148,13 @@ def test_window_statistics_equal_pooling():
     assert_close(dssim(a, Reference.of(b))[0], ((1 - ssim) / 2).clamp(0, 1))
 
 
+def test_gradient_of_the_photometric_error_is_exact():
+    torch.manual_seed(3)
+    reference = Reference.of(torch.rand(1, 2, 5, 6, dtype=torch.float64))
+    image = torch.rand(2, 2, 5, 6, dtype=torch.float64, requires_grad=True)
+    assert torch.autograd.gradcheck(lambda x: photometric_error(x, reference), image)
+
+
 def test_photometric_error_lies_between_zero_and_one():
     image = torch.rand(1, 3, 8, 8)
     assert photometric_error(image, Reference.of(image)).abs().max() < 1e-6

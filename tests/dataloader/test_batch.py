@@ -1,0 +1,90 @@
+"""From bytes to float images on the device."""
+
+import numpy as np
+import torch
+
+from dataloader.augment import color_jitter
+from dataloader.batch import UNCHANGED, RawBatch, camera_matrix, invert_camera, to_device
+from dataloader.catalog import find_loader
+from tests import golden
+
+SPEC = find_loader("depth", "kitti_zhou_train", training=True)
+CHANGED = (1.1, 0.9, 1.2, 0.05, 1.0)
+
+
+def raw(jitter: list[tuple[float, ...]], flip: list[bool], labels: bool = False) -> RawBatch:
+    rng = np.random.default_rng(0)
+    count = len(flip)
+    cameras = [camera_matrix((0.58 + 0.1 * row, 1.92, 0.5, 0.5), 8, 12) for row in range(count)]
+    return RawBatch(
+        spec=SPEC, frames=SPEC.frames,
+        images=torch.from_numpy(rng.integers(0, 256, (count, 3, 3, 8, 12), dtype=np.uint8)),
+        K=torch.from_numpy(np.stack(cameras)),
+        flip=torch.tensor(flip), jitter=torch.tensor(jitter),
+        labels=torch.from_numpy(rng.integers(0, 20, (count, 8, 12), dtype=np.uint8)) if labels else None,
+    )  # fmt: skip
+
+
+def test_camera_matrices_match_the_published_code():
+    _, want = golden.load("sgdepth_data")
+    K = camera_matrix((0.58, 1.92, 0.5, 0.5), 32, 96)
+    np.testing.assert_allclose(K, want["K"], rtol=1e-6)
+    np.testing.assert_allclose(invert_camera(torch.from_numpy(K)[None])[0], want["inv_K"], rtol=1e-5, atol=1e-6)
+
+
+def test_camera_matrix_in_numbers():
+    K = camera_matrix((0.58, 1.92, 0.5, 0.4), 192, 640)
+    np.testing.assert_allclose(K, [[371.2, 0, 320, 0], [0, 368.64, 76.8, 0], [0, 0, 1, 0], [0, 0, 0, 1]], rtol=1e-6)
+    assert K.dtype == np.float32
+
+
+def test_every_sample_has_its_own_camera_and_its_inverse():
+    batch = to_device(raw([UNCHANGED] * 3, [False] * 3), "cpu")
+    assert len(set(batch.K[:, 0, 0].tolist())) == 3
+    torch.testing.assert_close(batch.K @ batch.inv_K, torch.eye(4).expand(3, 4, 4))
+
+
+def test_images_are_bytes_divided_by_255():
+    given = raw([UNCHANGED] * 2, [False] * 2)
+    batch = to_device(given, "cpu")
+    for place, frame in enumerate((0, -1, 1)):
+        assert torch.equal(batch.images[frame], given.images[:, place].float() / 255)
+        assert batch.images[frame].is_contiguous()
+        assert batch.inputs[frame] is batch.images[frame] or torch.equal(batch.inputs[frame], batch.images[frame])
+
+
+def test_chosen_samples_are_mirrored_with_all_frames_and_labels():
+    given = raw([UNCHANGED] * 3, [True, False, True], labels=True)
+    batch = to_device(given, "cpu")
+    for place, frame in enumerate((0, -1, 1)):
+        assert torch.equal(batch.images[frame][0], given.images[0, place].flip(-1).float() / 255)
+        assert torch.equal(batch.images[frame][1], given.images[1, place].float() / 255)
+    assert torch.equal(batch.labels[2], given.labels[2].flip(-1).long())
+    assert torch.equal(batch.labels[1], given.labels[1].long())
+    assert torch.equal(batch.K, given.K)
+
+
+def test_only_the_inputs_of_chosen_samples_are_jittered():
+    given = raw([CHANGED, UNCHANGED, CHANGED], [False, True, False])
+    batch = to_device(given, "cpu")
+    plain = to_device(raw([UNCHANGED] * 3, [False, True, False]), "cpu")
+    changed = color_jitter(given.images.float() / 255, given.jitter)
+    for place, frame in enumerate((0, -1, 1)):
+        assert torch.equal(batch.images[frame], plain.images[frame])
+        assert torch.equal(batch.inputs[frame][1], plain.images[frame][1])
+        torch.testing.assert_close(batch.inputs[frame][0], changed[0, place])
+        torch.testing.assert_close(batch.inputs[frame][2], changed[2, place])
+
+
+def test_jittering_every_sample_equals_jittering_each():
+    together = to_device(raw([CHANGED] * 3, [False] * 3), "cpu")
+    changed = color_jitter(raw([CHANGED] * 3, [False] * 3).images.float() / 255, torch.tensor([CHANGED] * 3))
+    torch.testing.assert_close(together.inputs[1], changed[:, 2])
+    assert together.inputs[1].is_contiguous()
+
+
+def test_the_raw_batch_is_left_as_it_was():
+    given = raw([CHANGED] * 2, [True] * 2)
+    before = given.images.clone()
+    to_device(given, "cpu")
+    assert torch.equal(given.images, before)

@@ -1,0 +1,77 @@
+"""Resizing and cropping."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from dataloader.transforms import Window, random_window, resize_image, resize_labels, smallest_size, whole
+from tests import golden
+from tests.dataloader import tiny
+
+
+def golden_image() -> np.ndarray:
+    coarse = np.floor(256 * golden.uniform(1600, 20, 62, 3)).astype(np.uint8)
+    return coarse.repeat(4, 0).repeat(4, 1)
+
+
+def test_resizing_matches_the_published_code_to_the_bit():
+    _, want = golden.load("sgdepth_data")
+    height, width = want["resized"].shape[:2]
+    found = resize_image(Image.fromarray(golden_image()), whole(height, width))
+    assert np.array_equal(found, want["resized"].transpose(2, 0, 1))
+
+
+@pytest.mark.parametrize("window", [Window((40, 100), 0, 0, 16, 32), Window((40, 100), 24, 68, 16, 32),
+                                    Window((37, 91), 11, 23, 16, 32), whole(12, 30)])  # fmt: skip
+@pytest.mark.parametrize("size", [(60, 160), (61, 143), (30, 80)])
+def test_a_window_equals_resizing_everything_and_cropping(window, size):
+    rng = np.random.default_rng(3)
+    image = Image.fromarray(rng.integers(0, 256, (*size, 3), dtype=np.uint8))
+    everything = np.asarray(image.resize(window.size[::-1], Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    rows, columns = (slice(start, start + count) for start, count in
+                     ((window.top, window.height), (window.left, window.width)))  # fmt: skip
+    difference = resize_image(image, window).astype(int) - everything[:, rows, columns]
+    assert np.abs(difference).max() <= 1
+    assert (difference != 0).mean() < 0.1  # Pillow keeps the edges of the window in single precision
+
+
+@pytest.mark.parametrize("size", [(60, 160), (61, 143), (30, 80)])
+def test_labels_take_the_pixels_that_pillow_takes(size):
+    rng = np.random.default_rng(4)
+    labels = rng.integers(0, 19, size, dtype=np.uint8)
+    resized = np.asarray(Image.fromarray(labels).resize((91, 37), Image.Resampling.NEAREST))
+    window = Window((37, 91), 5, 9, 30, 64)
+    assert np.array_equal(resize_labels(labels, window), resized[5:35, 9:73])
+
+
+def test_windows_shrink_by_one_to_one_and_a_half_and_stay_inside():
+    rng = np.random.default_rng(0)
+    windows = [random_window(rng, (512, 1024), (192, 640)) for _ in range(500)]
+    heights = [window.size[0] for window in windows]
+    least = smallest_size(512, 1024)
+    assert least == (341, 682)
+    assert min(heights) in range(341, 346) and max(heights) in range(505, 513)
+    for window in windows:
+        assert 0 <= window.top <= window.size[0] - 192 and 0 <= window.left <= window.size[1] - 640
+    assert min(window.left for window in windows) < 20
+    assert any(window.left == window.size[1] - 640 for window in windows)
+
+
+def test_a_crop_as_large_as_the_smallest_image_always_fits():
+    rng = np.random.default_rng(1)
+    for _ in range(300):
+        window = random_window(rng, (96, 192), smallest_size(96, 192))
+        assert window.top + window.height <= window.size[0] and window.left + window.width <= window.size[1]
+
+
+def test_image_and_labels_stay_aligned():
+    labels = np.zeros((40, 60), np.uint8)
+    labels[12:29, 20:44] = 200
+    image = Image.fromarray(np.dstack([labels] * 3))
+    window = random_window(np.random.default_rng(2), (38, 58), (24, 32))
+    blurred, exact = resize_image(image, window)[0], resize_labels(labels, window)
+    assert ((blurred > 100) == (exact > 0)).mean() > 0.97
+
+
+def test_every_picture_shape_is_resized():
+    assert resize_image(Image.fromarray(tiny.picture(0, (3, 5))), whole(64, 96)).shape == (3, 64, 96)
