@@ -25,6 +25,7 @@ STORED = ("method", "model_num_layers", "model_num_layers_pose", "model_split_po
           "model_depth_max", "model_depth_resolutions", "model_num_classes")  # fmt: skip
 METADATA = "meta.json"  # beside model.pth: method, options and versions a checkpoint was made with
 _ABSENT = object()
+ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
 ELSEWHERE = ("eval_avg_with_flipped",)  # in published opt.json files, without meaning for any command
 
 
@@ -125,6 +126,7 @@ DEPTH_VALIDATION = ("depth validation", [
     Option("--depth-ratio-on-validation", False, "print the scaling ratios of the first quarter only"),
     Option("--depth-gt", "raw", "ground truth: raw laser scans, or the improved (accumulated) maps",
            ("raw", "improved")),
+    Option("--as-released", False, "KITTI 2015 depth as published, with the focal length before rectification"),
 ])  # fmt: skip
 POSE_VALIDATION = ("pose validation", [
     *_size("pose-validation-resize", "the network input"),
@@ -319,6 +321,8 @@ def _read_preset(path: str, command: str) -> dict[str, Any]:
     values = {}
     for key, value in content.items():
         name = key.replace("-", "_")
+        if name in ONCE and path.endswith(".json"):
+            continue
         if name in mine:
             values[name] = _checked(mine[name], value, f"{path}: {key}")
         elif name not in everything:

@@ -7,13 +7,14 @@ import logging
 import os
 import signal
 import sys
+import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import arguments
 from errors import UserError
@@ -38,6 +39,8 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     returns otherwise. Anything else is a bug and shows its traceback.
     """
     signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    # Threads that spin while they wait slow a step down tenfold as soon as another process wants a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _talk()
     try:
         code = run(arguments.parse(command, sys.argv[1:])) or 0
@@ -52,9 +55,12 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
         _complain(f"{error.filename or 'output'}: {error.strerror}")
         code = USER_ERROR
     except RuntimeError as error:
-        if type(error).__name__ != "OutOfMemoryError":
+        if type(error).__name__ == "OutOfMemoryError":
+            _complain("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
+        elif "DataLoader worker" in str(error):
+            _complain("a loader process was killed, perhaps for want of memory; lower --sys-num-workers")
+        else:
             raise
-        _complain("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
         code = USER_ERROR
     sys.stdout.flush()
     sys.exit(code)
@@ -62,6 +68,8 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
 
 def _talk() -> None:
     """Notes of all modules go to stdout as they are, warnings to stderr."""
+    # The published default of three workers is more than small machines have cores, and works there.
+    warnings.filterwarnings("ignore", message="This DataLoader will create")
     plain, warning = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
     plain.addFilter(lambda record: record.levelno < logging.WARNING)
     warning.setLevel(logging.WARNING)
@@ -75,6 +83,10 @@ def _complain(sentence: str) -> None:
 
 def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
+
+
+class Stopped(Exception):
+    """Work that may be left undone was given up because the run is to stop."""
 
 
 class StopRequest:
@@ -96,6 +108,13 @@ class StopRequest:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def interruptible(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items one by one; raises `Stopped` between two of them once a signal has come."""
+        for item in items:
+            if self.code:
+                raise Stopped
+            yield item
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         # Worker processes inherit the handler; they leave the decision to the process that started them.
@@ -125,10 +144,8 @@ def require_folders(args: Namespace) -> None:
                         "'python -m dataloader.prepare synthetic --out FOLDER' or name yours")  # fmt: skip
 
 
-def run_folder(args: Namespace, command: str) -> Path:
-    """Folder of this run, made where missing, with its options in opt.json.
-
-    Evaluation in the folder of a training run keeps that run's opt.json and writes ``opt_<command>.json``.
+def run_folder(args: Namespace) -> Path:
+    """Folder of this run, made where missing.
 
     Raises:
         UserError: when the folder cannot be made, for instance where a file has its name.
@@ -136,14 +153,18 @@ def run_folder(args: Namespace, command: str) -> Path:
     folder = Path(args.checkpoint_dir) / args.experiment_class / args.model_name
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        keep = command != "train" and (folder / "checkpoints").is_dir()
-        options = {name: value for name, value in vars(args).items() if name != "config"}
-        text = json.dumps(options, indent=2) + "\n"
-        write_file(folder / (f"opt_{command}.json" if keep else "opt.json"), text.encode())
     except OSError as error:
         raise UserError(f"{error.filename or folder}: the run folder cannot be made ({error.strerror}); "
                         "choose another --checkpoint-dir, --experiment-class or --model-name") from None  # fmt: skip
     return folder
+
+
+def write_options(folder: Path, args: Namespace, command: str) -> None:
+    """Keep all options in opt.json; evaluation in the folder of a training run writes opt_<command>.json instead."""
+    keep = command != "train" and (folder / "checkpoints").is_dir()
+    options = {name: value for name, value in vars(args).items() if name != "config"}
+    text = json.dumps(options, indent=2) + "\n"
+    write_file(folder / (f"opt_{command}.json" if keep else "opt.json"), text.encode())
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -265,6 +286,7 @@ def open_session(args: Namespace, command: str, purpose: str) -> EvalSession:
     loaders = build_evaluation(args, purpose)
     device = prepare_torch(args)
     model = state_manager.load_model(args, device)
-    folder = run_folder(args, command)
+    folder = run_folder(args)
     read_metrics(folder)  # a damaged file is reported before the work, not after it
+    write_options(folder, args, command)
     return EvalSession(model, device, autocast(args, device), loaders, folder, args.eval_num_images)

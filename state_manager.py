@@ -1,9 +1,9 @@
 """Run state <-> checkpoint folder: whole or absent, verified, in the published layout.
 
-    checkpoints/epoch_<n>/            n finished epochs; epoch_<n>_batch_<b> where a run was stopped inside an epoch
-        model.pth optim.pth scheduler.pth   state dicts
-        train.pth                     step and epoch, and what exact continuation needs
-        meta.json                     method, options, versions; size and hash of every file
+checkpoints/epoch_<n>/            n finished epochs; epoch_<n>_batch_<b> where a run was stopped inside an epoch
+model.pth optim.pth scheduler.pth   state dicts
+train.pth                     step and epoch, and what exact continuation needs
+meta.json                     method, options, versions; size and hash of every file
 """
 
 from __future__ import annotations
@@ -146,6 +146,10 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
         folder = Path(args.checkpoint_dir) / args.model_load
         state.load(folder, network_only=args.model_disable_lr_loading)
         log.info("loaded %s", folder)
+        if state.epoch >= args.train_num_epochs > 0:
+            log.warning("%s has finished %d epochs, --train-num-epochs is %d: nothing is left to train; raise it, or "
+                        "pass --model-disable-lr-loading to begin at epoch 0", folder, state.epoch,
+                        args.train_num_epochs)  # fmt: skip
 
 
 def _continues(existing: list[Path], args: Namespace) -> bool:

@@ -1,14 +1,11 @@
-"""Train depth and segmentation: options in, checkpoints out.
-
-    python train.py --model-name zhou_full --depth-training-loaders kitti_zhou_train --masking-enable
-"""
+"""Train depth and segmentation: options in, checkpoints out; see ``python train.py --help``."""
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -27,6 +24,7 @@ if TYPE_CHECKING:
     from visual.report import Report
 
 log = logging.getLogger("train")
+DEPTH_MIN_SAMPLING_RES = 10000  # the default of an option that never had an effect
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,7 @@ def compare(
     objective: Objective,
     batches: Sequence[Batch],
     depth_range: tuple[float, float],
-    autocast: Callable[[], AbstractContextManager],
+    autocast: Callable[[], contextlib.AbstractContextManager],
     masking: DynamicClassMask | None = None,
 ) -> list[Outcome]:
     """Forward pass of a training step: predict for all data sets at once, resample, compare.
@@ -94,13 +92,13 @@ def train(args: Namespace) -> int:
     from dataloader.loaders import build_evaluation, build_training
     from losses import build_mask, build_objective
     from models import build_model
-    from state_manager import RunState, start
+    from state_manager import RunState, checkpoints, start
     from visual.report import Report
 
     harness.require_folders(args)
     check_training(args)
     device = harness.prepare_torch(args)
-    folder = harness.run_folder(args, "train")
+    folder = harness.run_folder(args)
     data = build_training(args)
     validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
     model = build_model(args, pretrained=args.train_weights_init == "pretrained" and not args.model_load)
@@ -112,6 +110,7 @@ def train(args: Namespace) -> int:
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, args.train_scheduler_step_size, gamma)
     state = RunState(model, optimizer, scheduler, masking)
     start(state, folder, args)
+    harness.write_options(folder, args, "train")
     autocast, depth_range = harness.autocast(args, device), (args.model_depth_min, args.model_depth_max)
 
     with harness.StopRequest() as stop, Report(folder, args, state) as report:
@@ -134,13 +133,16 @@ def train(args: Namespace) -> int:
             if active:
                 report.masking(masking.end_epoch(state.epoch))
             scheduler.step()
-            validate(model, validation, args, device, autocast, report)
+            with contextlib.suppress(harness.Stopped):
+                validate(model, validation, args, device, autocast, report, stop)
             state.epoch, state.batch = state.epoch + 1, 0
-            if state.epoch % args.train_checkpoint_frequency == 0 or stop.code:
+            last = state.epoch == args.train_num_epochs
+            if last or stop.code or state.epoch % args.train_checkpoint_frequency == 0:
                 report.saved(state.save(folder, args))
             if stop.code:
                 return stop.code
-        report.saved(state.save(folder, args))
+        if not checkpoints(folder):
+            report.saved(state.save(folder, args))
     data.close()
     return 0
 
@@ -150,10 +152,15 @@ def validate(
     sets: Sequence[EvaluationData],
     args: Namespace,
     device: torch.device,
-    autocast: Callable[[], AbstractContextManager],
+    autocast: Callable[[], contextlib.AbstractContextManager],
     report: Report,
+    stop: harness.StopRequest,
 ) -> None:
-    """Measure depth and segmentation of all validation sets and note the results."""
+    """Measure depth and segmentation of all validation sets and note the results.
+
+    Raises:
+        harness.Stopped: when a signal comes in between; the set at hand is not noted.
+    """
     from dataloader.batch import to_device
     from evaluation.depth import evaluate_depth
     from evaluation.segmentation import evaluate_segmentation
@@ -164,7 +171,7 @@ def validate(
 
     model.eval()
     for data in sets:
-        batches = (to_device(raw, device) for raw in data)
+        batches = (to_device(raw, device) for raw in stop.interruptible(data))
         if data.spec.purpose == "depth":
             result = evaluate_depth(predict, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max,
                                     fixed_scaling=args.depth_validation_fixed_scaling)  # fmt: skip
@@ -188,6 +195,9 @@ def check_training(args: Namespace) -> None:
                         f"-width {height}x{width}; both tasks share one pass and need equal sizes")  # fmt: skip
     if args.masking_enable and not args.segmentation_training_loaders:
         raise UserError("--masking-enable: needs a trained segmentation; name --segmentation-training-loaders")
+    if args.depth_min_sampling_res != DEPTH_MIN_SAMPLING_RES:
+        log.warning("--depth-min-sampling-res %d has no effect; every resolution is compared at full size",
+                    args.depth_min_sampling_res)  # fmt: skip
     wrong = [ident for ident in args.masking_classes if not 0 <= ident < args.model_num_classes]
     if args.masking_enable and wrong:
         raise UserError(f"--masking-classes {wrong[0]}: not a class of this network; give ids of 0 to "

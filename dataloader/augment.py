@@ -59,10 +59,11 @@ def _grey(levels: Tensor) -> Tensor:
 
 
 def _turn_hue(levels: Tensor, turn: Tensor) -> Tensor:
-    """RGB -> 8-bit HSV, hue + turn modulo 256 -> RGB.  turn (B, 1, 1, 1), steps of 1/255 of the circle."""
+    """RGB -> 8-bit HSV, hue + turn modulo 256 -> RGB, in place.  turn (B, 1, 1, 1), steps of 1/255 of the circle."""
     value = levels.amax(2)  # (B, F, H, W)
     span = value - levels.amin(2)
-    sector = _hue(levels, value, span).add_(turn).remainder_(LEVELS + 1).mul_(6 / LEVELS)  # 0..6
+    sector = _hue(levels, value, span).add_(turn)
+    sector.sub_((sector / 256).floor_().mul_(256)).mul_(6 / LEVELS)  # 0..6
     saturation = (span * LEVELS).div_(value.clamp(min=1)).floor_().div_(LEVELS)
     # Share of the colour that each channel keeps at this place of the circle, 0..1.
     shares = ((sector - 3).abs_().sub_(1), 2 - (sector - 2).abs_(), 2 - (sector - 4).abs_())
@@ -75,11 +76,12 @@ def _turn_hue(levels: Tensor, turn: Tensor) -> Tensor:
 def _hue(levels: Tensor, value: Tensor, span: Tensor) -> Tensor:
     """Hue as Pillow stores it, whole steps of 1/255 of the circle, cut.
 
-    The cut falls on the border between two steps for many colours, and one step moves a channel by up to six levels:
-    hence the same single and double precision as in Pillow.
+    The cut falls on the border between two steps for many colours, and one step moves a channel by up to six levels.
+    So the sums below round once, as Pillow's do: a distance of 1, that of the smallest channel, joins the constant.
     """
-    distance = (value[:, :, None] - levels).div_(span.clamp(min=1)[:, :, None]).double()
-    red, green, blue = distance.unbind(2)  # 0 for the largest channel
-    sector = torch.where(green == 0, 2 + red - blue, 4 + green - red)
-    sector = torch.where(red == 0, blue - green, sector).float()
-    return sector.double().div_(6).add_(1).remainder_(1).float().double().mul_(LEVELS).floor_().float()
+    red, green, blue = (value[:, :, None] - levels).div_(span.clamp(min=1)[:, :, None]).unbind(2)
+    # The distance of the largest channel is 0; where two are largest, red goes before green before blue.
+    green_largest = torch.where(red >= blue, 3 - blue, 1 + red)
+    blue_largest = torch.where(green >= red, 5 - red, 3 + green)
+    sector = torch.where(red == 0, blue - green, torch.where(green == 0, green_largest, blue_largest)).div_(6)
+    return sector.sub_(sector.floor()).mul_(LEVELS).floor_()

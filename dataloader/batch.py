@@ -100,6 +100,13 @@ def invert_camera(K: Tensor) -> Tensor:
     return inverse
 
 
+def _mirrored(K: Tensor, flip: Tensor, width: int) -> Tensor:
+    """Camera matrices of mirrored images: the principal point goes to the other side; one at W/2 stays exactly."""
+    mirrored = K.clone()
+    mirrored[:, 0, 2] = torch.where(flip, width - K[:, 0, 2], K[:, 0, 2])
+    return mirrored
+
+
 def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
     """Copies bytes to the device; mirrors, scales and jitters there, without waiting for it.
 
@@ -107,17 +114,16 @@ def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
     """
     device = torch.device(device)
     flip = raw.flip.to(device, non_blocking=True)
-    stored = raw.images.to(device, non_blocking=True).transpose(0, 1)  # (F, B, 3, H, W)
+    levels = raw.images.to(device, non_blocking=True).transpose(0, 1)  # (F, B, 3, H, W) bytes
     if bool(raw.flip.any()):
-        stored = torch.where(flip[:, None, None, None], stored.flip(-1), stored)
-    levels = stored.float()  # whole levels
-    images = (levels / LEVELS).contiguous()
+        levels = torch.where(flip[:, None, None, None], levels.flip(-1), levels)
+    images = levels.contiguous().float().div_(LEVELS)
     inputs = _jittered(levels, images, raw.jitter)
     labels = None
     if raw.labels is not None:
         labels = raw.labels.to(device, non_blocking=True)
         labels = torch.where(flip[:, None, None], labels.flip(-1), labels).long()
-    K = raw.K.to(device, non_blocking=True)
+    K = _mirrored(raw.K.to(device, non_blocking=True), flip, raw.images.shape[-1])
     frames = {frame: place for place, frame in enumerate(raw.frames)}
     return Batch(
         spec=raw.spec,
@@ -131,13 +137,12 @@ def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
 
 
 def _jittered(levels: Tensor, images: Tensor, jitter: Tensor) -> Tensor:
-    """Levels (F, B, 3, H, W) -> network inputs in [0, 1]; `images` itself where no sample is jittered."""
+    """Bytes (F, B, 3, H, W) -> network inputs in [0, 1]; `images` itself where no sample is jittered."""
     chosen = jitter[:, APPLY].nonzero()[:, 0]  # on the host
     if len(chosen) == 0:
         return images
     device = levels.device
     picked = chosen.to(device, non_blocking=True)
-    changed = jitter_levels(levels.transpose(0, 1)[picked], jitter[chosen].to(device, non_blocking=True))
-    if len(chosen) == len(jitter):
-        return changed.div_(LEVELS).transpose(0, 1).contiguous()
-    return images.index_copy(1, picked, changed.div_(LEVELS).transpose(0, 1))
+    factors = jitter[chosen].to(device, non_blocking=True)
+    changed = jitter_levels(levels[:, picked].transpose(0, 1).float(), factors).div_(LEVELS).transpose(0, 1)
+    return changed if len(chosen) == len(jitter) else images.index_copy(1, picked, changed)

@@ -39,7 +39,7 @@ def to_train_ids(stored: np.ndarray, mode: str, where: str = "labels") -> np.nda
     """What a label file holds -> training ids; whatever is not a class becomes 255.
 
     Shapes:  stored (H, W) uint8 ids, or (H, W, 3) uint8 for the modes "fromrgb" and "fromid_third_channel"
-    Returns: (H, W) uint8, 0..18 or 255
+    Returns: (H, W) uint8, 0..18 or 255; with "fromtrainid" whatever the file holds
 
     Raises:
         UserError: when the mode is unknown or does not fit the number of channels.
@@ -51,7 +51,7 @@ def to_train_ids(stored: np.ndarray, mode: str, where: str = "labels") -> np.nda
         channels = stored.shape[2] if stored.ndim == 3 else 1
         raise UserError(f"{where}: {channels} channel(s) do not fit label mode {mode!r}; use the files with label ids")
     if mode == "fromtrainid":
-        return np.where(stored < len(CLASSES), stored, IGNORE).astype(np.uint8)
+        return stored.astype(np.uint8)  # as they are: own class sets may have more than the usual 19
     if mode == "fromrgb":
         return _nearest_colour(stored)
     return TRAIN_ID_OF[stored if mode == "fromid" else stored[..., 2]]

@@ -70,7 +70,8 @@ class Missing:
         if self._count:
             rest = self._count - len(self._first)
             names = ", ".join(self._first) + (f" and {rest} more" if rest else "")
-            raise UserError(f"{where}: {self._count} files it needs are missing: {names}; {remedy}")
+            files = "file" if self._count == 1 else "files"
+            raise UserError(f"{where}: {self._count} missing {files}: {names}; {remedy}")
 
 
 def number_of(name: str) -> int | None:

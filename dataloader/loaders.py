@@ -157,9 +157,10 @@ def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:
 
 
 def _resolve(spec: LoaderSpec, args: Namespace) -> list[Sample]:
-    # Only commands that judge depth have --depth-gt.
+    # Only commands that judge depth have --depth-gt and --as-released.
     return resolve(spec, args.dataset_dir, depth_gt=getattr(args, "depth_gt", "raw"), data_folder=args.data_folder,
-                   data_intrinsics=args.data_intrinsics, cache_folder=args.checkpoint_dir)  # fmt: skip
+                   data_intrinsics=args.data_intrinsics, cache_folder=args.checkpoint_dir,
+                   as_released=getattr(args, "as_released", False))  # fmt: skip
 
 
 def _training_sizes(args: Namespace, purpose: Purpose) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -187,7 +188,8 @@ def _check_equal_inputs(args: Namespace) -> None:
 
 
 def _loader_options(args: Namespace) -> dict[str, Any]:
-    pinned = torch.cuda.is_available() and not args.sys_cpu
+    # Benchmarks and the doctor have no option for the device.
+    pinned = torch.cuda.is_available() and not getattr(args, "sys_cpu", False)
     return {"num_workers": args.sys_num_workers, "collate_fn": _same, "worker_init_fn": _start_worker,
             "pin_memory": pinned}  # fmt: skip
 

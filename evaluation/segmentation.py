@@ -45,10 +45,11 @@ class SegmentationResult:
     def void_share(self) -> float:
         """Share of judged pixels that were predicted as the void channel.
 
-        Above 0 its IoU is 0 instead of undefined, and the mean is over 20 classes instead of 19.
+        Above 0 its IoU is 0 instead of undefined, and the mean is over 20 classes instead of 19. Only the usual 20
+        outputs have such a channel; for others this is 0.
         """
         total = self.confusions.sum(axis=0)
-        return float(total[:, VOID:].sum() / total.sum())
+        return float(total[:, VOID].sum() / total.sum()) if len(total) == VOID + 1 else 0.0
 
     def scalars(self) -> dict[str, float]:
         """The five scalar scores under their TensorBoard names."""

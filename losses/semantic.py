@@ -21,7 +21,7 @@ class SegmentationLoss(nn.Module):
 
     Source: SGDepth (arXiv 2007.06936), eq. 7; class weights of ENet (arXiv 1606.02147).
 
-    Shapes:  logits (B, C, H, W); labels (B, H, W) train ids as int64, 255 = ignore.    Returns: scalar, >= 0.
+    Shapes:  logits (B, C, H, W); labels (B, H, W) train ids as int64, C and above = ignore.    Returns: scalar, >= 0.
     """
 
     def __init__(self, num_classes: int = 20):
@@ -32,7 +32,8 @@ class SegmentationLoss(nn.Module):
     def forward(self, logits: Tensor, labels: Tensor) -> Tensor:
         """Compare."""
         weights = self.weights.to(logits.dtype)
+        counted = labels < logits.shape[1]
+        labels = labels.where(counted, IGNORE)
         total = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
-        counted = labels != IGNORE
         weight = (weights[labels.where(counted, 0)] * counted).sum()
         return total / weight.clamp_min(torch.finfo(logits.dtype).tiny)

@@ -40,8 +40,9 @@ def test_defaults_of_training_are_the_published_ones():
 
 def test_published_training_commands_parse():
     args = arguments.parse("train", [
-        "--model-name", "zhou_full", "--depth-training-loaders", "kitti_zhou_train", "--train-batches-per-epoch", "7293",
-        "--masking-enable", "--masking-from-epoch", "15", "--masking-linear-increase"])  # fmt: skip
+        "--model-name", "zhou_full", "--depth-training-loaders", "kitti_zhou_train",
+        "--train-batches-per-epoch", "7293", "--masking-enable", "--masking-from-epoch", "15",
+        "--masking-linear-increase"])  # fmt: skip
     assert args.masking_enable and args.train_batches_per_epoch == 7293
     args = arguments.parse("train", [
         "--depth-training-batch-size", "12", "--segmentation-training-loaders", "", "--train-depth-grad-scale", "1.0",
@@ -63,7 +64,8 @@ def write(path: Path, text: str) -> str:
 
 def test_later_sources_win(tmp_path):
     first = write(tmp_path / "a.toml", "train-learning-rate = 1e-3\ntrain_num_epochs = 7\nsys-cpu = true\n")
-    second = write(tmp_path / "b.json", json.dumps({"train_num_epochs": 8, "depth_training_loaders": ["kitti_zhou_train"]}))
+    options = {"train_num_epochs": 8, "depth_training_loaders": ["kitti_zhou_train"]}
+    second = write(tmp_path / "b.json", json.dumps(options))
     args = arguments.parse("train", ["--config", first, "--config", second, "--train-learning-rate", "0.01"])
     assert (args.train_learning_rate, args.train_num_epochs, args.sys_cpu) == (0.01, 8, True)
     assert args.depth_training_loaders == ("kitti_zhou_train",)
@@ -71,10 +73,17 @@ def test_later_sources_win(tmp_path):
 
 
 def test_an_earlier_runs_options_can_be_read_back(tmp_path):
-    args = arguments.parse("train", ["--masking-enable", "--data-intrinsics", "1,2,3,4", "--train-scheduler-gamma", "released"])
+    args = arguments.parse("train", ["--masking-enable", "--data-intrinsics", "1,2,3,4",
+                                     "--train-scheduler-gamma", "released"])  # fmt: skip
     path = write(tmp_path / "opt.json", json.dumps({**vars(args), "eval_avg_with_flipped": False}))
     again = arguments.parse("train", ["--config", path])
     assert {**vars(again), "config": []} == {**vars(args), "config": []}
+
+
+def test_how_a_run_was_started_is_not_repeated(tmp_path):
+    path = write(tmp_path / "opt.json", json.dumps({"overwrite": True, "resume": "auto", "train_num_epochs": 3}))
+    args = arguments.parse("train", ["--config", path])
+    assert (args.overwrite, args.resume, args.train_num_epochs) == (False, "never", 3)
 
 
 def checkpoint(folder: Path, **options: object) -> Path:

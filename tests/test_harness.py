@@ -61,6 +61,16 @@ def test_first_signal_is_noted_and_handlers_come_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
+def test_work_between_two_items_stops_after_a_signal():
+    seen = []
+    with harness.StopRequest() as stop, pytest.raises(harness.Stopped):
+        for item in stop.interruptible(range(5)):
+            seen.append(item)
+            if item == 1:
+                os.kill(os.getpid(), signal.SIGTERM)
+    assert seen == [0, 1]
+
+
 def test_second_signal_ends_at_once():
     code = ("import harness, os, signal, time\nwith harness.StopRequest():\n"
             "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)")
@@ -69,27 +79,29 @@ def test_second_signal_ends_at_once():
 
 
 def arguments_in(folder: Path) -> Namespace:
-    return Namespace(checkpoint_dir=str(folder), experiment_class="a", model_name="b", config=[], data_intrinsics=(1.0,))
+    return Namespace(checkpoint_dir=str(folder), experiment_class="a", model_name="b", config=[],
+                     data_intrinsics=(1.0,))  # fmt: skip
 
 
 def test_run_folder_holds_the_options(tmp_path):
-    folder = harness.run_folder(arguments_in(tmp_path), "train")
+    folder = harness.run_folder(arguments_in(tmp_path))
+    harness.write_options(folder, arguments_in(tmp_path), "train")
     assert folder == tmp_path / "a/b"
     assert json.loads((folder / "opt.json").read_text())["data_intrinsics"] == [1.0]
 
 
 def test_evaluation_keeps_the_options_of_a_training_run(tmp_path):
-    folder = harness.run_folder(arguments_in(tmp_path), "train")
+    folder = harness.run_folder(arguments_in(tmp_path))
     (folder / "checkpoints").mkdir()
     (folder / "opt.json").write_text("{}")
-    harness.run_folder(arguments_in(tmp_path), "eval_depth")
+    harness.write_options(folder, arguments_in(tmp_path), "eval_depth")
     assert (folder / "opt.json").read_text() == "{}" and (folder / "opt_eval_depth.json").is_file()
 
 
 def test_a_file_where_the_run_folder_belongs_is_one_sentence(tmp_path):
     (tmp_path / "a").write_text("")
     with pytest.raises(UserError, match="run folder cannot be made"):
-        harness.run_folder(arguments_in(tmp_path), "train")
+        harness.run_folder(arguments_in(tmp_path))
 
 
 def test_folders_must_be_given_and_exist(tmp_path):

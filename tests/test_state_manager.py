@@ -37,8 +37,9 @@ def work(state: RunState, steps: int = 2) -> None:
 
 
 def arguments(folder: Path, **changes: object) -> Namespace:
-    values = {"method": "sgdepth", "checkpoint_dir": str(folder), "model_load": "", "resume": "never", "overwrite": False,
-              "model_disable_lr_loading": False, "config": [], "model_num_layers": 18}  # fmt: skip
+    values = {"method": "sgdepth", "checkpoint_dir": str(folder), "model_load": "", "resume": "never",
+              "overwrite": False, "model_disable_lr_loading": False, "config": [], "model_num_layers": 18,
+              "train_num_epochs": 20}  # fmt: skip
     return Namespace(**{**values, **changes})
 
 
@@ -156,10 +157,19 @@ def test_fine_tuning_starts_counters_afresh(tmp_path):
     assert (other.epoch, other.step) == (0, 0)
 
 
+def test_a_finished_checkpoint_says_why_nothing_trains(tmp_path, caplog):
+    state = small_state()
+    state.epoch = 20
+    folder = state.save(tmp_path / "old", arguments(tmp_path))
+    start(small_state(), tmp_path / "new", arguments(tmp_path, model_load=str(folder)))
+    assert "nothing is left to train" in caplog.text and "--model-disable-lr-loading" in caplog.text
+
+
 def test_published_checkpoints_load_without_our_notes(tmp_path, caplog):
     state = small_state()
-    for name, content in (("model", state.model.state_dict()), ("scheduler", state.scheduler.state_dict()),
-                          ("optim", {"state": {}, "param_groups": []}), ("train", {"step": 30, "epoch": 3})):  # fmt: skip
+    parts = {"model": state.model.state_dict(), "scheduler": state.scheduler.state_dict(),
+             "optim": {"state": {}, "param_groups": []}, "train": {"step": 30, "epoch": 3}}  # fmt: skip
+    for name, content in parts.items():
         torch.save(content, tmp_path / f"{name}.pth")
     other = small_state(masking=True)
     other.load(tmp_path)

@@ -38,8 +38,8 @@ def kitti_2015_samples(request: Request) -> list[Sample]:
     if not samples:
         raise UserError(f"{root}: no images in training/image_2; unpack data_scene_flow.zip there")
     if any(sample.depth and sample.depth.kind == "map" for sample in samples):
-        log.info("  - kitti_2015: stored depth maps are used as they are; published ones were made with the focal length "
-                 "before rectification, which makes them a third too large")  # fmt: skip
+        log.info("  - kitti_2015: stored depth maps are used as they are; published ones were made with the focal "
+                 "length before rectification, which makes them a third too large")  # fmt: skip
     return samples
 
 

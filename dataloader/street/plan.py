@@ -13,6 +13,7 @@ from .scene import Scene, draw_scene
 
 VERSION = 1  # of the renderer; another version renders other pictures
 FIRST_STREET, FIRST_TEST_DRIVE = 10**6, 2 * 10**6  # scene numbers
+STREETS_PER_DRIVE = 4
 FIRST_NAME = 1001  # drive numbers start here, so that none is taken for a real drive
 SEQUENCES = ("09", "10")  # parts that serve as odometry sequences
 LIMITS = {"drives": (1, 9000), "frames": (3, MAX_FRAMES), "height": (32, 4096), "width": (32, 4096), "seed": (0, 2**31)}
@@ -103,8 +104,11 @@ def plan(recipe: Recipe) -> tuple[list[Drive], list[Street]]:
     long = min(5 * recipe.frames, MAX_FRAMES)
     drives = [Drive(position, part, scene, long if part in SEQUENCES else recipe.frames)
               for position, (part, scene) in enumerate(scenes)]
-    streets = [Street("ahrendorf", "train", i, FIRST_STREET + i) for i in range(recipe.drives)]
-    streets += [Street("zellstadt", "val", i, FIRST_STREET + recipe.drives + i) for i in range(held)]
+    # A street gives one image where a drive gives many: a few times as many streets keep segmentation from learning
+    # single pictures by heart.
+    labelled = STREETS_PER_DRIVE * recipe.drives
+    streets = [Street("ahrendorf", "train", i, FIRST_STREET + i) for i in range(labelled)]
+    streets += [Street("zellstadt", "val", i, FIRST_STREET + labelled + i) for i in range(held)]
     return drives, streets
 
 

@@ -88,3 +88,13 @@ def test_the_raw_batch_is_left_as_it_was():
     before = given.images.clone()
     to_device(given, "cpu")
     assert torch.equal(given.images, before)
+
+
+def test_mirrored_images_have_a_mirrored_principal_point():
+    batch = raw([UNCHANGED, UNCHANGED], flip=[False, True])
+    batch.K[:, 0, 2] = 4.5
+    mirrored = to_device(batch, "cpu")
+    assert mirrored.K[:, 0, 2].tolist() == [4.5, 12 - 4.5]
+    torch.testing.assert_close(mirrored.K @ mirrored.inv_K, torch.eye(4).expand(2, 4, 4))
+    central = raw([UNCHANGED], flip=[True])
+    assert torch.equal(to_device(central, "cpu").K, central.K)

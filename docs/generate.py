@@ -1,0 +1,139 @@
+"""Tables of the program as Markdown: options, loaders, published results.
+
+A document asks for one between two comment lines, ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``;
+NAME is a key of `PARTS`.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+
+import arguments
+from arguments import COMMANDS, Option
+from dataloader.catalog import LOADERS, LoaderSpec
+from errors import UserError, closest
+from evaluation.protocols import CLAMPS, MASKS
+
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results.csv"
+EIGEN = "KITTI Eigen test"
+SHOWN = ("SGDepth", "Monodepth2")
+MOST_USED = (
+    "--dataset-dir", "--checkpoint-dir", "--experiment-class", "--model-name", "--model-load", "--resume",
+    "--model-num-layers", "--depth-training-loaders", "--depth-training-batch-size", "--segmentation-training-loaders",
+    "--segmentation-training-batch-size", "--train-num-epochs", "--train-batches-per-epoch", "--train-learning-rate",
+    "--train-weights-init", "--train-precision", "--masking-enable", "--depth-validation-loaders", "--depth-gt",
+    "--eval-num-images", "--save-arrays", "--sys-cpu", "--sys-num-workers", "--sys-seed",
+)  # fmt: skip
+_PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
+
+
+def documents() -> list[Path]:
+    """README.md, CHANGELOG.md and everything in docs."""
+    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def renewed(text: str, where: str) -> str:
+    """The text of a document with its generated parts made anew; `where` names it in errors.
+
+    Raises:
+        UserError: when a part asks for a table that does not exist.
+    """
+
+    def part(match: re.Match[str]) -> str:
+        name = match["name"]
+        if name not in PARTS:
+            raise UserError(f"{where}: no table {name!r}{closest(name, PARTS)}; choose from {', '.join(PARTS)}")
+        return f"{match[1]}\n{PARTS[name]().strip()}\n\n{match[3]}"
+
+    return _PART.sub(part, text)
+
+
+def most_used_options() -> str:
+    """The options most people need, in one table."""
+    options = {option.flag: option for command in COMMANDS for option in arguments.options_of(command)}
+    return arguments.markdown_table(options[flag] for flag in MOST_USED)
+
+
+def all_options() -> str:
+    """Every option under the title of its group, with the commands that know it."""
+    groups: dict[str, dict[Option, list[str]]] = {}
+    for command, (_, titled) in COMMANDS.items():
+        for title, options in titled:
+            for option in options:
+                groups.setdefault(title, {}).setdefault(option, []).append(f"`{command}.py`")
+    lines = []
+    for title, known in groups.items():
+        lines.append(f"## {title[0].upper()}{title[1:]}\n")
+        for commands in dict.fromkeys(tuple(names) for names in known.values()):
+            options = [option for option, names in known.items() if tuple(names) == commands]
+            where = "every command" if len(commands) == len(COMMANDS) else ", ".join(commands)
+            lines.append(f"Known to {where}.\n\n{arguments.markdown_table(options)}")
+    return "\n".join(lines)
+
+
+def loaders() -> str:
+    """Names for the options ``--<purpose>-training-loaders`` and ``--<purpose>-validation-loaders``."""
+    rows = []
+    for spec in LOADERS.values():
+        flag = f"`--{spec.purpose}-{'training' if spec.training else 'validation'}-loaders`"
+        rows.append([f"`{spec.name}`", flag, _reads(spec), f"`{spec.domain}`", _judged_on(spec)])
+    return _table(["loader", "option", "reads", "called in tables and files", "judged on"], rows)
+
+
+def _reads(spec: LoaderSpec) -> str:
+    if spec.dataset == "folder":
+        return "`--data-folder`"
+    folder = f"{spec.dataset}_{spec.split}_split" if spec.split else spec.dataset
+    cameras = ", both cameras" if len(spec.cameras) > 1 else ""
+    return f"`{folder}`, {spec.part}{cameras}"
+
+
+def _judged_on(spec: LoaderSpec) -> str:
+    if not spec.mask:
+        return ""
+    mask, (_, high) = MASKS[spec.mask], CLAMPS[spec.clamp]
+    crop = "no crop" if mask.crop == "none" else f"{mask.crop.capitalize()} crop"
+    reach = f"truth up to {mask.maximum:g} m" if mask.maximum < 1e9 else "all truth"
+    return f"{crop}, {reach}, predictions up to {high:g} m"
+
+
+def all_results() -> str:
+    """Published results, one table per data set."""
+    rows = _results()
+    datasets = dict.fromkeys(row["data set"] for row in rows)
+    return "\n".join(f"## {name}\n\n{_in_columns(row for row in rows if row['data set'] == name)}" for name in datasets)
+
+
+def results_so_far() -> str:
+    """Published results of what can be trained here, and of what it grew from, on the usual test set."""
+    return _in_columns(row for row in _results() if row["method"] in SHOWN and row["data set"] == EIGEN)
+
+
+def _results() -> list[dict[str, str]]:
+    with RESULTS.open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _in_columns(rows: Iterable[dict[str, str]]) -> str:
+    """Rows of one data set, without the columns that none of them fills."""
+    rows = list(rows)
+    used = [name for name in rows[0] if name != "data set" and any(row[name] for row in rows)]
+    return _table(used, [[row[name] for name in used] for row in rows])
+
+
+def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = ["| " + " | ".join(cells) + " |" for cells in (header, ["---"] * len(header), *rows)]
+    return "\n".join(lines) + "\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {
+    "most used options": most_used_options,
+    "all options": all_options,
+    "loaders": loaders,
+    "results so far": results_so_far,
+    "all results": all_results,
+}
