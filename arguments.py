@@ -114,6 +114,8 @@ EXPERIMENT = ("experiment", [
     Option("--model-name", "sgdepth_base", "second folder level of the run"),
     Option("--model-load", "", "checkpoint folder, below the folder of all runs or absolute"),
     Option("--model-disable-lr-loading", False, "load the network only: not optimiser, schedule, epoch and step"),
+    Option("--data-on-missing", "stop", "what to do where image files are missing or cut off: stop before the work "
+           "begins, or drop the samples that need them", ("stop", "drop")),
     Option("--data-folder", "", "own data for folder_train and folder_test: every subfolder is one sequence"),
     Option("--data-intrinsics", (), "fx,fy,cx,cy of own data, in pixels of the files", kind=_floats),
 ])  # fmt: skip
@@ -193,12 +195,11 @@ INFERENCE = ("inference", [
     Option("--output-format", ".jpg", "file name extension of the pictures"),
     Option("--save-arrays", False, "also write disparity, depth and class ids as .npy"),
 ])  # fmt: skip
-VALIDATION_DURING_TRAINING = ("depth validation", [o for o in DEPTH_VALIDATION[1] if "ratio-on" not in o.flag])
 
 COMMANDS: dict[str, tuple[str, tuple[tuple[str, list[Option]], ...]]] = {
     "train": ("Train depth and segmentation on video and labelled images.",
               (SYSTEM, NETWORK, EXPERIMENT, TRAINING, DEPTH_TRAINING, SEGMENTATION_TRAINING, MASKING,
-               VALIDATION_DURING_TRAINING, SEGMENTATION_VALIDATION)),
+               DEPTH_VALIDATION, SEGMENTATION_VALIDATION)),
     "eval_depth": ("Measure the depth of a trained network.",
                    (SYSTEM, NETWORK, EXPERIMENT, DEPTH_VALIDATION, PICTURES)),
     "eval_segmentation": ("Measure the segmentation of a trained network.",
@@ -364,8 +365,10 @@ def _check_together(args: Namespace) -> None:
     if args.data_intrinsics and len(args.data_intrinsics) != 4:
         raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
     for name in ("model_name", "experiment_class"):
-        if getattr(args, name) in ("", ".", "..") or "\0" in getattr(args, name):
-            raise UserError(f"--{name.replace('_', '-')} {getattr(args, name)!r}: not a folder name; give a plain name")
+        value = getattr(args, name)
+        if value in ("", ".") or "\0" in value or Path(value).is_absolute() or ".." in Path(value).parts:
+            raise UserError(f"--{name.replace('_', '-')} {value!r}: not a folder name below the checkpoint folder; "
+                            "give a plain name")  # fmt: skip
 
 
 def markdown_table(options: Iterable[Option]) -> str:

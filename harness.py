@@ -28,6 +28,12 @@ if TYPE_CHECKING:
     from dataloader.loaders import EvaluationData
 
 log = logging.getLogger(__name__)
+# What published opt.json files hold besides the options of a command; nothing here reads it.
+PUBLISHED_EXTRAS = {
+    "train": {"eval_avg_with_flipped": False},
+    "evaluation": {"train_learning_rate": 0, "train_scheduler_step_size": 1000, "train_weight_decay": 0,
+                   "train_weights_init": "scratch", "train_depth_grad_scale": 0, "train_segmentation_grad_scale": 0},
+}  # fmt: skip
 
 BUG, USER_ERROR = 1, 2
 
@@ -70,6 +76,8 @@ def _talk() -> None:
     """Notes of all modules go to stdout as they are, warnings to stderr."""
     # The published default of three workers is more than small machines have cores, and works there.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
+    # A run that was stopped behind the last step of an epoch has none left when it goes on.
+    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
     plain, warning = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
     plain.addFilter(lambda record: record.levelno < logging.WARNING)
     warning.setLevel(logging.WARNING)
@@ -163,6 +171,7 @@ def write_options(folder: Path, args: Namespace, command: str) -> None:
     """Keep all options in opt.json; evaluation in the folder of a training run writes opt_<command>.json instead."""
     keep = command != "train" and (folder / "checkpoints").is_dir()
     options = {name: value for name, value in vars(args).items() if name != "config"}
+    options |= PUBLISHED_EXTRAS["train" if command == "train" else "evaluation"]
     text = json.dumps(options, indent=2) + "\n"
     write_file(folder / (f"opt_{command}.json" if keep else "opt.json"), text.encode())
 
@@ -175,9 +184,10 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def prepare_torch(args: Namespace) -> torch.device:
-    """Device to compute on; seeds and kernel choice set.
+    """Device to compute on; seeds and kernel choice set, ``--train-precision auto`` replaced by what it means there.
 
-    `args` needs ``sys_cpu``, ``sys_seed`` and ``sys_best_effort_determinism``.
+    `args` needs ``sys_cpu``, ``sys_seed``, ``sys_best_effort_determinism`` and ``train_precision``; ``auto`` is bf16
+    on GPUs that have it and fp32 elsewhere.
     """
     import random
 
@@ -188,6 +198,8 @@ def prepare_torch(args: Namespace) -> torch.device:
     np.random.seed(args.sys_seed)
     torch.manual_seed(args.sys_seed)
     device = torch.device("cuda" if torch.cuda.is_available() and not args.sys_cpu else "cpu")
+    if args.train_precision == "auto":
+        args.train_precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
     torch.backends.cudnn.benchmark = not args.sys_best_effort_determinism
     if args.sys_best_effort_determinism:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -196,16 +208,10 @@ def prepare_torch(args: Namespace) -> torch.device:
 
 
 def autocast(args: Namespace, device: torch.device) -> Callable[[], AbstractContextManager]:
-    """Maker of contexts in which networks compute with the precision of ``--train-precision``.
-
-    ``auto`` is bf16 on GPUs that have it and fp32 elsewhere.
-    """
+    """Maker of contexts in which networks compute with the precision of ``--train-precision``."""
     import torch
 
-    half = args.train_precision == "bf16"
-    if args.train_precision == "auto":
-        half = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=half)
+    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=args.train_precision == "bf16")
 
 
 @dataclass(frozen=True)

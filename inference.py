@@ -130,13 +130,15 @@ def infer(args: Namespace) -> int:
         target = outputs.folder / f"{source.stem}{VIDEO_SUFFIX}"
         _protect([source], [target])
         predictor = Predictor(args)
-        failed = _run_video(source, target, size, predictor, outputs)
+        failed, total = _run_video(source, target, size, predictor, outputs), 1
     else:
         names = output_names(paths)
         _protect(paths, [outputs.picture(name) for name in names.values()])
         predictor = Predictor(args)
-        failed = _run_images(names, size, predictor, outputs)
+        failed, total = _run_images(names, size, predictor, outputs), len(names)
     print(predictor.summary())
+    if failed == total:
+        return harness.USER_ERROR
     return PARTLY_FAILED if failed else 0
 
 

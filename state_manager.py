@@ -1,9 +1,9 @@
 """Run state <-> checkpoint folder: whole or absent, verified, in the published layout.
 
-checkpoints/epoch_<n>/            n finished epochs; epoch_<n>_batch_<b> where a run was stopped inside an epoch
-model.pth optim.pth scheduler.pth   state dicts
-train.pth                     step and epoch, and what exact continuation needs
-meta.json                     method, options, versions; size and hash of every file
+A checkpoint is the folder ``checkpoints/epoch_<n>`` of a run, n = finished epochs, or ``epoch_<n>_batch_<b>`` where
+the run was stopped inside an epoch. In it: ``model.pth``, ``optim.pth``, ``scheduler.pth`` with state dicts,
+``train.pth`` with step and epoch and what exact continuation needs, ``meta.json`` with method, options and versions,
+and size and hash of every file.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from arguments import METADATA
 from errors import UserError
 from losses.masking import DynamicClassMask
 from models import build_model
-from models.weights import compare, describe, load_file, read_state_dict, sgdepth_shape
+from models.weights import load_file, load_weights, read_state_dict
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?")
@@ -41,7 +41,8 @@ _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", 
 class RunState:
     """All that changes while a network trains.
 
-    `epoch` finished epochs, `batch` finished steps of the running one, `step` optimiser steps in all.
+    `epoch` finished epochs, `batch` finished steps of the running one, `step` optimiser steps in all, `saved_step`
+    those of them that the newest checkpoint holds.
     """
 
     model: nn.Module
@@ -51,6 +52,7 @@ class RunState:
     epoch: int = 0
     batch: int = 0
     step: int = 0
+    saved_step: int = 0
 
     def save(self, run_folder: Path, args: Namespace) -> Path:
         """Write a checkpoint folder, whole or not at all, and drop mid-epoch ones it replaces.
@@ -65,6 +67,7 @@ class RunState:
         except OSError as error:
             raise UserError(f"{folder}: the checkpoint cannot be written ({error.strerror}); free some space or choose "
                             "another --checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
+        self.saved_step = self.step
         for other in checkpoints(run_folder):
             if "_batch_" in other.name and _order(other) < _order(folder):
                 shutil.rmtree(other)
@@ -87,35 +90,38 @@ class RunState:
         return {"method": args.method, "options": options, "versions": {name: version(name) for name in _PACKAGES},
                 "epoch": self.epoch, "batch": self.batch, "step": self.step}  # fmt: skip
 
-    def load(self, folder: Path, network_only: bool = False) -> None:
+    def load(self, folder: Path, network_only: bool = False, strict: bool = False) -> None:
         """Continue from a checkpoint of ours or a published one, as far as it goes.
 
         Keys the file lacks keep their value and unknown keys are skipped, both with a warning; each file that is
-        missing beside model.pth is reported.
+        missing beside model.pth is reported. With `strict` nothing may be missing.
 
         Raises:
             UserError: when the folder or model.pth is missing or damaged, or a shape differs.
         """
         verify(folder)
-        load_weights(self.model, folder / "model.pth", strict=False)
+        load_weights(self.model, folder / "model.pth", strict)
         if network_only:
             return
-        self._load_part(folder / "optim.pth", self.optimizer.load_state_dict)
-        self._load_part(folder / "scheduler.pth", self.scheduler.load_state_dict)
-        self._load_part(folder / "train.pth", self._load_counters)
+        self._load_part(folder / "optim.pth", self.optimizer.load_state_dict, strict)
+        self._load_part(folder / "scheduler.pth", self.scheduler.load_state_dict, strict)
+        self._load_part(folder / "train.pth", self._load_counters, strict)
 
-    def _load_part(self, path: Path, load: Callable[[Any], None]) -> None:
-        if not path.is_file():
-            log.warning("%s: not there; that part starts afresh", path)
-            return
+    def _load_part(self, path: Path, load: Callable[[Any], None], strict: bool) -> None:
         try:
+            if not path.is_file():
+                raise ValueError("not there")
             load(load_file(path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
-            log.warning("%s: does not fit and is skipped (%s)", path, (str(error).splitlines() or ["?"])[0])
+            reason = (str(error).splitlines() or ["?"])[0]
+            if strict:
+                raise UserError(f"{path}: does not fit this run ({reason}); give the options it was made with, or "
+                                "--overwrite to start again") from None  # fmt: skip
+            log.warning("%s: does not fit and is skipped (%s); that part starts afresh", path, reason)
 
     def _load_counters(self, content: dict[str, Any]) -> None:
         self.epoch, self.step = int(content["epoch"]), int(content["step"])
-        self.batch = int(content.get("batch", 0))
+        self.batch, self.saved_step = int(content.get("batch", 0)), self.step
         if self.masking:
             self.masking.load_state_dict(content.get("masking", {}))
         random_state = content.get("random", {})
@@ -125,52 +131,64 @@ class RunState:
             torch.cuda.set_rng_state_all(random_state["cuda"])
 
 
+def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
+    """Whether ImageNet weights are wanted and not replaced anyway by those of the checkpoint that will be loaded."""
+    if args.train_weights_init != "pretrained" or (args.resume == "auto" and checkpoints(run_folder)):
+        return False
+    if not args.model_load:
+        return True
+    stored = read_state_dict(Path(args.checkpoint_dir) / args.model_load / "model.pth")
+    with torch.device("meta"):
+        return any(".encoder." in key and key not in stored for key in build_model(args).state_dict())
+
+
 def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     """Bring a new run to where it begins: fresh, from ``--model-load``, or continued with ``--resume auto``.
 
     Raises:
-        UserError: when the run folder already holds checkpoints and neither continuing nor overwriting was asked for.
+        UserError: when the run folder already holds checkpoints and neither continuing nor overwriting was asked for,
+            or what is to be loaded does not fit.
     """
     _sweep(run_folder / "checkpoints")
     existing = checkpoints(run_folder)
-    if existing and args.overwrite:
-        shutil.rmtree(run_folder / "checkpoints")
-        existing = []
-    if existing and args.resume == "never" and not _continues(existing, args):
+    if existing and args.resume == "never" and not args.overwrite:
         raise UserError(f"{run_folder}: already holds {len(existing)} checkpoints (last: {existing[-1].name}); "
                         "pass --resume auto to go on, --overwrite to discard them, or another --model-name"
                         )  # fmt: skip
-    if args.resume == "auto" and _resume(state, existing):
-        return
-    if args.model_load:
-        folder = Path(args.checkpoint_dir) / args.model_load
-        state.load(folder, network_only=args.model_disable_lr_loading)
-        log.info("loaded %s", folder)
-        if state.epoch >= args.train_num_epochs > 0:
-            log.warning("%s has finished %d epochs, --train-num-epochs is %d: nothing is left to train; raise it, or "
-                        "pass --model-disable-lr-loading to begin at epoch 0", folder, state.epoch,
-                        args.train_num_epochs)  # fmt: skip
+    if existing and not args.overwrite:
+        _resume(state, existing)
+    elif args.model_load:
+        _load(state, args)
+    if state.batch > args.train_batches_per_epoch:
+        raise UserError(f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch "
+                        f"{state.batch} of its epoch; give at least that many")  # fmt: skip
+    if args.overwrite:
+        shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
 
 
-def _continues(existing: list[Path], args: Namespace) -> bool:
-    # The published way to go on: --model-load of a checkpoint of the very same run.
-    loaded = (Path(args.checkpoint_dir) / args.model_load).resolve() if args.model_load else None
-    return not args.model_disable_lr_loading and any(folder.resolve() == loaded for folder in existing)
+def _load(state: RunState, args: Namespace) -> None:
+    folder = Path(args.checkpoint_dir) / args.model_load
+    state.load(folder, network_only=args.model_disable_lr_loading)
+    log.info("loaded %s", folder)
+    if state.epoch >= args.train_num_epochs > 0:
+        log.warning("%s has finished %d epochs, --train-num-epochs is %d: nothing is left to train; raise it, or "
+                    "pass --model-disable-lr-loading to begin at epoch 0", folder, state.epoch, args.train_num_epochs
+                    )  # fmt: skip
 
 
-def _resume(state: RunState, existing: list[Path]) -> bool:
+def _resume(state: RunState, existing: list[Path]) -> None:
+    """Go on from the newest checkpoint that is not damaged; it must fit the options."""
     for folder in reversed(existing):
         try:
-            state.load(folder)
+            verify(folder)
         except UserError as error:
             log.warning("%s; trying the checkpoint before it", error)
             continue
+        state.load(folder, strict=True)
         log.info("going on from %s (epoch %d, batch %d, step %d)", folder, state.epoch, state.batch, state.step)
-        return True
-    if existing:
-        raise UserError(f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; "
-                        "pass --overwrite to start again")  # fmt: skip
-    return False
+        return
+    raise UserError(f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; "
+                    "pass --overwrite to start again")  # fmt: skip
 
 
 def checkpoints(run_folder: Path) -> list[Path]:
@@ -204,34 +222,6 @@ def verify(folder: Path) -> None:
                 raise UserError(f"{path}: damaged (size or hash is not what {METADATA} notes); use another checkpoint")
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{folder / METADATA}: damaged ({error}); use another checkpoint") from None
-
-
-def load_weights(model: nn.Module, path: Path, strict: bool) -> None:
-    """Copy a state dict into a network.
-
-    Args:
-        model: any network.
-        path: a model.pth in either container of torch, ours or published.
-        strict: every tensor must fit; otherwise missing and unknown keys are only reported.
-
-    Raises:
-        UserError: with counts, the first keys and the options to change where they can be told.
-    """
-    state = read_state_dict(path)
-    fit = compare(model, state)
-    if fit.reshaped or (strict and not fit.is_whole):
-        raise UserError(f"{path}: {describe(fit)}; {_remedy(model, state)}")
-    if not fit.is_whole:
-        log.warning("%s: %s; missing ones keep their values, unknown ones are skipped", path, describe(fit))
-    model.load_state_dict(state, strict=False)
-
-
-def _remedy(model: nn.Module, state: dict[str, torch.Tensor]) -> str:
-    theirs, ours = sgdepth_shape(state), sgdepth_shape(model.state_dict())
-    flags = [f"--{name.replace('_', '-')} {value}" for name, value in theirs.items() if ours.get(name) != value]
-    if flags:
-        return f"pass {' '.join(flags)}"
-    return "it was made by another network; give a checkpoint of this --method"
 
 
 def load_model(args: Namespace, device: torch.device) -> nn.Module:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import contextlib
 import logging
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from losses import DynamicClassMask, Objective
     from models.prediction import Prediction
     from perspective_resample.views import Views
+    from state_manager import RunState
     from visual.report import Report
 
 log = logging.getLogger("train")
@@ -92,7 +94,7 @@ def train(args: Namespace) -> int:
     from dataloader.loaders import build_evaluation, build_training
     from losses import build_mask, build_objective
     from models import build_model
-    from state_manager import RunState, checkpoints, start
+    from state_manager import RunState, checkpoints, needs_pretrained, start
     from visual.report import Report
 
     harness.require_folders(args)
@@ -101,7 +103,7 @@ def train(args: Namespace) -> int:
     folder = harness.run_folder(args)
     data = build_training(args)
     validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
-    model = build_model(args, pretrained=args.train_weights_init == "pretrained" and not args.model_load)
+    model = build_model(args, pretrained=needs_pretrained(folder, args))
     model = model.to(device).to(memory_format=torch.channels_last)
     objective, masking = build_objective(args).to(device), build_mask(args)
     optimizer = torch.optim.Adam(model.parameters(), args.train_learning_rate, weight_decay=args.train_weight_decay,
@@ -113,29 +115,34 @@ def train(args: Namespace) -> int:
     harness.write_options(folder, args, "train")
     autocast, depth_range = harness.autocast(args, device), (args.model_depth_min, args.model_depth_max)
 
-    with harness.StopRequest() as stop, Report(folder, args, state) as report:
+    report = Report(folder, args, state)
+    with harness.StopRequest() as stop, report, saved_on_error(state, folder, args, report):
         while state.epoch < args.train_num_epochs:
             model.train()
             if masking and not state.batch:
                 masking.begin_epoch()
             active = masking if masking and masking.active(state.epoch) else None
             for raw in report.watch(data.epoch(state.epoch, start=state.batch)):
-                batches = [to_device(part, device) for part in raw]
-                outcomes = compare(model, objective, batches, depth_range, autocast, active)
-                optimizer.zero_grad(set_to_none=True)
-                sum(outcome.total for outcome in outcomes).backward()
-                optimizer.step()
+                with report.timed("transfer"):
+                    batches = [to_device(part, device) for part in raw]
+                with report.timed("forward"):
+                    outcomes = compare(model, objective, batches, depth_range, autocast, active)
+                with report.timed("optimizer"):
+                    optimizer.zero_grad(set_to_none=True)
+                    sum(outcome.total for outcome in outcomes).backward()
+                    optimizer.step()
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
                 if stop.code:
+                    report.check_health()
                     report.stopped(state.save(folder, args))
                     return stop.code
             if active:
                 report.masking(masking.end_epoch(state.epoch))
             scheduler.step()
+            state.epoch, state.batch = state.epoch + 1, 0
             with contextlib.suppress(harness.Stopped):
                 validate(model, validation, args, device, autocast, report, stop)
-            state.epoch, state.batch = state.epoch + 1, 0
             last = state.epoch == args.train_num_epochs
             if last or stop.code or state.epoch % args.train_checkpoint_frequency == 0:
                 report.saved(state.save(folder, args))
@@ -145,6 +152,19 @@ def train(args: Namespace) -> int:
             report.saved(state.save(folder, args))
     data.close()
     return 0
+
+
+@contextlib.contextmanager
+def saved_on_error(state: RunState, folder: Path, args: Namespace, report: Report) -> Iterator[None]:
+    """Save the run when a mistake of the user's, such as a damaged image, ends it between two checkpoints."""
+    try:
+        yield
+    except UserError:
+        if state.step > state.saved_step:
+            with contextlib.suppress(UserError):
+                report.check_health()
+                report.stopped(state.save(folder, args))
+        raise
 
 
 def validate(
@@ -186,13 +206,6 @@ def check_training(args: Namespace) -> None:
     Raises:
         UserError: naming the options.
     """
-    if not args.depth_training_loaders and not args.segmentation_training_loaders:
-        raise UserError("--depth-training-loaders and --segmentation-training-loaders: both empty; name a data set")
-    height, width = args.depth_resize_height, args.depth_resize_width
-    crop = args.segmentation_crop_height, args.segmentation_crop_width
-    if args.depth_training_loaders and args.segmentation_training_loaders and (height, width) != crop:
-        raise UserError(f"--segmentation-crop-height/-width {crop[0]}x{crop[1]}: differ from --depth-resize-height/"
-                        f"-width {height}x{width}; both tasks share one pass and need equal sizes")  # fmt: skip
     if args.masking_enable and not args.segmentation_training_loaders:
         raise UserError("--masking-enable: needs a trained segmentation; name --segmentation-training-loaders")
     if args.depth_min_sampling_res != DEPTH_MIN_SAMPLING_RES:

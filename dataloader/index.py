@@ -28,6 +28,9 @@ class Category:
 
 Index = dict[str, Category]
 
+REBUILD = "rebuild it with python -m dataloader.prepare index {} --overwrite"
+"""What to do about an index file that does not fit, for `.format(data set)`."""
+
 
 def read_json(path: Path) -> dict[str, Any]:
     """A JSON object from a file.
@@ -40,8 +43,8 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as fault:
         raise UserError(f"{path}: cannot be read ({fault.strerror}); fetch or rebuild the index files") from fault
     except ValueError as fault:
-        raise UserError(f"{path}: damaged index file ({fault}); rebuild it with python -m dataloader.prepare index "
-                        "or fetch it again") from fault  # fmt: skip
+        raise UserError(f"{path}: damaged index file ({fault}); {REBUILD.format('DATASET')} or fetch it "
+                        "again") from fault  # fmt: skip
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__} instead of an object; fetch it again")
     return content

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 
-from errors import UserError
-
 from .files import IMAGE_TYPES
 
-SHOWN = 3
-"""Missing files named in an error."""
+DIGITS = re.compile(r"[0-9]+")
 
 
 class Listing:
@@ -52,34 +50,6 @@ class Listing:
         return self.find(stem, (kind, *IMAGE_TYPES))
 
 
-class Missing:
-    """Collects files that should exist, to report them all in one sentence."""
-
-    def __init__(self) -> None:
-        self._first: list[str] = []
-        self._count = 0
-
-    def add(self, path: str) -> None:
-        """Notes one missing file."""
-        if self._count < SHOWN:
-            self._first.append(path)
-        self._count += 1
-
-    def check(self, where: object, remedy: str) -> None:
-        """Raises: UserError with the number of missing files and the first of them, when there are any."""
-        if self._count:
-            rest = self._count - len(self._first)
-            names = ", ".join(self._first) + (f" and {rest} more" if rest else "")
-            files = "file" if self._count == 1 else "files"
-            raise UserError(f"{where}: {self._count} missing {files}: {names}; {remedy}")
-
-
-def number_of(name: str) -> int | None:
-    """Number in a file name: its last run of digits; None where there is none."""
-    digits = ""
-    for character in reversed(os.path.splitext(name)[0]):
-        if character.isascii() and character.isdigit():
-            digits = character + digits
-        elif digits:
-            break
-    return int(digits) if digits else None
+def numbers_of(name: str) -> tuple[int, ...]:
+    """All numbers in a file name without its type, from left to right; empty where there is none."""
+    return tuple(int(digits) for digits in DIGITS.findall(os.path.splitext(name)[0]))

@@ -77,7 +77,8 @@ class Request:
     """What to look for, and where.
 
     `depth_gt` is "raw" or "improved"; `cache_folder` takes projected laser scans where the data folder is read-only;
-    `as_released` keeps the focal length of the published KITTI 2015 depth maps.
+    `as_released` takes the published KITTI 2015 depth, with its focal length before rectification; `drop` leaves out
+    samples with missing files, which are an error otherwise.
     """
 
     spec: LoaderSpec
@@ -85,3 +86,4 @@ class Request:
     depth_gt: str = "raw"
     cache_folder: str = ""
     as_released: bool = False
+    drop: bool = False

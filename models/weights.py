@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 
 from errors import UserError
 
+log = logging.getLogger(__name__)
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 
 
@@ -28,9 +30,9 @@ def load_file(path: Path) -> Any:
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a checkpoint") from None
     except Exception as error:  # torch raises a dozen kinds for damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise UserError(f"{path}: not a checkpoint, damaged, or holding code instead of tensors ({reason[:120]}); "
-                        "fetch or write it again") from None  # fmt: skip
+        log.debug("%s: %s", path, error)
+        raise UserError(f"{path}: not a checkpoint, damaged, or holding code instead of tensors; give the path of a "
+                        "model.pth, or fetch or write it again") from None  # fmt: skip
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -114,3 +116,35 @@ def _resnet_layers(keys: Iterable[str], prefix: str) -> int:
     blocks = _count(keys, re.escape(prefix) + r"layer\d\.\d+\.conv1\.weight")
     per_block = 3 if f"{prefix}layer1.0.conv3.weight" in keys else 2
     return per_block * blocks + 2
+
+
+def load_weights(model: nn.Module, path: Path, strict: bool) -> None:
+    """Copy a state dict into a network.
+
+    Args:
+        model: any network.
+        path: a model.pth in either container of torch, ours or published.
+        strict: every tensor must fit; otherwise missing and unknown keys are only reported.
+
+    Raises:
+        UserError: with counts, the first keys and the options to change where they can be told.
+    """
+    state = read_state_dict(path)
+    fit = compare(model, state)
+    nothing = not any(key in state for key in model.state_dict())
+    if nothing or fit.reshaped or (strict and not fit.is_whole):
+        raise UserError(f"{path}: {describe(fit)}; {_remedy(model, state, fit)}")
+    if not fit.is_whole:
+        log.warning("%s: %s; missing ones keep their values, unknown ones are skipped", path, describe(fit))
+    model.load_state_dict(state, strict=False)
+
+
+def _remedy(model: nn.Module, state: dict[str, Tensor], fit: Fit) -> str:
+    theirs, ours = sgdepth_shape(state), sgdepth_shape(model.state_dict())
+    flags = [f"--{name.replace('_', '-')} {value}" for name, value in theirs.items() if ours.get(name) != value]
+    if flags:
+        return f"pass {' '.join(flags)}"
+    parts = sorted({key.split(".")[0] for key in fit.missing} - {key.split(".")[0] for key in state})
+    if theirs and parts:
+        return f"it holds nothing of {', '.join(parts)}; give a checkpoint of the whole network"
+    return "it was made by another network; give a checkpoint of this --method"

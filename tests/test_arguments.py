@@ -50,6 +50,41 @@ def test_published_training_commands_parse():
     assert args.segmentation_training_loaders == () and args.train_depth_grad_scale == 1.0
 
 
+# Which command takes which published option: T(rain), evaluation of D(epth), S(egmentation), P(ose), I(nference).
+PUBLISHED_FLAGS = {
+    "TDSPI": "--sys-cpu --sys-num-workers --sys-best-effort-determinism --model-num-layers --model-num-layers-pose "
+             "--model-split-pos --model-depth-min --model-depth-max --model-depth-resolutions --experiment-class "
+             "--model-name --model-load --model-disable-lr-loading",
+    "TD": "--depth-validation-resize-height --depth-validation-resize-width --depth-validation-crop-height "
+          "--depth-validation-crop-width --depth-validation-loaders --depth-validation-batch-size "
+          "--depth-validation-fixed-scaling --depth-ratio-on-validation",
+    "P": "--pose-validation-resize-height --pose-validation-resize-width --pose-validation-loaders "
+         "--pose-validation-batch-size --pose-validation-fixed-scaling",
+    "TS": "--segmentation-validation-resize-height --segmentation-validation-resize-width "
+          "--segmentation-validation-loaders --segmentation-validation-batch-size",
+    "DSP": "--eval-num-images",
+    "T": "--train-batches-per-epoch --train-num-epochs --train-checkpoint-frequency --train-tb-frequency "
+         "--train-print-frequency --train-learning-rate --train-scheduler-step-size --train-weight-decay "
+         "--train-weights-init --train-depth-grad-scale --train-segmentation-grad-scale --depth-training-loaders "
+         "--depth-training-batch-size --depth-resize-height --depth-resize-width --depth-crop-height "
+         "--depth-crop-width --depth-disparity-smoothness --depth-min-sampling-res --depth-avg-reprojection "
+         "--depth-disable-automasking --segmentation-training-loaders --segmentation-training-batch-size "
+         "--segmentation-resize-height --segmentation-resize-width --segmentation-crop-height "
+         "--segmentation-crop-width --masking-enable "
+         "--masking-from-epoch --moving-mask-percent --masking-linear-increase",
+    "I": "--image-path --output-path --model-path --inference-resize-height --inference-resize-width --output-format",
+}  # fmt: skip
+COMMAND_OF = {"T": "train", "D": "eval_depth", "S": "eval_segmentation", "P": "eval_pose", "I": "inference"}
+
+
+@pytest.mark.parametrize("letters", PUBLISHED_FLAGS)
+def test_every_published_option_is_known_to_its_commands(letters):
+    for letter, command in COMMAND_OF.items():
+        flags = {option.flag for option in arguments.options_of(command)}
+        for flag in PUBLISHED_FLAGS[letters].split():
+            assert (flag in flags) == (letter in letters), f"{flag} of {command}"
+
+
 @pytest.mark.parametrize("command", arguments.COMMANDS)
 def test_every_command_names_each_option_once(command):
     names = [option.name for option in arguments.options_of(command)]
@@ -137,6 +172,8 @@ def test_folders_come_from_the_environment_unless_given(monkeypatch):
     (["--data-intrinsics", "a,b,c,d"], "numbers separated by commas"),
     (["--config", "missing.toml"], "missing.toml: cannot be read"),
     (["--model-name", ""], "not a folder name"),
+    (["--model-name", "../../escape"], "not a folder name"),
+    (["--experiment-class", "/absolute"], "not a folder name"),
     (["stray"], "stray"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_in_one_sentence(argv, message):

@@ -87,7 +87,8 @@ def test_run_folder_holds_the_options(tmp_path):
     folder = harness.run_folder(arguments_in(tmp_path))
     harness.write_options(folder, arguments_in(tmp_path), "train")
     assert folder == tmp_path / "a/b"
-    assert json.loads((folder / "opt.json").read_text())["data_intrinsics"] == [1.0]
+    written = json.loads((folder / "opt.json").read_text())
+    assert written["data_intrinsics"] == [1.0] and written["eval_avg_with_flipped"] is False
 
 
 def test_evaluation_keeps_the_options_of_a_training_run(tmp_path):
@@ -95,7 +96,9 @@ def test_evaluation_keeps_the_options_of_a_training_run(tmp_path):
     (folder / "checkpoints").mkdir()
     (folder / "opt.json").write_text("{}")
     harness.write_options(folder, arguments_in(tmp_path), "eval_depth")
-    assert (folder / "opt.json").read_text() == "{}" and (folder / "opt_eval_depth.json").is_file()
+    assert (folder / "opt.json").read_text() == "{}"
+    written = json.loads((folder / "opt_eval_depth.json").read_text())
+    assert (written["train_learning_rate"], written["train_scheduler_step_size"]) == (0, 1000)
 
 
 def test_a_file_where_the_run_folder_belongs_is_one_sentence(tmp_path):
@@ -113,3 +116,15 @@ def test_folders_must_be_given_and_exist(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         harness.require_folders(Namespace(dataset_dir=str(tmp_path / "missing"), checkpoint_dir="x", **loaders))
     harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x", depth_training_loaders=("folder_train",)))
+
+
+@pytest.mark.parametrize(("asked", "used"), [("auto", "fp32"), ("bf16", "bf16"), ("fp32", "fp32")])
+def test_precision_is_settled_before_it_is_written_down(asked, used):
+    import torch
+
+    args = Namespace(sys_cpu=True, sys_seed=1, sys_best_effort_determinism=False, train_precision=asked)
+    device = harness.prepare_torch(args)
+    assert args.train_precision == used
+    with harness.autocast(args, device)():
+        product = torch.ones(2, 2) @ torch.ones(2, 2)
+    assert product.dtype == (torch.bfloat16 if used == "bf16" else torch.float32)

@@ -13,9 +13,10 @@ from torch import nn
 import state_manager
 from errors import UserError
 from losses.masking import DynamicClassMask
+from models import weights
 from models.sgdepth import SGDepth
-from models.weights import read_state_dict
-from state_manager import RunState, checkpoints, load_model, load_weights, start, verify
+from models.weights import load_weights, read_state_dict
+from state_manager import RunState, checkpoints, load_model, needs_pretrained, start, verify
 from tests import golden
 
 
@@ -39,7 +40,7 @@ def work(state: RunState, steps: int = 2) -> None:
 def arguments(folder: Path, **changes: object) -> Namespace:
     values = {"method": "sgdepth", "checkpoint_dir": str(folder), "model_load": "", "resume": "never",
               "overwrite": False, "model_disable_lr_loading": False, "config": [], "model_num_layers": 18,
-              "train_num_epochs": 20}  # fmt: skip
+              "train_num_epochs": 20, "train_batches_per_epoch": 10, "train_weights_init": "scratch"}  # fmt: skip
     return Namespace(**{**values, **changes})
 
 
@@ -140,12 +141,71 @@ def test_a_used_run_folder_is_refused_unless_told(tmp_path):
     folder = state.save(tmp_path, arguments(tmp_path))
     with pytest.raises(UserError, match="already holds 1 checkpoints.*--resume auto.*--overwrite"):
         start(small_state(), tmp_path, arguments(tmp_path))
-    published_way = small_state()
-    start(published_way, tmp_path, arguments(tmp_path, model_load=str(folder)))
-    assert published_way.epoch == 1
+    with pytest.raises(UserError, match="already holds"):
+        start(small_state(), tmp_path, arguments(tmp_path, model_load=str(folder)))
     fresh = small_state()
     start(fresh, tmp_path, arguments(tmp_path, overwrite=True))
     assert fresh.epoch == 0 and not checkpoints(tmp_path)
+
+
+def test_overwriting_a_run_with_its_own_checkpoint_loads_before_it_deletes(tmp_path):
+    state = small_state()
+    state.epoch = 1
+    folder = state.save(tmp_path, arguments(tmp_path))
+    other = small_state()
+    start(other, tmp_path, arguments(tmp_path, model_load=str(folder), overwrite=True))
+    assert other.epoch == 1 and not checkpoints(tmp_path)
+    state.save(tmp_path, arguments(tmp_path))
+    with pytest.raises(UserError, match="holds no model.pth"):
+        start(small_state(), tmp_path, arguments(tmp_path, model_load="nowhere", overwrite=True))
+    assert len(checkpoints(tmp_path)) == 1
+
+
+def test_resuming_with_another_network_or_optimiser_is_refused(tmp_path):
+    state = small_state()
+    work(state)
+    folder = state.save(tmp_path, arguments(tmp_path))
+    other = small_state()
+    other.model = nn.Sequential(nn.Conv2d(3, 4, 3))
+    with pytest.raises(UserError, match="model.pth: 5 tensors unknown"):
+        start(other, tmp_path, arguments(tmp_path, resume="auto"))
+    other = small_state()
+    other.optimizer = torch.optim.Adam(list(other.model.parameters())[:1], 1e-3)
+    with pytest.raises(UserError, match="optim.pth: does not fit this run"):
+        start(other, tmp_path, arguments(tmp_path, resume="auto"))
+    with pytest.raises(UserError, match="--train-batches-per-epoch 1: the run was stopped behind batch 2"):
+        start(small_state(), tmp_path, arguments(tmp_path, resume="auto", train_batches_per_epoch=1))
+    assert folder.is_dir()
+
+
+def test_imagenet_weights_are_fetched_only_where_no_checkpoint_replaces_them(tmp_path, network):
+    wanted = options(train_weights_init="pretrained", resume="auto", model_load="", checkpoint_dir=str(tmp_path))
+    assert needs_pretrained(tmp_path, wanted)
+    wanted.model_load = "whole"
+    (tmp_path / "whole").mkdir()
+    torch.save(network.state_dict(), tmp_path / "whole/model.pth")
+    assert not needs_pretrained(tmp_path, wanted)
+    without_pose = {key: value for key, value in network.state_dict().items() if not key.startswith("pose.")}
+    torch.save(without_pose, tmp_path / "whole/model.pth")
+    assert needs_pretrained(tmp_path, wanted)
+    wanted.model_load = ""
+    (tmp_path / "checkpoints/epoch_1").mkdir(parents=True)
+    assert not needs_pretrained(tmp_path, wanted)
+    wanted.train_weights_init = "scratch"
+    assert not needs_pretrained(tmp_path / "other", wanted)
+
+
+def test_a_file_without_one_part_says_which(tmp_path, network):
+    state = {key: value for key, value in network.state_dict().items() if not key.startswith("pose.")}
+    torch.save(state, tmp_path / "model.pth")
+    with pytest.raises(UserError, match="it holds nothing of pose"):
+        load_weights(network, tmp_path / "model.pth", strict=True)
+
+
+def test_a_file_in_which_nothing_fits_is_refused_even_in_training(tmp_path, network):
+    torch.save({"foo": torch.zeros(3)}, tmp_path / "model.pth")
+    with pytest.raises(UserError, match="made by another network"):
+        load_weights(network, tmp_path / "model.pth", strict=False)
 
 
 def test_fine_tuning_starts_counters_afresh(tmp_path):
@@ -174,7 +234,7 @@ def test_published_checkpoints_load_without_our_notes(tmp_path, caplog):
     other = small_state(masking=True)
     other.load(tmp_path)
     assert (other.epoch, other.step, other.batch, other.masking.threshold) == (3, 30, 0, 0.0)
-    assert "optim.pth: does not fit" in caplog.text
+    assert "optim.pth: does not fit" in caplog.text and "starts afresh" in caplog.text
 
 
 @pytest.fixture(scope="module")
@@ -210,7 +270,7 @@ def test_the_nine_published_networks_load_whole(index, monkeypatch, tmp_path):
         state = {key: torch.empty(shape) for key, shape in expected_keys(meta["configs"], config)}
         model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"],
                         config["depth_resolutions"])  # fmt: skip
-    monkeypatch.setattr(state_manager, "read_state_dict", lambda path: state)
+    monkeypatch.setattr(weights, "read_state_dict", lambda path: state)
     load_weights(model, tmp_path / "model.pth", strict=True)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -56,6 +57,7 @@ def test_a_run_leaves_the_published_layout(trained):
     assert options["masking_enable"] is True and options["depth_training_loaders"] == ["kitti_zhou_train"]
     counters = torch.load(run_folder / "checkpoints/epoch_2/train.pth", weights_only=True)
     assert (counters["step"], counters["epoch"]) == (6, 2)
+    assert len(counters["masking"]["ious"]) == 6  # three steps of two images: the log starts afresh every epoch
 
 
 def test_tensorboard_has_the_published_tags(trained):
@@ -65,6 +67,10 @@ def test_tensorboard_has_the_published_tags(trained):
         events = EventAccumulator(str(folder / RUN / name)).Reload()
         found[name] = {*events.Tags()["scalars"], *events.Tags()["images"]}
     domain = "kitti_zhou_train_depth"
+    events = EventAccumulator(str(folder / RUN / "train")).Reload()
+    thresholds = [(event.step, event.value) for event in events.Scalars("masking_threshold")]
+    assert [step for step, _ in thresholds] == [3, 6]
+    assert thresholds[0][1] > 0 and thresholds[1][1] == 0  # linear increase ends with percentile 0, then none
     assert {f"{domain}_loss", f"{domain}_depth_mean", f"{domain}_depth_std", "cityscapes_train_seg_loss",
             "masking_threshold"} <= found["train"]  # fmt: skip
     depth = ("abs_rel", "rmse_log", "delta1", "ratio_median", "ratio_norm_std")
@@ -78,7 +84,8 @@ def test_console_shows_losses_speed_and_time_left(trained):
     _, output = trained
     line = next(line for line in output.splitlines() if line.startswith("epoch 1/2 batch 2/3"))
     assert re.search(r"kitti_zhou_train_depth_loss \d+\.\d{4}, cityscapes_train_seg_loss \d+\.\d{4} \| "
-                     r"[\d.]+ images/s \| .*waiting for data \d+ % \| ETA \d+:\d\d:\d\d", line)  # fmt: skip
+                     r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
+                     r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d", line)  # fmt: skip
     assert re.search(r"Can use \d+ images from the kitti_zhou_train_depth", output)
 
 
@@ -131,10 +138,20 @@ def test_a_finished_run_resumed_trains_nothing(trained, street, run):
 
 def test_depth_alone_trains_from_the_published_options(street, tmp_path, run):
     result = run("train.py", *tiny_options(street, tmp_path), "--segmentation-training-loaders", "",
-                 "--train-num-epochs", "1", "--train-depth-grad-scale", "1.0", "--train-segmentation-grad-scale", "0.0",
-                 "--train-precision", "bf16")  # fmt: skip
+                 "--train-depth-grad-scale", "1.0", "--train-segmentation-grad-scale", "0.0",
+                 "--train-precision", "bf16", "--train-scheduler-step-size", "1", "--train-weight-decay", "0.01"
+                 )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert "_seg_loss" not in result.stdout
+    assert_schedule(tmp_path / RUN / "checkpoints/epoch_1", rate=1e-5, decay=0.01)
+    assert_schedule(tmp_path / RUN / "checkpoints/epoch_2", rate=1e-6, decay=0.01)
+
+
+def assert_schedule(folder: Path, rate: float, decay: float) -> None:
+    (group,) = torch.load(folder / "optim.pth", weights_only=True)["param_groups"]
+    assert (group["lr"], group["weight_decay"]) == (pytest.approx(rate), decay)
+    scheduler = torch.load(folder / "scheduler.pth", weights_only=True)
+    assert scheduler["last_epoch"] == int(folder.name.removeprefix("epoch_"))
 
 
 def test_own_frames_and_four_numbers_are_enough(street, tmp_path, run):
@@ -144,9 +161,43 @@ def test_own_frames_and_four_numbers_are_enough(street, tmp_path, run):
     (own / "walk").symlink_to(frames, target_is_directory=True)
     result = run("train.py", *tiny_options("", tmp_path / "ck"), "--depth-training-loaders", "folder_train",
                  "--data-folder", own, "--data-intrinsics", "74,123,64,32", "--segmentation-training-loaders", "",
-                 "--train-num-epochs", "1")  # fmt: skip
+                 "--train-num-epochs", "1", "--train-scheduler-gamma", "released", "--train-scheduler-step-size", "1"
+                 )  # fmt: skip
     assert result.returncode == 0, result.stderr
     assert len(losses(result.stdout)) == 3
+    assert_schedule(tmp_path / "ck" / RUN / "checkpoints/epoch_1", rate=1e-8, decay=0.0)
+
+
+def test_masking_starts_in_the_epoch_it_is_told(street, tmp_path, run):
+    result = run("train.py", *tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "1",
+                 "--train-batches-per-epoch", "1")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    lines = [line for line in result.stdout.splitlines() if line.startswith(("masking:", "epoch"))]
+    assert [line.split()[0] for line in lines] == ["epoch", "epoch", "masking:"]
+
+
+def test_a_damaged_image_found_on_the_way_costs_nothing_of_the_run(street, tmp_path, run):
+    data = tmp_path / "data"
+    shutil.copytree(street, data)
+    options = tiny_options(data, tmp_path / "ck")
+    victims = sorted(data.glob("kitti/2011_09_26/*/image_0[23]/data/*.png"))
+    for path in victims:
+        content = bytearray(path.read_bytes())
+        content[len(content) // 2] ^= 255  # head and end stay whole, so only decoding finds it
+        path.write_bytes(content)
+    kept = {path: path.read_bytes() for path in sorted(street.glob("kitti/2011_09_26/*/image_0[23]/data/*.png"))}
+    result = run("train.py", *options, "--depth-training-batch-size", "1", "--segmentation-validation-loaders",
+                 "cityscapes_validation", "--depth-training-loaders", "", "--masking-from-epoch", "1",
+                 "--depth-validation-loaders", "kitti_zhou_validation")  # fmt: skip
+    assert result.returncode == 2 and "Traceback" not in result.stderr
+    assert ".png" in result.stderr.splitlines()[-1]
+    for path, content in kept.items():
+        (data / path.relative_to(street)).write_bytes(content)
+    result = run("train.py", *options, "--depth-training-loaders", "", "--resume", "auto", "--train-num-epochs", "1",
+                 "--depth-validation-loaders", "kitti_zhou_validation")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert "going on from" in result.stdout and "epoch 1, batch 0, step 3" in result.stdout
+    assert not losses(result.stdout)
 
 
 def test_real_recordings_train(tmp_path, run):
@@ -163,10 +214,10 @@ def test_real_recordings_train(tmp_path, run):
     (["--dataset-dir", "missing"], "--dataset-dir missing: no such folder"),
     (["--depth-training-loaders", "kitti_zhu_train"], "kitti_zhou_train"),
     (["--depth-resize-height", "200"], "nearest are 192 and 224"),
-    (["--depth-resize-height", "96"], "need equal sizes"),
+    (["--depth-resize-height", "96"], "make them equal"),
     (["--depth-training-batch-size", "400"], "--depth-training-batch-size 400"),
     (["--depth-training-loaders", "folder_train"], "--data-folder"),
-    (["--depth-training-loaders", "", "--segmentation-training-loaders", ""], "both empty"),
+    (["--depth-training-loaders", "", "--segmentation-training-loaders", ""], "name a data set"),
     (["--masking-enable", "--segmentation-training-loaders", ""], "--masking-enable"),
     (["--model-load", "nowhere"], "holds no model.pth"),
 ])  # fmt: skip
@@ -191,6 +242,17 @@ def test_a_file_where_the_checkpoint_folder_belongs(street, tmp_path, run):
 
 
 def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoints(street, tmp_path, run):
-    result = run("train.py", *tiny_options(street, tmp_path), "--train-learning-rate", "1e30")
+    options = tiny_options(street, tmp_path)
+    assert run("train.py", *options, "--train-num-epochs", "1").returncode == 0
+    before = weights(tmp_path / RUN / "checkpoints/epoch_1")
+    optimizer = tmp_path / RUN / "checkpoints/epoch_1/optim.pth"
+    state = torch.load(optimizer, weights_only=True)
+    state["param_groups"][0]["lr"] = 1e30
+    torch.save(state, optimizer)
+    (optimizer.parent / "meta.json").unlink()
+    result = run("train.py", *options, "--resume", "auto", "--train-print-frequency", "100")
     assert result.returncode == 2, result.stdout
     assert "the loss is NaN or infinite" in result.stderr and "--resume auto" in result.stderr
+    assert [path.name for path in (tmp_path / RUN / "checkpoints").iterdir()] == ["epoch_1"]
+    after = weights(tmp_path / RUN / "checkpoints/epoch_1")
+    assert all(torch.equal(before[key], after[key]) for key in before)

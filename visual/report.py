@@ -6,6 +6,7 @@ import logging
 import time
 from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ class Report:
     def __init__(self, folder: Path, args: Namespace, state: Any):
         self.folder, self.args, self.state = folder, args, state
         self.writers: dict[str, SummaryWriter] = {}
-        self._started, self._waited, self._images, self._steps = time.perf_counter(), 0.0, 0, 0
+        self._started, self._images, self._steps = time.perf_counter(), 0, 0
+        self._spent = dict.fromkeys(("loading", "transfer", "forward", "optimizer"), 0.0)
         self._healthy: Tensor | None = None
         self._warned = False
         self._bar: tqdm | None = None
@@ -57,14 +59,20 @@ class Report:
         with tqdm(total=total, initial=self.state.batch, desc=description, unit="batch", disable=None,
                   mininterval=1.0) as self._bar:  # fmt: skip
             while True:
-                before = time.perf_counter()
-                batch = next(source, None)
-                self._waited += time.perf_counter() - before
+                with self.timed("loading"):
+                    batch = next(source, None)
                 if batch is None:
                     break
                 yield batch
                 self._bar.update()
         self.check_health()
+
+    @contextmanager
+    def timed(self, phase: str) -> Iterator[None]:
+        """Add the time spent inside to one of the phases of the console line; a GPU may still be working."""
+        before = time.perf_counter()
+        yield
+        self._spent[phase] += time.perf_counter() - before
 
     def after_step(self, outcomes: Sequence[Any]) -> None:
         """Note a step; on logging steps write and print what it gave (see `train.Outcome`)."""
@@ -130,8 +138,8 @@ class Report:
         losses = ", ".join(f"{outcome.batch.spec.domain}_loss {outcome.total.item():.4f}" for outcome in outcomes)
         self._say(f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs} batch {self.state.batch}/"
                   f"{self.args.train_batches_per_epoch} | {losses} | {self._images / spent:.1f} images/s | "
-                  f"loading {self._waited:.1f} s, computing {spent - self._waited:.1f} s, "
-                  f"waiting for data {100 * self._waited / spent:.0f} % | ETA {eta}")  # fmt: skip
+                  f"{', '.join(f'{phase} {seconds:.1f} s' for phase, seconds in self._spent.items())} | "
+                  f"waiting for data {100 * self._spent['loading'] / spent:.0f} % | ETA {eta}")  # fmt: skip
 
     def _pictures(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:

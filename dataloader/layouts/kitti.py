@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from errors import UserError
 
-from ..index import Index, read_index, resolve_index
-from ..listing import Missing
+from ..index import REBUILD, Index, read_index, resolve_index
 from ..lists import Frame, parse_image_path, read_list
+from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
 from .kitti_files import KittiFiles
 
+log = logging.getLogger(__name__)
+
 LIST_NAMES = {"train": "train_files.txt", "validation": "val_files.txt", "test": "test_files.txt"}
 BORROWED = {("zhou", "test"): "eigen"}
 """Test sets that circulate under another name as well: Zhou's is the Eigen test set."""
-REMEDY = "fetch them, or make lists for what is there with python -m dataloader.prepare index"
+LIST_REMEDY = "fetch them, index what is there with python -m dataloader.prepare index kitti"
+INDEX_REMEDY = f"fetch them, or, for what is there, {REBUILD.format('kitti')}"
 
 
 def find_split(request: Request) -> Path | None:
@@ -38,6 +42,8 @@ def find_split(request: Request) -> Path | None:
 def kitti_samples(request: Request) -> list[Sample]:
     """Samples of a KITTI depth loader; `depth` is None where a frame has no ground truth.
 
+    Training makes do with the left camera where a drive has no folder for the right one, and logs it.
+
     Raises:
         UserError: when the folder, the split, an image or a neighbour image is missing, or an index is damaged.
     """
@@ -49,49 +55,70 @@ def kitti_samples(request: Request) -> list[Sample]:
                         "fetch the lists with python -m dataloader.prepare splits")  # fmt: skip
     parameters = read_parameters(files.root, "kitti")
     if path.suffix == ".json":
-        samples = list(_from_index(request, path, files, parameters))
+        samples = _from_index(request, path, files, parameters)
         if not samples:
-            raise UserError(f"{path}: no frame in it that this loader can use; rebuild it with "
-                            "python -m dataloader.prepare index")  # fmt: skip
+            raise UserError(f"{path}: no frame in it that this loader can use; {REBUILD.format('kitti')}")
         return samples
-    return from_frames(request, path, read_list(path), files, parameters)
+    frames = read_list(path)
+    if request.spec.training:
+        frames = _with_camera(request, path, frames, files)
+    return from_frames(request, path, frames, files, parameters)
+
+
+def _with_camera(request: Request, where: Path, frames: list[Frame], files: KittiFiles) -> list[Frame]:
+    """Leaves out frames of right cameras that were never fetched."""
+    kept = [frame for frame in frames if frame.camera == 2 or not files.left_only(frame.drive)]
+    _tell_left_only(request, where, len(frames) - len(kept), len(kept))
+    return kept
+
+
+def _tell_left_only(request: Request, where: Path, count: int, left: int) -> None:
+    if count and not left:
+        raise UserError(f"{where}: all {count} frames are of right cameras, for which there is no folder image_03; "
+                        "fetch it, or list left frames")  # fmt: skip
+    if count:
+        log.info("  - %s: %d right images left out, their drives have no folder image_03", request.spec.name, count)
 
 
 def from_frames(
     request: Request, where: Path, frames: Iterable[Frame], files: KittiFiles, parameters: Parameters
 ) -> list[Sample]:
-    """One sample per listed frame, in order; `where` is named when images are missing.
+    """One sample per listed frame that has its images, in order; `where` is named when some are missing.
 
     Raises:
         UserError: with the number of missing images and the first of them.
     """
-    missing, samples = Missing(), []
+    missing, samples = Missing(request.drop), []
     for frame in frames:
-        images = {}
-        for offset in request.spec.frames:
-            wanted = Frame(frame.drive, frame.number + offset, frame.camera)
-            images[offset] = files.image(wanted) if wanted.number >= 0 else ""
-            if not images[offset]:
-                missing.add(files.expected_image(wanted))
+        wanted = {offset: Frame(frame.drive, frame.number + offset, frame.camera) for offset in request.spec.frames}
+        images = {offset: files.image(each) if each.number >= 0 else "" for offset, each in wanted.items()}
+        if missing.note(files.expected_image(wanted[offset]) for offset, path in images.items() if not path):
+            continue
         depth = None
         if request.spec.purpose == "depth" and not request.spec.training:
             depth = files.depth(frame, request.depth_gt, parameters.depth_mode)
         samples.append(Sample(frame.name, images, parameters.intrinsics, depth=depth))
-    missing.check(where, REMEDY)
+    missing.check(where, LIST_REMEDY, len(samples))
     return samples
 
 
-def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Parameters) -> Iterator[Sample]:
+def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Parameters) -> list[Sample]:
     """Samples of an index file, one camera after the other."""
     cameras = request.spec.cameras
     truth = "depth_improved" if request.depth_gt == "improved" else "depth"
     split = read_index(path, (*cameras, truth))
     basic = read_index(files.root / "basic_files.json", cameras) if request.spec.video else {}
-    missing = Missing()
+    missing, samples, left_only = Missing(request.drop), [], 0
     for camera in cameras:
         load = [camera] if request.spec.training or truth not in split else [camera, truth]
-        yield from _of_camera(request, (split, basic), load, files, parameters, missing)
-    missing.check(path, REMEDY)
+        for sample in _of_camera(request, (split, basic), load, files, parameters, missing):
+            if sample is None:
+                left_only += 1
+            else:
+                samples.append(sample)
+    _tell_left_only(request, path, left_only, len(samples))
+    missing.check(path, INDEX_REMEDY, len(samples))
+    return samples
 
 
 def _of_camera(

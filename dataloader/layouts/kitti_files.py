@@ -82,6 +82,16 @@ class KittiFiles:
             return f"{self.root}/sequences/{frame.drive}/image_{frame.camera}/{frame.number:06d}.png"
         return f"{self.root}/{self.drive_folder(frame.drive)}/image_{frame.camera:02d}/data/{frame.number:010d}.png"
 
+    def left_only(self, drive: str) -> bool:
+        """Whether a drive or sequence was fetched with its left camera alone: there is no folder for the right one."""
+        return self._has_camera(drive, 2) and not self._has_camera(drive, 3)
+
+    def _has_camera(self, drive: str, camera: int) -> bool:
+        raw = raw_frame(Frame(drive, 0)).drive
+        return self.listing.has(f"{self.drive_folder(raw)}/image_{camera:02d}/data") or self.listing.has(
+            f"sequences/{drive}/image_{camera}"
+        )
+
     def depth(self, frame: Frame, kind: str, mode: str) -> DepthSource | None:
         """Ground truth of a frame, `kind` "raw" or "improved"; None where there is none."""
         raw = raw_frame(frame)

@@ -1,0 +1,61 @@
+"""Files that samples need and that are not there: all of them in one sentence, or their samples left out."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Sequence
+
+from errors import UserError
+
+log = logging.getLogger(__name__)
+
+SHOWN = 3
+"""Files named when many are wrong."""
+DROP_HINT = "or leave their samples out with --data-on-missing drop"
+
+
+def first_of(paths: Sequence[str]) -> str:
+    """The first few paths, and how many more there are."""
+    rest = len(paths) - SHOWN
+    return ", ".join(paths[:SHOWN]) + (f" and {rest} more" if rest > 0 else "")
+
+
+class Missing:
+    """Collects files that should exist, each once however many samples share it.
+
+    Args:
+        drop: samples with a missing file are left out; otherwise a missing file is an error
+    """
+
+    def __init__(self, drop: bool = False):
+        self.drop = drop
+        self._paths: dict[str, None] = {}
+        self._samples = 0
+
+    def note(self, paths: Iterable[str]) -> bool:
+        """Takes down what one sample lacks; returns whether it lacks anything, and so cannot be used."""
+        paths = dict.fromkeys(paths)
+        self._paths.update(paths)
+        self._samples += bool(paths)
+        return bool(paths)
+
+    def check(self, where: object, remedy: str, left: int) -> None:
+        """Says at the end of the search what was missing.
+
+        Args:
+            where: named first
+            remedy: what to do about it
+            left: number of samples that lack nothing
+
+        Raises:
+            UserError: with the number of missing files and the first of them, unless their samples may be left out
+                and there are others.
+        """
+        if not self._paths:
+            return
+        files = f"{len(self._paths)} missing file{'' if len(self._paths) == 1 else 's'}: {first_of(list(self._paths))}"
+        if not self.drop:
+            raise UserError(f"{where}: {files}; {remedy}, {DROP_HINT}")
+        if not left:
+            raise UserError(f"{where}: no sample without a missing file ({files}); {remedy}")
+        log.warning("%s: %d of %d samples left out for %s", where, self._samples, self._samples + left, files)
