@@ -30,8 +30,7 @@ def _evaluate_loader(args: Namespace, session: EvalSession, loader: EvaluationDa
 
     spec = loader.spec
     size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
-    truth_kind = args.depth_gt if spec.dataset == "kitti" else spec.dataset
-    protocol = depth_protocol(spec.mask, spec.clamp, ground_truth=truth_kind, size=size,
+    protocol = depth_protocol(spec.mask, spec.clamp, ground_truth=loader.truth_kind, size=size,
                               fixed_scaling=args.depth_validation_fixed_scaling)  # fmt: skip
 
     def draw(position: int, truth: Truth, depth: Tensor) -> None:

@@ -136,9 +136,9 @@ def infer(args: Namespace) -> int:
         _protect(paths, [outputs.picture(name) for name in names.values()])
         predictor = Predictor(args)
         failed, total = _run_images(names, size, predictor, outputs), len(names)
-    print(predictor.summary())
     if failed == total:
         return harness.USER_ERROR
+    print(predictor.summary())
     return PARTLY_FAILED if failed else 0
 
 

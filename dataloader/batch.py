@@ -101,9 +101,9 @@ def invert_camera(K: Tensor) -> Tensor:
 
 
 def _mirrored(K: Tensor, flip: Tensor, width: int) -> Tensor:
-    """Camera matrices of mirrored images: the principal point goes to the other side; one at W/2 stays exactly."""
+    """Camera matrices of mirrored images: pixel column x goes to W-1-x, and so does the principal point."""
     mirrored = K.clone()
-    mirrored[:, 0, 2] = torch.where(flip, width - K[:, 0, 2], K[:, 0, 2])
+    mirrored[:, 0, 2] = torch.where(flip, width - 1 - K[:, 0, 2], K[:, 0, 2])
     return mirrored
 
 
@@ -123,7 +123,11 @@ def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
     if raw.labels is not None:
         labels = raw.labels.to(device, non_blocking=True)
         labels = torch.where(flip[:, None, None], labels.flip(-1), labels).long()
-    K = _mirrored(raw.K.to(device, non_blocking=True), flip, raw.images.shape[-1])
+    K = raw.K.to(device, non_blocking=True)
+    if raw.spec.dataset == "folder":
+        # Only users measure their camera. The constants of the published data sets put its centre at W/2, half a pixel
+        # off, and published training leaves them unchanged in mirrored images.
+        K = _mirrored(K, flip, raw.images.shape[-1])
     frames = {frame: place for place, frame in enumerate(raw.frames)}
     return Batch(
         spec=raw.spec,

@@ -62,6 +62,11 @@ class LoaderSpec:
             return (0,)
         return (0, 1) if self.purpose == "pose" else (0, -1, 1)
 
+    @property
+    def may_drop(self) -> bool:
+        """Whether single samples can be left out; a trajectory needs all of its frames."""
+        return self.purpose != "pose"
+
 
 def _kitti_train(split: str) -> LoaderSpec:
     name = f"kitti_{split}_train"

@@ -16,6 +16,7 @@ from tqdm import tqdm
 
 from errors import UserError
 
+from .catalog import LoaderSpec
 from .files import IMAGE_TYPES, PNG_SIGNATURE, open_stored
 from .missing import DROP_HINT, first_of
 from .samples import Sample
@@ -115,11 +116,11 @@ def _looks_sound(path: str, is_image: bool) -> bool:
     return head.startswith(JPEG_START) and JPEG_END in tail
 
 
-def without_damaged(name: str, samples: list[Sample], faults: Mapping[str, str], drop: bool) -> list[Sample]:
+def without_damaged(spec: LoaderSpec, samples: list[Sample], faults: Mapping[str, str], drop: bool) -> list[Sample]:
     """The samples of one loader that need no damaged file; what was left out is logged.
 
     Args:
-        name: of the loader
+        spec: the loader
         samples: what it found
         faults: as from `find_damaged`
         drop: leave samples out; otherwise a damaged file is an error
@@ -132,10 +133,15 @@ def without_damaged(name: str, samples: list[Sample], faults: Mapping[str, str],
     if not bad:
         return samples
     kept = [sample for sample, paths in zip(samples, lacking, strict=True) if not paths]
-    if drop and kept:
-        log.warning("%s: %d of %d samples left out for %d damaged files: %s", name, len(samples) - len(kept),
-                    len(samples), len(bad), first_of(bad))  # fmt: skip
+    if drop and kept and spec.may_drop:
+        log.warning("%s: %d of %d samples left out for %s: %s", spec.name, len(samples) - len(kept), len(samples),
+                    _counted(len(bad)), first_of(bad))  # fmt: skip
         return kept
-    hint = f"; no sample of {name} is left" if drop else f", {DROP_HINT}"
-    others = f"; {len(faults)} files are damaged in all, also {first_of(bad[1:])}" if bad[1:] else ""
-    raise UserError(f"{faults[bad[0]]}{hint}{others}")
+    hint = f", {DROP_HINT}" if spec.may_drop and not drop else ""
+    others = f"; {_counted(len(bad))} in all, also {first_of(bad[1:])}" if bad[1:] else ""
+    nothing = f"; no sample of {spec.name} is left" if not kept else ""
+    raise UserError(f"{faults[bad[0]]}{hint}{others}{nothing}")
+
+
+def _counted(count: int) -> str:
+    return f"{count} damaged file{'' if count == 1 else 's'}"

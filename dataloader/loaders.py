@@ -19,8 +19,9 @@ from errors import UserError
 from .batch import RawBatch
 from .catalog import LoaderSpec, Purpose, find_loader
 from .dataset import ORDER, EvaluationSet, Failure, Key, TrainingSet, stream
+from .integrity import find_damaged, needed, without_damaged
 from .samples import Sample
-from .splits import resolve, with_truth
+from .splits import resolve, truth_kind, with_truth
 from .transforms import RESCALE_MAX, smallest_size
 
 log = logging.getLogger(__name__)
@@ -93,10 +94,11 @@ class EvaluationData:
         spec: the loader
         samples: what is evaluated
         skipped: number of frames without ground truth
+        truth_kind: what the ground truth is, for metrics.json
     """
 
-    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int = 0, **options: Any):
-        self.spec, self.samples, self.skipped = data.spec, data.samples, skipped
+    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int, truth_kind: str, **options: Any):
+        self.spec, self.samples, self.skipped, self.truth_kind = data.spec, data.samples, skipped, truth_kind
         self._loader = DataLoader(data, batch_size=batch_size, **options)
 
     def __len__(self) -> int:
@@ -112,27 +114,24 @@ def build_training(args: Namespace) -> TrainingData:
     """Every loader of --depth-training-loaders and --segmentation-training-loaders.
 
     Raises:
-        UserError: when a loader is unknown, files are missing, or sizes and batch sizes do not fit the data.
+        UserError: when a loader is unknown, files are missing or damaged, or sizes and batch sizes do not fit the data.
     """
+    specs = [find_loader(purpose, name, training=True) for purpose in ("depth", "segmentation")
+             for name in getattr(args, f"{purpose}_training_loaders")]  # fmt: skip
+    sizes = {spec.purpose: _training_sizes(args, spec.purpose) for spec in specs}
+    _check_inputs(args)
     datasets: list[TrainingSet] = []
     batch_sizes: list[int] = []
-    for purpose in ("depth", "segmentation"):
-        names = getattr(args, f"{purpose}_training_loaders")
-        size, crop = _training_sizes(args, purpose) if names else ((0, 0), (0, 0))
-        for name in names:
-            spec = find_loader(purpose, name, training=True)
-            samples = with_truth(spec, _resolve(spec, args))
-            batch_size = getattr(args, f"{purpose}_training_batch_size")
-            if batch_size > len(samples):
-                raise UserError(f"--{purpose}-training-batch-size {batch_size}: {name} has {len(samples)} samples; use "
-                                "a smaller batch or more data")  # fmt: skip
-            log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, purpose)
-            datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed,
-                                        jitter=args.train_color_jitter == "on"))  # fmt: skip
-            batch_sizes.append(batch_size)
-    if not datasets:
-        raise UserError("--depth-training-loaders and --segmentation-training-loaders: both are empty; name a data set")
-    _check_equal_inputs(args)
+    for spec, (samples, _) in zip(specs, _find(specs, args), strict=True):
+        batch_size = getattr(args, f"{spec.purpose}_training_batch_size")
+        if batch_size > len(samples):
+            raise UserError(f"--{spec.purpose}-training-batch-size {batch_size}: {spec.name} has {len(samples)} "
+                            "samples; use a smaller batch or more data")  # fmt: skip
+        log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
+        size, crop = sizes[spec.purpose]
+        datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed,
+                                    jitter=args.train_color_jitter == "on"))  # fmt: skip
+        batch_sizes.append(batch_size)
     return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, **_loader_options(args))
 
 
@@ -140,27 +139,38 @@ def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:
     """One `EvaluationData` per name in --<purpose>-validation-loaders.
 
     Raises:
-        UserError: when a loader is unknown, files are missing, or no frame has ground truth.
+        UserError: when a loader is unknown, files are missing or damaged, or no frame has ground truth.
     """
+    specs = [find_loader(purpose, name) for name in getattr(args, f"{purpose}_validation_loaders")]
+    size = (getattr(args, f"{purpose}_validation_resize_height"), getattr(args, f"{purpose}_validation_resize_width"))
+    batch_size = getattr(args, f"{purpose}_validation_batch_size")
     found = []
-    for name in getattr(args, f"{purpose}_validation_loaders"):
-        spec = find_loader(purpose, name)
-        samples = _resolve(spec, args)
-        kept = with_truth(spec, samples)
-        height = getattr(args, f"{purpose}_validation_resize_height")
-        width = getattr(args, f"{purpose}_validation_resize_width")
-        log.info("  - Can use %d images from the %s set for %s evaluation", len(kept), spec.domain, purpose)
-        data = EvaluationSet(spec, kept, size=(height, width))
-        batch_size = getattr(args, f"{purpose}_validation_batch_size")
-        found.append(EvaluationData(data, batch_size, len(samples) - len(kept), **_loader_options(args)))
+    for spec, (samples, skipped) in zip(specs, _find(specs, args), strict=True):
+        log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
+        kind = truth_kind(spec, samples, **_truth_options(args))
+        data = EvaluationSet(spec, samples, size=size)
+        found.append(EvaluationData(data, batch_size, skipped, kind, **_loader_options(args)))
     return found
 
 
-def _resolve(spec: LoaderSpec, args: Namespace) -> list[Sample]:
+def _find(specs: list[LoaderSpec], args: Namespace) -> list[tuple[list[Sample], int]]:
+    """Usable samples of every loader, and how many frames have no ground truth; all files are looked at in one go."""
+    # Benchmarks have no option for this.
+    drop = getattr(args, "data_on_missing", "stop") == "drop"
+    found = []
+    for spec in specs:
+        samples = resolve(spec, args.dataset_dir, data_folder=args.data_folder, data_intrinsics=args.data_intrinsics,
+                          cache_folder=args.checkpoint_dir, drop=drop, **_truth_options(args))  # fmt: skip
+        kept = with_truth(spec, samples)
+        found.append((kept, len(samples) - len(kept)))
+    faults = find_damaged(path for samples, _ in found for sample in samples for path in needed(sample))
+    return [(without_damaged(spec, samples, faults, drop), skipped)
+            for spec, (samples, skipped) in zip(specs, found, strict=True)]  # fmt: skip
+
+
+def _truth_options(args: Namespace) -> dict[str, Any]:
     # Only commands that judge depth have --depth-gt and --as-released.
-    return resolve(spec, args.dataset_dir, depth_gt=getattr(args, "depth_gt", "raw"), data_folder=args.data_folder,
-                   data_intrinsics=args.data_intrinsics, cache_folder=args.checkpoint_dir,
-                   as_released=getattr(args, "as_released", False))  # fmt: skip
+    return {"depth_gt": getattr(args, "depth_gt", "raw"), "as_released": getattr(args, "as_released", False)}
 
 
 def _training_sizes(args: Namespace, purpose: Purpose) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -177,7 +187,9 @@ def _training_sizes(args: Namespace, purpose: Purpose) -> tuple[tuple[int, int],
     return size, crop
 
 
-def _check_equal_inputs(args: Namespace) -> None:
+def _check_inputs(args: Namespace) -> None:
+    if not args.depth_training_loaders and not args.segmentation_training_loaders:
+        raise UserError("--depth-training-loaders and --segmentation-training-loaders: both are empty; name a data set")
     if not (args.depth_training_loaders and args.segmentation_training_loaders):
         return
     depth = (args.depth_resize_height, args.depth_resize_width)

@@ -7,11 +7,13 @@ from collections.abc import Iterable, Sequence
 
 from errors import UserError
 
+from .samples import Request
+
 log = logging.getLogger(__name__)
 
 SHOWN = 3
 """Files named when many are wrong."""
-DROP_HINT = "or leave their samples out with --data-on-missing drop"
+DROP_HINT = "or pass --data-on-missing drop to go on without"
 
 
 def first_of(paths: Sequence[str]) -> str:
@@ -21,14 +23,11 @@ def first_of(paths: Sequence[str]) -> str:
 
 
 class Missing:
-    """Collects files that should exist, each once however many samples share it.
+    """Collects files that should exist, each once however many samples share it, for one request."""
 
-    Args:
-        drop: samples with a missing file are left out; otherwise a missing file is an error
-    """
-
-    def __init__(self, drop: bool = False):
-        self.drop = drop
+    def __init__(self, request: Request):
+        self._may_drop = request.spec.may_drop
+        self._drop = request.drop and self._may_drop
         self._paths: dict[str, None] = {}
         self._samples = 0
 
@@ -54,8 +53,8 @@ class Missing:
         if not self._paths:
             return
         files = f"{len(self._paths)} missing file{'' if len(self._paths) == 1 else 's'}: {first_of(list(self._paths))}"
-        if not self.drop:
-            raise UserError(f"{where}: {files}; {remedy}, {DROP_HINT}")
+        if not self._drop:
+            raise UserError(f"{where}: {files}; {remedy}{f', {DROP_HINT}' if self._may_drop else ''}")
         if not left:
             raise UserError(f"{where}: no sample without a missing file ({files}); {remedy}")
         log.warning("%s: %d of %d samples left out for %s", where, self._samples, self._samples + left, files)

@@ -13,6 +13,15 @@ from .samples import Request, Sample
 
 log = logging.getLogger(__name__)
 
+TRUTH_REMEDIES = {
+    ("kitti", "depth"): "unpack velodyne_points and the calibration or depth maps, or choose another --depth-gt",
+    ("kitti_2015", "depth"): "unpack data_scene_flow.zip and data_scene_flow_calib.zip",
+    ("kitti_2015", "segmentation"): "unpack data_semantics.zip",
+    ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",
+    ("folder", "depth"): "put .png of 1/256 m or .npy of metres into 'depth/' beside the images, under their names",
+}
+"""Where ground truth comes from, by data set and purpose; poses are never absent."""
+
 
 def resolve(
     spec: LoaderSpec,
@@ -23,6 +32,7 @@ def resolve(
     data_intrinsics: Sequence[float] = (),
     cache_folder: str = "",
     as_released: bool = False,
+    drop: bool = False,
 ) -> list[Sample]:
     """Samples of a loader in their order, all images checked for existence; truth may be absent.
 
@@ -33,18 +43,21 @@ def resolve(
         data_folder: own data
         data_intrinsics: fx, fy, cx, cy of own data in pixels of the files
         cache_folder: where projected laser scans are kept when the data folder is read-only; empty for nowhere
-        as_released: KITTI 2015 depth with the focal length of the published maps
+        as_released: KITTI 2015 depth as published, with the focal length before rectification
+        drop: leave out samples with missing files and log them; poses need all
 
     Raises:
         UserError: when something is missing or damaged, named with what to do.
     """
     request = Request(spec=spec, dataset_dir=Path(dataset_dir), depth_gt=depth_gt, cache_folder=cache_folder,
-                      as_released=as_released)  # fmt: skip
+                      as_released=as_released, drop=drop)  # fmt: skip
     if spec.dataset != "folder":
         if not dataset_dir:
-            raise UserError(f"{spec.name}: no data set folder; pass --dataset-dir or set IFN_DIR_DATASET")
+            raise UserError("--dataset-dir: not given; pass --dataset-dir FOLDER or set the environment variable "
+                            "IFN_DIR_DATASET")  # fmt: skip
         if not request.dataset_dir.is_dir():
-            raise UserError(f"{dataset_dir}: no such data set folder; correct --dataset-dir or IFN_DIR_DATASET")
+            raise UserError(f"--dataset-dir {dataset_dir}: no such folder; make one with "
+                            "'python -m dataloader.prepare synthetic --out FOLDER' or name yours")  # fmt: skip
     match spec.dataset:
         case "folder":
             from .layouts.folder import folder_samples
@@ -87,9 +100,24 @@ def with_truth(spec: LoaderSpec, samples: list[Sample]) -> list[Sample]:
     """
     kept = [sample for sample in samples if has_truth(spec, sample)]
     if not kept:
-        wanted = {"depth": "depth (maps, or laser scans with calibration)", "segmentation": "labels", "pose": "poses"}
-        raise UserError(f"{spec.name}: none of its {len(samples)} frames has {wanted[spec.purpose]}; "
-                        f"see python -m dataloader.check {spec.name}")  # fmt: skip
+        wanted = "labels" if spec.purpose == "segmentation" else "depth"
+        raise UserError(f"{spec.name}: none of its {len(samples)} frames has {wanted}; "
+                        f"{TRUTH_REMEDIES[spec.dataset, spec.purpose]}")  # fmt: skip
     if len(kept) < len(samples):
         log.info("  - %s: %d of %d frames skipped, no ground truth", spec.name, len(samples) - len(kept), len(samples))
     return kept
+
+
+def truth_kind(spec: LoaderSpec, samples: Sequence[Sample], *, depth_gt: str = "raw", as_released: bool = False) -> str:
+    """What results are compared with, as metrics.json notes it; numbers with different kinds do not compare."""
+    if spec.purpose != "depth":
+        return "camera poses" if spec.purpose == "pose" else f"{spec.dataset} labels"
+    if spec.dataset == "kitti":
+        return depth_gt
+    if spec.dataset != "kitti_2015":
+        return spec.dataset
+    if as_released:
+        return "kitti_2015 as released"
+    kinds = {sample.depth.kind for sample in samples if sample.depth}
+    names = {"disparity": "rectified", "map": "stored maps"}
+    return f"kitti_2015 {' and '.join(name for kind, name in names.items() if kind in kinds)}"

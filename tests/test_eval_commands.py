@@ -19,6 +19,8 @@ import eval_segmentation
 from errors import UserError
 from evaluation.depth import METRICS
 from tests import commands, real_data
+from tests.dataloader import tiny
+from tests.dataloader.test_kitti_2015 import download, published
 
 HEIGHT, WIDTH = 64, 128
 SCRIPTS = {"depth": eval_depth, "segmentation": eval_segmentation, "pose": eval_pose}
@@ -148,6 +150,32 @@ def test_fixed_scaling_and_the_first_quarter(place, judged, capsys):
     entry = json.loads((run_folder(place).with_name("fixed") / "metrics.json").read_text())["kitti_zhou_test_depth"]
     expected = read(place)["kitti_zhou_test_depth"]["metrics"]
     assert entry["metrics"]["abs_rel"] == pytest.approx(expected["abs_rel"], rel=1e-3)
+
+
+def test_the_kinds_of_kitti_2015_depth_are_told_apart(place, tmp_path):
+    data = SimpleNamespace(data=tmp_path, runs=place.runs)
+    published(download(tmp_path))
+    common = ("--depth-validation-loaders", "kitti_2015_train", "--model-name", "scene_flow", "--eval-num-images", 0)
+    found = []
+    for more in ((), ("--as-released",)):
+        eval_depth.evaluate(arguments.parse("eval_depth", flags(data, "depth", *common, *more)))
+        path = run_folder(place).with_name("scene_flow") / "metrics.json"
+        found.append(json.loads(path.read_text())["kitti_2015_train_depth"])
+    assert [entry["protocol"]["ground_truth"] for entry in found] == ["kitti_2015 rectified", "kitti_2015 as released"]
+    assert found[0]["metrics"]["abs_rel"] != found[1]["metrics"]["abs_rel"]
+
+
+def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path):
+    for number in range(2):
+        tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number, (64, 192)))
+        tiny.save(tmp_path / f"walk/depth/{number}.png", np.full((32, 96), 2560 + number, np.uint16))
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(
+        place, "depth", "--depth-validation-loaders", "folder_test", "--model-name", "own", "--data-folder", tmp_path,
+        "--data-intrinsics", "100,100,96,32")))  # fmt: skip
+    folder = run_folder(place).with_name("own")
+    entry = json.loads((folder / "metrics.json").read_text())["folder_test_depth"]
+    assert entry["images"] == 2 and entry["protocol"]["ground_truth"] == "folder"
+    assert Image.open(folder / "eval_images/folder_test_depth/img_1.png").size == (96, 3 * 32)
 
 
 @pytest.mark.parametrize("purpose", SCRIPTS)

@@ -139,9 +139,10 @@ def test_damaged_images_are_named_and_the_others_done(model_path, tmp_path, run)
         assert name in line
 
 
-def test_only_damaged_images_are_a_partial_failure_too(model_path, tmp_path):
+def test_nothing_but_damaged_images_is_a_mistake_and_not_a_partial_success(model_path, tmp_path, capsys):
     (tmp_path / "a.png").write_bytes(b"x")
-    assert infer(model_path, tmp_path / "a.png", tmp_path / "out") == 3
+    assert infer(model_path, tmp_path / "a.png", tmp_path / "out") == 2
+    assert "forward time" not in capsys.readouterr().out
 
 
 def test_a_video_becomes_a_video_with_fixed_colours(model_path, tmp_path):
@@ -160,7 +161,7 @@ def test_a_video_becomes_a_video_with_fixed_colours(model_path, tmp_path):
 
 def test_a_damaged_video_is_named(model_path, tmp_path, capsys):
     (tmp_path / "drive.mp4").write_bytes(b"nothing" * 100)
-    assert infer(model_path, tmp_path / "drive.mp4", tmp_path / "out") == 3
+    assert infer(model_path, tmp_path / "drive.mp4", tmp_path / "out") == 2
     assert "drive.mp4: cannot be read as a video" in capsys.readouterr().err
     assert not names(tmp_path / "out")
 

@@ -11,22 +11,30 @@ from .colour import class_image, class_table, depth_image
 def depth_comparison(image: np.ndarray, depth: Tensor, truth: np.ndarray) -> np.ndarray:
     """Image, predicted depth and sparse ground truth, each coloured by its own 95th percentile.
 
-    Shapes:  image (H, W, 3) uint8; depth (H, W), any scale; truth (H, W) metres, 0 = no measurement
+    Shapes:  image (h, w, 3) uint8, shown at the size of the truth; depth (H, W), any scale; truth (H, W) metres,
+             0 = no measurement
     Returns: (3*H, W, 3) uint8
     """
     measured = torch.from_numpy(truth)[None, None]
     found = depth_image(depth.float()[None, None])
-    return np.concatenate([image, to_bytes(found), to_bytes(depth_image(measured, measured > 0))])
+    return np.concatenate([_fit(image, truth), to_bytes(found), to_bytes(depth_image(measured, measured > 0))])
 
 
 def segmentation_comparison(image: np.ndarray, ids: Tensor, labels: np.ndarray) -> np.ndarray:
     """Image, predicted classes and ground truth.
 
-    Shapes:  image (H, W, 3) uint8; ids, labels (H, W) train ids
+    Shapes:  image (h, w, 3) uint8, shown at the size of the labels; ids, labels (H, W) train ids
     Returns: (3*H, W, 3) uint8
     """
     truth = class_image(torch.from_numpy(labels)[None])
-    return np.concatenate([image, to_bytes(class_image(ids[None])), to_bytes(truth)])
+    return np.concatenate([_fit(image, labels), to_bytes(class_image(ids[None])), to_bytes(truth)])
+
+
+def _fit(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
+    """An image (h, w, 3) at the size of its ground truth (H, W)."""
+    if image.shape[:2] == truth.shape:
+        return image
+    return cv2.resize(image, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)  # OpenCV counts width first
 
 
 def inference_picture(

@@ -18,6 +18,7 @@ from dataloader.check.look import Look, Tile, choose, look_at
 from dataloader.check.report import Report, share
 from dataloader.index import read_index
 from dataloader.layouts.kitti import find_split
+from dataloader.lists import read_list
 from dataloader.samples import Request, Sample
 from dataloader.splits import has_truth, resolve, with_truth
 from errors import UserError
@@ -56,25 +57,30 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
     except UserError as error:
         report.fault(str(error))
         return report, []
-    check_files(report, samples)
+    damaged = check_files(report, samples)
     looks = _looks(spec, [sample for sample in samples if has_truth(spec, sample)], options.images, TILES * tiles)
+    facts.tell_images(report, looks, damaged)
     _tell(report, spec, samples, looks)
     return report, [look.tile for look in looks if look.tile is not None]
 
 
 def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:
-    """Where the samples come from, and how many entries of an index file are not among them."""
+    """Where the samples come from, and how many entries of a list or index file are not among them."""
     if spec.dataset != "kitti":
         report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / spec.dataset))
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     report.tell("list", str(path or "none, the whole sequence"))
-    if path is not None and path.suffix == ".json":
+    if path is None or (spec.purpose == "pose" and path.suffix != ".json"):  # a trajectory ends with its last pair
+        return
+    if path.suffix == ".json":
         index = read_index(path)
         entries = sum(len(index[camera].items) for camera in spec.cameras if camera in index)
-        if entries > used:
-            report.warn(f"{share(entries - used, entries)} entries of {path.name} are left out: no neighbours in "
-                        "basic_files.json, or no truth")  # fmt: skip
+        reason = "no neighbours in basic_files.json, no truth, or no right camera on disk"
+    else:
+        entries, reason = len(read_list(path)), "no right camera on disk"
+    if entries > used:
+        report.warn(f"{share(entries - used, entries)} entries of {path.name} are left out: {reason}")
 
 
 def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int) -> list[Look]:
@@ -87,7 +93,6 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
 
 
 def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look]) -> None:
-    facts.tell_images(report, looks)
     if spec.purpose == "depth":
         check_camera(report, looks, own=spec.dataset == "folder")
         if spec.dataset == "kitti":

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
+from dataloader.check.files import tell_damaged
 from dataloader.check.look import Look, sizes_of
-from dataloader.check.report import SHOWN, Report, counted, first_of, share
+from dataloader.check.report import Report, counted, first_of, share
 from dataloader.labels import CLASSES, IGNORE, TRAIN_ID_OF
 from dataloader.samples import Sample
 
@@ -21,17 +22,14 @@ SUSPICIOUS_VOID = 0.3
 DEPTH_MEDIAN = (0.5, 150.0)  # metres; outside, the unit is rather another one
 
 
-def tell_images(report: Report, looks: Sequence[Look]) -> None:
-    """Sizes, and the damaged files by name."""
+def tell_images(report: Report, looks: Sequence[Look], known: Collection[str] = ()) -> None:
+    """Sizes, and what is wrong with the files that are not `known` to be damaged."""
     sizes = sizes_of(looks)
     shown = ", ".join(f"{height} x {width} ({count})" for (height, width), count in list(sizes.items())[:5])
     more = f" and {len(sizes) - 5} other sizes" if len(sizes) > 5 else ""
     report.tell("images", f"{counted(len(looks), 'sample')} decoded, height x width: {shown or 'none'}{more}")
-    faults = list(dict.fromkeys(fault for look in looks for fault in look.faults))
-    for fault in faults[:SHOWN]:
-        report.tell("damaged", fault)
-    if faults:
-        report.fault(f"{counted(len(faults), 'file')} of the samples decoded cannot be read, the first is {faults[0]}")
+    faults = dict.fromkeys(fault for look in looks for fault in look.faults if fault.partition(": ")[0] not in known)
+    tell_damaged(report, list(faults), "more file" if known else "file")
     uneven = [look.sample.name for look in looks if len(set(look.sizes.values())) > 1]
     if uneven:
         report.warn(f"{share(len(uneven), len(looks))} samples whose frames differ in size: {first_of(uneven)}")

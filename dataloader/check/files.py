@@ -4,36 +4,26 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 
 from tqdm import tqdm
 
 from dataloader.catalog import LoaderSpec
-from dataloader.check.report import Report, counted, first_of
-from dataloader.files import IMAGE_TYPES
-from dataloader.layouts.folder import DEPTH_FOLDER
+from dataloader.check.report import SHOWN, Report, counted, first_of
+from dataloader.integrity import find_damaged, needed
+from dataloader.layouts.folder import find_sequences, ordered_frames
+from dataloader.listing import Listing, numbers_of
 from dataloader.samples import Sample
-from dataloader.velodyne import CAMERA_FILE, SCANNER_FILE
 
 
-def needed(sample: Sample) -> Iterator[str]:
-    """Paths of everything that is read for one sample."""
-    yield from sample.images.values()
-    if sample.labels:
-        yield sample.labels
-    if sample.depth is not None:
-        yield sample.depth.path
-        match sample.depth.kind:
-            case "velodyne":
-                yield from (f"{sample.depth.calibration}/{name}" for name in (CAMERA_FILE, SCANNER_FILE))
-            case "disparity":
-                yield sample.depth.calibration
+def check_files(report: Report, samples: Sequence[Sample]) -> set[str]:
+    """Tell how many files there are, and name those that are missing, empty or cut off; every folder is listed once.
 
-
-def check_files(report: Report, samples: Sequence[Sample]) -> None:
-    """Tell how many files there are, and name those that are missing; every folder is listed once."""
+    Returns: paths of the damaged files.
+    """
     listing = lru_cache(maxsize=None)(_names)
     paths = {path: None for sample in samples for path in needed(sample)}
     missing = []
@@ -41,9 +31,21 @@ def check_files(report: Report, samples: Sequence[Sample]) -> None:
         folder, name = os.path.split(path)
         if name not in listing(folder):
             missing.append(path)
+    absent = set(missing)
     report.tell("files", f"{len(paths)} looked up, {len(missing)} missing")
     if missing:
         report.fault(f"{counted(len(missing), 'file')} missing: {first_of(missing)}; fetch what is missing")
+    faults = find_damaged(path for path in paths if path not in absent)
+    tell_damaged(report, [faults[path] for path in paths if path in faults], "file")
+    return set(faults)
+
+
+def tell_damaged(report: Report, faults: Sequence[str], what: str) -> None:
+    """Name the first damaged files; their number is a fault."""
+    for fault in faults[:SHOWN]:
+        report.tell("damaged", fault)
+    if faults:
+        report.fault(f"{counted(len(faults), what)} cannot be read, the first is {faults[0]}")
 
 
 def _names(folder: str) -> frozenset[str]:
@@ -74,20 +76,30 @@ def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample]) -
 
 
 def count_own_frames(report: Report, root: Path, samples: Sequence[Sample]) -> None:
-    """Tell how many frames of a folder with own data are used, and name sequences that are not."""
-    folders = [
-        root,
-        *(
-            path
-            for path in sorted(root.iterdir())
-            if path.is_dir() and path.name != DEPTH_FOLDER and path.name[0] != "."
-        ),
-    ]
-    frames = {folder: sum(1 for path in folder.iterdir() if path.suffix.lower() in IMAGE_TYPES) for folder in folders}
+    """Tell how many frames of a folder with own data are used; name sequences that are not, or that have gaps."""
+    listing = Listing(root)
+    frames = {folder: ordered_frames(listing, folder) for folder in find_sequences(listing)}
     used = Counter(os.path.dirname(sample.images[0]) for sample in samples)
-    with_frames = {folder: count for folder, count in frames.items() if count}
-    report.tell("frames", f"{sum(with_frames.values())} in {len(with_frames)} sequences, {len(samples)} of them used")
-    idle = [folder.name for folder in with_frames if not used.get(str(folder))]
+    total = sum(map(len, frames.values()))
+    report.tell("frames", f"{total} in {counted(len(frames), 'sequence')}, {len(samples)} of them used")
+    idle = [folder or root.name for folder in frames if not used.get(str(root / folder))]
     if idle:
         report.warn(f"{counted(len(idle), 'sequence')} without a frame that has both neighbours: {first_of(idle)}; "
-                    "it takes three frames in a row")  # fmt: skip
+                    "it takes three frames")  # fmt: skip
+    uneven = []
+    for folder, names in frames.items():
+        steps = number_steps(names)
+        if len(steps) > 1:
+            uneven.append(f"{folder or root.name} (by {min(steps)} to {max(steps)})")
+    if uneven and any(len(sample.images) > 1 for sample in samples):
+        report.warn(f"{counted(len(uneven), 'sequence')} whose numbers advance unevenly: {first_of(uneven)}; the "
+                    "motion between neighbours differs, split a sequence where frames are missing")  # fmt: skip
+
+
+def number_steps(names: Sequence[str]) -> set[int]:
+    """Distances of the numbers of neighbours; empty where frames are told apart by several numbers, as time stamps."""
+    rows = [numbers_of(name) for name in names]
+    if len({len(row) for row in rows}) != 1:
+        return set()
+    columns = [column for column in zip(*rows, strict=True) if len(set(column)) > 1]
+    return {after - before for before, after in pairwise(columns[0])} if len(columns) == 1 else set()

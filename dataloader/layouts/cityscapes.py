@@ -9,7 +9,8 @@ from errors import UserError
 
 from ..files import IMAGE_TYPES
 from ..index import read_index, resolve_index
-from ..listing import Listing, Missing
+from ..listing import Listing
+from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import Request, Sample
 
@@ -28,7 +29,7 @@ def cityscapes_samples(request: Request) -> list[Sample]:
     listing, parameters = Listing(root), read_parameters(root, "cityscapes")
     index = root / f"{request.spec.part}.json"
     if index.is_file():
-        samples = list(_from_index(index, listing, parameters))
+        samples = list(_from_index(request, index, listing, parameters))
     else:
         samples = list(_from_folders(FOLDER_OF[request.spec.part], listing, parameters))
     if not samples:
@@ -48,16 +49,17 @@ def _from_folders(part: str, listing: Listing, parameters: Parameters) -> Iterat
             yield Sample(scene, {0: image}, parameters.intrinsics, labels=labels, labels_mode=parameters.labels_mode)
 
 
-def _from_index(path: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
-    found = resolve_index(read_index(path), {}, load=("color", "segmentation"))
-    missing = Missing()
+def _from_index(request: Request, index: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
+    found = resolve_index(read_index(index), {}, load=("color", "segmentation"))
+    missing, left = Missing(request), 0
     labels = found.get(("segmentation", 0, -1)) or [""] * len(found.get(("color", 0, -1), ()))
     for stored, label in zip(found.get(("color", 0, -1), ()), labels, strict=True):
         image = listing.find_image(stored)
-        for wanted, there in ((stored, bool(image)), (label, not label or listing.has(label))):
-            if not there:
-                missing.add(f"{listing.root}/{wanted}")
+        there = {stored: bool(image), label: not label or listing.has(label)}
+        if missing.note(f"{listing.root}/{path}" for path, exists in there.items() if not exists):
+            continue
+        left += 1
         scene = Path(stored).stem.removesuffix("_leftImg8bit")
         yield Sample(scene, {0: image}, parameters.intrinsics, labels=label and f"{listing.root}/{label}",
                      labels_mode=parameters.labels_mode)  # fmt: skip
-    missing.check(path, "unpack the Cityscapes archives, or delete the index file to use what is there")
+    missing.check(index, "unpack the Cityscapes archives, delete the index file to use what is there", left)

@@ -3,28 +3,26 @@
     DIR/<sequence>/<anything><number>.png|jpg      or the images directly in DIR
     DIR/<sequence>/depth/<same stem>.png|npy       optional truth: 16-bit PNG of 1/256 m, or float metres
 
-Frames follow the number in their file name. Where every fifth frame was kept, say, all numbers are multiples of five
-apart and neighbours are five apart; where the numbers jump by more, one run of frames ends and another begins.
+The numbers in the file names order the frames of a sequence; neighbours are the frames before and after, however far
+apart their numbers are.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 
 from errors import UserError
 
 from ..files import IMAGE_TYPES, image_size
-from ..listing import Listing, number_of
+from ..listing import Listing, numbers_of
 from ..samples import DepthSource, Request, Sample, check_intrinsics
 
 DEPTH_FOLDER = "depth"
 
 
 def folder_samples(request: Request, folder: str, intrinsics: Sequence[float]) -> list[Sample]:
-    """Samples of --data-folder; in training those with both neighbours.
+    """Samples of --data-folder: every frame, in training every one but the first and the last of a sequence.
 
     Args:
         request: loader and parts
@@ -43,15 +41,15 @@ def folder_samples(request: Request, folder: str, intrinsics: Sequence[float]) -
     if len(intrinsics) != 4:
         raise UserError(f"--data-intrinsics: {len(intrinsics)} numbers; give fx,fy,cx,cy in pixels of the files")
     listing = Listing(root)
-    sequences = _sequences(listing)
+    sequences = find_sequences(listing)
     samples = [sample for sequence in sequences for sample in _of_sequence(request, listing, sequence, intrinsics)]
     if not samples:
-        raise UserError(f"--data-folder {folder}: no frame has the neighbours at offsets {request.spec.frames[1:]}; "
-                        "give at least three frames with consecutive numbers")  # fmt: skip
+        raise UserError(f"--data-folder {folder}: no frame has one before and one after it; put at least three frames "
+                        "into a subfolder")  # fmt: skip
     return samples
 
 
-def _sequences(listing: Listing) -> list[str]:
+def find_sequences(listing: Listing) -> list[str]:
     """Folders with images relative to the root, "" for the root itself."""
     folders = ["", *sorted(name for name in listing.names("") if name != DEPTH_FOLDER and not name.startswith("."))]
     found = [folder for folder in folders if _images(listing, folder)]
@@ -66,40 +64,59 @@ def _images(listing: Listing, folder: str) -> list[str]:
     return [name for name in listing.names(folder) if name.lower().endswith(IMAGE_TYPES) and not name.startswith(".")]
 
 
-def _numbered(listing: Listing, folder: str) -> dict[int, str]:
-    """File names of a sequence by number, ascending."""
-    found: dict[int, str] = {}
+def ordered_frames(listing: Listing, folder: str) -> list[str]:
+    """File names of a sequence in the order of all their numbers, from left to right.
+
+    Raises:
+        UserError: when a name has no number, or two have the same, which do not say what comes first.
+    """
+    found: dict[tuple[int, ...], str] = {}
     for name in sorted(_images(listing, folder)):
-        number = number_of(name)
-        if number is None:
+        numbers = numbers_of(name)
+        if not numbers:
             raise UserError(f"{listing.root / folder / name}: no number in the file name; number the frames in order")
-        if number in found:
-            raise UserError(f"{listing.root / folder}: {found[number]} and {name} have the same number; "
+        if numbers in found:
+            raise UserError(f"{listing.root / folder}: {found[numbers]} and {name} have the same number; "
                             "keep one, or put them into two folders")  # fmt: skip
-        found[number] = name
-    return dict(sorted(found.items()))
+        found[numbers] = name
+    return [name for _, name in sorted(found.items())]
 
 
 def _of_sequence(request: Request, listing: Listing, folder: str, intrinsics: Sequence[float]) -> list[Sample]:
-    names = _numbered(listing, folder)
+    names = ordered_frames(listing, folder)
     place = listing.root / folder
-    step = math.gcd(*(after - before for before, after in pairwise(names))) or 1
-    sizes = {image_size(place / name): name for name in names.values()}
-    if len(sizes) > 1:
-        shown = ", ".join(f"{name} {height} x {width}" for (height, width), name in list(sizes.items())[:2])
+    normalised = check_intrinsics("--data-intrinsics", intrinsics, *_common_size(request, place, names))
+    samples = []
+    for index, name in enumerate(names):
+        if not all(0 <= index + offset < len(names) for offset in request.spec.frames):
+            continue
+        images = {offset: f"{place}/{names[index + offset]}" for offset in request.spec.frames}
+        stem = f"{folder}/{Path(name).stem}" if folder else Path(name).stem
+        depth = None if request.spec.training else _truth(listing, folder, Path(name).stem)
+        samples.append(Sample(stem, images, normalised, depth=depth))
+    return samples
+
+
+def _common_size(request: Request, place: Path, names: Sequence[str]) -> tuple[int, int]:
+    """(height, width) of all images of a sequence.
+
+    With `request.drop`, unreadable images pass here: they keep their place in the order, and every sample that needs
+    one is left out later.
+    """
+    different: dict[tuple[int, int], str] = {}
+    faults = []
+    for name in names:
+        try:
+            different[image_size(place / name)] = name
+        except UserError as fault:
+            faults.append(fault)
+    if faults and not (request.drop and different):
+        raise faults[0]
+    if len(different) > 1:
+        shown = ", ".join(f"{name} {height} x {width}" for (height, width), name in list(different.items())[:2])
         raise UserError(f"{place}: images of different sizes ({shown}, height x width); put each size in a folder of "
                         "its own")  # fmt: skip
-    height, width = next(iter(sizes))
-    normalised = check_intrinsics("--data-intrinsics", intrinsics, height, width)
-    samples = []
-    for number, name in names.items():
-        images = {offset: names.get(number + offset * step, "") for offset in request.spec.frames}
-        if all(images.values()):
-            paths = {offset: f"{place}/{image}" for offset, image in images.items()}
-            stem = f"{folder}/{Path(name).stem}" if folder else Path(name).stem
-            depth = None if request.spec.training else _truth(listing, folder, Path(name).stem)
-            samples.append(Sample(stem, paths, normalised, depth=depth))
-    return samples
+    return next(iter(different))
 
 
 def _truth(listing: Listing, folder: str, stem: str) -> DepthSource | None:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..index import REBUILD, Index, read_index, resolve_index
+from ..index import REBUILD, Category, Index, read_index, resolve_index
 from ..lists import Frame, parse_image_path, read_list
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
@@ -88,7 +88,7 @@ def from_frames(
     Raises:
         UserError: with the number of missing images and the first of them.
     """
-    missing, samples = Missing(request.drop), []
+    missing, samples = Missing(request), []
     for frame in frames:
         wanted = {offset: Frame(frame.drive, frame.number + offset, frame.camera) for offset in request.spec.frames}
         images = {offset: files.image(each) if each.number >= 0 else "" for offset, each in wanted.items()}
@@ -103,22 +103,30 @@ def from_frames(
 
 
 def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Parameters) -> list[Sample]:
-    """Samples of an index file, one camera after the other."""
+    """Samples of an index file that have their images, one camera after the other."""
     cameras = request.spec.cameras
     truth = "depth_improved" if request.depth_gt == "improved" else "depth"
     split = read_index(path, (*cameras, truth))
     basic = read_index(files.root / "basic_files.json", cameras) if request.spec.video else {}
-    missing, samples, left_only = Missing(request.drop), [], 0
+    left_only = _remove_left_only(split, files) if request.spec.training else 0
+    missing, samples = Missing(request), []
     for camera in cameras:
         load = [camera] if request.spec.training or truth not in split else [camera, truth]
-        for sample in _of_camera(request, (split, basic), load, files, parameters, missing):
-            if sample is None:
-                left_only += 1
-            else:
-                samples.append(sample)
-    _tell_left_only(request, path, left_only, len(samples))
+        samples += _of_camera(request, (split, basic), load, files, parameters, missing)
     missing.check(path, INDEX_REMEDY, len(samples))
+    _tell_left_only(request, path, left_only, len(samples))
     return samples
+
+
+def _remove_left_only(split: Index, files: KittiFiles) -> int:
+    """Takes right images that were never fetched out of an index; returns their number."""
+    if "color_right" not in split:
+        return 0
+    items, positions = split["color_right"].items, split["color_right"].positions
+    frames = [parse_image_path(item) for item in items]
+    rows = [row for row, frame in enumerate(frames) if frame is None or not files.left_only(frame.drive)]
+    split["color_right"] = Category([items[row] for row in rows], [positions[row] for row in rows])
+    return len(items) - len(rows)
 
 
 def _of_camera(
@@ -132,21 +140,24 @@ def _of_camera(
     camera, offsets = load[0], request.spec.frames
     found = resolve_index(*indices, load=load, video=[camera] if request.spec.video else (), frames=offsets)
     for row, path in enumerate(found.get((camera, 0, -1), ())):
-        images = {}
-        for offset in offsets:
-            stored = found[camera, offset, -1][row]
-            images[offset] = find_indexed(files, stored)
-            if not images[offset]:
-                missing.add(f"{files.root}/{stored}")
+        images = indexed_images(files, {offset: found[camera, offset, -1][row] for offset in offsets}, missing)
+        if not images:
+            continue
         frame = parse_image_path(path)
         stored = found[load[1], 0, -1][row] if len(load) > 1 else ""
         depth = None if request.spec.training else _indexed_depth(request, files, parameters, frame, stored)
         yield Sample(frame.name if frame else path, images, parameters.intrinsics, depth=depth)
 
 
-def find_indexed(files: KittiFiles, path: str) -> str:
-    """Where an indexed image lies, with or without the folder Raw_data, as PNG or JPG; empty where it does not."""
-    return files.listing.find_image(path) or files.listing.find_image(path.removeprefix("Raw_data/"))
+def indexed_images(files: KittiFiles, stored: dict[int, str], missing: Missing) -> dict[int, str]:
+    """Where the indexed images of one sample lie, with or without the folder Raw_data, as PNG or JPG.
+
+    Returns: paths by frame offset; nothing where one does not exist, which is noted in `missing`.
+    """
+    find = files.listing.find_image
+    images = {offset: find(path) or find(path.removeprefix("Raw_data/")) for offset, path in stored.items()}
+    lacking = missing.note(f"{files.root}/{stored[offset]}" for offset, image in images.items() if not image)
+    return {} if lacking else images
 
 
 def _indexed_depth(

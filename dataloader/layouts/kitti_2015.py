@@ -10,7 +10,8 @@ from errors import UserError
 
 from ..files import IMAGE_TYPES
 from ..index import read_index, resolve_index
-from ..listing import Listing, Missing
+from ..listing import Listing
+from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
 
@@ -21,7 +22,8 @@ CALIBRATION = "training/calib_cam_to_cam"
 def kitti_2015_samples(request: Request) -> list[Sample]:
     """The 200 training images with depth or labels.
 
-    Without an index, depth comes from the disparity maps and the rectified focal length.
+    Depth comes from the disparity maps and the rectified focal length, whatever an index file names; stored depth maps
+    serve where disparity or calibration are missing, and with `as_released`.
 
     Raises:
         UserError: when the folder or an indexed image is missing, or there is no image at all.
@@ -37,9 +39,10 @@ def kitti_2015_samples(request: Request) -> list[Sample]:
         samples = list(_from_folders(request, listing, parameters))
     if not samples:
         raise UserError(f"{root}: no images in training/image_2; unpack data_scene_flow.zip there")
-    if any(sample.depth and sample.depth.kind == "map" for sample in samples):
-        log.info("  - kitti_2015: stored depth maps are used as they are; published ones were made with the focal "
-                 "length before rectification, which makes them a third too large")  # fmt: skip
+    stored = sum(sample.depth is not None and sample.depth.kind == "map" for sample in samples)
+    if stored and not request.as_released:
+        log.info("  - kitti_2015: stored depth maps serve %d of %d images, which have no disparity or calibration; "
+                 "published maps are about a third too far", stored, len(samples))  # fmt: skip
     return samples
 
 
@@ -57,17 +60,18 @@ def _from_index(request: Request, path: Path, listing: Listing, parameters: Para
     split = read_index(path)
     load = ["color", truth] if truth in split else ["color"]
     found = resolve_index(split, {}, load=load)
-    missing = Missing()
+    missing, left = Missing(request), 0
     for row, stored in enumerate(found.get(("color", 0, -1), ())):
         image = listing.find_image(stored)
-        if not image:
-            missing.add(f"{listing.root}/{stored}")
+        if missing.note([] if image else [f"{listing.root}/{stored}"]):
+            continue
+        left += 1
         stem = Path(stored).stem
         given = found[truth, 0, -1][row] if len(load) > 1 else ""
         labels = f"{listing.root}/{given}" if truth == "segmentation" and listing.has(given) else ""
-        depth_map = given if truth == "depth" and listing.has(given) and not request.as_released else ""
+        depth_map = f"{listing.root}/{given}" if truth == "depth" and listing.has(given) else ""
         yield _sample(request, listing, parameters, stem, image, labels, depth_map)
-    missing.check(path, "unpack data_scene_flow.zip there")
+    missing.check(path, "unpack data_scene_flow.zip there", left)
 
 
 def _sample(
@@ -81,12 +85,10 @@ def _sample(
 ) -> Sample:
     if request.spec.purpose == "segmentation":
         return Sample(stem, {0: image}, parameters.intrinsics, labels=labels, labels_mode=parameters.labels_mode)
-    if depth_map:
-        depth = DepthSource("map", f"{listing.root}/{depth_map}", parameters.depth_mode)
-    else:
-        depth = _computed(listing, stem, request.as_released)
-    if depth is None and (stored := listing.find(f"training/depth_occ_0/{stem}", (".png",))):
-        depth = DepthSource("map", stored, parameters.depth_mode)
+    path = depth_map or listing.find(f"training/depth_occ_0/{stem}", (".png",))
+    stored = DepthSource("map", path, parameters.depth_mode) if path else None
+    computed = _computed(listing, stem, request.as_released)
+    depth = stored or computed if request.as_released else computed or stored
     return Sample(stem, {0: image}, parameters.intrinsics, depth=depth)
 
 

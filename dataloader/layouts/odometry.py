@@ -9,12 +9,12 @@ import numpy as np
 
 from errors import UserError
 
-from ..index import read_index, resolve_index
-from ..listing import Missing
+from ..index import REBUILD, read_index, resolve_index
 from ..lists import Frame, parse_image_path, read_list
+from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import Request, Sample
-from .kitti import REMEDY, find_indexed, find_split, from_frames
+from .kitti import INDEX_REMEDY, find_split, from_frames, indexed_images
 from .kitti_files import SEQUENCES, KittiFiles
 
 
@@ -112,22 +112,17 @@ def _with_successor(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
 def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Parameters) -> list[Sample]:
     split, basic = read_index(path, ("color", "poses")), read_index(files.root / "basic_files.json", ("color",))
     if "poses" not in split:
-        raise UserError(f"{path}: no poses in it; rebuild it with python -m dataloader.prepare index")
+        raise UserError(f"{path}: no poses in it; {REBUILD.format('kitti')}")
     offsets = request.spec.frames
     found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
-    missing, samples = Missing(), []
+    missing, samples = Missing(request), []
     for row, pose in enumerate(found.get(("poses", 0, -1), ())):
-        images = {}
-        for offset in offsets:
-            stored = found["color", offset, -1][row]
-            images[offset] = find_indexed(files, stored)
-            if not images[offset]:
-                missing.add(f"{files.root}/{stored}")
+        images = indexed_images(files, {offset: found["color", offset, -1][row] for offset in offsets}, missing)
         matrix = np.asarray(pose, np.float64)
         if matrix.shape not in ((3, 4), (4, 4)):
             raise UserError(f"{path}: a pose of shape {matrix.shape}, expected (3, 4); rebuild or fetch it again")
         frame = parse_image_path(found["color", 0, -1][row])
         name = frame.name if frame else found["color", 0, -1][row]
         samples.append(Sample(name, images, parameters.intrinsics, pose=_square(matrix)))
-    missing.check(path, REMEDY)
+    missing.check(path, INDEX_REMEDY, len(samples))
     return samples

@@ -1,5 +1,7 @@
 """From bytes to float images on the device."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 
@@ -9,6 +11,7 @@ from dataloader.catalog import find_loader
 from tests import golden
 
 SPEC = find_loader("depth", "kitti_zhou_train", training=True)
+OWN = find_loader("depth", "folder_train", training=True)
 CHANGED = (1.1, 0.9, 1.2, 0.05, 1.0)
 
 
@@ -90,11 +93,21 @@ def test_the_raw_batch_is_left_as_it_was():
     assert torch.equal(given.images, before)
 
 
-def test_mirrored_images_have_a_mirrored_principal_point():
-    batch = raw([UNCHANGED, UNCHANGED], flip=[False, True])
-    batch.K[:, 0, 2] = 4.5
-    mirrored = to_device(batch, "cpu")
-    assert mirrored.K[:, 0, 2].tolist() == [4.5, 12 - 4.5]
+def test_cameras_of_published_data_sets_stay_as_they_are_in_mirrored_images():
+    given = raw([UNCHANGED, UNCHANGED], flip=[False, True])
+    assert given.K[1, 0, 2] == 12 / 2
+    assert torch.equal(to_device(given, "cpu").K, given.K)
+    given.K[:, 0, 2] = 4.5  # of a parameters.json
+    assert torch.equal(to_device(given, "cpu").K, given.K)
+
+
+def test_a_measured_principal_point_is_mirrored_with_the_pixels():
+    given = replace(raw([UNCHANGED, UNCHANGED], flip=[False, True]), spec=OWN)
+    given.K[:, 0, 2] = 4
+    given.images[:] = 0
+    given.images[..., 4] = 255  # the column of the principal point
+    mirrored = to_device(given, "cpu")
+    assert mirrored.K[:, 0, 2].tolist() == [4, 12 - 1 - 4]
+    assert mirrored.images[0][:, 0, 0].argmax(-1).tolist() == [4, 7]
     torch.testing.assert_close(mirrored.K @ mirrored.inv_K, torch.eye(4).expand(2, 4, 4))
-    central = raw([UNCHANGED], flip=[True])
-    assert torch.equal(to_device(central, "cpu").K, central.K)
+    assert given.K[1, 0, 2] == 4

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from dataloader import integrity
 from dataloader.check.__main__ import find_loaders, main
 from dataloader.check.camera import doubts, field_of_view
 from dataloader.check.look import choose, median_motion
@@ -128,15 +130,25 @@ def test_damaged_files_are_named(kitti, capsys):
     damaged.write_bytes(damaged.read_bytes()[:800])
     code, told, error = check(capsys, "kitti_zhou_validation", "--dataset-dir", kitti)
     assert code == 2
-    assert "1 file of the samples decoded cannot be read" in error and "0000000003.png: cannot decode" in error
+    assert "1 file cannot be read" in error and "0000000003.png: cannot decode" in error
+    assert told.count("0000000003.png: cannot decode") == 2  # among the lines and as the reason
     assert "(4)" in told  # the others were measured
 
 
-def test_images_that_are_not_looked_at_do_not_matter(kitti, capsys):
+def test_empty_files_are_found_without_decoding_and_other_damage_with_it(kitti, capsys):
     damaged = kitti / "kitti" / DATE / DRIVE / "image_02" / "data" / "0000000003.png"
-    damaged.write_bytes(b"")
+    content = bytearray(damaged.read_bytes())
+    content[len(content) // 2] ^= 1
+    damaged.write_bytes(content)
     assert check(capsys, "kitti_zhou_validation", "--dataset-dir", kitti, "--images", 2)[0] == 0  # first and last
     assert check(capsys, "kitti_zhou_validation", "--dataset-dir", kitti, "--images", 0)[0] == 2  # all
+    empty = damaged.parent / "0000000002.png"
+    empty.write_bytes(b"")
+    integrity._sound.discard(str(empty))  # sound files are not looked at twice in one process
+    code, told, error = check(capsys, "kitti_zhou_validation", "--dataset-dir", kitti, "--images", 2)
+    assert code == 2 and "0000000002.png: the file is empty" in error
+    code, told, error = check(capsys, "kitti_zhou_validation", "--dataset-dir", kitti, "--images", 0)
+    assert "1 more file cannot be read" in told and "0000000003.png: cannot decode" in told
 
 
 def test_the_camera_of_the_calibration_is_compared(kitti, capsys):
@@ -198,7 +210,29 @@ def test_own_frames_and_four_numbers_are_examined(tmp_path, capsys):
     code, _, error = check(capsys, "folder_train")
     assert (code, "pass --data-folder DIR" in error) == (2, True)
     code, _, error = check(capsys, "folder_test", "--data-folder", tmp_path, "--data-intrinsics", "180,180,160,48")
-    assert (code, "has depth" in error) == (2, True)
+    assert (code, "has depth; put" in error, "dataloader.check" in error) == (2, True, False)
+
+
+def test_gaps_in_the_numbers_of_own_frames_are_a_warning(tmp_path, capsys):
+    for name, stems in (("even", ["10", "15", "20", "25"]), ("gap", ["1", "2", "3", "5", "9"]),
+                        ("stamps", ["100.2", "100.7", "101.3", "104.1"])):  # fmt: skip
+        save_frames(tmp_path / name, frames=len(stems))
+        for place, stem in enumerate(stems):
+            (tmp_path / name / f"{place:010d}.png").rename(tmp_path / name / f"{stem}.png")
+    words = ("--data-folder", tmp_path, "--data-intrinsics", "180,180,160,48")
+    code, told, _ = check(capsys, "folder_train", *words)
+    assert code == 0 and "13 in 3 sequences, 7 of them used" in told
+    assert "1 sequence whose numbers advance unevenly: gap (by 1 to 4); the motion between neighbours differs" in told
+    for name in ("even", "stamps"):
+        assert "unevenly" not in check(capsys, "folder_train", "--data-folder", tmp_path / name, *words[2:])[1]
+
+
+def test_right_images_that_were_never_fetched_are_counted(kitti, capsys):
+    shutil.rmtree(kitti / "kitti" / DATE / DRIVE / "image_03")
+    code, told, _ = check(capsys, "kitti_zhou_train", "--dataset-dir", kitti)
+    assert code == 0
+    assert "3 left, 0 right" in told and "no right camera; training works" in told
+    assert "3 of 6 (50 %) entries of train_files.txt are left out: no right camera on disk" in told
 
 
 def test_depth_in_another_unit_and_of_another_size_are_warnings(tmp_path, capsys):
@@ -280,8 +314,8 @@ def test_mistakes_are_told_in_one_sentence(kitti, tmp_path, capsys, monkeypatch)
         (["kitti_zuo_train", "--dataset-dir", kitti], "kitti_zuo_train: no such loader (closest: kitti_zhou_train"),
         (["cityscapes_train", "--purpose", "depth"], "cityscapes_train: no loader for depth"),
         ([","], "no loader named"),
-        (["kitti_zhou_train"], "no data set folder; pass --dataset-dir"),
-        (["kitti_zhou_train", "--dataset-dir", kitti / "none"], "no such data set folder"),
+        (["kitti_zhou_train"], "--dataset-dir: not given; pass --dataset-dir"),
+        (["kitti_zhou_train", "--dataset-dir", kitti / "none"], "none: no such folder"),
         (["cityscapes_train", "--dataset-dir", kitti], "cityscapes: no such folder"),
         (
             ["kitti_benchmark_train", "--dataset-dir", kitti],

@@ -53,10 +53,109 @@ def test_a_missing_right_camera_is_fine_for_left_lines(tmp_path):
     assert len(resolve(TRAIN, root)) == 4
 
 
+def drop_right_camera(root: Path, drive: str = tiny.DRIVE) -> None:
+    shutil.rmtree(root / "kitti" / drive / "image_03")
+
+
+def test_training_leaves_out_right_lines_of_drives_without_a_right_camera(tmp_path, caplog):
+    root = tiny.kitti(tmp_path)
+    other = tiny.DRIVE.replace("0001", "0002")
+    tiny.kitti_images(root / "kitti", other)
+    lists = root / "kitti_zhou_split/train_files.txt"
+    lists.write_text(lists.read_text() + f"{other} 1 r\n")
+    drop_right_camera(root)
+    with caplog.at_level("INFO"):
+        samples = resolve(TRAIN, root)
+    assert names(samples) == [f"{tiny.DRIVE}/image_02/{frame:010d}" for frame in range(1, 5)] + [
+        f"{other}/image_03/0000000001"
+    ]
+    assert [record.getMessage() for record in caplog.records] == [
+        "  - kitti_zhou_train: 4 right images left out, their drives have no folder image_03"
+    ]
+
+
+def test_an_index_with_right_images_trains_on_a_download_without_them(tmp_path, caplog):
+    root = tiny.kitti(tmp_path)
+    indexed(root, [1, 2, 3], prefix="Raw_data/")
+    drop_right_camera(root)
+    with caplog.at_level("INFO"):
+        assert names(resolve(TRAIN, root)) == [f"{tiny.DRIVE}/image_02/{frame:010d}" for frame in (1, 2, 3)]
+    assert caplog.text.count("3 right images left out") == 1
+
+
+def test_right_images_alone_without_a_right_camera_are_an_error(tmp_path):
+    root = tiny.kitti(tmp_path)
+    drop_right_camera(root)
+    tiny.drive_list(root, "zhou", "train_files.txt", [1, 2], side="r")
+    with pytest.raises(UserError, match=r"train_files\.txt: all 2 frames are of right cameras"):
+        resolve(TRAIN, root)
+    indexed(root, [1, 2], ("color_right",))
+    with pytest.raises(UserError, match=r"train\.json: all 2 frames are of right cameras"):
+        resolve(TRAIN, root)
+
+
+def test_a_right_camera_must_be_whole_where_it_is_and_for_evaluation(tmp_path):
+    root = tiny.kitti(tmp_path)
+    (root / f"kitti/{tiny.DRIVE}/image_03/data/0000000003.png").unlink()
+    with pytest.raises(UserError, match=r"1 missing file: .*image_03/data/0000000003\.png"):
+        resolve(TRAIN, root)
+    drop_right_camera(root)
+    tiny.drive_list(root, "zhou", "val_files.txt", [1, 2], side="r")
+    with pytest.raises(UserError, match=r"2 missing files: .*image_03/data/0000000001\.png"):
+        resolve(VALIDATION, root)
+    shutil.rmtree(root / "kitti" / tiny.DRIVE)
+    tiny.drive_list(root, "zhou", "train_files.txt", [1], side="r")
+    with pytest.raises(UserError, match="3 missing files"):
+        resolve(TRAIN, root)
+
+
+def test_odometry_sequences_train_without_their_right_camera(tmp_path):
+    for frame in range(3):
+        tiny.save(tmp_path / f"kitti/sequences/04/image_2/{frame:06d}.png", tiny.picture(frame))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "train_files.txt", ["4 1 l", "4 1 r"])
+    assert names(resolve(find_loader("depth", "kitti_odom09_train", training=True), tmp_path)) == [
+        "04/image_02/0000000001"
+    ]
+
+
+def test_a_missing_file_counts_once_however_many_samples_need_it(tmp_path):
+    root = tiny.kitti(tmp_path)
+    (root / f"kitti/{tiny.DRIVE}/image_02/data/0000000002.png").unlink()
+    with pytest.raises(UserError) as caught:
+        resolve(TRAIN, root)
+    assert "train_files.txt: 1 missing file: " in str(caught.value)
+    assert str(caught.value).count("0000000002.png") == 1
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_samples_with_missing_files_are_left_out_on_demand(tmp_path, caplog, index):
+    root = tiny.kitti(tmp_path)
+    if index:
+        indexed(root, [1, 2, 3, 4], ("color",))
+    else:
+        tiny.drive_list(root, "zhou", "train_files.txt", range(1, 5))
+    (root / f"kitti/{tiny.DRIVE}/image_02/data/0000000001.png").unlink()
+    assert names(resolve(TRAIN, root, drop=True)) == [f"{tiny.DRIVE}/image_02/{frame:010d}" for frame in (3, 4)]
+    assert "2 of 4 samples left out for 1 missing file: " in caplog.text and "0000000001.png" in caplog.text
+    shutil.rmtree(root / f"kitti/{tiny.DRIVE}/image_02")
+    with pytest.raises(UserError, match=r"no sample without a missing file \(6 missing files: .* and 3 more\)"):
+        resolve(TRAIN, root, drop=True)
+
+
+def test_the_remedy_replaces_index_files_and_makes_missing_ones(tmp_path):
+    root = tiny.kitti(tmp_path)
+    (root / f"kitti/{tiny.DRIVE}/image_02/data/0000000002.png").unlink()
+    with pytest.raises(UserError, match="prepare index kitti, or pass --data-on-missing drop to go on without"):
+        resolve(TRAIN, root)
+    indexed(root, [1, 2])
+    with pytest.raises(UserError, match="prepare index kitti --overwrite, or pass"):
+        resolve(TRAIN, root)
+
+
 def test_missing_neighbours_are_named_and_counted_at_the_start(tmp_path):
     root = tiny.kitti(tmp_path)
     tiny.drive_list(root, "zhou", "train_files.txt", [0, 1, 5, 9])
-    message = r"train_files\.txt: 5 missing files: .*-000000001\.png, .* and 2 more"
+    message = r"train_files\.txt: 5 missing files: .*-000000001\.png, .*6\.png, .*9\.png and 2 more; "
     with pytest.raises(UserError, match=message):
         resolve(TRAIN, root)
 
@@ -92,9 +191,9 @@ def test_broken_data_folders_are_named(tmp_path, broken, message):
 
 
 def test_a_missing_data_set_folder_is_named(tmp_path):
-    with pytest.raises(UserError, match="no such data set folder"):
+    with pytest.raises(UserError, match="--dataset-dir .*absent: no such folder"):
         resolve(TRAIN, tmp_path / "absent")
-    with pytest.raises(UserError, match="set IFN_DIR_DATASET"):
+    with pytest.raises(UserError, match="--dataset-dir: not given"):
         resolve(TRAIN, "")
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from dataloader.catalog import find_loader
 from dataloader.files import read_depth, read_labels
-from dataloader.splits import resolve, with_truth
+from dataloader.splits import resolve, truth_kind, with_truth
 from errors import UserError
 from tests.dataloader import tiny
 
@@ -53,17 +53,56 @@ def test_published_maps_serve_where_there_is_no_disparity(tmp_path):
     assert read_depth(resolve(DEPTH, tmp_path)[0].depth).max() == 9
 
 
-def test_an_index_file_means_the_maps_it_names(tmp_path):
-    download(tmp_path)
+def published(root: Path) -> None:
+    """Stored depth maps and the index file that names them."""
     for number in range(3):
         depth = np.full(tiny.SIZE, (20 + number) * 256, np.uint16)
-        tiny.save(tmp_path / f"kitti_2015/training/depth_occ_0/{number:06d}_10.png", depth)
+        tiny.save(root / f"kitti_2015/training/depth_occ_0/{number:06d}_10.png", depth)
     folders = {"color": "image_2", "depth": "depth_occ_0", "segmentation": "semantic"}
     columns = {name: [f"training/{folder}/{number:06d}_10.png" for number in range(3)]
                for name, folder in folders.items()}  # fmt: skip
-    tiny.index_files(tmp_path, columns, [0, 2], basic="kitti_2015", part="kitti_2015/train.json")
-    assert [read_depth(sample.depth).max() for sample in resolve(DEPTH, tmp_path)] == [20, 22]
+    tiny.index_files(root, columns, [0, 2], basic="kitti_2015", part="kitti_2015/train.json")
+
+
+def greatest(samples: list) -> list[float]:
+    return [float(read_depth(sample.depth).max()) for sample in samples]
+
+
+def test_an_index_file_chooses_images_but_depth_is_computed(tmp_path, caplog):
+    published(download(tmp_path))
+    with caplog.at_level("INFO"):
+        samples = resolve(DEPTH, tmp_path)
+    assert greatest(samples) == pytest.approx([21.6, 7.2], abs=1 / 256) and not caplog.text
+    assert truth_kind(DEPTH, samples) == "kitti_2015 rectified"
     assert [Path(sample.labels).stem for sample in resolve(SEGMENTATION, tmp_path)] == ["000000_10", "000002_10"]
+
+
+def test_released_numbers_come_from_the_stored_maps(tmp_path):
+    published(download(tmp_path))
+    samples = resolve(DEPTH, tmp_path, as_released=True)
+    assert greatest(samples) == [20, 22]
+    assert truth_kind(DEPTH, samples, as_released=True) == "kitti_2015 as released"
+
+
+def test_stored_maps_fill_in_and_are_told(tmp_path, caplog):
+    published(download(tmp_path))
+    training = tmp_path / "kitti_2015/training"
+    (training / "disp_occ_0/000002_10.png").unlink()
+    with caplog.at_level("INFO"):
+        samples = resolve(DEPTH, tmp_path)
+    assert greatest(samples) == pytest.approx([21.6, 22], abs=1 / 256)
+    assert "stored depth maps serve 1 of 2 images" in caplog.text
+    assert truth_kind(DEPTH, samples) == "kitti_2015 rectified and stored maps"
+    (training / "calib_cam_to_cam/000000.txt").unlink()
+    samples = resolve(DEPTH, tmp_path)
+    assert greatest(samples) == [20, 22] and truth_kind(DEPTH, samples) == "kitti_2015 stored maps"
+
+
+def test_missing_indexed_images_can_be_left_out(tmp_path, caplog):
+    published(download(tmp_path))
+    (tmp_path / "kitti_2015/training/image_2/000000_10.png").unlink()
+    assert [sample.name for sample in resolve(DEPTH, tmp_path, drop=True)] == ["000002_10"]
+    assert "1 of 2 samples left out for 1 missing file" in caplog.text
 
 
 def test_labels_are_label_ids(tmp_path):
@@ -77,7 +116,7 @@ def test_images_without_truth_are_skipped_and_none_left_is_an_error(tmp_path):
     assert len(with_truth(DEPTH, resolve(DEPTH, tmp_path))) == 2
     for path in (tmp_path / "kitti_2015/training/calib_cam_to_cam").iterdir():
         path.unlink()
-    with pytest.raises(UserError, match="none of its 3 frames has depth"):
+    with pytest.raises(UserError, match="none of its 3 frames has depth; unpack data_scene_flow.zip and"):
         with_truth(DEPTH, resolve(DEPTH, tmp_path))
 
 

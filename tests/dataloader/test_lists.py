@@ -2,7 +2,7 @@
 
 import pytest
 
-from dataloader.listing import number_of
+from dataloader.listing import numbers_of
 from dataloader.lists import Frame, parse_image_path, read_list
 from errors import UserError
 from tests.dataloader import tiny
@@ -54,7 +54,9 @@ def test_paths_that_are_no_kitti_images_name_no_frame():
     assert parse_image_path("leftImg8bit/train/a/a_000000_000019_leftImg8bit.png") is None
 
 
-@pytest.mark.parametrize(("name", "number"), [("0000000012.png", 12), ("shot_2_frame-0034.jpg", 34), ("7a.png", 7),
-                                              ("clip.png", None), ("v1.2.png", 2)])  # fmt: skip
-def test_the_last_number_in_a_file_name_counts(name, number):
-    assert number_of(name) == number
+@pytest.mark.parametrize(("name", "numbers"), [
+    ("0000000012.png", (12,)), ("shot_2_frame-0034.jpg", (2, 34)), ("7a.png", (7,)), ("clip.png", ()),
+    ("v1.2.png", (1, 2)), ("1305031102.175304.png", (1305031102, 175304)), ("a.mp4", ()),
+])  # fmt: skip
+def test_all_numbers_in_a_file_name_count(name, numbers):
+    assert numbers_of(name) == numbers

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataloader import integrity
 from dataloader.loaders import build_evaluation, build_training
 from errors import UserError
 from tests.dataloader import tiny
@@ -100,7 +101,7 @@ def test_lengths_are_numbers_of_samples(root, caplog):
 def test_depth_alone_and_segmentation_alone_are_possible(root):
     assert len(batches(root, 0, segmentation_training_loaders=())[0]) == 1
     assert batches(root, 0, depth_training_loaders=())[0][0].labels is not None
-    with pytest.raises(UserError, match="both are empty"):
+    with pytest.raises(UserError, match="--depth-training-loaders and --segmentation-training-loaders: both are empty"):
         build_training(tiny.options(root, depth_training_loaders=(), segmentation_training_loaders=()))
 
 
@@ -109,10 +110,10 @@ def test_depth_alone_and_segmentation_alone_are_possible(root):
     ({"segmentation_training_batch_size": 5}, "--segmentation-training-batch-size 5: cityscapes_train has 4 samples"),
     ({"segmentation_crop_height": 24}, "-height 24: .* to 16; crop at most 16 or resize to at least 36"),
     ({"segmentation_crop_width": 64}, "--segmentation-crop-width 64: images of --segmentation-resize-width 48"),
-    ({"depth_resize_width": 64}, "16 x 64 and --segmentation-crop-height/-width 16 x 32 differ"),
+    ({"depth_resize_width": 64}, "--depth-resize-height/-width 16 x 64 and --segmentation-crop-height/-width 16 x 32"),
     ({"depth_training_loaders": ("kitti_zhou_trian",)}, r"no such loader \(closest: kitti_zhou_train"),
     ({"depth_training_loaders": ("folder_train",)}, "pass --data-folder DIR"),
-    ({"dataset_dir": "/nowhere/at/all"}, "no such data set folder"),
+    ({"dataset_dir": "/nowhere/at/all"}, "--dataset-dir /nowhere/at/all: no such folder"),
 ])  # fmt: skip
 def test_what_cannot_work_is_said_before_training(root, changes, message):
     with pytest.raises(UserError, match=message):
@@ -123,13 +124,113 @@ def test_what_cannot_work_is_said_before_training(root, changes, message):
 def test_a_damaged_picture_stops_training_with_one_sentence(tmp_path, workers):
     root = tiny.cityscapes(tiny.kitti(tmp_path))
     path = root / f"kitti/{tiny.DRIVE}/image_02/data/0000000002.png"
-    path.write_bytes(path.read_bytes()[:-60])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # neither its head nor its tail betrays it
+    path.write_bytes(content)
     data = build_training(tiny.options(root, sys_num_workers=workers))
     with pytest.raises(UserError) as caught:
         list(data.epoch(0))
     data.close()
     assert str(caught.value).startswith(f"{path}: cannot decode")
     assert "\n" not in str(caught.value)
+
+
+def cut(path: Path) -> Path:
+    integrity._sound.discard(str(path))  # sound files are not looked at twice in one process
+    path.write_bytes(path.read_bytes()[:-60])
+    return path
+
+
+def test_cut_off_files_are_named_and_counted_before_training(tmp_path):
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    image = cut(root / f"kitti/{tiny.DRIVE}/image_02/data/0000000002.png")
+    with pytest.raises(UserError) as caught:
+        build_training(tiny.options(root))
+    assert str(caught.value).startswith(f"{image}: cannot decode (the file ends early, ")
+    assert str(caught.value).endswith("fetch it again, or pass --data-on-missing drop to go on without")
+    other = cut(root / f"kitti/{tiny.DRIVE}/image_03/data/0000000004.png")
+    with pytest.raises(UserError, match=f"2 damaged files in all, also {other}$"):
+        build_training(tiny.options(root))
+
+
+@pytest.mark.parametrize(("purpose", "damaged"), [
+    ("depth", f"kitti/{tiny.DRIVE}/image_02/data/0000000005.png"),
+    ("depth", f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000005.bin"),
+    ("segmentation", "cityscapes/gtFine/val/zellstadt/zellstadt_000000_000019_gtFine_labelIds.png"),
+    ("pose", f"kitti/{tiny.DRIVE}/image_02/data/0000000005.png"),
+])  # fmt: skip
+def test_damaged_files_are_named_before_evaluation(tmp_path, purpose, damaged):
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    tiny.drive_list(root, "odom09", "test_files.txt", range(6))
+    poses(root, 6)
+    (root / damaged).write_bytes(b"")
+    with pytest.raises(UserError) as caught:
+        build_evaluation(tiny.options(root), purpose)
+    assert str(caught.value).startswith(f"{root / damaged}: the file is empty; fetch it again")
+    assert ("--data-on-missing" in str(caught.value)) == (purpose != "pose")
+
+
+def test_what_training_does_not_use_may_be_damaged(tmp_path):
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    (root / f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000002.bin").write_bytes(b"")
+    cut(root / "cityscapes/leftImg8bit/val/zellstadt/zellstadt_000000_000019_leftImg8bit.png")
+    build_training(tiny.options(root)).close()
+
+
+def test_samples_with_missing_or_damaged_files_are_left_out_on_demand(tmp_path, caplog):
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    (root / f"kitti/{tiny.DRIVE}/image_02/data/0000000001.png").unlink()  # samples 1 and 2
+    image = cut(root / f"kitti/{tiny.DRIVE}/image_03/data/0000000005.png")  # sample 4
+    label = cut(min((root / "cityscapes/gtFine/train").rglob("*.png")))
+    data = build_training(tiny.options(root, data_on_missing="drop"))
+    assert data.lengths == (5, 3)
+    assert "2 of 8 samples left out for 1 missing file: " in caplog.text and "0000000001.png" in caplog.text
+    assert f"kitti_zhou_train: 1 of 6 samples left out for 1 damaged file: {image}" in caplog.text
+    assert f"cityscapes_train: 1 of 4 samples left out for 1 damaged file: {label}" in caplog.text
+    assert len(list(data.epoch(0))) == 5
+    data.close()
+    (evaluation,) = build_evaluation(tiny.options(root, data_on_missing="drop"), "depth")
+    assert [sample.name[-1] for sample in evaluation.samples] == ["0", "2", "3", "4", "5"] and evaluation.skipped == 0
+    for path in (root / "cityscapes/gtFine/train").rglob("*.png"):
+        cut(path)
+    with pytest.raises(UserError, match="4 damaged files in all, .*; no sample of cityscapes_train is left"):
+        build_training(tiny.options(root, data_on_missing="drop"))
+
+
+def test_trajectories_are_never_torn_apart(tmp_path):
+    root = tiny.kitti(tmp_path)
+    tiny.drive_list(root, "odom09", "test_files.txt", range(6))
+    poses(root, 6)
+    path = root / f"kitti/{tiny.DRIVE}/image_02/data/0000000003.png"
+    for damage, message in ((cut, "cannot decode"), (Path.unlink, "1 missing file: ")):
+        damage(path)
+        with pytest.raises(UserError, match=message) as caught:
+            build_evaluation(tiny.options(root, data_on_missing="drop"), "pose")
+        assert "--data-on-missing" not in str(caught.value)
+
+
+def test_own_frames_keep_their_order_when_a_damaged_one_is_left_out(tmp_path):
+    for number in range(8):
+        tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number))
+    (tmp_path / "walk/2.png").write_bytes(b"<html>")
+    changes = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": (), "dataset_dir": "",
+               "data_folder": str(tmp_path), "data_intrinsics": (40.0, 42.0, 38.0, 13.0)}  # fmt: skip
+    data = build_training(tiny.options(tmp_path, data_on_missing="drop", **changes))
+    assert [sample.name for sample in data.datasets[0].samples] == ["walk/4", "walk/5", "walk/6"]
+    data.close()
+
+
+@pytest.mark.parametrize(("purpose", "changes", "kind"), [
+    ("depth", {}, "raw"), ("depth", {"depth_gt": "improved"}, "improved"), ("segmentation", {}, "cityscapes labels"),
+    ("pose", {}, "camera poses"),
+])  # fmt: skip
+def test_the_kind_of_ground_truth_is_known(tmp_path, purpose, changes, kind):
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    tiny.drive_list(root, "odom09", "test_files.txt", range(6))
+    poses(root, 6)
+    tiny.save(root / f"kitti/Depth_improved/{tiny.DRIVE}/image_02/0000000002.png", np.full(tiny.SIZE, 256, np.uint16))
+    (data,) = build_evaluation(tiny.options(root, **changes), purpose)
+    assert data.truth_kind == kind
 
 
 @pytest.mark.parametrize("workers", [0, 2])

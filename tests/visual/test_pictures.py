@@ -69,6 +69,17 @@ def test_depth_comparison_paints_what_was_not_measured_black():
     assert np.argwhere(picture[10:].any(2)).tolist() == [[2, 3]]
 
 
+@pytest.mark.parametrize("size", [(32, 96), (128, 384), (50, 77)])
+def test_comparisons_have_the_size_of_the_truth(size):
+    image = np.full((64, 192, 3), 9, np.uint8)
+    image[:32] = 200
+    depth = depth_comparison(image, torch.rand(size) + 1, np.full(size, 7, np.float32))
+    classes = segmentation_comparison(image, torch.zeros(size, dtype=torch.uint8), np.zeros(size, np.uint8))
+    for picture in (depth, classes):
+        assert picture.shape == (3 * size[0], size[1], 3)
+        assert (picture[: size[0] // 3] == 200).all() and (picture[size[0] * 2 // 3 : size[0]] == 9).all()
+
+
 def test_segmentation_comparison_shows_both_in_class_colours():
     ids = np.array([[0, 10], [13, 255]], np.uint8)
     picture = segmentation_comparison(np.zeros((2, 2, 3), np.uint8), torch.from_numpy(ids[::-1].copy()), ids)
