@@ -93,7 +93,7 @@ SYSTEM = ("system", [
     Option("--sys-best-effort-determinism", False, "deterministic kernels where they exist (slower)"),
     Option("--sys-seed", 1, "weights, order and augmentation derive from it", low=0, high=2**31 - 1),
     Option("--train-precision", "auto", "numbers inside the networks; geometry and losses stay in float32; "
-           "auto: bf16 on GPUs that have it, else fp32", ("auto", "fp32", "bf16")),
+           "auto: bf16 for training on GPUs that have it, else fp32", ("auto", "fp32", "bf16")),
 ])  # fmt: skip
 NETWORK = ("network", [
     Option("--method", METHODS[0], "published system: network, objective and defaults of its recipe", METHODS),

@@ -183,11 +183,11 @@ def write_file(path: Path, content: bytes) -> None:
     write_whole(path, content)
 
 
-def prepare_torch(args: Namespace) -> torch.device:
+def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
     """Device to compute on; seeds and kernel choice set, ``--train-precision auto`` replaced by what it means there.
 
     `args` needs ``sys_cpu``, ``sys_seed``, ``sys_best_effort_determinism`` and ``train_precision``; ``auto`` is bf16
-    on GPUs that have it and fp32 elsewhere.
+    for training on GPUs that have it, and fp32 elsewhere: a published table is checked with all its digits.
     """
     import random
 
@@ -199,7 +199,8 @@ def prepare_torch(args: Namespace) -> torch.device:
     torch.manual_seed(args.sys_seed)
     device = torch.device("cuda" if torch.cuda.is_available() and not args.sys_cpu else "cpu")
     if args.train_precision == "auto":
-        args.train_precision = "bf16" if device.type == "cuda" and torch.cuda.is_bf16_supported() else "fp32"
+        half = training and device.type == "cuda" and torch.cuda.is_bf16_supported()
+        args.train_precision = "bf16" if half else "fp32"
     torch.backends.cudnn.benchmark = not args.sys_best_effort_determinism
     if args.sys_best_effort_determinism:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")

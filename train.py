@@ -99,7 +99,7 @@ def train(args: Namespace) -> int:
 
     harness.require_folders(args)
     check_training(args)
-    device = harness.prepare_torch(args)
+    device = harness.prepare_torch(args, training=True)
     folder = harness.run_folder(args)
     data = build_training(args)
     validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]

@@ -50,7 +50,10 @@ class DynamicClassMask:
         Returns: (B, H, W) bool, False where a dynamic object is masked.
         """
         if self._moving.device != target.device:
+            # What a checkpoint brought back lies on the CPU until the first batch shows where the run computes.
             self._moving = self._moving.to(target.device)
+            self._ious = [iou.to(target.device) for iou in self._ious]
+            self._masked = [share.to(target.device) for share in self._masked]
         here = self._moving[target.long()]
         there = [self._moving[ids.long()] for ids in warped]
         common = sum(((here & moving).sum((1, 2)) for moving in there), start=0)
