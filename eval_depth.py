@@ -6,7 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import harness
-from harness import EvalSession, open_session
+from harness import Evaluation, open_evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results."""
-    session = open_session(args, "eval_depth", "depth")
-    for loader in session.loaders:
-        _evaluate_loader(args, session, loader)
+    evaluation = open_evaluation(args, "eval_depth", "depth")
+    for loader in evaluation.loaders:
+        _evaluate_loader(args, evaluation, loader)
 
 
-def _evaluate_loader(args: Namespace, session: EvalSession, loader: EvaluationData) -> None:
+def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import depth_protocol
     from evaluation.tables import depth_table, scaling_line
@@ -34,12 +34,12 @@ def _evaluate_loader(args: Namespace, session: EvalSession, loader: EvaluationDa
                               fixed_scaling=args.depth_validation_fixed_scaling)  # fmt: skip
 
     def draw(position: int, truth: Truth, depth: Tensor) -> None:
-        if position < session.pictures:
-            session.keep_picture(spec.domain, position, depth_comparison(truth.image, depth, truth.depth))
+        if position < evaluation.pictures:
+            evaluation.keep_picture(spec.domain, position, depth_comparison(truth.image, depth, truth.depth))
 
     result = evaluate_depth(
-        session.predict,
-        session.batches(loader),
+        evaluation.predict,
+        evaluation.batches(loader),
         depth_min=args.model_depth_min,
         depth_max=args.model_depth_max,
         fixed_scaling=args.depth_validation_fixed_scaling,
@@ -48,7 +48,7 @@ def _evaluate_loader(args: Namespace, session: EvalSession, loader: EvaluationDa
     median, std = result.scaling(first_quarter=args.depth_ratio_on_validation)
     print(f"{scaling_line(median, std)}\n\n{depth_table(result.metrics)}", flush=True)
     metrics = result.metrics | {"ratio_median": median, "ratio_std": std}
-    session.keep_results(loader, metrics, result.rows, protocol, result.skipped)
+    evaluation.keep_results(loader, metrics, result.rows, protocol, result.skipped)
 
 
 if __name__ == "__main__":

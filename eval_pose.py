@@ -5,7 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 
 import harness
-from harness import open_session
+from harness import open_evaluation
 
 
 def evaluate(args: Namespace) -> None:
@@ -14,13 +14,13 @@ def evaluate(args: Namespace) -> None:
     from evaluation.protocols import pose_protocol
     from evaluation.tables import pose_line
 
-    session = open_session(args, "eval_pose", "pose")
+    evaluation = open_evaluation(args, "eval_pose", "pose")
     size = (args.pose_validation_resize_height, args.pose_validation_resize_width)
     protocol = pose_protocol(ground_truth="camera poses", size=size)
-    for loader in session.loaders:
-        result = evaluate_pose(session.predict_motion, session.batches(loader))
+    for loader in evaluation.loaders:
+        result = evaluate_pose(evaluation.predict_motion, evaluation.batches(loader))
         print(pose_line(result.metrics), flush=True)
-        session.keep_results(loader, result.metrics, result.rows, protocol, images=result.frames)
+        evaluation.keep_results(loader, result.metrics, result.rows, protocol, images=result.frames)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import harness
-from harness import EvalSession, open_session
+from harness import Evaluation, open_evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -22,13 +22,13 @@ def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results."""
     from evaluation.tables import SEGMENTATION_HEADER
 
-    session = open_session(args, "eval_segmentation", "segmentation")
+    evaluation = open_evaluation(args, "eval_segmentation", "segmentation")
     print(SEGMENTATION_HEADER, flush=True)
-    for loader in session.loaders:
-        print(_evaluate_loader(args, session, loader), flush=True)
+    for loader in evaluation.loaders:
+        print(_evaluate_loader(args, evaluation, loader), flush=True)
 
 
-def _evaluate_loader(args: Namespace, session: EvalSession, loader: EvaluationData) -> str:
+def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> str:
     """Judge one loader and keep the results; returns its line of the table."""
     from dataloader.labels import CLASSES
     from evaluation.protocols import segmentation_protocol
@@ -41,15 +41,15 @@ def _evaluate_loader(args: Namespace, session: EvalSession, loader: EvaluationDa
     protocol = segmentation_protocol(ground_truth=f"{loader.spec.dataset} labels", size=size)
 
     def draw(position: int, truth: Truth, ids: Tensor) -> None:
-        if position < session.pictures:
-            session.keep_picture(domain, position, segmentation_comparison(truth.image, ids, truth.labels))
+        if position < evaluation.pictures:
+            evaluation.keep_picture(domain, position, segmentation_comparison(truth.image, ids, truth.labels))
 
-    result = evaluate_segmentation(session.predict, session.batches(loader), on_image=draw)
+    result = evaluate_segmentation(evaluation.predict, evaluation.batches(loader), on_image=draw)
     if result.void_share:
         log.warning("%s: %.2f %% of the pixels were predicted as channel 19, which has no ground truth; "
                     "its IoU of 0 lowers the mean", domain, 100 * result.void_share)  # fmt: skip
     by_class = {name: float(iou) for (name, *_), iou in zip(CLASSES, result.scores["iou"], strict=False)}
-    session.keep_results(loader, result.metrics, result.rows, protocol, result.skipped, class_iou=by_class)
+    evaluation.keep_results(loader, result.metrics, result.rows, protocol, result.skipped, class_iou=by_class)
     return segmentation_row(args.model_name, domain, result.metrics)
 
 

@@ -216,8 +216,8 @@ def autocast(args: Namespace, device: torch.device) -> Callable[[], AbstractCont
 
 
 @dataclass(frozen=True)
-class EvalSession:
-    """Everything an evaluation needs; made by `open_session`."""
+class Evaluation:
+    """Everything an evaluation needs; made by `open_evaluation`."""
 
     model: nn.Module
     device: torch.device
@@ -275,7 +275,7 @@ class EvalSession:
             write_file(path, content)
 
 
-def open_session(args: Namespace, command: str, purpose: str) -> EvalSession:
+def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     """Check options and data, load the network, make the run folder; in this order, so that mistakes show early.
 
     Raises:
@@ -296,4 +296,4 @@ def open_session(args: Namespace, command: str, purpose: str) -> EvalSession:
     folder = run_folder(args)
     read_metrics(folder)  # a damaged file is reported before the work, not after it
     write_options(folder, args, command)
-    return EvalSession(model, device, autocast(args, device), loaders, folder, args.eval_num_images)
+    return Evaluation(model, device, autocast(args, device), loaders, folder, args.eval_num_images)
