@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import math
 import os
+import re
 import tomllib
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, BooleanOptionalAction, Namespace
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
@@ -149,6 +150,8 @@ TRAINING = ("training", [
     Option("--train-tb-frequency", 500, "steps between TensorBoard entries", low=1),
     Option("--train-print-frequency", 2500, "steps between lines of progress", low=1),
     Option("--train-learning-rate", 1e-4, "learning rate of Adam", low=0),
+    Option("--train-warmup-steps", 0, "steps over which the learning rate rises from 0; from scratch some hundred keep "
+           "the disparity from collapsing before the motion is found", low=0),
     Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1),
     Option("--train-scheduler-gamma", 0.1, "factor of the decay; 'released': the learning rate itself, as the "
            "published code has it", kind=_decay_factor),
@@ -267,8 +270,13 @@ def parse(command: str, argv: list[str]) -> Namespace:
 
 def _command_line(parser: ArgumentParser, command: str, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
     options = {option.name: option for option in options_of(command)}
+    for place in range(len(argv) - 1, 0, -1):  # argparse takes "-1,2" for an option
+        if argv[place - 1].startswith("--") and re.match(r"-[\d.]+,", argv[place]):
+            argv = [*argv[: place - 1], f"{argv[place - 1]}={argv[place]}", *argv[place + 1 :]]
     # A namespace that already holds a name keeps it: what was not given stays absent, the help still shows defaults.
     found, rest = parser.parse_known_args(argv, Namespace(**dict.fromkeys(options, _ABSENT), config=[]))
+    if rest and not rest[0].startswith("-"):
+        raise UserError(f"{rest[0]!r}: belongs to no option of {command}.py; separate several values by commas")
     if rest:
         flags = [option.flag for option in options.values()]
         raise UserError(f"{rest[0]}: unknown option of {command}.py{closest(rest[0], flags)}; see --help")
@@ -338,23 +346,31 @@ def _resolve_folders(command: str, values: dict[str, Any]) -> None:
         values[name] = values[name] or os.environ.get(variable, "")
 
 
-def _stored_with_checkpoint(values: dict[str, Any]) -> dict[str, Any]:
-    """Method, network shape and depth range that a checkpoint of ours names; nothing for published files."""
+def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
+    """Notes beside the checkpoint that is to be loaded, and all options in them; {} for published files.
+
+    Raises:
+        UserError: when they are damaged.
+    """
     path = values.get("model_path", "")
     if not (path or values["model_load"]):
-        return {}
+        return Path(), {}
     folder = Path(path) if path else Path(values["checkpoint_dir"]) / values["model_load"]
-    folder = folder if folder.is_dir() else folder.parent
-    if not (folder / METADATA).is_file():
-        return {}
+    notes = (folder if folder.is_dir() else folder.parent) / METADATA
+    if not notes.is_file():
+        return notes, {}
     try:
-        content = json.loads((folder / METADATA).read_text(encoding="utf-8"))["options"]
-        table = {option.name: option for option in NETWORK[1]}
-        return {name: _checked(table[name], content[name], f"{folder / METADATA}: {name}")
-                for name in STORED if name in content}  # fmt: skip
+        return notes, dict(json.loads(notes.read_text(encoding="utf-8"))["options"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise UserError(f"{folder / METADATA}: damaged ({error}); delete it and give --method, --model-num-layers "
+        raise UserError(f"{notes}: damaged ({error}); delete it and give --method, --model-num-layers "
                         "and the depth range on the command line") from None  # fmt: skip
+
+
+def _stored_with_checkpoint(values: dict[str, Any]) -> dict[str, Any]:
+    """Method, network shape and depth range that a checkpoint of ours names; nothing for published files."""
+    notes, options = trained_with(values)
+    table = {option.name: option for option in NETWORK[1]}
+    return {name: _checked(table[name], options[name], f"{notes}: {name}") for name in STORED if name in options}
 
 
 def _check_together(args: Namespace) -> None:
@@ -362,6 +378,8 @@ def _check_together(args: Namespace) -> None:
     if args.model_depth_min >= args.model_depth_max:
         raise UserError(f"--model-depth-min {args.model_depth_min}: must be below --model-depth-max "
                         f"{args.model_depth_max}")  # fmt: skip
+    if getattr(args, "overwrite", False) and args.resume == "auto":
+        raise UserError("--overwrite and --resume auto: one discards the run, the other continues it; give one of them")
     if args.data_intrinsics and len(args.data_intrinsics) != 4:
         raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
     for name in ("model_name", "experiment_class"):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import logging
 import os
@@ -91,6 +93,26 @@ def _complain(sentence: str) -> None:
 
 def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
+
+
+@contextlib.contextmanager
+def exclusive(folder: Path) -> Iterator[None]:
+    """Keep other trainings out of a run folder; the lock of a process that died is no obstacle.
+
+    Raises:
+        UserError: naming the process that works there.
+    """
+    with (folder / ".lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            raise UserError(f"{folder}: process {file.read().strip() or '?'} trains in this run folder; wait for it, "
+                            "stop it, or choose another --model-name") from None  # fmt: skip
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        yield
 
 
 class Stopped(Exception):
@@ -296,4 +318,15 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     folder = run_folder(args)
     read_metrics(folder)  # a damaged file is reported before the work, not after it
     write_options(folder, args, command)
+    _warn_of_other_size(args, purpose)
     return Evaluation(model, device, autocast(args, device), loaders, folder, args.eval_num_images)
+
+
+def _warn_of_other_size(args: Namespace, purpose: str) -> None:
+    """Depth and motion of a network suffer at another input size than it was trained at; segmentation is meant to."""
+    _, trained = arguments.trained_with(vars(args))
+    sizes = [(options.get(f"{prefix}_resize_height"), options.get(f"{prefix}_resize_width"))
+             for options, prefix in ((trained, "depth"), (vars(args), f"{purpose}_validation"))]  # fmt: skip
+    if purpose != "segmentation" and None not in sizes[0] and sizes[0] != sizes[1]:
+        log.warning("the network was trained at %dx%d and is evaluated at %dx%d; see --%s-validation-resize-height and "
+                    "-width", *sizes[0], *sizes[1], purpose)  # fmt: skip

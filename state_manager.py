@@ -108,9 +108,10 @@ class RunState:
         self._load_part(folder / "train.pth", self._load_counters, strict)
 
     def _load_part(self, path: Path, load: Callable[[Any], None], strict: bool) -> None:
+        if not path.is_file() and not strict:
+            log.warning("%s: not there; that part starts afresh", path)
+            return
         try:
-            if not path.is_file():
-                raise ValueError("not there")
             load(load_file(path))
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             reason = (str(error).splitlines() or ["?"])[0]
@@ -137,7 +138,7 @@ def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
         return False
     if not args.model_load:
         return True
-    stored = read_state_dict(Path(args.checkpoint_dir) / args.model_load / "model.pth")
+    stored = read_state_dict(_named(args) / "model.pth")
     with torch.device("meta"):
         return any(".encoder." in key and key not in stored for key in build_model(args).state_dict())
 
@@ -166,8 +167,14 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
         shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
 
 
+def _named(args: Namespace) -> Path:
+    """Folder of ``--model-load``; the path of its model.pth will do as well."""
+    path = Path(args.checkpoint_dir) / args.model_load
+    return path.parent if path.name == "model.pth" else path
+
+
 def _load(state: RunState, args: Namespace) -> None:
-    folder = Path(args.checkpoint_dir) / args.model_load
+    folder = _named(args)
     state.load(folder, network_only=args.model_disable_lr_loading)
     log.info("loaded %s", folder)
     if state.epoch >= args.train_num_epochs > 0:
@@ -238,7 +245,7 @@ def load_model(args: Namespace, device: torch.device) -> nn.Module:
         if path.is_dir():
             path = path / "model.pth"
     elif args.model_load:
-        path = Path(args.checkpoint_dir) / args.model_load / "model.pth"
+        path = _named(args) / "model.pth"
         verify(path.parent)
     else:
         flag = "--model-path" if hasattr(args, "model_path") else "--model-load"

@@ -88,6 +88,14 @@ def _segment(model: nn.Module, batch: Batch) -> dict[int, Tensor]:
 
 def train(args: Namespace) -> int:
     """Run the training; returns the exit code."""
+    harness.require_folders(args)
+    check_training(args)
+    folder = harness.run_folder(args)
+    with harness.exclusive(folder):
+        return _train(args, folder)
+
+
+def _train(args: Namespace, folder: Path) -> int:
     import torch
 
     from dataloader.batch import to_device
@@ -97,10 +105,7 @@ def train(args: Namespace) -> int:
     from state_manager import RunState, checkpoints, needs_pretrained, start
     from visual.report import Report
 
-    harness.require_folders(args)
-    check_training(args)
     device = harness.prepare_torch(args, training=True)
-    folder = harness.run_folder(args)
     data = build_training(args)
     validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
     model = build_model(args, pretrained=needs_pretrained(folder, args))
@@ -130,7 +135,8 @@ def train(args: Namespace) -> int:
                 with report.timed("optimizer"):
                     optimizer.zero_grad(set_to_none=True)
                     sum(outcome.total for outcome in outcomes).backward()
-                    optimizer.step()
+                    with warmed_up(optimizer, state.step, args.train_warmup_steps):
+                        optimizer.step()
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
                 if stop.code:
@@ -148,10 +154,21 @@ def train(args: Namespace) -> int:
                 report.saved(state.save(folder, args))
             if stop.code:
                 return stop.code
-        if not checkpoints(folder):
+        if not args.train_num_epochs and not checkpoints(folder):
             report.saved(state.save(folder, args))
     data.close()
     return 0
+
+
+@contextlib.contextmanager
+def warmed_up(optimizer: torch.optim.Optimizer, step: int, steps: int) -> Iterator[None]:
+    """Scale the learning rate inside by (step + 1) / steps until it is whole; outside it is that of the schedule."""
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * min(1.0, (step + 1) / max(steps, 1))
+    yield
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 @contextlib.contextmanager

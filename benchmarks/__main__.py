@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import platform
 from importlib.metadata import version
 
@@ -11,6 +12,7 @@ from .unit import seconds, unit_step
 
 def main() -> None:
     """Print where this runs, then the tables."""
+    argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__).parse_args()
     packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "torchvision", "numpy", "pillow"))
     print(f"{platform.processor() or platform.machine()}, Python {platform.python_version()}, {packages}")
     print(f"contract unit: {seconds(unit_step()):.3f} s\n")

@@ -14,7 +14,8 @@ from .samples import Request, Sample
 log = logging.getLogger(__name__)
 
 TRUTH_REMEDIES = {
-    ("kitti", "depth"): "unpack velodyne_points and the calibration or depth maps, or choose another --depth-gt",
+    ("kitti", "depth"): "unpack velodyne_points and the calibration (--depth-gt raw) or data_depth_annotated.zip "
+                        "(--depth-gt improved)",
     ("kitti_2015", "depth"): "unpack data_scene_flow.zip and data_scene_flow_calib.zip",
     ("kitti_2015", "segmentation"): "unpack data_semantics.zip",
     ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 
 from errors import UserError
@@ -11,6 +12,7 @@ from .generate import ROOT, documents, renewed
 
 def main() -> int:
     """Rewrite what is stale; returns the exit code."""
+    argparse.ArgumentParser(prog="python -m docs", description=__doc__).parse_args()
     try:
         for path in documents():
             text = path.read_text(encoding="utf-8")

@@ -174,7 +174,9 @@ def test_folders_come_from_the_environment_unless_given(monkeypatch):
     (["--model-name", ""], "not a folder name"),
     (["--model-name", "../../escape"], "not a folder name"),
     (["--experiment-class", "/absolute"], "not a folder name"),
-    (["stray"], "stray"),
+    (["stray"], "'stray': belongs to no option of train.py; separate several values by commas"),
+    (["--overwrite", "--resume", "auto"], "one discards the run, the other continues it"),
+    (["--data-intrinsics", "-1,2,3"], "3 numbers"),
 ])  # fmt: skip
 def test_what_is_wrong_is_said_in_one_sentence(argv, message):
     with pytest.raises(UserError, match=message) as caught:

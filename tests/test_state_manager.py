@@ -320,6 +320,15 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path, content):
         read_state_dict(tmp_path / "missing.pth")
 
 
+def test_a_checkpoint_may_be_named_by_its_model_file(tmp_path):
+    state = small_state()
+    state.epoch = 3
+    folder = state.save(tmp_path / "old", arguments(tmp_path))
+    other = small_state()
+    start(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder / "model.pth")))
+    assert other.epoch == 3
+
+
 def test_a_missing_checkpoint_folder_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="holds no model.pth.*--model-load"):
         load_model(options(checkpoint_dir=str(tmp_path), model_load="nowhere"), torch.device("cpu"))

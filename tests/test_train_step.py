@@ -13,7 +13,7 @@ from torch.testing import assert_close
 from losses import DepthLoss, DynamicClassMask, Objective, SegmentationLoss
 from models.sgdepth import SGDepth
 from tests import golden
-from train import Outcome, compare
+from train import Outcome, compare, warmed_up
 
 
 def intrinsics(batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
@@ -98,3 +98,15 @@ def test_masking_everything_leaves_only_smoothness():
     (outcome,) = step(model, data, masking)
     assert not outcome.keep.any()
     assert_close(outcome.total, outcome.terms["disp_smth_loss/0"])
+
+
+def test_the_learning_rate_rises_to_that_of_the_schedule_and_is_left_as_it_was():
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
+    seen = []
+    for step in range(6):
+        with warmed_up(optimizer, step, 4):
+            seen.append(optimizer.param_groups[0]["lr"])
+        assert optimizer.param_groups[0]["lr"] == 0.5
+    assert seen == [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
+    with warmed_up(optimizer, 0, 0):
+        assert optimizer.param_groups[0]["lr"] == 0.5

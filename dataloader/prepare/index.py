@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from dataloader.atomic import is_writable
 from dataloader.prepare.columns import (
     Column,
     basic_content,
@@ -159,6 +160,9 @@ def write(contents: Contents, out: Path, overwrite: bool) -> None:
         UserError: files that differ are there and `overwrite` is off (nothing is written then), or no permission.
     """
     encoded = {out / name: json.dumps(content).encode() for name, content in contents.items()}
+    locked = [path.parent for path in encoded if path.parent.is_dir() and not is_writable(path.parent)]
+    if locked:
+        raise UserError(f"{locked[0].resolve()}: is read-only; pass --out for another place")
     there = {path: path.read_bytes() for path in encoded if path.is_file()}
     changed = [path for path in there if there[path] != encoded[path] and path.name != "parameters.json"]
     if changed and not overwrite:
