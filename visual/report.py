@@ -119,8 +119,8 @@ class Report:
             if not 0.002 <= mean <= 0.95 or spread < 0.03:
                 self._warned = True
                 self._say(f"warning: the disparity looks collapsed (mean {mean:.4f}, std/mean {spread:.3f}); from "
-                          "scratch --train-warmup-steps 150, a lower --train-learning-rate, --model-disparity-bias -2 with --model-depth-min "
-                          "0.03, or video with slower motion helps")  # fmt: skip
+                          "scratch --train-warmup-steps 150, a lower --train-learning-rate, --model-disparity-bias -2 "
+                          "with --model-depth-min 0.03, or video with slower motion helps")  # fmt: skip
 
     def _board(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
