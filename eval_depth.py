@@ -6,6 +6,7 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import harness
+from errors import UserError
 from harness import Evaluation, open_evaluation
 
 if TYPE_CHECKING:
@@ -13,6 +14,7 @@ if TYPE_CHECKING:
 
     from dataloader.batch import Truth
     from dataloader.loaders import EvaluationData
+    from evaluation.depth import DepthResult, OnDepth
 
 
 def evaluate(args: Namespace) -> None:
@@ -23,20 +25,35 @@ def evaluate(args: Namespace) -> None:
 
 
 def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
-    from evaluation.depth import evaluate_depth
-    from evaluation.protocols import depth_protocol
     from evaluation.tables import depth_table, scaling_line
     from visual.pictures import depth_comparison
 
-    spec = loader.spec
-    size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
-    protocol = depth_protocol(spec.mask, spec.clamp, ground_truth=loader.truth_kind, size=size,
-                              fixed_scaling=args.depth_validation_fixed_scaling)  # fmt: skip
-
     def draw(position: int, truth: Truth, depth: Tensor) -> None:
         if position < evaluation.pictures:
-            evaluation.keep_picture(spec.domain, position, depth_comparison(truth.image, depth, truth.depth))
+            evaluation.keep_picture(loader.spec.domain, position, depth_comparison(truth.image, depth, truth.depth))
 
+    if args.method == "dpt":
+        result, protocol = _judge_teacher(args, evaluation, loader, draw)
+        print(depth_table(result.metrics), flush=True)
+        evaluation.keep_results(loader, result.metrics, result.rows, protocol, result.skipped)
+        return
+    result, protocol = _judge_network(args, evaluation, loader, draw)
+    median, std = result.scaling(first_quarter=args.depth_ratio_on_validation)
+    print(f"{scaling_line(median, std)}\n\n{depth_table(result.metrics)}", flush=True)
+    metrics = result.metrics | {"ratio_median": median, "ratio_std": std}
+    evaluation.keep_results(loader, metrics, result.rows, protocol, result.skipped)
+
+
+def _judge_network(
+    args: Namespace, evaluation: Evaluation, loader: EvaluationData, draw: OnDepth
+) -> tuple[DepthResult, dict[str, object]]:
+    from evaluation.depth import evaluate_depth
+    from evaluation.protocols import depth_protocol
+
+    size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
+    protocol = depth_protocol(loader.spec.mask, loader.spec.clamp, ground_truth=loader.truth_kind, size=size,
+                              fixed_scaling=args.depth_validation_fixed_scaling,
+                              refinement=evaluation.refinement and evaluation.refinement.describe(size[0]))  # fmt: skip
     result = evaluate_depth(
         evaluation.predict,
         evaluation.batches(loader),
@@ -45,10 +62,22 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
         fixed_scaling=args.depth_validation_fixed_scaling,
         on_image=draw,
     )
-    median, std = result.scaling(first_quarter=args.depth_ratio_on_validation)
-    print(f"{scaling_line(median, std)}\n\n{depth_table(result.metrics)}", flush=True)
-    metrics = result.metrics | {"ratio_median": median, "ratio_std": std}
-    evaluation.keep_results(loader, metrics, result.rows, protocol, result.skipped)
+    return result, protocol
+
+
+def _judge_teacher(
+    args: Namespace, evaluation: Evaluation, loader: EvaluationData, draw: OnDepth
+) -> tuple[DepthResult, dict[str, object]]:
+    from evaluation.teacher import evaluate_teacher, teacher_protocol
+
+    habits = evaluation.model.habits
+    kind = {"metric": habits.metric, "crop": habits.crop, "fixed_scaling": args.depth_validation_fixed_scaling}
+    if args.depth_validation_fixed_scaling and not habits.metric:
+        raise UserError(f"--depth-validation-fixed-scaling: {args.model_load} knows no metres, its scale and shift are "
+                        "fitted to every image; leave it out")  # fmt: skip
+    protocol = teacher_protocol(loader.spec, ground_truth=loader.truth_kind, target=habits.target, **kind)
+    result = evaluate_teacher(evaluation.inverse_depth, evaluation.batches(loader), on_image=draw, **kind)
+    return result, protocol | {"teacher": evaluation.model.identity}
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from dataloader.batch import Batch
     from dataloader.loaders import EvaluationData
+    from losses.patches.use import Refinement
 
 log = logging.getLogger(__name__)
 # What published opt.json files hold besides the options of a command; nothing here reads it.
@@ -192,7 +193,7 @@ def run_folder(args: Namespace) -> Path:
 def write_options(folder: Path, args: Namespace, command: str) -> None:
     """Keep all options in opt.json; evaluation in the folder of a training run writes opt_<command>.json instead."""
     keep = command != "train" and (folder / "checkpoints").is_dir()
-    options = {name: value for name, value in vars(args).items() if name != "config"}
+    options = arguments.as_table(args)
     options |= PUBLISHED_EXTRAS["train" if command == "train" else "evaluation"]
     text = json.dumps(options, indent=2) + "\n"
     write_file(folder / (f"opt_{command}.json" if keep else "opt.json"), text.encode())
@@ -247,11 +248,18 @@ class Evaluation:
     loaders: Sequence[EvaluationData]
     folder: Path
     pictures: int
+    refinement: Refinement | None = None
 
     def predict(self, images: Tensor) -> object:
-        """Disparity and logits of images (B, 3, H, W) in [0, 1]."""
+        """Disparity and logits of images (B, 3, H, W) in [0, 1]; the disparity refined where that was asked for."""
         with self.precision():
-            return self.model.predict(images)
+            prediction = self.model.predict(images)
+            return self.refinement(self.model, images, prediction) if self.refinement else prediction
+
+    def inverse_depth(self, images: Tensor) -> Tensor:
+        """What a teacher says about images (N, 3, h, w) in [0, 1]: (N, h, w)."""
+        with self.precision():
+            return self.model(images)
 
     def predict_motion(self, first: Tensor, second: Tensor) -> Tensor:
         """Points of the first camera to the second: two times (B, 3, H, W) -> (B, 4, 4)."""
@@ -312,6 +320,7 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     if not getattr(args, f"{purpose}_validation_loaders"):
         raise UserError(f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas")
     require_folders(args)
+    refinement = open_refinement(args, f"{purpose}-validation-resize") if purpose == "depth" else None
     loaders = build_evaluation(args, purpose)
     device = prepare_torch(args)
     model = state_manager.load_model(args, device)
@@ -319,7 +328,38 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     read_metrics(folder)  # a damaged file is reported before the work, not after it
     write_options(folder, args, command)
     _warn_of_other_size(args, purpose)
-    return Evaluation(model, device, autocast(args, device), loaders, folder, args.eval_num_images)
+    if refinement:
+        refinement.to(device)
+    return Evaluation(model, device, autocast(args, device), loaders, folder, args.eval_num_images, refinement)
+
+
+def open_refinement(args: Namespace, prefix: str) -> Refinement | None:
+    """What ``--patch-refine`` asks for, its teacher on the CPU; None where it is off.
+
+    prefix: of the options ``--<prefix>-height`` and ``-width`` with the size of the network's input
+
+    Raises:
+        UserError: when images of this size hold no patch, the network is no network of ours, or the teacher cannot be
+            loaded.
+    """
+    if not args.patch_refine:
+        return None
+    if args.method == "dpt":
+        raise UserError("--patch-refine: refines networks trained here, not teachers; leave it out")
+    from losses import build_refiner
+    from losses.patches.selection import Grid
+    from losses.patches.use import Refinement
+    from models import build_teacher
+
+    height, width = (getattr(args, f"{prefix}-{side}".replace("-", "_")) for side in ("height", "width"))
+    grid = Grid.of(height, width, args.patch_size)
+    if not grid:
+        smaller = (min(height, width) - 1) // 64 * 64
+        remedy = f"pass --patch-size {smaller}" if smaller else f"give --{prefix}-height and -width of at least 96"
+        raise UserError(f"--{prefix}-height {height} and -width {width}: too small for --patch-refine; its patches of "
+                        f"{grid.size} pixels must be smaller on both axes; {remedy}")  # fmt: skip
+    teacher = None if args.patch_teacher == "none" else build_teacher(args.patch_teacher, native=True)
+    return Refinement(build_refiner(args), teacher)
 
 
 def _warn_of_other_size(args: Namespace, purpose: str) -> None:

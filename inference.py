@@ -18,6 +18,10 @@ from errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
+
+    from losses.patches.use import Refinement
+    from models.prediction import Prediction
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".ppm",
                   ".pgm", ".pbm", ".pnm", ".tga")  # fmt: skip
@@ -82,16 +86,23 @@ class Outputs:
 
 
 class Predictor:
-    """The network of a checkpoint as a function of one uint8 image; keeps the time of every call in `seconds`."""
+    """The network of a checkpoint as a function of one uint8 image.
 
-    def __init__(self, args: Namespace):
+    refinement: refines the disparity, where asked for
+    seconds:    time of every call
+    refining:   time of the refinement in it
+    """
+
+    def __init__(self, args: Namespace, refinement: Refinement | None):
         import state_manager
 
         self.args = args
         self.device = harness.prepare_torch(args)
         self.precision = harness.autocast(args, self.device)
         self.model = state_manager.load_model(args, self.device)
+        self.refinement = refinement.to(self.device) if refinement else None
         self.seconds: list[float] = []
+        self.refining: list[float] = []
 
     def __call__(self, small: np.ndarray) -> Found:
         """Image of the network's size (h, w, 3) uint8 RGB -> what the network sees in it."""
@@ -103,6 +114,8 @@ class Predictor:
         image = torch.from_numpy(small).to(self.device).permute(2, 0, 1)[None].float() / 255
         with torch.inference_mode(), self.precision():
             prediction = self.model.predict(image)
+            if self.refinement:
+                prediction = self._refined(image, prediction)
         disp = prediction.disp[0][0, 0].float()
         inv_depth = scale_disparity(disp, self.args.model_depth_min, self.args.model_depth_max).cpu().numpy()
         ids = None
@@ -112,11 +125,32 @@ class Predictor:
         self.seconds.append(time.perf_counter() - start)
         return Found(inv_depth, ids)
 
+    def _refined(self, image: Tensor, prediction: Prediction) -> Prediction:
+        self._finish()
+        start = time.perf_counter()
+        prediction = self.refinement(self.model, image, prediction)
+        self._finish()
+        self.refining.append(time.perf_counter() - start)
+        return prediction
+
+    def _finish(self) -> None:
+        """Wait for what the GPU still does, so that a clock sees it."""
+        import torch
+
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)
+
     def summary(self) -> str:
         """Mean time of a call without the first, which also warms up."""
         if len(self.seconds) < 2:
             return "Mean forward time: needs a second image, the first one only warms up"
-        return f"Mean forward time: {sum(self.seconds[1:]) / (len(self.seconds) - 1) * 1000:.1f} ms"
+        part = f", {_mean(self.refining):.1f} ms of it patch refinement" if self.refining else ""
+        return f"Mean forward time: {_mean(self.seconds):.1f} ms{part}"
+
+
+def _mean(seconds: list[float]) -> float:
+    """Mean of all but the first, in milliseconds."""
+    return sum(seconds[1:]) / (len(seconds) - 1) * 1000
 
 
 def infer(args: Namespace) -> int:
@@ -124,17 +158,18 @@ def infer(args: Namespace) -> int:
     source = _source(args)
     paths = _images_in(source) if source.is_dir() else [source]
     video = not source.is_dir() and _is_video(source)
+    refinement = harness.open_refinement(args, "inference-resize")
     outputs = _outputs(args)
     size = (args.inference_resize_height, args.inference_resize_width)
     if video:
         target = outputs.folder / f"{source.stem}{VIDEO_SUFFIX}"
         _protect([source], [target])
-        predictor = Predictor(args)
+        predictor = Predictor(args, refinement)
         failed, total = _run_video(source, target, size, predictor, outputs), 1
     else:
         names = output_names(paths)
         _protect(paths, [outputs.picture(name) for name in names.values()])
-        predictor = Predictor(args)
+        predictor = Predictor(args, refinement)
         failed, total = _run_images(names, size, predictor, outputs), len(names)
     if failed == total:
         return harness.USER_ERROR

@@ -8,6 +8,7 @@ and size and hash of every file.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
@@ -15,32 +16,42 @@ import os
 import re
 import shutil
 from argparse import Namespace
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from arguments import METADATA
+from arguments import METADATA, SHAPE, as_table, trained_with, with_checkpoint
 from errors import UserError
-from losses.masking import DynamicClassMask
-from models import build_model
-from models.weights import load_file, load_weights, read_state_dict
+from models import build_model, build_teacher
+from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
 
 log = logging.getLogger(__name__)
 _NAME = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?")
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
 
 
+class Stateful(Protocol):
+    """Something whose state belongs into checkpoints."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values; {} where there is nothing to remember."""
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Continue where `state_dict` was taken."""
+
+
 @dataclass
 class RunState:
     """All that changes while a network trains.
 
+    `parts` are what else has a state, by the name it is kept under;
     `epoch` finished epochs, `batch` finished steps of the running one, `step` optimiser steps in all, `saved_step`
     those of them that the newest checkpoint holds.
     """
@@ -48,7 +59,7 @@ class RunState:
     model: nn.Module
     optimizer: Optimizer
     scheduler: LRScheduler
-    masking: DynamicClassMask | None = None
+    parts: Mapping[str, Stateful] = field(default_factory=dict)
     epoch: int = 0
     batch: int = 0
     step: int = 0
@@ -63,7 +74,7 @@ class RunState:
         name = f"epoch_{self.epoch}" + (f"_batch_{self.batch}" if self.batch else "")
         folder = run_folder / "checkpoints" / name
         try:
-            _write_folder(folder, self._parts(), self._about(args))
+            _write_folder(folder, self._files(), self._about(args))
         except OSError as error:
             raise UserError(f"{folder}: the checkpoint cannot be written ({error.strerror}); free some space or choose "
                             "another --checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
@@ -73,11 +84,11 @@ class RunState:
                 shutil.rmtree(other)
         return folder
 
-    def _parts(self) -> dict[str, Any]:
+    def _files(self) -> dict[str, Any]:
         random_state = {"cpu": torch.get_rng_state()}
         if torch.cuda.is_available():
             random_state["cuda"] = torch.cuda.get_rng_state_all()
-        extra = {"masking": self.masking.state_dict()} if self.masking else {}
+        extra = {name: part.state_dict() for name, part in self.parts.items()}
         return {
             "model.pth": self.model.state_dict(),
             "optim.pth": self.optimizer.state_dict(),
@@ -86,7 +97,7 @@ class RunState:
         }
 
     def _about(self, args: Namespace) -> dict[str, Any]:
-        options = {name: value for name, value in vars(args).items() if name != "config"}
+        options = as_table(args)
         return {"method": args.method, "options": options, "versions": {name: version(name) for name in _PACKAGES},
                 "epoch": self.epoch, "batch": self.batch, "step": self.step}  # fmt: skip
 
@@ -123,13 +134,60 @@ class RunState:
     def _load_counters(self, content: dict[str, Any]) -> None:
         self.epoch, self.step = int(content["epoch"]), int(content["step"])
         self.batch, self.saved_step = int(content.get("batch", 0)), self.step
-        if self.masking:
-            self.masking.load_state_dict(content.get("masking", {}))
+        for name, part in self.parts.items():
+            part.load_state_dict(content.get(name, {}))
         random_state = content.get("random", {})
         if "cpu" in random_state:
             torch.set_rng_state(random_state["cpu"])
         if "cuda" in random_state and torch.cuda.device_count() == len(random_state["cuda"]):
             torch.cuda.set_rng_state_all(random_state["cuda"])
+
+
+def settle_network(run_folder: Path, args: Namespace) -> None:
+    """Before the network of a training is built: let `args` name the one ``--model-load`` holds, where its keys tell.
+
+    They do in files of the released SGDEM code. A run that goes on keeps the network it began with.
+
+    Raises:
+        UserError: when the file is missing or damaged.
+    """
+    if not args.model_load:
+        return
+    existing = checkpoints(run_folder) if args.resume == "auto" else []
+    if existing:
+        noted = _newest_notes(existing)
+        if noted.get("method") == args.method:
+            _adopt(args, {name: noted[name] for name in SHAPE if name in noted}, existing[-1])
+        return
+    folder = _named(args)
+    if not (folder / METADATA).is_file():
+        verify(folder)
+        state = read_state_dict(folder / "model.pth")
+        if attention_of(state):
+            _recognise(args, folder / "model.pth", state)
+
+
+def _newest_notes(existing: list[Path]) -> dict[str, Any]:
+    """Options of the newest checkpoint whose notes can be read."""
+    for folder in reversed(existing):
+        with contextlib.suppress(UserError):
+            return trained_with({"model_path": str(folder)})[1]
+    return {}
+
+
+def _recognise(args: Namespace, path: Path, state: Mapping[str, Tensor]) -> None:
+    """Let `args` name the network of a file without notes, as far as keys tell and nobody said otherwise."""
+    told, attention = sgdepth_shape(state), attention_of(state)
+    if attention == "released" and "model_attention" not in args.said:
+        log.warning("%s: written by the released SGDEM code; its network gets --model-attention released", path)
+    _adopt(args, told | ({"model_attention": attention} if attention else {}), path)
+
+
+def _adopt(args: Namespace, told: Mapping[str, Any], source: Path) -> None:
+    changed = {name: value for name, value in told.items() if name not in args.said and getattr(args, name) != value}
+    vars(args).update(changed)
+    if changed:
+        log.info("%s: has %s", source, ", ".join(f"{name} {value}" for name, value in changed.items()))
 
 
 def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
@@ -232,26 +290,70 @@ def verify(folder: Path) -> None:
 
 
 def load_model(args: Namespace, device: torch.device) -> nn.Module:
-    """The network a command evaluates, in evaluation mode on `device`.
+    """The network a command evaluates, in evaluation mode on `device`; `args` then names it as it is.
 
     ``args.model_path`` (inference) is the path of a model.pth; else ``args.model_load`` is a checkpoint folder below
-    ``args.checkpoint_dir`` or absolute.
+    ``args.checkpoint_dir`` or absolute. Of files without notes the keys tell the shape of the network, and that it is
+    SGDEM's where the released code wrote them; what was said counts more. With ``--method dpt`` it is a teacher:
+    ``args.model_load`` is its name, or a file where it says or below ``args.checkpoint_dir``.
 
     Raises:
-        UserError: when none is given, or it is damaged or does not fit the options.
+        UserError: when none is given, it is damaged or does not fit the options, or its keys do not tell the method
+            and nobody does.
     """
+    if args.method == "dpt":
+        below = Path(args.checkpoint_dir) / args.model_load
+        elsewhere = below.is_file() and not Path(args.model_load).is_file()
+        return build_teacher(str(below) if elsewhere else args.model_load).to(device)
+    path = _model_file(args)
+    state = read_state_dict(path)
+    if _is_ambiguous(path, state) and not {"method", "model_attention"} & {*args.said}:
+        raise UserError(f"{path}: may be of SGDepth or of SGDEM, whose attention has no weights; pass --method sgdepth "
+                        "or --method sgdem")  # fmt: skip
+    return _opened(args, path, state, device)
+
+
+def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Module:
+    """Another network than the one that trains, from a checkpoint folder or a file, in evaluation mode.
+
+    Its shape is what the notes beside it or its keys say; attention that neither tells is that of `args`.
+
+    Raises:
+        UserError: when it is missing, damaged or of another kind.
+    """
+    args = with_checkpoint(args, checkpoint)
+    path = _model_file(args)
+    state = read_state_dict(path)
+    if _is_ambiguous(path, state) and args.model_attention != "none":
+        log.warning("%s: does not tell whether its network has attention; taken for one with --model-attention %s, as "
+                    "the network that trains", path, args.model_attention)  # fmt: skip
+    return _opened(args, path, state, device)
+
+
+def _model_file(args: Namespace) -> Path:
     if getattr(args, "model_path", ""):
         path = Path(args.model_path)
-        if path.is_dir():
-            path = path / "model.pth"
-    elif args.model_load:
-        path = _named(args) / "model.pth"
-        verify(path.parent)
-    else:
+        return path / "model.pth" if path.is_dir() else path
+    if not args.model_load:
         flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
         raise UserError(f"{flag}: not given; name the checkpoint to use")
+    path = Path(args.checkpoint_dir) / args.model_load
+    if path.is_file() and path.name != "model.pth":
+        return path
+    verify(_named(args))
+    return _named(args) / "model.pth"
+
+
+def _is_ambiguous(path: Path, state: Mapping[str, Tensor]) -> bool:
+    """Whether neither notes nor keys tell SGDepth from SGDEM."""
+    return bool(sgdepth_shape(state)) and not attention_of(state) and not (path.parent / METADATA).is_file()
+
+
+def _opened(args: Namespace, path: Path, state: Mapping[str, Tensor], device: torch.device) -> nn.Module:
+    if not (path.parent / METADATA).is_file():
+        _recognise(args, path, state)
     model = build_model(args)
-    load_weights(model, path, strict=True)
+    copy_weights(model, state, path, strict=True)
     return model.to(device).to(memory_format=torch.channels_last).eval()
 
 

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
     from dataloader.batch import Batch
     from dataloader.loaders import EvaluationData
-    from losses import DynamicClassMask, Objective
+    from losses import Objective, Phase, Schedule
+    from losses.patches.refine import Refined
     from models.prediction import Prediction
     from perspective_resample.views import Views
     from state_manager import RunState
@@ -37,8 +38,17 @@ class Outcome:
     prediction: Prediction
     views: Views | None
     keep: Tensor | None
+    refined: Refined | None
     total: Tensor
     terms: dict[str, Tensor]
+
+    @property
+    def classes(self) -> Tensor | None:
+        """Predicted classes where the consistency loss acts, 255 elsewhere, (B, H, W); None where it is off."""
+        from losses.consistency import SemanticDepthConsistency
+
+        ids = self.prediction.ids
+        return None if ids is None else SemanticDepthConsistency().to(ids.device).constrained(ids)
 
 
 def compare(
@@ -47,9 +57,9 @@ def compare(
     batches: Sequence[Batch],
     depth_range: tuple[float, float],
     autocast: Callable[[], contextlib.AbstractContextManager],
-    masking: DynamicClassMask | None = None,
+    phase: Phase,
 ) -> list[Outcome]:
-    """Forward pass of a training step: predict for all data sets at once, resample, compare.
+    """Forward pass of a training step: predict for all data sets at once, resample, refine, compare.
 
     Args:
         model: a network with the interface of `models.sgdepth.SGDepth`, in training mode.
@@ -57,24 +67,30 @@ def compare(
         batches: one per data set.
         depth_range: depth of disparity 1 and 0, metres up to scale.
         autocast: makes the context in which the networks compute.
-        masking: given while moving objects are masked; depth data sets are segmented first, in evaluation mode.
+        phase: what the step has besides; where moving objects are masked, depth data sets are segmented first, in
+            evaluation mode.
     """
     from perspective_resample.views import synthesise, warp_labels
 
+    masking = phase.masking
     with autocast():
         segmented = [_segment(model, batch) if masking and batch.spec.purpose == "depth" else {} for batch in batches]
-        predictions = model([batch.inputs for batch in batches], [batch.spec.purpose for batch in batches])
+        predictions = model([batch.inputs for batch in batches], [batch.spec.purpose for batch in batches],
+                            classify=phase.consistency)  # fmt: skip
     outcomes = []
     for batch, prediction, ids in zip(batches, predictions, segmented, strict=True):
-        views = keep = None
+        views = keep = refined = None
         if prediction.disp:
             views = synthesise(prediction.disp, prediction.motion, batch.images, batch.K, batch.inv_K, *depth_range)
         if views and masking and ids:
             size = ids[0].shape[0]
             keep = masking(ids[0], [warp_labels(ids[f], grid[:size]) for f, grid in views.grid.items()])
+        if views and phase.patches:
+            refined = phase.patches(batch.images, prediction.disp[0], views, prediction.motion, (batch.K, batch.inv_K),
+                                    autocast, keep, batch.teacher, batch.flip)  # fmt: skip
         total, terms = objective(batch.images, batch.labels, prediction.disp, prediction.logits,
-                                 views.color if views else {}, keep)  # fmt: skip
-        outcomes.append(Outcome(batch, prediction, views, keep, total, terms))
+                                 views.color if views else {}, keep, prediction.ids, refined)  # fmt: skip
+        outcomes.append(Outcome(batch, prediction, views, keep, refined, total, terms))
     return outcomes
 
 
@@ -100,22 +116,23 @@ def _train(args: Namespace, folder: Path) -> int:
 
     from dataloader.batch import to_device
     from dataloader.loaders import build_evaluation, build_training
-    from losses import build_mask, build_objective
+    from losses import build_objective
     from models import build_model
-    from state_manager import RunState, checkpoints, needs_pretrained, start
+    from state_manager import RunState, checkpoints, needs_pretrained, settle_network, start
     from visual.report import Report
 
     device = harness.prepare_torch(args, training=True)
     data = build_training(args)
     validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
+    settle_network(folder, args)
     model = build_model(args, pretrained=needs_pretrained(folder, args))
     model = model.to(device).to(memory_format=torch.channels_last)
-    objective, masking = build_objective(args).to(device), build_mask(args)
+    objective, schedule = build_objective(args).to(device), open_schedule(args, model, device)
     optimizer = torch.optim.Adam(model.parameters(), args.train_learning_rate, weight_decay=args.train_weight_decay,
                                  fused=True)  # fmt: skip
     gamma = args.train_learning_rate if args.train_scheduler_gamma == "released" else args.train_scheduler_gamma
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, args.train_scheduler_step_size, gamma)
-    state = RunState(model, optimizer, scheduler, masking)
+    state = RunState(model, optimizer, scheduler, schedule.parts)
     start(state, folder, args)
     harness.write_options(folder, args, "train")
     autocast, depth_range = harness.autocast(args, device), (args.model_depth_min, args.model_depth_max)
@@ -124,27 +141,27 @@ def _train(args: Namespace, folder: Path) -> int:
     with harness.StopRequest() as stop, report, saved_on_error(state, folder, args, report):
         while state.epoch < args.train_num_epochs:
             model.train()
-            if masking and not state.batch:
-                masking.begin_epoch()
-            active = masking if masking and masking.active(state.epoch) else None
+            if not state.batch:
+                schedule.begin_epoch(state.epoch)
             for raw in report.watch(data.epoch(state.epoch, start=state.batch)):
                 with report.timed("transfer"):
                     batches = [to_device(part, device) for part in raw]
                 with report.timed("forward"):
-                    outcomes = compare(model, objective, batches, depth_range, autocast, active)
+                    outcomes = compare(model, objective, batches, depth_range, autocast,
+                                       schedule.phase(state.epoch, state.batch))  # fmt: skip
                 with report.timed("optimizer"):
                     optimizer.zero_grad(set_to_none=True)
                     sum(outcome.total for outcome in outcomes).backward()
                     with warmed_up(optimizer, state.step, args.train_warmup_steps):
                         optimizer.step()
+                    schedule.after_step()
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
                 if stop.code:
                     report.check_health()
                     report.stopped(state.save(folder, args))
                     return stop.code
-            if active:
-                report.masking(masking.end_epoch(state.epoch))
+            report.masking(schedule.end_epoch(state.epoch))
             scheduler.step()
             state.epoch, state.batch = state.epoch + 1, 0
             with contextlib.suppress(harness.Stopped):
@@ -158,6 +175,24 @@ def _train(args: Namespace, folder: Path) -> int:
             report.saved(state.save(folder, args))
     data.close()
     return 0
+
+
+def open_schedule(args: Namespace, model: nn.Module, device: torch.device) -> Schedule:
+    """What begins and ends in the course of this run, with the teachers it needs."""
+    from losses import build_schedule
+
+    if not args.patch_distill or args.patch_from_epoch >= args.train_num_epochs:
+        return build_schedule(args)
+    from models import build_teacher
+    from models.self_teacher import KINDS, SelfTeacher
+    from state_manager import load_other
+
+    teacher = fixed = None
+    if args.patch_teacher != "none" and not args.patch_teacher_cache:
+        teacher = build_teacher(args.patch_teacher, native=True, fetch=True).to(device)
+    if args.patch_self_teacher not in KINDS:
+        fixed = load_other(args, args.patch_self_teacher, device).depth_branch()
+    return build_schedule(args, SelfTeacher(model, args.patch_self_teacher, fixed), teacher)
 
 
 @contextlib.contextmanager
@@ -224,7 +259,13 @@ def check_training(args: Namespace) -> None:
         UserError: naming the options.
     """
     if args.masking_enable and not args.segmentation_training_loaders:
-        raise UserError("--masking-enable: needs a trained segmentation; name --segmentation-training-loaders")
+        raise UserError("--masking-enable: needs a trained segmentation; name --segmentation-training-loaders, or pass "
+                        "--no-masking-enable")  # fmt: skip
+    if args.sd_consistency_weight > 0 and not args.segmentation_training_loaders:
+        raise UserError(f"--sd-consistency-weight {args.sd_consistency_weight:g}: needs a trained segmentation; name "
+                        "--segmentation-training-loaders, or pass --sd-consistency-weight 0")  # fmt: skip
+    if args.patch_distill and args.depth_training_loaders:
+        check_patches(args)
     if args.depth_min_sampling_res != DEPTH_MIN_SAMPLING_RES:
         log.warning("--depth-min-sampling-res %d has no effect; every resolution is compared at full size",
                     args.depth_min_sampling_res)  # fmt: skip
@@ -232,6 +273,29 @@ def check_training(args: Namespace) -> None:
     if args.masking_enable and wrong:
         raise UserError(f"--masking-classes {wrong[0]}: not a class of this network; give ids of 0 to "
                         f"{args.model_num_classes - 1}")  # fmt: skip
+
+
+def check_patches(args: Namespace) -> None:
+    """What patch distillation can get wrong before any teacher is loaded.
+
+    Raises:
+        UserError: naming the options.
+    """
+    from losses.patches.selection import Grid
+
+    first, last = args.patch_from_epoch, args.patch_until_epoch
+    if first >= last:
+        raise UserError(f"--patch-from-epoch {first}: must be below --patch-until-epoch {last}; pass "
+                        "--no-patch-distill to train without patches")  # fmt: skip
+    height, width = args.depth_resize_height, args.depth_resize_width
+    grid = Grid.of(height, width, args.patch_size)
+    if not grid:
+        raise UserError(f"--patch-size {grid.size}: no such patch fits into the {height}x{width} network input (it "
+                        "must be larger than the patch); lower it, raise --depth-resize-*, or pass --no-patch-distill"
+                        )  # fmt: skip
+    if args.patch_teacher_cache and args.patch_teacher == "none":
+        raise UserError("--patch-teacher none: contradicts --patch-teacher-cache; name the teacher the cache was made "
+                        "with, or leave the cache out")  # fmt: skip
 
 
 if __name__ == "__main__":

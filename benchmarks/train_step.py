@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import torch
 
-from losses import DepthLoss, DynamicClassMask, Objective, SegmentationLoss
+from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from models.sgdepth import SGDepth
 from train import compare
 
@@ -20,7 +20,8 @@ def random_batches(size: int = 2, height: int = 192, width: int = 640) -> list[S
     K = torch.eye(4)
     K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 0.58 * width, 1.92 * height, width / 2, height / 2
     frames = {frame: torch.rand(size, 3, height, width) for frame in (0, -1, 1)}
-    common = {"K": K.expand(size, 4, 4), "inv_K": torch.linalg.inv(K).expand(size, 4, 4)}
+    common: dict = {"teacher": None, "flip": None}
+    common |= {"K": K.expand(size, 4, 4), "inv_K": torch.linalg.inv(K).expand(size, 4, 4)}
     image = torch.rand(size, 3, height, width)
     labels = torch.randint(0, 19, (size, height, width))
     return [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
@@ -39,7 +40,7 @@ def step_seconds(layers: int, masking: bool = False, half: bool = False) -> floa
     def step() -> None:
         model.zero_grad()
         outcomes = compare(model, objective, batches, (0.1, 100.0),
-                           lambda: torch.autocast("cpu", torch.bfloat16, enabled=half), mask)  # fmt: skip
+                           lambda: torch.autocast("cpu", torch.bfloat16, enabled=half), Phase(mask))  # fmt: skip
         sum(outcome.total for outcome in outcomes).backward()
 
     return seconds(step)

@@ -42,6 +42,8 @@ class RawBatch:
     flip:   (B,) bool, mirror left and right
     jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1)
     labels: (B, H, W) uint8 train ids, 255 = ignore; None without
+    teacher: answers of a teacher from its cache, float32: (B, 1, H, W) to the whole image or (B, N, s, s) to the N
+            patches of its grid; None without
     truth:  per sample at its own size; empty in training
     """
 
@@ -52,6 +54,7 @@ class RawBatch:
     flip: Tensor
     jitter: Tensor
     labels: Tensor | None = None
+    teacher: Tensor | None = None
     truth: tuple[Truth, ...] = ()
 
     def __len__(self) -> int:
@@ -59,9 +62,8 @@ class RawBatch:
 
     def pin_memory(self) -> RawBatch:
         """The same in page-locked memory, from which copies to a GPU run in the background."""
-        labels = None if self.labels is None else self.labels.pin_memory()
-        return replace(self, images=self.images.pin_memory(), K=self.K.pin_memory(), flip=self.flip.pin_memory(),
-                       jitter=self.jitter.pin_memory(), labels=labels)  # fmt: skip
+        tensors = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
+        return replace(self, **tensors)
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,9 @@ class Batch:
     images: {frame: (B, 3, H, W)} float32 RGB in [0, 1], mirrored where drawn: what the photometric loss compares
     inputs: {frame: (B, 3, H, W)} the same with colour jitter: what networks see
     K, inv_K: (B, 4, 4) float32, pixels
+    flip: (B,) bool, which samples are mirrored
     labels: (B, H, W) int64 train ids, 255 = ignore; None without
+    teacher: as in `RawBatch`, mirrored where the images are
     """
 
     spec: LoaderSpec
@@ -79,7 +83,9 @@ class Batch:
     inputs: dict[int, Tensor]
     K: Tensor
     inv_K: Tensor
+    flip: Tensor
     labels: Tensor | None = None
+    teacher: Tensor | None = None
     truth: tuple[Truth, ...] = ()
 
 
@@ -135,9 +141,16 @@ def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
         inputs={frame: inputs[place] for frame, place in frames.items()},
         K=K,
         inv_K=invert_camera(K),
+        flip=flip,
         labels=labels,
+        teacher=None if raw.teacher is None else _turned(raw.teacher.to(device, non_blocking=True), flip),
         truth=raw.truth,
     )
+
+
+def _turned(maps: Tensor, flip: Tensor) -> Tensor:
+    """Maps (B, N, h, w) with those of mirrored samples mirrored."""
+    return torch.where(flip[:, None, None, None], maps.flip(-1), maps)
 
 
 def _jittered(levels: Tensor, images: Tensor, jitter: Tensor) -> Tensor:

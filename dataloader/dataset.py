@@ -16,6 +16,7 @@ from .batch import UNCHANGED, RawBatch, Truth, camera_matrix
 from .catalog import LoaderSpec
 from .files import open_rgb, read_depth, read_labels
 from .samples import Sample
+from .teacher_cache import LoaderMaps
 from .transforms import Window, random_window, resize_image, resize_labels, whole
 
 ORDER, ITEM = 0, 1
@@ -52,11 +53,13 @@ class _Item:
     flip: bool = False
     jitter: tuple[float, ...] = UNCHANGED
     labels: np.ndarray | None = None
+    teacher: np.ndarray | None = None  # (1, H, W) or (N, s, s) float32
     truth: Truth | None = None
 
 
 def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
     labels = [item.labels for item in items if item.labels is not None]
+    maps = [item.teacher for item in items if item.teacher is not None]
     return RawBatch(
         spec=spec,
         frames=spec.frames,
@@ -65,6 +68,7 @@ def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
         flip=torch.tensor([item.flip for item in items]),
         jitter=torch.tensor([item.jitter for item in items], dtype=torch.float32),
         labels=torch.from_numpy(np.stack(labels)) if labels else None,
+        teacher=torch.from_numpy(np.stack(maps)) if maps else None,
         truth=tuple(item.truth for item in items if item.truth is not None),
     )
 
@@ -79,6 +83,7 @@ class TrainingSet:
         crop: (height, width) of the window taken in segmentation; unused for depth
         seed: root of all draws
         jitter: whether colours are changed
+        maps: what a teacher said about the predicted frames; None without
     """
 
     def __init__(
@@ -90,9 +95,11 @@ class TrainingSet:
         crop: tuple[int, int] = (0, 0),
         seed: int = 1,
         jitter: bool = True,
+        maps: LoaderMaps | None = None,
     ):
         self.spec, self.samples, self.size, self.crop, self.seed = spec, samples, size, crop, seed
         self.jitter_share = JITTER_SHARE[spec.purpose] if jitter else 0.0
+        self.maps = maps
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -117,6 +124,7 @@ class TrainingSet:
             flip=flip,
             jitter=jitter,
             labels=resize_labels(read_labels(sample.labels, sample.labels_mode), window) if segments else None,
+            teacher=self.maps(sample, key.epoch) if self.maps else None,
         )
 
     def _draw_jitter(self, rng: np.random.Generator) -> tuple[float, ...]:

@@ -22,6 +22,7 @@ from .dataset import ORDER, EvaluationSet, Failure, Key, TrainingSet, stream
 from .integrity import find_damaged, needed, without_damaged
 from .samples import Sample
 from .splits import resolve, truth_kind, with_truth
+from .teacher_cache import LoaderMaps, TeacherCache, image_root, open_cache
 from .transforms import RESCALE_MAX, smallest_size
 
 log = logging.getLogger(__name__)
@@ -120,6 +121,7 @@ def build_training(args: Namespace) -> TrainingData:
              for name in getattr(args, f"{purpose}_training_loaders")]  # fmt: skip
     sizes = {spec.purpose: _training_sizes(args, spec.purpose) for spec in specs}
     _check_inputs(args)
+    cache = _teacher_cache(args) if "depth" in sizes else None
     datasets: list[TrainingSet] = []
     batch_sizes: list[int] = []
     for spec, (samples, _) in zip(specs, _find(specs, args), strict=True):
@@ -129,8 +131,9 @@ def build_training(args: Namespace) -> TrainingData:
                             "samples; use a smaller batch or more data")  # fmt: skip
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
         size, crop = sizes[spec.purpose]
+        maps = _maps_of(spec, samples, cache, args) if cache and spec.purpose == "depth" else None
         datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed,
-                                    jitter=args.train_color_jitter == "on"))  # fmt: skip
+                                    jitter=args.train_color_jitter == "on", maps=maps))  # fmt: skip
         batch_sizes.append(batch_size)
     return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, **_loader_options(args))
 
@@ -185,6 +188,25 @@ def _training_sizes(args: Namespace, purpose: Purpose) -> tuple[tuple[int, int],
                             f"shrink by up to {RESCALE_MAX:g}, to {least}; crop at most {least} or resize to at least "
                             f"{math.ceil(wanted * RESCALE_MAX)}")  # fmt: skip
     return size, crop
+
+
+def _teacher_cache(args: Namespace) -> TeacherCache | None:
+    """What --patch-teacher-cache names, where patches are distilled at all."""
+    # Benchmarks have no options for patches.
+    if not getattr(args, "patch_distill", False) or args.patch_from_epoch >= args.train_num_epochs:
+        return None
+    if not args.patch_teacher_cache:
+        return None
+    return open_cache(args.patch_teacher_cache, size=(args.depth_resize_height, args.depth_resize_width),
+                      teacher=args.patch_teacher, patch_size=args.patch_size, enlarge=args.patch_enlarge)  # fmt: skip
+
+
+def _maps_of(spec: LoaderSpec, samples: list[Sample], cache: TeacherCache, args: Namespace) -> LoaderMaps:
+    """Maps of one loader; raises `UserError` when some are missing."""
+    root = image_root(spec, args.dataset_dir, args.data_folder)
+    maps = LoaderMaps(cache, spec, root, range(args.patch_from_epoch, args.patch_until_epoch))
+    maps.require(samples)
+    return maps
 
 
 def _check_inputs(args: Namespace) -> None:

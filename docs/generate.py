@@ -12,20 +12,21 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import arguments
-from arguments import COMMANDS, Option
 from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
 from evaluation.protocols import CLAMPS, MASKS
+from presets.options import COMMANDS, Option
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.csv"
 EIGEN = "KITTI Eigen test"
-SHOWN = ("SGDepth", "Monodepth2")
+SHOWN = ("SGDEM", "SGDepth", "Monodepth2")
 MOST_USED = (
-    "--dataset-dir", "--checkpoint-dir", "--experiment-class", "--model-name", "--model-load", "--resume",
-    "--model-num-layers", "--depth-training-loaders", "--depth-training-batch-size", "--segmentation-training-loaders",
-    "--segmentation-training-batch-size", "--train-num-epochs", "--train-batches-per-epoch", "--train-learning-rate",
-    "--train-weights-init", "--train-precision", "--masking-enable", "--depth-validation-loaders", "--depth-gt",
+    "--dataset-dir", "--checkpoint-dir", "--experiment-class", "--model-name", "--model-load", "--resume", "--method",
+    "--model-num-layers", "--depth-training-loaders", "--depth-training-batch-size",
+    "--segmentation-training-loaders", "--segmentation-training-batch-size", "--train-num-epochs",
+    "--train-batches-per-epoch", "--train-learning-rate", "--train-weights-init", "--train-precision",
+    "--masking-enable", "--patch-distill", "--patch-teacher", "--depth-validation-loaders", "--depth-gt",
     "--eval-num-images", "--save-arrays", "--sys-cpu", "--sys-num-workers", "--sys-seed",
 )  # fmt: skip
 _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end of generated -->)", re.DOTALL)

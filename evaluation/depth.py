@@ -16,6 +16,8 @@ from .interface import Batch, Batches, Loader, Predict, Truth, ignore
 from .protocols import CLAMPS, MASKS
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
+OnDepth = Callable[[int, Truth, Tensor], None]
+Counts = Callable[[Truth, Loader], np.ndarray]
 TENSORBOARD_NAMES = {"a1": "delta1", "a2": "delta2", "a3": "delta3"}
 
 
@@ -110,7 +112,6 @@ def constant_depth(images: Tensor) -> SimpleNamespace:
     return SimpleNamespace(disp={0: images.new_full((batch, 1, height, width), 0.5)}, logits=None)
 
 
-@torch.inference_mode()
 def evaluate_depth(
     predict: Predict,
     batches: Batches,
@@ -118,7 +119,7 @@ def evaluate_depth(
     depth_min: float,
     depth_max: float,
     fixed_scaling: float = 0.0,
-    on_image: Callable[[int, Truth, Tensor], None] = ignore,
+    on_image: OnDepth = ignore,
 ) -> DepthResult:
     """Judges every image of one loader by the mask and the clamp that the loader names.
 
@@ -129,20 +130,45 @@ def evaluate_depth(
 
     Images without a valid pixel are skipped and counted.  Raises: UserError when none is left.
     """
+
+    def depths(batch: Batch) -> list[Tensor]:
+        disp = predict(batch.inputs[0]).disp[0]
+        return [native_depth(disp[sample : sample + 1], truth.depth.shape, depth_min, depth_max)
+                for sample, truth in enumerate(batch.truth)]  # fmt: skip
+
+    return judge(depths, batches, fixed_scaling=fixed_scaling, on_image=on_image)
+
+
+def inside_mask(truth: Truth, spec: Loader) -> np.ndarray:
+    """Pixels (H, W) that count by the mask of the loader."""
+    return MASKS[spec.mask].valid(truth.depth)
+
+
+@torch.inference_mode()
+def judge(
+    depths: Callable[[Batch], list[Tensor]],
+    batches: Batches,
+    *,
+    fixed_scaling: float = 0.0,
+    on_image: OnDepth = ignore,
+    counts: Counts = inside_mask,
+) -> DepthResult:
+    """As `evaluate_depth`, for anything that knows depth.
+
+    depths: batch -> depth (H, W) of every image, at the size of its truth
+    counts: which of its pixels count
+    """
     names: list[str] = []
     scores: list[np.ndarray] = []
     position = skipped = 0
     domain = ""
     for batch in batches:
         domain = batch.spec.domain
-        disp = predict(batch.inputs[0]).disp[0]
-        depths = []
-        for sample, truth in enumerate(batch.truth):
-            depth = native_depth(disp[sample : sample + 1], truth.depth.shape, depth_min, depth_max)
+        found = depths(batch)
+        for truth, depth in zip(batch.truth, found, strict=True):
             on_image(position, truth, depth)
-            depths.append(depth)
             position += 1
-        names_here, scores_here = _score_batch(batch, depths, fixed_scaling)
+        names_here, scores_here = _score_batch(batch, found, fixed_scaling, counts)
         skipped += len(batch.truth) - len(names_here)
         names += names_here
         scores += scores_here
@@ -153,24 +179,26 @@ def evaluate_depth(
     return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], skipped)
 
 
-def _score_batch(batch: Batch, depths: list[Tensor], fixed_scaling: float) -> tuple[list[str], list[np.ndarray]]:
+def _score_batch(
+    batch: Batch, depths: list[Tensor], fixed_scaling: float, counts: Counts
+) -> tuple[list[str], list[np.ndarray]]:
     """Scores of the images that have valid pixels, read from the device in one go."""
     names, scores = [], []
     for truth, depth in zip(batch.truth, depths, strict=True):
-        score = _score(truth, depth, batch.spec, fixed_scaling)
+        score = _score(truth, depth, batch.spec, fixed_scaling, counts)
         if score is not None:
             names.append(truth.name)
             scores.append(score)
     return names, [torch.stack(scores).cpu().numpy()] if scores else []
 
 
-def _score(truth: Truth, depth: Tensor, spec: Loader, fixed_scaling: float) -> Tensor | None:
+def _score(truth: Truth, depth: Tensor, spec: Loader, fixed_scaling: float, counts: Counts) -> Tensor | None:
     """Ratio and metrics (8,) of one image, on the device; None where nothing is valid.
 
     Valid pixels are found on the host, where the ground truth is: their number is then known without asking
     the device, and only they travel.
     """
-    index = np.flatnonzero(MASKS[spec.mask].valid(truth.depth))
+    index = np.flatnonzero(counts(truth, spec))
     if not len(index):
         return None
     target = torch.from_numpy(truth.depth.reshape(-1)[index]).to(depth.device, non_blocking=True)

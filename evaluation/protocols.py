@@ -38,9 +38,11 @@ CLAMPS = {"kitti": (1e-3, 80.0), "cityscapes": (1e-3, 80.0)}
 """Metres; predictions beyond are moved to the nearer end after scaling."""
 
 
-def depth_protocol(mask: str, clamp: str, *, ground_truth: str, fixed_scaling: float, size: tuple[int, int]) -> dict:
+def depth_protocol(mask: str, clamp: str, *, ground_truth: str, fixed_scaling: float, size: tuple[int, int],
+                   refinement: dict | None = None) -> dict:  # fmt: skip
     """Describes a depth evaluation for metrics.json; `size` is the network's (height, width).
 
+    `refinement` says how disparities were refined before they were judged; ``none`` where they were not.
     An unbounded range ends in None, because JSON knows no infinity.
     """
     chosen = MASKS[mask]
@@ -52,6 +54,7 @@ def depth_protocol(mask: str, clamp: str, *, ground_truth: str, fixed_scaling: f
         "scaling": f"fixed {fixed_scaling:g}" if fixed_scaling else "median per image",
         "size": list(size),
         "flip": False,
+        "refinement": refinement or "none",
     }
 
 

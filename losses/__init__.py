@@ -1,25 +1,40 @@
-"""What training minimises. `build_objective` is the only place where options become losses."""
+"""What training minimises. The `build_*` functions are the only places where options become losses."""
 
 from __future__ import annotations
 
 from argparse import Namespace
 
+from .consistency import SemanticDepthConsistency
 from .depth import DepthLoss
 from .masking import DynamicClassMask
 from .objective import Objective
+from .patches.distillation import Follower, PatchDistillation
+from .patches.loss import PatchLoss
+from .patches.refine import PatchRefiner
+from .patches.scales import Estimate
+from .schedule import Phase, Schedule
 from .semantic import SegmentationLoss
 
-__all__ = ["DepthLoss", "DynamicClassMask", "Objective", "SegmentationLoss", "build_mask", "build_objective"]
+__all__ = ["DepthLoss", "DynamicClassMask", "Objective", "Phase", "Schedule", "SegmentationLoss", "build_mask",
+           "build_objective", "build_refiner", "build_schedule"]  # fmt: skip
 
 
 def build_objective(args: Namespace) -> Objective:
-    """Losses of ``args.method``."""
+    """Losses of a training."""
     depth = DepthLoss(
         smoothness=args.depth_disparity_smoothness,
         automasking=not args.depth_disable_automasking,
         average=args.depth_avg_reprojection,
     )
-    return Objective(depth, SegmentationLoss(args.model_num_classes))
+    weight = args.sd_consistency_weight
+    return Objective(
+        depth,
+        SegmentationLoss(args.model_num_classes),
+        reprojection=args.depth_reprojection_weight,
+        consistency=SemanticDepthConsistency(args.sd_consistency_variant) if weight > 0 else None,
+        consistency_weight=weight,
+        patches=PatchLoss(args.patch_loss_weight) if args.patch_distill else None,
+    )
 
 
 def build_mask(args: Namespace) -> DynamicClassMask | None:
@@ -33,3 +48,22 @@ def build_mask(args: Namespace) -> DynamicClassMask | None:
         fraction=args.moving_mask_percent,
         classes=args.masking_classes,
     )
+
+
+def build_refiner(args: Namespace) -> PatchRefiner:
+    """Patch refinement, for training and for use."""
+    return PatchRefiner(size=args.patch_size, maximum=args.patch_max, enlarge=args.patch_enlarge,
+                        blend=args.patch_blend, share=args.patch_fusion_weight, chunk=args.patch_chunk)  # fmt: skip
+
+
+def build_schedule(args: Namespace, self_teacher: Follower | None = None, teacher: Estimate | None = None) -> Schedule:
+    """What begins and ends in the course of a training; `self_teacher` where patches are distilled."""
+    patches = None
+    if self_teacher is not None:
+        patches = PatchDistillation(
+            build_refiner(args), self_teacher, teacher, epochs=(args.patch_from_epoch, args.patch_until_epoch),
+            interval=args.patch_interval, gate=args.patch_gate == "photometric",
+            depth_range=(args.model_depth_min, args.model_depth_max),
+        )  # fmt: skip
+    consistency_from = args.sd_consistency_from_epoch if args.sd_consistency_weight > 0 else -1
+    return Schedule(build_mask(args), consistency_from, patches)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -36,6 +37,12 @@ class _WindowMean(torch.autograd.Function):
 _window_mean = _WindowMean.apply
 
 
+def pooled_mean(padded: Tensor) -> Tensor:
+    """Mean of every 3x3 window in the order of the published sums; slow, for images that hardly differ."""
+    pooled = F.avg_pool2d(padded.flatten(0, -3)[:, None], 3, 1)
+    return pooled.view(*padded.shape[:-2], *pooled.shape[-2:])
+
+
 def _pad(image: Tensor) -> Tensor:
     return F.pad(image, (1, 1, 1, 1), mode="reflect")
 
@@ -44,20 +51,22 @@ def _pad(image: Tensor) -> Tensor:
 class Reference:
     """An image many others are compared with, and its window statistics, computed once.
 
-    `image` (B, C, H, W) in [0, 1], `padded` (B, C, H+2, W+2); `mean`, `variance` (B, C, H, W).
+    `image` (B, C, H, W) in [0, 1], `padded` (B, C, H+2, W+2); `mean`, `variance` (B, C, H, W); `window` takes the
+    mean of every 3x3 window, (..., H+2, W+2) -> (..., H, W).
     """
 
     image: Tensor
     padded: Tensor
     mean: Tensor
     variance: Tensor
+    window: Callable[[Tensor], Tensor]
 
     @classmethod
-    def of(cls, image: Tensor) -> Reference:
+    def of(cls, image: Tensor, window: Callable[[Tensor], Tensor] = _window_mean) -> Reference:
         """Statistics of `image` (B, C, H, W)."""
         padded = _pad(image)
-        mean = _window_mean(padded)
-        return cls(image, padded, mean, _window_mean(padded * padded) - mean * mean)
+        mean = window(padded)
+        return cls(image, padded, mean, window(padded * padded) - mean * mean, window)
 
 
 def dssim(image: Tensor, reference: Reference) -> Tensor:
@@ -71,12 +80,12 @@ def dssim(image: Tensor, reference: Reference) -> Tensor:
     """
     shape = (-1, *reference.image.shape)
     padded = _pad(image)
-    mean = _window_mean(padded)
-    variance = (_window_mean(padded * padded) - mean * mean).view(shape)
+    mean = reference.window(padded)
+    variance = (reference.window(padded * padded) - mean * mean).view(shape)
     product = padded.view(-1, *reference.padded.shape) * reference.padded
     mean = mean.view(shape)
     means = mean * reference.mean
-    covariance = _window_mean(product) - means
+    covariance = reference.window(product) - means
     similar = (2 * means + _C1) * (2 * covariance + _C2)
     energy = (mean * mean + reference.mean * reference.mean + _C1) * (variance + reference.variance + _C2)
     return (0.5 - 0.5 * (similar / energy)).clamp(0, 1)

@@ -10,7 +10,9 @@ from errors import UserError
 if TYPE_CHECKING:
     from torch import nn
 
-METHODS = ("sgdepth",)
+    from .teacher import Teacher
+
+METHODS = ("sgdem", "sgdepth")
 
 
 def build_model(args: Namespace, pretrained: bool = False) -> nn.Module:
@@ -20,7 +22,7 @@ def build_model(args: Namespace, pretrained: bool = False) -> nn.Module:
         UserError: when the method is unknown or the ImageNet weights cannot be fetched.
     """
     match args.method:
-        case "sgdepth":
+        case "sgdem" | "sgdepth":
             from .sgdepth import SGDepth
 
             return SGDepth(
@@ -35,5 +37,46 @@ def build_model(args: Namespace, pretrained: bool = False) -> nn.Module:
                     getattr(args, "train_segmentation_grad_scale", 1.0),
                 ),
                 pretrained=pretrained,
+                attention={
+                    "variant": args.model_attention,
+                    "strips": args.model_attention_strips,
+                    "gain": args.model_attention_gain,
+                    "aspp": args.model_aspp,
+                },
             )
     raise UserError(f"--method {args.method!r}: unknown; choose one of {', '.join(METHODS)}")
+
+
+def build_teacher(name: str, native: bool = False, fetch: bool = False) -> Teacher:
+    """Frozen depth network on the CPU: ``teacher(rgb (N, 3, h, w) in [0, 1]) -> inverse depth (N, h, w)``.
+
+    name:   dpt-hybrid, dpt-large, dpt-hybrid-kitti, dpt-hybrid-nyu, the path of such a file, or hf:<id>
+    native: keep the size of patches instead of bringing images to the size it was trained at
+    fetch:  download what is missing
+
+    Raises:
+        UserError: when weights are missing, damaged or of another network, or `transformers` is missing.
+    """
+    if name.startswith("hf:"):
+        from . import hf
+
+        return hf.build(name, native, fetch)
+    from . import dpt
+
+    return dpt.build(name, native, fetch)
+
+
+def teacher_identity(name: str) -> dict[str, str]:
+    """``name`` and ``sha256`` as in ``build_teacher(name).identity``, without loading the weights.
+
+    Of a published file the hash has its first eight digits only, and the file need not be there. Of hub models it is
+    empty.
+
+    Raises:
+        UserError: when there is no such file.
+    """
+    if name.startswith("hf:"):
+        return {"name": name, "sha256": ""}
+    from .dpt import files
+
+    return files.identity(name)

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from perspective_resample.pose import transformation
 
+from .attention import StripAttention
 from .encoders import ResnetEncoder
 
 
@@ -36,10 +37,14 @@ class PoseDecoder(nn.Module):
 
 
 class PoseNetwork(nn.Module):
-    """Motion between two normalised images in temporal order.  Source: SGDepth, after Monodepth2."""
+    """Motion between two normalised images in temporal order.  Source: SGDepth, after Monodepth2.
 
-    def __init__(self, layers: int, pretrained: bool = False):
+    attended: attend to the last map in one piece, as the released SGDEM code does.
+    """
+
+    def __init__(self, layers: int, pretrained: bool = False, attended: bool = False):
         super().__init__()
+        self.attention = StripAttention(1) if attended else nn.Identity()
         self.encoder = ResnetEncoder(layers, images=2, pretrained=pretrained)
         self.decoder = PoseDecoder(self.encoder.widths[-1])
 
@@ -48,7 +53,7 @@ class PoseNetwork(nn.Module):
 
         Shapes:  earlier, later (B, 3, H, W) ImageNet-normalised.    Returns: (B, 4, 4), at least float32.
         """
-        axisangle, translation = self.decoder(self.encoder(torch.cat((earlier, later), 1))[-1])
+        axisangle, translation = self.decoder(self.attention(self.encoder(torch.cat((earlier, later), 1))[-1]))
         exact = torch.promote_types(axisangle.dtype, torch.float32)
         with torch.autocast(axisangle.device.type, enabled=False):
             return transformation(axisangle.to(exact), translation.to(exact), invert)

@@ -1,18 +1,22 @@
-"""SGDepth: one encoder, two decoders that part at a cut, and a pose network.
+"""SGDepth: one encoder, two decoders that part at a cut, and a pose network; with attention it is that of SGDEM.
 
 Source: Klingner et al., Self-Supervised Monocular Depth Estimation: Solving the Dynamic Object Problem by Semantic
-Guidance, ECCV 2020 (arXiv 2007.06936). Names of modules give the keys of the published checkpoints.
+Guidance, ECCV 2020 (arXiv 2007.06936). Names of modules give the keys of the published checkpoints; attention has
+no weights, so SGDEM shares them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from errors import UserError
 
+from .attention import Attended
 from .decoders import STEPS, Decoder, MultiResolution
 from .encoders import ResnetEncoder
 from .gradients import split_with_scales
@@ -24,16 +28,17 @@ IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Shared(nn.Module):
-    """Encoder, and the decoder steps both tasks use."""
+    """Encoder, attention, and the decoder steps both tasks use."""
 
-    def __init__(self, layers: int, cut: int, pretrained: bool):
+    def __init__(self, layers: int, cut: int, pretrained: bool, attention: Mapping[str, Any]):
         super().__init__()
         self.encoder = ResnetEncoder(layers, pretrained=pretrained)
+        self.attended = Attended(self.encoder.widths, **attention)
         self.decoder = Decoder(self.encoder.widths, 0, cut)
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """State at the cut, the four skip maps, then the finished maps, coarsest first."""
-        *skips, y = self.encoder(image)
+        *skips, y = self.attended(self.encoder(image))
         y, finished = self.decoder(y, skips)
         return [y, *skips, *finished]
 
@@ -53,6 +58,20 @@ class Tail(nn.Module):
         return self.multires([*finished, *more])
 
 
+class DepthBranch(nn.Module):
+    """The part of the network that says disparity; shares its weights unless it is copied."""
+
+    def __init__(self, network: SGDepth):
+        super().__init__()
+        self.common, self.depth = network.common, network.depth
+        self.register_buffer("mean", network.mean, persistent=False)
+        self.register_buffer("std", network.std, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """Finest disparity: (B, 3, H, W) RGB in [0, 1] -> (B, 1, H, W) in (0, 1)."""
+        return _exact(self.depth(self.common(_normal(image, self.mean, self.std)))[0]).sigmoid()
+
+
 class SGDepth(nn.Module):
     """Depth, segmentation and camera motion.
 
@@ -64,6 +83,7 @@ class SGDepth(nn.Module):
         disparity_bias: added to the biases of the disparity outputs.
         grad_scales: weights of the depth and the segmentation gradient in the shared part.
         pretrained: start the encoders from ImageNet.
+        attention: options of `attention.Attended`, which belongs to SGDEM; {} for plain SGDepth.
 
     All images are RGB in [0, 1]; the network normalises them itself.
     """
@@ -78,14 +98,15 @@ class SGDepth(nn.Module):
         disparity_bias: float = 5.0,
         grad_scales: tuple[float, float] = (0.9, 0.1),
         pretrained: bool = False,
+        attention: Mapping[str, Any] = MappingProxyType({}),
     ):
         super().__init__()
         cut = max(2 * split_pos - 1, 0)
-        self.common = Shared(layers, cut, pretrained)
+        self.common = Shared(layers, cut, pretrained, attention)
         widths = self.common.encoder.widths
         self.depth = Tail(widths, cut, 1, resolutions)
         self.seg = Tail(widths, cut, num_classes, 1)
-        self.pose = PoseNetwork(pose_layers, pretrained)
+        self.pose = PoseNetwork(pose_layers, pretrained, attended=attention.get("variant") == "released")
         self.grad_scales = grad_scales
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
@@ -93,12 +114,15 @@ class SGDepth(nn.Module):
             for conv in self.depth.multires.convs:
                 conv.bias.add_(disparity_bias)
 
-    def forward(self, inputs: Sequence[dict[int, Tensor]], purposes: Sequence[str]) -> tuple[Prediction, ...]:
+    def forward(
+        self, inputs: Sequence[dict[int, Tensor]], purposes: Sequence[str], classify: bool = False
+    ) -> tuple[Prediction, ...]:
         """Predict for several data sets with one pass through the shared part.
 
         Args:
             inputs: per data set, frame offset -> (B, 3, H, W); frame 0 always, -1 and 1 where motion is wanted.
             purposes: per data set, ``depth`` or ``segmentation``.
+            classify: also say the classes of the images of depth data sets, without gradient.
 
         Raises:
             UserError: when the data sets differ in size.
@@ -117,13 +141,14 @@ class SGDepth(nn.Module):
             predictions.append(Prediction(
                 disp=self._disparity(mine) if purpose == "depth" else {},
                 logits=self._logits(mine) if purpose == "segmentation" else None,
+                ids=self._classes(mine) if classify and purpose == "depth" else None,
                 motion=self._motion(images),
             ))  # fmt: skip
         return tuple(predictions)
 
     def normalise(self, image: Tensor) -> Tensor:
         """RGB in [0, 1] -> ImageNet-normalised, in the memory layout convolutions like best; any (B, 3, H, W)."""
-        return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
+        return _normal(image, self.mean, self.std)
 
     def predict(self, image: Tensor) -> Prediction:
         """Disparity and class scores of images (B, 3, H, W); no motion."""
@@ -143,6 +168,10 @@ class SGDepth(nn.Module):
         finally:
             self.train(was_training)
 
+    def depth_branch(self) -> DepthBranch:
+        """What says disparity, without segmentation and motion; the weights are shared."""
+        return DepthBranch(self)
+
     def predict_motion(self, first: Tensor, second: Tensor) -> Tensor:
         """Points of the first camera -> the second one: images (B, 3, H, W) in temporal order -> (B, 4, 4)."""
         return self.pose(self.normalise(first), self.normalise(second))
@@ -153,6 +182,10 @@ class SGDepth(nn.Module):
     def _logits(self, shared: Sequence[Tensor]) -> Tensor:
         return _exact(self.seg(shared)[0])
 
+    @torch.no_grad()
+    def _classes(self, shared: Sequence[Tensor]) -> Tensor:
+        return self.seg(shared)[0].argmax(1)
+
     def _motion(self, images: dict[int, Tensor]) -> dict[int, Tensor]:
         # Two passes on purpose: batch normalisation sees each pair by itself, as in the published training.
         motion = {}
@@ -161,6 +194,10 @@ class SGDepth(nn.Module):
         if 1 in images:
             motion[1] = self.pose(images[0], images[1])
         return motion
+
+
+def _normal(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return ((image - mean) / std).contiguous(memory_format=torch.channels_last)
 
 
 def _exact(x: Tensor) -> Tensor:

@@ -16,6 +16,8 @@ from errors import UserError
 
 log = logging.getLogger(__name__)
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+_GAIN = "common.attended.attention.gain"
+_UNUSED = re.compile(r"(common|pose)\.encoder\.(dilated_conv\.conv|convx)\.(weight|bias)")  # by the released SGDEM code
 
 
 def load_file(path: Path) -> Any:
@@ -27,9 +29,9 @@ def load_file(path: Path) -> Any:
     try:
         with path.open("rb") as file:
             return torch.load(file, map_location="cpu", weights_only=True)
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a checkpoint") from None
     except Exception as error:  # torch raises a dozen kinds for damaged files
+        if isinstance(error, OSError) and error.filename is not None:
+            raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a checkpoint") from None
         log.debug("%s: %s", path, error)
         raise UserError(f"{path}: not a checkpoint, damaged, or holding code instead of tensors; give the path of a "
                         "model.pth, or fetch or write it again") from None  # fmt: skip
@@ -42,8 +44,9 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
         UserError: as `load_file`, or when the file holds something else than a state dict.
     """
     content = load_file(path)
-    if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
-        content = content["state_dict"]
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
     is_state = isinstance(content, Mapping) and content and all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())  # fmt: skip
     if not is_state:
@@ -91,21 +94,35 @@ def describe(fit: Fit) -> str:
     return "; ".join(parts)
 
 
-def sgdepth_shape(state: Mapping[str, Tensor]) -> dict[str, int]:
+def sgdepth_shape(state: Mapping[str, Tensor]) -> dict[str, int | bool]:
     """Options of the SGDepth network a state dict was made with, as far as its keys tell; {} for other networks."""
     if "common.encoder.encoder.conv1.weight" not in state:
         return {}
-    shared = _count(state, r"common\.decoder\.blocks\.step_(\d+)\.conv\.weight")
-    shape = {
+    shape: dict[str, int | bool] = {
         "model_num_layers": _resnet_layers(state, "common.encoder.encoder."),
-        "model_split_pos": (shared + 1) // 2,
-        "model_depth_resolutions": _count(state, r"depth\.multires\.convs\.(\d+)\.weight"),
+        "model_attention_gain": _GAIN in state,
+        "model_aspp": any(key.startswith("common.attended.aspp.") for key in state),
     }
+    if any(".decoder.blocks." in key for key in state):
+        shape["model_split_pos"] = (_count(state, r"common\.decoder\.blocks\.step_(\d+)\.conv\.weight") + 1) // 2
+    if "depth.multires.convs.0.weight" in state:
+        shape["model_depth_resolutions"] = _count(state, r"depth\.multires\.convs\.(\d+)\.weight")
     if "pose.encoder.encoder.conv1.weight" in state:
         shape["model_num_layers_pose"] = _resnet_layers(state, "pose.encoder.encoder.")
     if "seg.multires.convs.0.weight" in state:
         shape["model_num_classes"] = state["seg.multires.convs.0.weight"].shape[0]
     return shape
+
+
+def attention_of(state: Mapping[str, Tensor]) -> str:
+    """Attention an SGDepth or SGDEM network was made with, where its keys tell; attention itself has no weights.
+
+    Layers that the released SGDEM code has and never uses mean ``released``, a learned gain means ``bottleneck``;
+    "" where both methods have the same keys.
+    """
+    if any(".convx." in key for key in state):
+        return "released"
+    return "bottleneck" if _GAIN in state else ""
 
 
 def _count(keys: Iterable[str], pattern: str) -> int:
@@ -119,32 +136,52 @@ def _resnet_layers(keys: Iterable[str], prefix: str) -> int:
 
 
 def load_weights(model: nn.Module, path: Path, strict: bool) -> None:
+    """Copy the state dict of a file into a network; see `copy_weights`."""
+    copy_weights(model, read_state_dict(path), path, strict)
+
+
+def copy_weights(model: nn.Module, state: Mapping[str, Tensor], path: Path, strict: bool) -> None:
     """Copy a state dict into a network.
 
     Args:
         model: any network.
-        path: a model.pth in either container of torch, ours or published.
+        state: as `read_state_dict` gives it.
+        path: where it is from, a model.pth in either container of torch, ours or published.
         strict: every tensor must fit; otherwise missing and unknown keys are only reported.
+
+    Layers that the released SGDEM code stores and never uses are left out.
 
     Raises:
         UserError: with counts, the first keys and the options to change where they can be told.
     """
-    state = read_state_dict(path)
+    unused = {key for key in state if _UNUSED.fullmatch(key)}
+    state = {key: value for key, value in state.items() if key not in unused}
     fit = compare(model, state)
     nothing = not any(key in state for key in model.state_dict())
     if nothing or fit.reshaped or (strict and not fit.is_whole):
-        raise UserError(f"{path}: {describe(fit)}; {_remedy(model, state, fit)}")
+        raise UserError(f"{path}: {describe(fit)}; {_remedy(model, state, fit, strict)}")
+    if unused:
+        log.info("%s: %d tensors of layers that the released SGDEM code never uses are left out", path, len(unused))
     if not fit.is_whole:
         log.warning("%s: %s; missing ones keep their values, unknown ones are skipped", path, describe(fit))
     model.load_state_dict(state, strict=False)
 
 
-def _remedy(model: nn.Module, state: dict[str, Tensor], fit: Fit) -> str:
+def _remedy(model: nn.Module, state: Mapping[str, Tensor], fit: Fit, strict: bool) -> str:
     theirs, ours = sgdepth_shape(state), sgdepth_shape(model.state_dict())
-    flags = [f"--{name.replace('_', '-')} {value}" for name, value in theirs.items() if ours.get(name) != value]
+    # Parts that can be on or off may be missing where not everything has to fit.
+    flags = [_flag(name, value) for name, value in theirs.items()
+             if ours.get(name) != value and (strict or not isinstance(value, bool))]  # fmt: skip
     if flags:
         return f"pass {' '.join(flags)}"
     parts = sorted({key.split(".")[0] for key in fit.missing} - {key.split(".")[0] for key in state})
     if theirs and parts:
         return f"it holds nothing of {', '.join(parts)}; give a checkpoint of the whole network"
     return "it was made by another network; give a checkpoint of this --method"
+
+
+def _flag(name: str, value: int | bool) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag} {value}"

@@ -22,7 +22,7 @@ def error_of(result: CompletedProcess) -> str:
 
 def write_checkpoint(folder: Path) -> Path:
     """An untrained network whose disparity varies over the image, as published files are: model.pth alone."""
-    args: Namespace = arguments.parse("inference", ["--model-disparity-bias", "0"])
+    args: Namespace = arguments.parse("inference", ["--method", "sgdepth", "--model-disparity-bias", "0"])
     torch.manual_seed(0)
     folder.mkdir(parents=True)
     torch.save(build_model(args).state_dict(), folder / "model.pth")

@@ -59,4 +59,4 @@ def tiny_options(data: Path | str, checkpoints: Path) -> list[str]:
         "--depth-validation-resize-width": 64, "--segmentation-validation-resize-height": 64,
         "--segmentation-validation-resize-width": 64,
     }  # fmt: skip
-    return ["--sys-cpu", *(str(word) for pair in values.items() for word in pair)]
+    return ["--method", "sgdepth", "--sys-cpu", *(str(word) for pair in values.items() for word in pair)]

@@ -28,14 +28,59 @@ PUBLISHED_DEFAULTS = {
     "segmentation_crop_height": 192, "segmentation_crop_width": 640, "masking_from_epoch": 15,
     "moving_mask_percent": 0.1,
 }  # fmt: skip
+SGDEM_DEFAULTS = {
+    "method": "sgdem", "model_num_layers": 50, "model_num_layers_pose": 18, "model_attention": "bottleneck",
+    "model_attention_strips": 4, "model_attention_gain": False, "model_aspp": False,
+    "depth_training_loaders": ("kitti_zhou_train",), "train_batches_per_epoch": 7293, "train_num_epochs": 20,
+    "train_checkpoint_frequency": 1, "depth_reprojection_weight": 2.0, "sd_consistency_weight": 10.0,
+    "sd_consistency_variant": "decided", "sd_consistency_from_epoch": 1, "patch_distill": True,
+    "patch_loss_weight": 16.0, "patch_from_epoch": 5, "patch_until_epoch": 15, "patch_interval": 1,
+    "patch_self_teacher": "snapshot", "patch_teacher": "dpt-hybrid", "patch_teacher_cache": "",
+    "patch_gate": "photometric", "patch_size": 0, "patch_max": 0, "patch_enlarge": False, "patch_blend": "window",
+    "patch_fusion_weight": 0.6, "masking_enable": True, "masking_from_epoch": 15, "masking_linear_increase": True,
+    "moving_mask_percent": 0.15,
+}  # fmt: skip
 SWITCHES = ("sys_cpu", "sys_best_effort_determinism", "model_disable_lr_loading", "depth_avg_reprojection",
-            "depth_disable_automasking", "masking_enable", "masking_linear_increase")  # fmt: skip
+            "depth_disable_automasking", "masking_enable", "masking_linear_increase", "patch_distill",
+            "sd_consistency_weight", "model_attention_gain", "model_aspp")  # fmt: skip
 
 
-def test_defaults_of_training_are_the_published_ones():
-    args = vars(arguments.parse("train", []))
+def test_defaults_of_sgdepth_are_the_published_ones():
+    args = vars(arguments.parse("train", ["--method", "sgdepth"]))
     assert {name: args[name] for name in PUBLISHED_DEFAULTS} == PUBLISHED_DEFAULTS
     assert not any(args[name] for name in SWITCHES)
+    assert args["model_attention"] == "none" and args["depth_reprojection_weight"] == 1.0
+
+
+def test_the_default_is_the_recipe_of_sgdem():
+    args = vars(arguments.parse("train", []))
+    assert {name: args[name] for name in SGDEM_DEFAULTS} == SGDEM_DEFAULTS
+    assert args["said"] == []
+    same = [name for name in PUBLISHED_DEFAULTS if name not in SGDEM_DEFAULTS]
+    assert {name: args[name] for name in same} == {name: PUBLISHED_DEFAULTS[name] for name in same}
+
+
+@pytest.mark.parametrize("command", ["eval_depth", "eval_segmentation", "eval_pose", "inference"])
+def test_the_network_of_sgdem_is_the_default_of_every_command(command):
+    args = arguments.parse(command, [])
+    assert (args.method, args.model_num_layers, args.model_attention) == ("sgdem", 50, "bottleneck")
+    args = arguments.parse(command, ["--method", "sgdepth"])
+    assert (args.method, args.model_num_layers, args.model_attention) == ("sgdepth", 18, "none")
+    if hasattr(args, "patch_refine"):
+        assert not args.patch_refine and args.patch_teacher == "none"
+
+
+def test_what_is_said_wins_over_the_recipe(tmp_path):
+    preset = write(tmp_path / "a.toml", "patch-distill = false\nmodel-num-layers = 34\nsd-consistency-weight = 3\n")
+    args = arguments.parse("train", ["--config", preset, "--model-num-layers", "18", "--no-masking-enable",
+                                     "--moving-mask-percent", "0.1"])  # fmt: skip
+    assert (args.patch_distill, args.sd_consistency_weight, args.model_num_layers) == (False, 3.0, 18)
+    assert (args.masking_enable, args.moving_mask_percent, args.masking_linear_increase) == (False, 0.1, True)
+    assert args.said == ["masking_enable", "model_num_layers", "moving_mask_percent", "patch_distill",
+                         "sd_consistency_weight"]  # fmt: skip
+    config = write(tmp_path / "b.toml", 'method = "sgdepth"\n')
+    assert arguments.parse("train", ["--config", config]).train_checkpoint_frequency == 5
+    assert arguments.parse("train", ["--config", config, "--method", "sgdem"]).train_checkpoint_frequency == 1
 
 
 def test_published_training_commands_parse():
@@ -110,9 +155,10 @@ def test_later_sources_win(tmp_path):
 def test_an_earlier_runs_options_can_be_read_back(tmp_path):
     args = arguments.parse("train", ["--masking-enable", "--data-intrinsics", "1,2,3,4",
                                      "--train-scheduler-gamma", "released"])  # fmt: skip
-    path = write(tmp_path / "opt.json", json.dumps({**vars(args), "eval_avg_with_flipped": False}))
+    table = arguments.as_table(args)
+    path = write(tmp_path / "opt.json", json.dumps({**table, "eval_avg_with_flipped": False}))
     again = arguments.parse("train", ["--config", path])
-    assert {**vars(again), "config": []} == {**vars(args), "config": []}
+    assert arguments.as_table(again) == table and set(again.said) == set(table) - set(arguments.ONCE)
 
 
 def test_how_a_run_was_started_is_not_repeated(tmp_path):
@@ -138,6 +184,27 @@ def test_evaluation_takes_the_network_from_the_checkpoint(tmp_path):
     path = str(folder / "model.pth")
     assert arguments.parse("inference", ["--model-path", path]).model_num_layers == 50
     assert arguments.parse("inference", ["--model-path", str(folder)]).model_num_layers == 50
+
+
+def test_checkpoints_older_than_attention_have_none(tmp_path):
+    folder = checkpoint(tmp_path / "epoch_1", model_num_layers=18)
+    config = write(tmp_path / "a.toml", 'model-attention = "released"\nmodel-aspp = true\n')
+    args = arguments.parse("inference", ["--model-path", str(folder), "--config", config])
+    assert (args.method, args.model_attention, args.model_aspp) == ("sgdepth", "none", False)
+    training = arguments.parse("train", ["--checkpoint-dir", str(tmp_path), "--model-num-layers", "34"])
+    other = arguments.with_checkpoint(training, "epoch_1")
+    assert (other.method, other.model_num_layers, other.model_attention) == ("sgdepth", 18, "none")
+    assert training.model_attention == "bottleneck" and training.model_num_layers == 34
+
+
+def test_the_attention_of_a_checkpoint_is_stored_with_it(tmp_path):
+    folder = checkpoint(tmp_path / "epoch_1", method="sgdem", model_num_layers=34, model_attention="released",
+                        model_attention_gain=True)  # fmt: skip
+    args = arguments.parse("inference", ["--model-path", str(folder)])
+    assert (args.method, args.model_num_layers, args.model_attention) == ("sgdem", 34, "released")
+    assert args.model_attention_gain and not args.model_aspp
+    args = arguments.parse("inference", ["--model-path", str(folder), "--model-attention", "none"])
+    assert args.model_attention == "none"
 
 
 def test_damaged_metadata_is_one_sentence(tmp_path):

@@ -38,9 +38,10 @@ def place(tmp_path_factory, street) -> SimpleNamespace:
 
 def flags(place: SimpleNamespace, purpose: str, *more: object) -> list[str]:
     size = [f"--{purpose}-validation-resize-height", HEIGHT, f"--{purpose}-validation-resize-width", WIDTH]
-    return [*map(str, ("--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", place.data, "--checkpoint-dir", place.runs,
-                       "--model-load", "start", "--model-name", "judged", "--eval-num-images", 2, *size,
-                       f"--{purpose}-validation-loaders", LOADERS[purpose], *more))]  # fmt: skip
+    return [*map(str, ("--method", "sgdepth", "--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", place.data,
+                       "--checkpoint-dir", place.runs, "--model-load", "start", "--model-name", "judged",
+                       "--eval-num-images", 2, *size, f"--{purpose}-validation-loaders", LOADERS[purpose],
+                       *more))]  # fmt: skip
 
 
 @pytest.fixture(scope="module")

@@ -37,8 +37,9 @@ def make_photo(height: int = 50, width: int = 90, seed: int = 0) -> Image.Image:
 
 
 def flags(model_path: Path, source: Path, target: Path, *more: object) -> list[str]:
-    return [*map(str, ("--sys-cpu", "--model-path", model_path, "--image-path", source, "--output-path", target,
-                       "--inference-resize-height", HEIGHT, "--inference-resize-width", WIDTH, *more))]  # fmt: skip
+    return [*map(str, ("--sys-cpu", "--method", "sgdepth", "--model-path", model_path, "--image-path", source,
+                       "--output-path", target, "--inference-resize-height", HEIGHT,
+                       "--inference-resize-width", WIDTH, *more))]  # fmt: skip
 
 
 def infer(*what: object) -> int:

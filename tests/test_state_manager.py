@@ -26,7 +26,7 @@ def small_state(masking: bool = False) -> RunState:
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.1)
     mask = DynamicClassMask(0, 4, False, 0.5) if masking else None
-    return RunState(model, optimizer, scheduler, mask)
+    return RunState(model, optimizer, scheduler, {"masking": mask} if mask else {})
 
 
 def work(state: RunState, steps: int = 2) -> None:
@@ -40,7 +40,8 @@ def work(state: RunState, steps: int = 2) -> None:
 def arguments(folder: Path, **changes: object) -> Namespace:
     values = {"method": "sgdepth", "checkpoint_dir": str(folder), "model_load": "", "resume": "never",
               "overwrite": False, "model_disable_lr_loading": False, "config": [], "model_num_layers": 18,
-              "train_num_epochs": 20, "train_batches_per_epoch": 10, "train_weights_init": "scratch"}  # fmt: skip
+              "train_num_epochs": 20, "train_batches_per_epoch": 10, "train_weights_init": "scratch",
+              "said": []}  # fmt: skip
     return Namespace(**{**values, **changes})
 
 
@@ -48,15 +49,16 @@ def test_a_run_continues_bit_for_bit(tmp_path):
     state = small_state(masking=True)
     work(state)
     ids = torch.full((1, 4, 4), 13)
-    state.masking(ids, [ids])
-    state.masking.threshold = 0.25
+    mask = state.parts["masking"]
+    mask(ids, [ids])
+    mask.threshold = 0.25
     state.scheduler.step()
     folder = state.save(tmp_path, arguments(tmp_path))
     assert folder.name == "epoch_0_batch_2"
     other = small_state(masking=True)
     other.load(folder)
     assert (other.epoch, other.batch, other.step) == (0, 2, 2)
-    assert other.masking.threshold == 0.25 and other.masking.ious().tolist() == [1.0]
+    assert other.parts["masking"].threshold == 0.25 and other.parts["masking"].ious().tolist() == [1.0]
     for one in (state, other):
         torch.manual_seed(5)
         work(one)
@@ -233,7 +235,7 @@ def test_published_checkpoints_load_without_our_notes(tmp_path, caplog):
         torch.save(content, tmp_path / f"{name}.pth")
     other = small_state(masking=True)
     other.load(tmp_path)
-    assert (other.epoch, other.step, other.batch, other.masking.threshold) == (3, 30, 0, 0.0)
+    assert (other.epoch, other.step, other.batch, other.parts["masking"].threshold) == (3, 30, 0, 0.0)
     assert "optim.pth: does not fit" in caplog.text and "starts afresh" in caplog.text
 
 
@@ -245,7 +247,9 @@ def network() -> SGDepth:
 
 def options(**changes: object) -> Namespace:
     values = {"method": "sgdepth", "model_num_layers": 18, "model_num_layers_pose": 18, "model_split_pos": 1,
-              "model_depth_resolutions": 4, "model_num_classes": 20, "model_disparity_bias": 5.0}  # fmt: skip
+              "model_depth_resolutions": 4, "model_num_classes": 20, "model_disparity_bias": 5.0,
+              "model_attention": "none", "model_attention_strips": 4, "model_attention_gain": False,
+              "model_aspp": False, "said": ["method"]}  # fmt: skip
     return Namespace(**{**values, **changes})
 
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from losses import DepthLoss, DynamicClassMask, Objective, SegmentationLoss
+from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from models.sgdepth import SGDepth
 from tests import golden
 from train import Outcome, compare, warmed_up
@@ -52,7 +52,7 @@ def network(meta: dict) -> SGDepth:
 
 def step(model: SGDepth, data: list, masking: DynamicClassMask | None = None) -> list[Outcome]:
     objective = Objective(DepthLoss(), SegmentationLoss())
-    outcomes = compare(model, objective, data, (0.1, 100.0), contextlib.nullcontext, masking)
+    outcomes = compare(model, objective, data, (0.1, 100.0), contextlib.nullcontext, Phase(masking))
     sum(outcome.total for outcome in outcomes).backward()
     return outcomes
 

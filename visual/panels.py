@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .colour import class_image, depth_image, normals_image, probability_image
+from .colour import class_image, depth_image, normals_image, plasma, probability_image
 
 COLUMNS = 4
 """Samples shown at most."""
@@ -31,6 +31,28 @@ def depth_panel(
     if mask is not None:
         rows.append(mask_overlay(target[:COLUMNS].float(), mask[:COLUMNS]))
     return _stack(rows)
+
+
+def refinement_panel(image: Tensor, outlines: Tensor, disp: Tensor, refined: Tensor, weight: Tensor) -> Tensor:
+    """Image with the borders of its patches, disparity before and after their refinement, weight of the patches.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; outlines (B, 1, H, W) bool; disp, refined (B, 1, H, W), > 0;
+             weight (B, 1, H, W) in [0, 0.5]
+    Returns: (3, 4*H, columns*W) in [0, 1]
+    """
+    image, outlines, disp, refined, weight = (x[:COLUMNS] for x in (image, outlines, disp, refined, weight))
+    edge = image.new_tensor(MASKED).view(1, 3, 1, 1)
+    return _stack([torch.where(outlines, edge, image.float()), depth_image(1 / disp.float()),
+                   depth_image(1 / refined.float()), plasma(2 * weight.float())])  # fmt: skip
+
+
+def class_panel(image: Tensor, ids: Tensor) -> Tensor:
+    """Image, and the classes of the pixels that are named.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; ids (B, H, W) train ids, 255 = none
+    Returns: (3, 2*H, columns*W) in [0, 1]
+    """
+    return _stack([image[:COLUMNS].float(), class_image(ids[:COLUMNS])])
 
 
 def segmentation_panel(logits: Tensor, labels: Tensor, image: Tensor) -> Tensor:

@@ -19,7 +19,7 @@ from tqdm import tqdm
 from errors import UserError
 from perspective_resample.camera import normals
 
-from .panels import depth_panel, segmentation_panel
+from .panels import class_panel, depth_panel, refinement_panel, segmentation_panel
 
 log = logging.getLogger("train")
 COLLAPSE_FROM_STEP = 300  # before that a healthy run is erratic
@@ -124,10 +124,13 @@ class Report:
 
     def _board(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
-            scalars = {"loss": outcome.total}
+            scalars = {"loss": outcome.total, **outcome.terms}
             if outcome.views:
                 depth = outcome.views.depth[: outcome.batch.images[0].shape[0]]
                 scalars |= {"depth_mean": depth.mean(), "depth_std": depth.std()}
+            if outcome.refined:
+                scalars |= {"patch_count": torch.tensor(outcome.refined.count),
+                            "patch_passed": outcome.refined.passed.double().mean()}  # fmt: skip
             self.scalars("train", outcome.batch.spec.domain, {name: value.item() for name, value in scalars.items()})
 
     def _console(self, outcomes: Sequence[Any]) -> None:
@@ -152,7 +155,15 @@ class Report:
                     panel = depth_panel(depth, normals(depth, batch.inv_K), batch.images[0], *near, outcome.keep)
                 else:
                     panel = segmentation_panel(prediction.logits, batch.labels, batch.images[0])
-            self._writer("images").add_image(f"{batch.spec.domain}_images", panel.float().cpu(), self.state.step)
+                panels = {"images": panel}
+                if outcome.refined:
+                    panels["patches"] = refinement_panel(
+                        batch.images[0], outcome.refined.outlines(), prediction.disp[0], outcome.refined.disparity,
+                        outcome.refined.weight)  # fmt: skip
+                if outcome.classes is not None:
+                    panels["classes"] = class_panel(batch.images[0], outcome.classes)
+            for name, panel in panels.items():
+                self._writer("images").add_image(f"{batch.spec.domain}_{name}", panel.float().cpu(), self.state.step)
 
     def scalars(self, writer: str, domain: str, values: Mapping[str, float]) -> None:
         """Write ``<domain>_<name>`` at the current optimiser step."""
@@ -160,7 +171,9 @@ class Report:
             self._writer(writer).add_scalar(f"{domain}_{name}", value, self.state.step)
 
     def masking(self, statistics: Mapping[str, float]) -> None:
-        """Threshold, mean IoU and masked share of an epoch that masks moving objects."""
+        """Threshold, mean IoU and masked share of an epoch that masks moving objects; {} for one that does not."""
+        if not statistics:
+            return
         self.scalars("train", "masking", statistics)
         self._say("masking: " + ", ".join(f"{name} {value:.4f}" for name, value in statistics.items()))
 

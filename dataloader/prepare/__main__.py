@@ -1,4 +1,4 @@
-"""``python -m dataloader.prepare {synthetic,splits,kitti,index}``: one sub-command per way to get data.
+"""``python -m dataloader.prepare {synthetic,splits,kitti,index,teacher-cache}``: one sub-command per way to get data.
 
 Only the chosen sub-command's module is imported, so ``--help`` answers at once.
 """
@@ -10,6 +10,7 @@ import importlib
 import signal
 import sys
 from collections.abc import Sequence
+from types import ModuleType
 
 from errors import UserError
 
@@ -18,6 +19,7 @@ COMMANDS = {
     "splits": "fetch the published split lists and verify them",
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
+    "teacher-cache": "keep the answers of a depth teacher to training images",
 }
 
 
@@ -30,7 +32,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
     Returns:
         The options and the name of the chosen sub-command.
     """
-    overview = "\n".join(f"  {name:10} {summary}" for name, summary in COMMANDS.items())
+    overview = "\n".join(f"  {name:14} {summary}" for name, summary in COMMANDS.items())
     top = argparse.ArgumentParser(
         prog="python -m dataloader.prepare",
         description="Put data where the loaders look for it.",
@@ -39,7 +41,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
     )
     top.add_argument("command", choices=COMMANDS, metavar="COMMAND", help=", ".join(COMMANDS))
     chosen = top.parse_args(argv[:1]).command
-    module = importlib.import_module(f".{chosen}", __package__)
+    module = module_of(chosen)
     parser = argparse.ArgumentParser(
         prog=f"{top.prog} {chosen}",
         description=module.SUMMARY,
@@ -50,6 +52,11 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
     return parser.parse_args(argv[1:]), chosen
 
 
+def module_of(command: str) -> ModuleType:
+    """Where a sub-command is."""
+    return importlib.import_module(f".{command.replace('-', '_')}", __package__)
+
+
 def main(argv: Sequence[str]) -> int:
     """Run one sub-command; returns the exit code."""
     options, chosen = parse(argv)
@@ -57,7 +64,7 @@ def main(argv: Sequence[str]) -> int:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
-        return importlib.import_module(f".{chosen}", __package__).run(options)
+        return module_of(chosen).run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

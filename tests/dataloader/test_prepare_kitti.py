@@ -17,7 +17,7 @@ from PIL import Image
 
 from dataloader.prepare import archives, kitti
 from errors import UserError
-from tests.dataloader.file_server import serve
+from tests.file_server import serve
 
 DATE = "2011_09_26"
 FRAMES = 3

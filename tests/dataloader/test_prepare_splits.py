@@ -11,7 +11,7 @@ import pytest
 from dataloader.prepare import splits
 from dataloader.prepare.split_table import EXTRA, LISTS, normalised
 from errors import UserError
-from tests.dataloader.file_server import serve
+from tests.file_server import serve
 
 TEXT = b"2011_09_26/2011_09_26_drive_0001_sync 5 l\n2011_09_26/2011_09_26_drive_0001_sync 6 r\n"
 

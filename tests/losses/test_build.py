@@ -3,17 +3,51 @@
 from __future__ import annotations
 
 import arguments
-from losses import build_mask, build_objective
+from losses import Phase, build_mask, build_objective, build_refiner, build_schedule
 
 
-def parse(*words: str) -> object:
-    return arguments.parse("train", list(words))
+def parse(*words: str, method: str = "sgdepth") -> object:
+    return arguments.parse("train", ["--method", method, *words])
 
 
 def test_the_published_defaults_reach_the_losses():
     objective = build_objective(parse())
     assert (objective.depth.smoothness, objective.depth.automasking, objective.depth.average) == (1e-3, True, False)
     assert len(objective.segmentation.weights) == 20 and build_mask(parse()) is None
+    assert (objective.reprojection, objective.consistency, objective.patches) == (1.0, None, None)
+    schedule = build_schedule(parse())
+    assert not schedule.parts and schedule.phase(19, 0) == Phase()
+
+
+def test_the_recipe_of_sgdem_reaches_the_losses():
+    args = parse(method="sgdem")
+    objective, schedule = build_objective(args), build_schedule(args, object())
+    weights = objective.reprojection, objective.consistency_weight, objective.patches.weight
+    assert weights == (2.0, 10.0, 16.0) and objective.consistency.variant == "decided"
+    assert [schedule.phase(epoch, 7).consistency for epoch in (0, 1, 19)] == [False, True, True]
+    assert [schedule.phase(epoch, 7).patches is not None for epoch in (4, 5, 14, 15)] == [False, True, True, False]
+    assert [schedule.phase(epoch, 7).masking is not None for epoch in (14, 15)] == [False, True]
+    assert schedule.masking.linear_increase and schedule.masking.fraction == 0.15
+    assert schedule.patches.gate and schedule.patches.depth_range == (0.1, 100.0)
+
+
+def test_every_option_of_the_patches_reaches_them():
+    args = parse("--patch-distill", "--patch-from-epoch", "2", "--patch-until-epoch", "4", "--patch-interval", "3",
+                 "--patch-loss-weight", "7", "--patch-gate", "none", "--patch-size", "128", "--patch-max", "5",
+                 "--patch-enlarge", "--patch-blend", "released", "--patch-fusion-weight", "0.25", "--patch-chunk", "9",
+                 "--sd-consistency-weight", "3", "--sd-consistency-variant", "paper", "--sd-consistency-from-epoch",
+                 "6", "--model-depth-min", "0.5", "--model-depth-max", "50", "--depth-reprojection-weight", "4"
+                 )  # fmt: skip
+    objective, schedule = build_objective(args), build_schedule(args, object(), len)
+    assert (objective.reprojection, objective.consistency_weight, objective.patches.weight) == (4, 3, 7)
+    assert objective.consistency.variant == "paper" and schedule.consistency_from == 6
+    patches = schedule.patches
+    assert (patches.epochs, patches.interval, patches.gate, patches.teacher) == ((2, 4), 3, False, len)
+    assert patches.depth_range == (0.5, 50.0)
+    assert [patches.active(2, batch) for batch in range(4)] == [True, False, False, True]
+    assert vars(patches.refiner) == vars(build_refiner(args)) == {
+        "size": 128, "maximum": 5, "enlarge": True, "blend": "released", "share": 0.25, "chunk": 9,
+    }  # fmt: skip
 
 
 def test_every_option_of_the_losses_reaches_them():

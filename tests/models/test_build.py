@@ -15,13 +15,38 @@ from models.weights import sgdepth_shape
 
 def test_the_published_defaults_reach_the_network():
     torch.manual_seed(0)
-    model = build_model(arguments.parse("train", []))
+    model = build_model(arguments.parse("train", ["--method", "sgdepth"]))
     assert model.grad_scales == (0.9, 0.1)
     assert all(conv.bias.min() > 4.5 for conv in model.depth.multires.convs)
+    assert model.common.attended.attention is None
     assert sgdepth_shape(model.state_dict()) == {
         "model_num_layers": 18, "model_split_pos": 1, "model_depth_resolutions": 4, "model_num_layers_pose": 18,
-        "model_num_classes": 20,
+        "model_num_classes": 20, "model_attention_gain": False, "model_aspp": False,
     }  # fmt: skip
+
+
+def test_the_default_network_is_that_of_sgdem():
+    with torch.device("meta"):
+        model = build_model(arguments.parse("train", []))
+    assert (model.common.attended.levels, model.common.attended.attention.strips) == ((4,), 4)
+    assert sgdepth_shape(model.state_dict()) == {
+        "model_num_layers": 50, "model_split_pos": 1, "model_depth_resolutions": 4, "model_num_layers_pose": 18,
+        "model_num_classes": 20, "model_attention_gain": False, "model_aspp": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("words", "attention", "levels", "strips"), [
+    ("", "bottleneck", (4,), 2), ("--model-attention released", "released", (1, 2, 3, 4), 1),
+])  # fmt: skip
+def test_every_option_of_attention_reaches_the_network(words, attention, levels, strips):
+    words = f"{words} --model-num-layers 18 --model-attention-strips 2 --model-attention-gain --model-aspp".split()
+    with torch.device("meta"):
+        model = build_model(arguments.parse("train", words))
+    found = model.common.attended
+    assert (found.levels, found.attention.strips) == (levels, strips) and found.aspp is not None
+    assert isinstance(model.pose.attention, torch.nn.Identity) == (attention == "bottleneck")
+    shape = sgdepth_shape(model.state_dict())
+    assert shape["model_attention_gain"] and shape["model_aspp"]
 
 
 def test_every_option_of_the_network_reaches_it():
@@ -32,15 +57,15 @@ def test_every_option_of_the_network_reaches_it():
     assert model.grad_scales == (0.7, 0.2)
     assert sgdepth_shape(model.state_dict()) == {
         "model_num_layers": 50, "model_split_pos": 3, "model_depth_resolutions": 2, "model_num_layers_pose": 34,
-        "model_num_classes": 7,
+        "model_num_classes": 7, "model_attention_gain": False, "model_aspp": False,
     }  # fmt: skip
 
 
 def test_the_disparity_bias_reaches_every_output():
     torch.manual_seed(0)
-    published = build_model(arguments.parse("train", []))
+    published = build_model(arguments.parse("train", ["--method", "sgdepth"]))
     torch.manual_seed(0)
-    other = build_model(arguments.parse("train", ["--model-disparity-bias", "-2"]))
+    other = build_model(arguments.parse("train", ["--method", "sgdepth", "--model-disparity-bias", "-2"]))
     for a, b in zip(published.depth.multires.convs, other.depth.multires.convs, strict=True):
         torch.testing.assert_close(a.bias - b.bias, torch.full_like(a.bias, 7.0))
 

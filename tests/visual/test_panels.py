@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from visual.colour import class_image, depth_image
-from visual.panels import COLUMNS, depth_panel, mask_overlay, segmentation_panel
+from visual.panels import COLUMNS, class_panel, depth_panel, mask_overlay, refinement_panel, segmentation_panel
 
 
 def make_images(count: int, height: int = 6, width: int = 8) -> list[torch.Tensor]:
@@ -51,3 +51,24 @@ def test_segmentation_panel_shows_probabilities_truth_and_image():
     truth = class_image(labels)[1]
     assert torch.allclose(panel[:, :6, 8:], truth, atol=1e-5) and torch.equal(panel[:, 6:12, 8:], truth)
     assert torch.equal(panel[:, 12:, 8:], image[1])
+
+
+def test_refinement_panel_shows_patches_disparities_and_weight():
+    image = make_images(2)[0]
+    outlines = torch.zeros(2, 1, 6, 8, dtype=torch.bool)
+    outlines[:, :, 2] = True
+    disp, refined = torch.rand(2, 1, 6, 8) + 0.1, torch.rand(2, 1, 6, 8) + 0.1
+    panel = refinement_panel(image, outlines, disp, refined, torch.zeros(2, 1, 6, 8))
+    assert panel.shape == (3, 24, 16)
+    assert torch.equal(panel[:, :2, :8], image[0, :, :2]) and panel[0, 2].eq(1).all() and not panel[1:, 2].any()
+    assert torch.equal(panel[:, 6:12, 8:], depth_image(1 / disp)[1])
+    assert torch.equal(panel[:, 12:18, 8:], depth_image(1 / refined)[1])
+    assert torch.equal(panel[:, 18:], panel[:, 18:19, :1].expand(3, 6, 16))
+
+
+def test_class_panel_names_classes():
+    image, ids = make_images(1)[0], torch.full((1, 6, 8), 255)
+    ids[:, :, 4:] = 13
+    panel = class_panel(image, ids)
+    assert torch.equal(panel[:, :6], image[0]) and torch.equal(panel[:, 6:], class_image(ids)[0])
+    assert not panel[:, 6:, :4].any() and panel[:, 6:, 4:].any()

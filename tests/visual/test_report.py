@@ -21,7 +21,8 @@ def report(folder: Path, step: int = 1) -> Report:
 def outcome(disp: torch.Tensor, loss: float = 0.5) -> SimpleNamespace:
     return SimpleNamespace(
         batch=SimpleNamespace(images={0: torch.zeros(2, 3, 4, 4)}, spec=SimpleNamespace(domain="street_depth")),
-        prediction=SimpleNamespace(disp={0: disp}, motion={}, logits=None), views=None, total=torch.tensor(loss),
+        prediction=SimpleNamespace(disp={0: disp}, motion={}, logits=None), views=None, refined=None,
+        classes=None, terms={}, total=torch.tensor(loss),
     )  # fmt: skip
 
 

@@ -4,9 +4,9 @@ import socket
 
 import pytest
 
-from dataloader.prepare.download import NotOffered, download, part_path, remote_size
 from errors import UserError
-from tests.dataloader.file_server import serve
+from models.download import NotOffered, download, part_path, remote_size
+from tests.file_server import serve
 
 DATA = bytes(range(256)) * 40
 

@@ -117,7 +117,7 @@ def _append(response: HTTPResponse, part: Path, mode: str, bar: tqdm) -> int:
     try:
         file = open(part, mode)
     except OSError as error:
-        raise UserError(f"{part}: cannot write ({error.strerror}); choose another --out") from error
+        raise UserError(f"{part}: cannot write ({error.strerror}); choose another folder") from error
     with file:
         while chunk := response.read(CHUNK):
             try:

@@ -1,0 +1,205 @@
+"""Answers of a frozen teacher to all images of a training, for ``train.py --patch-teacher-cache``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import shutil
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from dataloader.catalog import LOADERS, LoaderSpec
+from errors import UserError, closest
+from presets.options import floats
+
+if TYPE_CHECKING:
+    from dataloader.teacher_cache import CachedImage, Recipe
+    from models.teacher import Teacher
+
+SUMMARY = "Ask a depth teacher about every image of depth training loaders and keep its answers; an interrupted run "\
+          "goes on."  # fmt: skip
+LEAST, MULTIPLE, PATCH_MULTIPLE = 64, 32, 64
+GIGA = 1e9
+ABOUT = """
+image: the teacher sees every image whole and in its own size; its answer is brought to training resolution. Fits any
+--patch-size. Recommended.
+grid: the teacher sees every candidate patch of the resized image alone, as without a cache. Three to six times larger,
+and for one --patch-size only.
+
+Run the same command again to go on, to renew the maps of images that have changed, or to add loaders. Several
+processes, on one machine or many, share the work with --share 1/4, --share 2/4 ... and the same --out.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"loaders: {', '.join(_known())}\n{ABOUT}"
+    add = parser.add_argument
+    add("loaders", nargs="+", metavar="LOADER", help="depth training loaders, as given to --depth-training-loaders")
+    add("--teacher", default="dpt-hybrid", metavar="NAME",
+        help="dpt-hybrid, dpt-large, a weight file or hf:<model>; default: dpt-hybrid")  # fmt: skip
+    add("--out", required=True, metavar="DIR", help="folder of the cache, for --patch-teacher-cache")
+    add("--layout", choices=("image", "grid"), default="image", help="what the teacher is asked about; default: image")
+    add("--height", type=int, default=192, help="height of the training images, pixels; default: 192")
+    add("--width", type=int, default=640, help="width of the training images, pixels; default: 640")
+    add("--patch-size", type=int, default=0, help="for --layout grid: as in training; default: 0, 64 per 96 rows")
+    add("--dataset-dir", default=os.environ.get("IFN_DIR_DATASET", ""), metavar="DIR",
+        help="data set folder; default: environment variable IFN_DIR_DATASET")  # fmt: skip
+    add("--data-folder", default="", metavar="DIR", help="own data, for folder_train")
+    add("--data-intrinsics", type=floats, default=(), metavar="FX,FY,CX,CY", help="its camera, pixels of the files")
+    add("--data-on-missing", choices=("stop", "drop"), default="stop",
+        help="what to do where image files are missing or cut off, as in training; default: stop")  # fmt: skip
+    add("--share", default="1/1", metavar="K/N", help="take the K-th of N shares, for several processes; default: 1/1")
+    add("--batch-size", type=int, default=8, help="images that pass the teacher at once; default: 8")
+    add("--workers", type=int, default=0, help="threads that read, and that write; default: 0, one per processor core")
+    add("--sys-cpu", action="store_true", help="compute on the CPU even where a GPU is present")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fill the cache; returns the exit code.
+
+    Raises:
+        UserError: a mistake in the options, missing or damaged data, no such teacher, another cache, or too little
+            room on the disk.
+    """
+    specs, (share, shares) = find_loaders(args.loaders), parse_share(args.share)
+    check_sizes(args)
+    images = find_images(specs, args)
+    import torch
+
+    from dataloader.prepare.teacher_answers import fill
+    from dataloader.teacher_cache import CacheWriter
+    from models import build_teacher
+
+    device = torch.device("cuda" if torch.cuda.is_available() and not args.sys_cpu else "cpu")
+    if device.type == "cuda":
+        # Maps keep up to 16 bits and bfloat16 has 8; TF32 is the fastest that does not show.
+        torch.set_float32_matmul_precision("high")
+    teacher = build_teacher(args.teacher, native=args.layout == "grid", fetch=True)
+    writer = CacheWriter(args.out, make_recipe(args, teacher))
+    mine = images[share - 1 :: shares]
+    lacking = writer.lacks(mine, thorough=True)
+    print(f"{args.out}: {len(mine) - len(lacking)} of {len(mine)} maps are there" + _room(writer.folder, writer.recipe,
+          len(lacking)), flush=True)  # fmt: skip
+    threads = args.workers or os.cpu_count() or 1
+    fill(writer, teacher.to(device), lacking, device, batch_size=args.batch_size, threads=threads)
+    rest = len(writer.lacks(images)) if shares > 1 else 0
+    print(f"{args.out}: complete" if not rest else f"{args.out}: share {args.share} is done, {rest} of {len(images)} "
+          "maps are missing until the other shares are")  # fmt: skip
+    return 0
+
+
+def find_loaders(names: Iterable[str]) -> list[LoaderSpec]:
+    """Depth training loaders; comma-separated names are taken apart.
+
+    Raises:
+        UserError: a name that no such loader has.
+    """
+    known, found = _known(), {}
+    for name in (part.strip() for text in names for part in text.split(",") if part.strip()):
+        if name not in known:
+            exists = any(name == other for _, other in LOADERS)
+            fault = "not a depth training loader" if exists else f"no such loader{closest(name, known)}"
+            raise UserError(f"{name}: {fault}; choose from {', '.join(known)}")
+        found[name] = known[name]
+    if not found:
+        raise UserError("no loader named; --help lists them")
+    return list(found.values())
+
+
+def _known() -> dict[str, LoaderSpec]:
+    return {spec.name: spec for spec in LOADERS.values() if spec.purpose == "depth" and spec.training}
+
+
+def parse_share(text: str) -> tuple[int, int]:
+    """``2/4`` -> (2, 4).
+
+    Raises:
+        UserError: unless it is two such numbers.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    share, shares = (int(match[1]), int(match[2])) if match else (0, 0)
+    if not 1 <= share <= shares:
+        raise UserError(f"--share {text}: give K/N with K from 1 to N, for example 1/2 and 2/2 for two processes")
+    return share, shares
+
+
+def check_sizes(args: argparse.Namespace) -> None:
+    """Refuse numbers that training would not have, or that mean nothing.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for side in ("height", "width"):
+        value = getattr(args, side)
+        if value < LEAST or value % MULTIPLE:
+            raise UserError(f"--{side} {value}: give what training has, at least {LEAST} and a multiple of {MULTIPLE}")
+    if args.batch_size < 1:
+        raise UserError(f"--batch-size {args.batch_size}: give a positive number")
+    if args.workers < 0:
+        raise UserError(f"--workers {args.workers}: give 0 for one per core, or a positive number")
+    if args.patch_size and args.layout != "grid":
+        raise UserError(f"--patch-size {args.patch_size}: maps of whole images fit any patch; leave it out, or pass "
+                        "--layout grid")  # fmt: skip
+    if args.patch_size < 0 or args.patch_size % PATCH_MULTIPLE:
+        raise UserError(f"--patch-size {args.patch_size}: give 0 or a multiple of {PATCH_MULTIPLE}, as in training")
+
+
+def find_images(specs: Sequence[LoaderSpec], args: argparse.Namespace) -> list[CachedImage]:
+    """Predicted frames of all samples that training would have, every one once.
+
+    Raises:
+        UserError: data is missing or damaged.
+    """
+    from dataloader.integrity import find_damaged, needed, without_damaged
+    from dataloader.splits import resolve
+    from dataloader.teacher_cache import cached_image, image_root
+
+    drop, found = args.data_on_missing == "drop", {}
+    for spec in specs:
+        samples = resolve(spec, args.dataset_dir, data_folder=args.data_folder, data_intrinsics=args.data_intrinsics,
+                          drop=drop)  # fmt: skip
+        faults = find_damaged(path for sample in samples for path in needed(sample))
+        root = image_root(spec, args.dataset_dir, args.data_folder)
+        for sample in without_damaged(spec, samples, faults, drop):
+            image = cached_image(spec, root, sample.images[0])
+            found[image.key] = image
+    return list(found.values())
+
+
+def make_recipe(args: argparse.Namespace, teacher: Teacher) -> Recipe:
+    """How the maps are made.
+
+    Raises:
+        UserError: no patch fits in an image.
+    """
+    from dataloader.teacher_cache import Recipe
+    from losses.patches.selection import Grid, automatic_size
+    from models.dpt.files import OFFICIAL
+
+    name, sha256 = teacher.identity["name"], teacher.identity["sha256"]
+    # Training compares published teachers by name; a file that only looks like one does not get it.
+    if name in OFFICIAL and not sha256.startswith(OFFICIAL[name].hash):
+        name = Path(args.teacher).name
+    common = {"height": args.height, "width": args.width, "teacher": name, "sha256": sha256}
+    if args.layout == "image":
+        return Recipe(layout="image", **common)
+    grid = Grid.of(args.height, args.width, args.patch_size)
+    if not len(grid):
+        raise UserError(f"--height {args.height} --width {args.width}: too small for patches of {grid.size} pixels; "
+                        "pass a smaller --patch-size or larger images")  # fmt: skip
+    return Recipe(layout="grid", patch_size=grid.size, patch_stride=grid.stride, patches=len(grid),
+                  patch_automatic=grid.size == automatic_size(args.height), **common)  # fmt: skip
+
+
+def _room(folder: Path, recipe: Recipe, count: int) -> str:
+    """What is to do and how much room it takes; refuses what the disk cannot hold."""
+    needed, free = count * recipe.bytes_per_map, shutil.disk_usage(folder).free
+    if needed > free:
+        smaller = ", or pass --layout image" if recipe.layout == "grid" else ""
+        raise UserError(f"{folder}: {count} maps need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free; "
+                        f"make room, choose another disk{smaller}")  # fmt: skip
+    return f", {count} to make: about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free" if count else ""

@@ -1,0 +1,113 @@
+"""The cache of a training: whether it is the right one, and the map of every sample."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from errors import UserError
+
+from ..catalog import LoaderSpec
+from ..samples import Sample
+from .folder import TeacherCache
+from .images import CachedImage, cached_image
+from .recipe import COMMAND, Recipe, read_recipe
+
+OPTION = "--patch-teacher-cache"
+_HASH = re.compile(r"[0-9a-f]{8,64}")
+
+
+def open_cache(
+    folder: str | Path, *, size: tuple[int, int], teacher: str, patch_size: int = 0, enlarge: bool = False
+) -> TeacherCache:
+    """The cache of a training.
+
+    Args:
+        folder: --patch-teacher-cache.
+        size: (height, width) of the training images.
+        teacher: --patch-teacher.
+        patch_size: --patch-size, 0 for automatic.
+        enlarge: --patch-enlarge.
+
+    Raises:
+        UserError: when it does not hold what this training needs.
+    """
+    place = f"{OPTION} {folder}"
+    if teacher == "none":
+        raise UserError(f"{place}: contradicts --patch-teacher none; name the teacher that made it, or leave the cache "
+                        "out")  # fmt: skip
+    recipe = read_recipe(folder)
+    height, width = size
+    if (recipe.height, recipe.width) != size:
+        raise UserError(f"{place}: made for {recipe.height} x {recipe.width} (height x width) images, training has "
+                        f"{height} x {width}; make one with {COMMAND} --height {height} --width {width}")  # fmt: skip
+    if not _same_teacher(recipe, teacher):
+        made = f"{recipe.teacher}{f' (SHA-256 {recipe.sha256[:8]}...)' if recipe.sha256 else ''}"
+        raise UserError(f"{place}: made by {made}, --patch-teacher is {teacher}; name the teacher of the cache, or "
+                        f"make another with {COMMAND} --teacher {teacher}")  # fmt: skip
+    if recipe.layout == "grid":
+        _check_patches(place, recipe, patch_size, enlarge)
+    return TeacherCache(folder, recipe)
+
+
+def _check_patches(place: str, recipe: Recipe, patch_size: int, enlarge: bool) -> None:
+    if enlarge:
+        raise UserError(f"{place}: holds patches of one size, --patch-enlarge needs others; leave that out, or use a "
+                        "cache with --layout image")  # fmt: skip
+    if not (recipe.patch_size == patch_size if patch_size else recipe.patch_automatic):
+        raise UserError(f"{place}: holds patches of {recipe.patch_size} pixels, --patch-size {patch_size} needs "
+                        f"others; pass --patch-size {recipe.patch_size}, or use a cache with --layout image")
+
+
+def _same_teacher(recipe: Recipe, wanted: str) -> bool:
+    """A file that is there is compared by content, else by name or by the hash that published names end with."""
+    path = Path(wanted)
+    if path.is_file():
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == recipe.sha256
+    if wanted.startswith("hf:"):
+        return recipe.teacher == wanted
+    digits = path.stem.rpartition("-")[2]
+    known = _HASH.fullmatch(digits) and recipe.sha256.startswith(digits)
+    return bool(known) or recipe.teacher == path.name
+
+
+@dataclass(frozen=True)
+class LoaderMaps:
+    """The maps of one loader.
+
+    cache:  where they are
+    spec:   the loader
+    root:   as from `image_root`
+    epochs: in which they are needed
+    """
+
+    cache: TeacherCache
+    spec: LoaderSpec
+    root: Path
+    epochs: range
+
+    def __call__(self, sample: Sample, epoch: int) -> np.ndarray | None:
+        """Map of the predicted frame, None in epochs without; raises `UserError` as `TeacherCache.read` does."""
+        return self.cache.read(self._image(sample)) if epoch in self.epochs else None
+
+    def require(self, samples: Iterable[Sample]) -> None:
+        """Look whether every sample has its map.
+
+        Raises:
+            UserError: with the number of missing ones and the first of them.
+        """
+        images = [self._image(sample) for sample in samples]
+        lacking = self.cache.lacks(images)
+        if lacking:
+            raise UserError(f"{OPTION} {self.cache.folder}: {len(lacking)} of {len(images)} images of "
+                            f"{self.spec.name} have changed since, or their map is missing or cut off, first "
+                            f"{lacking[0].path} with {self.cache.path(lacking[0])}; run {COMMAND} again")  # fmt: skip
+
+    def _image(self, sample: Sample) -> CachedImage:
+        return cached_image(self.spec, self.root, sample.images[0])

@@ -1,0 +1,63 @@
+"""Which losses a step has: what begins and ends as the epochs pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .masking import DynamicClassMask
+from .patches.distillation import PatchDistillation
+
+
+@dataclass(frozen=True)
+class Phase:
+    """What a step has besides its plain losses."""
+
+    masking: DynamicClassMask | None = None
+    consistency: bool = False
+    patches: PatchDistillation | None = None
+
+
+class Schedule:
+    """Masking, consistency and patches, each in its epochs (counted from 0).
+
+    Args:
+        masking: masking of moving objects, or None.
+        consistency_from: first epoch of the consistency loss; below 0 for never.
+        patches: patch distillation, or None.
+    """
+
+    def __init__(self, masking: DynamicClassMask | None = None, consistency_from: int = -1,
+                 patches: PatchDistillation | None = None):  # fmt: skip
+        self.masking, self.consistency_from, self.patches = masking, consistency_from, patches
+
+    @property
+    def parts(self) -> dict[str, DynamicClassMask | PatchDistillation]:
+        """What has a state to be kept in checkpoints, by name."""
+        named = {"masking": self.masking, "patches": self.patches}
+        return {name: part for name, part in named.items() if part is not None}
+
+    def begin_epoch(self, epoch: int) -> None:
+        """Start an epoch; not called where a run goes on inside one."""
+        if self.masking:
+            self.masking.begin_epoch()
+        if self.patches:
+            self.patches.begin_epoch(epoch)
+
+    def phase(self, epoch: int, batch: int) -> Phase:
+        """What step `batch` of an epoch has."""
+        return Phase(
+            masking=self.masking if self.masking and self.masking.active(epoch) else None,
+            consistency=0 <= self.consistency_from <= epoch,
+            patches=self.patches if self.patches and self.patches.active(epoch, batch) else None,
+        )
+
+    def after_step(self) -> None:
+        """The network has changed."""
+        if self.patches:
+            self.patches.after_step()
+
+    def end_epoch(self, epoch: int) -> dict[str, float]:
+        """Close an epoch, before its checkpoint is written; statistics of the masking for the log, or {}."""
+        if self.patches:
+            self.patches.end_epoch()
+        return self.masking.end_epoch(epoch) if self.masking and self.masking.active(epoch) else {}

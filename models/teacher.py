@@ -1,0 +1,102 @@
+"""Frozen depth networks of others, asked one way: RGB in, inverse depth out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+from errors import check_shape
+
+LEAST_INVERSE = 1e-8  # 1/m; teachers that know metres say at least this
+
+
+@dataclass(frozen=True)
+class Habits:
+    """What a network expects of its input and means by its output.
+
+    target:    (height, width) it was trained at
+    multiple:  of which its input's height and width must be
+    fixed:     whether it takes inputs of the target size only
+    mean, std: per channel of RGB in [0, 1]
+    enlarge:   interpolation from its output to the image
+    metric:    whether its output is 1/m, not inverse depth up to scale and shift
+    crop:      (height, width) at the bottom, centred, for which metric results were published; () for whole images
+    """
+
+    target: tuple[int, int] = (384, 384)
+    multiple: int = 32
+    mean: Sequence[float] = (0.5, 0.5, 0.5)
+    std: Sequence[float] = (0.5, 0.5, 0.5)
+    enlarge: str = "bicubic"
+    metric: bool = False
+    crop: tuple[int, ...] = ()
+    fixed: bool = False
+
+
+def network_size(height: int, width: int, target: tuple[int, int], multiple: int = 32) -> tuple[int, int]:
+    """(height, width) at which DPT looks at an image: both scaled by what brings one side to the target.
+
+    Of the two factors the one nearer 1 is taken, even where that makes the image smaller than the target.
+    """
+    by_height, by_width = target[0] / height, target[1] / width
+    scale = by_width if abs(1 - by_width) < abs(1 - by_height) else by_height
+    return nearest_multiple(scale * height, multiple), nearest_multiple(scale * width, multiple)
+
+
+def nearest_multiple(length: float, multiple: int) -> int:
+    """Nearest multiple, halves to even ones, at least one."""
+    return max(round(length / multiple), 1) * multiple
+
+
+class Teacher(nn.Module):
+    """A depth network that never learns: always in evaluation mode, without gradients.
+
+    network:  normalised images (N, 3, H, W) -> inverse depth (N, H', W')
+    identity: `name` and `sha256` of the weight file, "" for networks of a hub
+    native:   keep the size of the images (patches) instead of bringing them to the one it was trained at
+
+    Shapes:  rgb (N, 3, h, w) in [0, 1]
+    Returns: (N, h, w) float32, larger = nearer; 1/m where ``habits.metric``, else up to scale and shift per image.
+    Raises:  ValueError for another shape.
+    """
+
+    def __init__(self, network: nn.Module, habits: Habits, identity: Mapping[str, str], native: bool = False):
+        super().__init__()
+        self.network, self.habits, self.identity, self.native = network, habits, dict(identity), native
+        for name in ("mean", "std"):
+            values = torch.tensor(getattr(habits, name), dtype=torch.float32).view(1, 3, 1, 1)
+            self.register_buffer(name, values, persistent=False)
+        self.requires_grad_(False).eval()
+
+    def train(self, mode: bool = True) -> Teacher:
+        """Stays in evaluation mode, also as part of something that trains."""
+        return super().train(False)
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) the network sees of an image."""
+        multiple = self.habits.multiple
+        if self.habits.fixed:
+            return self.habits.target
+        if self.native:
+            return nearest_multiple(height, multiple), nearest_multiple(width, multiple)
+        return network_size(height, width, self.habits.target, multiple)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Inverse depth."""
+        check_shape("teacher: rgb", rgb, None, 3, None, None)
+        size = tuple(rgb.shape[-2:])
+        with torch.inference_mode():
+            x = _resized(rgb.float(), self.input_size(*size), "bicubic")
+            inverse = self.network((x - self.mean) / self.std).float()
+            inverse = _resized(inverse[:, None], size, self.habits.enlarge)[:, 0]
+            if self.habits.metric:
+                inverse = inverse.clamp_min(LEAST_INVERSE)
+        return inverse.clone()  # tensors of inference mode may not meet those that need gradients
+
+
+def _resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
+    return x if tuple(x.shape[-2:]) == size else interpolate(x, size, mode=mode, align_corners=False)

@@ -1,0 +1,1 @@
+"""The options (options.py), and files of them: one preset per published system or table row."""

@@ -1,0 +1,269 @@
+"""The command that fills a teacher cache, with a stand-in for the teacher."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import interpolate
+
+import models
+from dataloader.batch import to_device
+from dataloader.files import read_image
+from dataloader.loaders import build_training
+from dataloader.prepare import teacher_answers
+from dataloader.prepare.__main__ import main
+from dataloader.teacher_cache import CachedImage, TeacherCache, read_recipe
+from losses.patches.refine import CachedMaps
+from losses.patches.selection import select
+from tests.conftest import ROOT
+from tests.dataloader import tiny
+from tests.dataloader.test_teacher_cache import DISTIL, GRID, LAYOUTS, SIZE
+
+IMAGES = 8
+
+
+class StandIn(nn.Module):
+    """Says the same of mirrored images, and what it says of a place depends on that place alone."""
+
+    identity = {"name": "mine.pt", "sha256": "12" * 32}
+    asked = 0
+    broken_after = pause = 0
+    scale = 1.0
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        type(self).asked += len(rgb)
+        time.sleep(self.pause)
+        if self.broken_after and self.asked > self.broken_after:
+            raise KeyboardInterrupt
+        return self.scale * (40 * rgb[:, 0] + 9 * rgb[:, 1] ** 2 + rgb[:, 2])
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return tiny.kitti(tmp_path_factory.mktemp("data"))
+
+
+@pytest.fixture(autouse=True)
+def teacher(monkeypatch):
+    """A class whose attributes a test may change."""
+    kind = type("StandIn", (StandIn,), {"asked": 0})
+    monkeypatch.setattr(models, "build_teacher", lambda name, native, fetch: kind())
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield kind
+    for number, handler in handlers.items():
+        signal.signal(number, handler)
+
+
+def words(root: Path, out: Path, *more: object, loaders: tuple[str, ...] = ("kitti_zhou_train",)) -> list[str]:
+    usual = ("--dataset-dir", root, "--out", out, "--teacher", "mine.pt", "--height", SIZE[0], "--width", SIZE[1],
+             "--batch-size", 3, "--sys-cpu")  # fmt: skip
+    return [str(word) for word in ("teacher-cache", *loaders, *usual, *more)]
+
+
+def kept(out: Path) -> list[Path]:
+    return sorted([*out.rglob("*.png.png"), *out.rglob("*.png.npz")])
+
+
+def batches(root: Path, out: Path) -> list:
+    options = DISTIL | {"patch_teacher_cache": str(out), "patch_teacher": "mine.pt", "depth_training_batch_size": 4}
+    return [to_device(batch, "cpu") for (batch,) in build_training(tiny.options(root, **options)).epoch(1)]
+
+
+def test_training_finds_what_the_teacher_says_of_whole_images(root, tmp_path, capsys):
+    assert main(words(root, tmp_path / "cache")) == 0
+    out = capsys.readouterr().out
+    assert "0 of 8 maps are there, 8 to make: about 0.0 GB" in out and "cache: complete" in out
+    assert len(kept(tmp_path / "cache")) == IMAGES
+    for batch in batches(root, tmp_path / "cache"):
+        assert batch.teacher.shape == (4, 1, *SIZE)
+    cache = TeacherCache(tmp_path / "cache", read_recipe(tmp_path / "cache"))
+    path = root / f"kitti/{tiny.DRIVE}/image_03/data/0000000002.png"
+    rgb = torch.from_numpy(read_image(path).copy()).permute(2, 0, 1)[None] / 255
+    direct = interpolate(StandIn()(rgb)[:, None], SIZE, mode="bilinear", antialias=True, align_corners=False)
+    (map_path,) = [each for each in kept(tmp_path / "cache") if "image_03/data/0000000002" in str(each)]
+    assert map_path == tmp_path / f"cache/kitti/{tiny.DRIVE}/image_03/data/0000000002.png.png"
+    found = cache.read(CachedImage(f"kitti/{tiny.DRIVE}/image_03/data/0000000002.png", str(path)))
+    np.testing.assert_allclose(found, direct[0].numpy(), atol=50 / 65000)
+
+
+def test_training_finds_what_the_teacher_says_of_patches(root, tmp_path):
+    assert main(words(root, tmp_path, "--layout", "grid")) == 0
+    for batch in batches(root, tmp_path):
+        assert batch.teacher.shape == (4, len(GRID), GRID.size, GRID.size)
+        (patches,) = select(batch.images[0], mirrored=batch.flip)
+        direct = StandIn()(patches.cut(batch.images[0]))
+        torch.testing.assert_close(CachedMaps(batch.teacher, *SIZE)(patches), direct, atol=0.02, rtol=0)
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_an_interrupted_run_keeps_what_is_finished_and_goes_on(root, tmp_path, teacher, layout, capsys):
+    each = len(GRID) if layout == "grid" else 1
+    teacher.broken_after = 6 * each
+    assert main(words(root, tmp_path, "--layout", layout)) == 130
+    assert "stopped" in capsys.readouterr().err
+    assert len(kept(tmp_path)) == 6
+    times = {path: path.stat().st_mtime_ns for path in kept(tmp_path)}
+    teacher.broken_after = teacher.asked = 0
+    assert main(words(root, tmp_path, "--layout", layout)) == 0
+    assert teacher.asked == 2 * each and len(kept(tmp_path)) == IMAGES
+    assert all(path.stat().st_mtime_ns == changed for path, changed in times.items())
+    assert main(words(root, tmp_path, "--layout", layout)) == 0 and teacher.asked == 2 * each
+    assert not [path for path in tmp_path.rglob("*.tmp")]
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_maps_that_are_damaged_or_out_of_date_are_made_again(root, tmp_path, teacher, layout):
+    shutil.copytree(root, tmp_path / "data")
+    out = tmp_path / "cache"
+    assert main(words(tmp_path / "data", out, "--layout", layout)) == 0
+    maps, before = kept(out), teacher.asked
+    maps[0].write_bytes(maps[0].read_bytes()[:-9])
+    maps[1].unlink()
+    image = tmp_path / f"data/kitti/{tiny.DRIVE}/image_03/data/0000000002.png"
+    tiny.save(image, tiny.picture(999))
+    assert main(words(tmp_path / "data", out, "--layout", layout)) == 0
+    assert teacher.asked - before == 3 * (len(GRID) if layout == "grid" else 1)
+    assert kept(out) == maps and len(batches(tmp_path / "data", out)) == 5
+
+
+def test_shares_are_disjoint_and_make_the_whole(root, tmp_path, teacher, capsys):
+    assert main(words(root, tmp_path, "--share", "2/3")) == 0
+    assert len(kept(tmp_path)) == teacher.asked == 3
+    assert "share 2/3 is done, 5 of 8 maps are missing until the other shares are" in capsys.readouterr().out
+    assert main(words(root, tmp_path, "--share", "1/3")) == 0
+    assert main(words(root, tmp_path, "--share", "3/3")) == 0
+    assert len(kept(tmp_path)) == teacher.asked == IMAGES
+    assert capsys.readouterr().out.endswith(": complete\n")
+
+
+def start(pause: float, *arguments: str) -> subprocess.Popen:
+    code = ("import sys, models\nfrom dataloader.prepare.__main__ import main\n"
+            "from tests.dataloader.test_prepare_teacher_cache import StandIn\n"
+            f"StandIn.pause = {pause}\nmodels.build_teacher = lambda *_, **__: StandIn()\nsys.exit(main(sys.argv[1:]))")
+    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, text=True)  # fmt: skip
+
+
+def test_two_processes_fill_one_folder_and_a_signal_ends_one_that_can_be_repeated(root, tmp_path):
+    # The images of a share are those of every other number, here with both cameras.
+    first = start(0, *words(root, tmp_path, "--share", "1/2"))
+    second = start(0.4, *words(root, tmp_path, "--share", "2/2", "--batch-size", 1))
+    deadline = time.monotonic() + 60
+    while not [path for path in kept(tmp_path) if "image_03" in str(path)] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    second.send_signal(signal.SIGINT)
+    error = second.communicate(timeout=30)[1]
+    assert second.returncode == 130 and error.endswith("stopped\n") and "Traceback" not in error
+    assert (first.communicate(timeout=60), first.returncode)[1] == 0
+    assert IMAGES // 2 < len(kept(tmp_path)) < IMAGES
+    assert main(words(root, tmp_path, "--share", "2/2")) == 0
+    assert len(kept(tmp_path)) == IMAGES and len(batches(root, tmp_path)) == 5
+
+
+def test_images_of_many_sizes_and_of_own_data(root, tmp_path, teacher):
+    for sequence in range(7):
+        for index in range(3):
+            size = (40 + sequence, 50)
+            tiny.save(tmp_path / f"own/part {sequence}/{index}.png", tiny.picture(index, size))
+    arguments = words(root, tmp_path / "cache", "--data-folder", tmp_path / "own", "--data-intrinsics", "40,40,20,20",
+                      "--batch-size", 1, loaders=("kitti_zhou_train,folder_train", "folder_train"))  # fmt: skip
+    assert main(arguments) == 0
+    assert len(kept(tmp_path / "cache/folder")) == teacher.asked - IMAGES == 7
+
+
+def test_batches_are_of_one_size_and_few_images_wait_for_theirs():
+    drawn, done = [], []
+
+    def pictures():
+        for number in range(60):
+            drawn.append(number)
+            yield CachedImage(str(number), ""), torch.zeros(3, 4, 4 + number % (3 if number < 30 else 25))
+
+    for batch in teacher_answers._of_one_size(pictures(), 2):
+        assert len(batch) <= 2 and len({pixels.shape for _, pixels in batch}) == 1
+        done += [int(image.key) for image, _ in batch]
+        assert len(drawn) - len(done) <= 2 * teacher_answers.HELD
+    assert sorted(done) == drawn == list(range(60))
+
+
+@pytest.mark.parametrize(("more", "sentence"), [
+    ("kitti_zhou_trian", r"kitti_zhou_trian: no such loader \(closest: kitti_zhou_train"),
+    ("cityscapes_train", "cityscapes_train: not a depth training loader; choose from kitti_zhou_train"),
+    (("--height", 100), "--height 100: give what training has, at least 64 and a multiple of 32"),
+    (("--share", "3/2"), "--share 3/2: give K/N with K from 1 to N"),
+    (("--share", "half"), "--share half: give K/N"),
+    (("--patch-size", 64), "--patch-size 64: maps of whole images fit any patch; leave it out"),
+    (("--layout", "grid", "--patch-size", 100), "--patch-size 100: give 0 or a multiple of 64"),
+    (("--layout", "grid", "--patch-size", 128), "--height 96 --width 128: too small for patches of 128 pixels"),
+    (("--batch-size", 0), "--batch-size 0: give a positive number"),
+    (("--workers", -1), "--workers -1: give 0"),
+    (("--dataset-dir", "/nowhere/at/all"), "--dataset-dir /nowhere/at/all: no such folder"),
+    (("--dataset-dir", ""), "--dataset-dir: not given"),
+    ("folder_train", "folder_train: reads own data; pass --data-folder"),
+])  # fmt: skip
+def test_mistakes_are_told_in_one_sentence(root, tmp_path, capsys, more, sentence):
+    named = {"loaders": (more,)} if isinstance(more, str) else {}
+    assert main(words(root, tmp_path / "cache", *(() if named else more), **named)) == 2
+    error = capsys.readouterr().err
+    assert re.match(f"error: {sentence}", error) and error.count("\n") == 1
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_full_disk_another_recipe_and_data_in_the_way_are_told(root, tmp_path, capsys, monkeypatch, teacher):
+    assert main(words(root, tmp_path / "cache")) == 0
+    for more, fault in ((("--layout", "grid"), "made with layout 'image', not 'grid'"),
+                        (("--width", 160), "made with width 128, not 160"),
+                        (("--out", root / "kitti"), "no teacher cache; choose an empty or a new folder")):  # fmt: skip
+        assert main(words(root, tmp_path / "cache", *more)) == 2
+        assert fault in capsys.readouterr().err
+    full = shutil._ntuple_diskusage(10**9, 10**9, 1000)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: full)
+    before = teacher.asked
+    assert main(words(root, tmp_path / "new", "--layout", "grid")) == 2
+    assert "8 maps need about 0.0 GB, 0.0 GB are free; make room" in capsys.readouterr().err
+    assert main(words(root, tmp_path / "cache")) == 0 and teacher.asked == before
+
+
+def test_a_damaged_image_and_an_answer_without_finite_values_are_told(root, tmp_path, capsys, teacher):
+    shutil.copytree(root, tmp_path / "data")
+    path = tmp_path / f"data/kitti/{tiny.DRIVE}/image_02/data/0000000003.png"
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    assert main(words(tmp_path / "data", tmp_path / "cache", "--batch-size", 1)) == 2
+    assert f"error: {path}: cannot decode" in capsys.readouterr().err
+    assert kept(tmp_path / "cache")
+    teacher.scale = float("nan")
+    assert main(words(root, tmp_path / "nan")) == 2
+    assert "the teacher's answer has values that are not finite" in capsys.readouterr().err
+    path.unlink()
+    teacher.scale = 1.0
+    assert main(words(tmp_path / "data", tmp_path / "cache", "--data-on-missing", "drop")) == 0
+    assert "1 missing file" not in capsys.readouterr().err
+
+
+def test_a_file_that_only_looks_published_is_noted_by_its_own_name(root, tmp_path, teacher):
+    teacher.identity = {"name": "dpt-hybrid", "sha256": "12" * 32}
+    assert main(words(root, tmp_path / "other", "--teacher", "/weights/dpt_hybrid-mine.pt")) == 0
+    assert read_recipe(tmp_path / "other").teacher == "dpt_hybrid-mine.pt"
+    teacher.identity = {"name": "dpt-hybrid", "sha256": "501f0c75" + 56 * "0"}
+    assert main(words(root, tmp_path / "real")) == 0
+    assert read_recipe(tmp_path / "real").teacher == "dpt-hybrid"
+
+
+def test_help_answers_without_torch():
+    code = ("import sys\nfrom dataloader.prepare.__main__ import main\n"
+            "try: main(['teacher-cache', '--help'])\nexcept SystemExit as stop: assert not stop.code\n"
+            "assert 'torch' not in sys.modules")  # fmt: skip
+    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0 and "--share" in result.stdout, result.stderr

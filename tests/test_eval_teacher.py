@@ -1,0 +1,103 @@
+"""``eval_depth.py --method dpt``: a teacher judged by itself, from the command line to the files it leaves."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import torch
+from PIL import Image
+
+import arguments
+import eval_depth
+import state_manager
+from errors import UserError
+from evaluation.depth import METRICS
+from tests import commands
+from tests.models import dpt_file
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory, street) -> SimpleNamespace:
+    runs = tmp_path_factory.mktemp("teacher") / "runs"
+    return SimpleNamespace(data=street, runs=runs, file=dpt_file.write(runs / "weights" / "mine.pt"))
+
+
+def flags(place: SimpleNamespace, *more: object) -> list[str]:
+    return [*map(str, ("--method", "dpt", "--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", place.data,
+                       "--checkpoint-dir", place.runs, "--model-load", "weights/mine.pt", "--eval-num-images", 1,
+                       "--depth-validation-loaders", "kitti_zhou_test", *more))]  # fmt: skip
+
+
+def outcome(place: SimpleNamespace, name: str) -> tuple[dict, Path]:
+    folder = place.runs / "sgdepth_eccv_test" / name
+    return json.loads((folder / "metrics.json").read_text())["kitti_zhou_test_depth"], folder
+
+
+def test_a_relative_teacher_is_aligned_and_reported(place, run):
+    done = run("eval_depth.py", *flags(place, "--model-name", "relative"))
+    assert done.returncode == 0, done.stderr
+    entry, folder = outcome(place, "relative")
+    assert set(entry["metrics"]) == set(METRICS) and 0 < entry["metrics"]["abs_rel"] < 2
+    assert entry["protocol"]["scaling"] == "least squares per image: scale and shift of inverse depth"
+    assert entry["protocol"]["crop"] == "garg" and entry["protocol"]["teacher"]["name"] == "mine.pt"
+    assert f"&{entry['metrics']['abs_rel']: 8.3f}" in done.stdout and "Scaling ratios" not in done.stdout
+    rows = list(csv.DictReader((folder / "metrics_kitti_zhou_test_depth.csv").read_text().splitlines()))
+    assert len(rows) == entry["images"] > 1
+    picture = Image.open(folder / "eval_images/kitti_zhou_test_depth/img_0.png")
+    assert picture.size == (128, 3 * 64)
+
+
+def test_a_metric_teacher_is_neither_scaled_nor_aligned(place, monkeypatch):
+    (place.runs / "weights" / "dpt_hybrid_kitti.pt").symlink_to(place.file)
+    seen = []
+
+    def build(name: str) -> torch.nn.Module:
+        teacher = real(name)
+        teacher.network.forward = lambda x: seen.append(x.shape) or torch.full_like(x[:, 0], 0.1)
+        return teacher
+
+    real = state_manager.build_teacher
+    monkeypatch.setattr(state_manager, "build_teacher", build)
+    words = ("--model-load", "weights/dpt_hybrid_kitti.pt", "--model-name", "metric")
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, *words)))
+    entry, _ = outcome(place, "metric")
+    assert entry["protocol"]["scaling"] == "none" and "352 rows at the bottom" in entry["protocol"]["crop"]
+    assert entry["protocol"]["teacher"]["name"] == "dpt-hybrid-kitti" and set(seen) == {(1, 3, 352, 704)}
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, *words, "--depth-validation-fixed-scaling", "2")))
+    scaled, _ = outcome(place, "metric")
+    assert scaled["protocol"]["scaling"] == "fixed 2" and scaled["metrics"] != entry["metrics"]
+
+
+@pytest.mark.parametrize("where", ["absolute", "working folder", "checkpoint folder"])
+def test_a_file_is_found_where_one_would_look(place, monkeypatch, where):
+    given = {"absolute": str(place.file), "working folder": "mine.pt", "checkpoint folder": "weights/mine.pt"}[where]
+    monkeypatch.chdir(place.file.parent)
+    args = arguments.parse("eval_depth", flags(place, "--model-load", given))
+    model = state_manager.load_model(args, torch.device("cpu"))
+    assert model.identity["name"] == "mine.pt" and not model.native
+
+
+@pytest.mark.parametrize("change, fault", [
+    (("--model-load", ""), "--model-load: not given"),
+    (("--model-load", "nowhere.pt"), "nowhere.pt: neither a weight file nor a known teacher"),
+    (("--model-load", "dpt-large"), "is not there; download https://"),
+    (("--model-load", "start/model.pth"), "not a weight file of DPT"),
+    (("--depth-validation-fixed-scaling", "2"), "knows no metres"),
+    (("--patch-refine",), "--patch-refine"),
+])  # fmt: skip
+def test_mistakes_are_told_in_one_sentence(place, tmp_path, monkeypatch, change, fault):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    if not (place.runs / "start").is_dir():
+        commands.write_checkpoint(place.runs / "start")
+    with pytest.raises(UserError, match=fault):
+        eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "--model-name", "none", *change)))
+
+
+def test_only_the_evaluation_of_depth_knows_teachers():
+    for command in ("train", "inference", "eval_pose", "eval_segmentation"):
+        with pytest.raises(UserError, match="'dpt' is not one of"):
+            arguments.parse(command, ["--method", "dpt"])
