@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from visual.report import Report
 
 log = logging.getLogger("train")
+CITYSCAPES_CLASSES = 20  # with background
 DEPTH_MIN_SAMPLING_RES = 10000  # the default of an option that never had an effect
 
 
@@ -258,17 +259,34 @@ def check_training(args: Namespace) -> None:
     Raises:
         UserError: naming the options.
     """
-    if args.masking_enable and not args.segmentation_training_loaders:
-        raise UserError("--masking-enable: needs a trained segmentation; name --segmentation-training-loaders, or pass "
-                        "--no-masking-enable")  # fmt: skip
-    if args.sd_consistency_weight > 0 and not args.segmentation_training_loaders:
-        raise UserError(f"--sd-consistency-weight {args.sd_consistency_weight:g}: needs a trained segmentation; name "
-                        "--segmentation-training-loaders, or pass --sd-consistency-weight 0")  # fmt: skip
+    check_classes(args)
     if args.patch_distill and args.depth_training_loaders:
         check_patches(args)
+    sizes = (args.depth_training_batch_size, args.segmentation_training_batch_size)
+    loaders = (args.depth_training_loaders, args.segmentation_training_loaders)
+    if args.model_aspp and sum(size * len(names) for size, names in zip(sizes, loaders, strict=True)) < 2:
+        raise UserError("--model-aspp: normalises over a batch and needs two images in it; raise the batch size")
     if args.depth_min_sampling_res != DEPTH_MIN_SAMPLING_RES:
         log.warning("--depth-min-sampling-res %d has no effect; every resolution is compared at full size",
                     args.depth_min_sampling_res)  # fmt: skip
+
+
+def check_classes(args: Namespace) -> None:
+    """What masking and consistency need of the segmentation.
+
+    Raises:
+        UserError: naming the options.
+    """
+    consistency = f"--sd-consistency-weight {args.sd_consistency_weight:g}" if args.sd_consistency_weight > 0 else ""
+    if args.masking_enable and not args.segmentation_training_loaders:
+        raise UserError("--masking-enable: needs a trained segmentation; name --segmentation-training-loaders, or pass "
+                        "--no-masking-enable")  # fmt: skip
+    if consistency and not args.segmentation_training_loaders:
+        raise UserError(f"{consistency}: needs a trained segmentation; name --segmentation-training-loaders, or pass "
+                        "--sd-consistency-weight 0")  # fmt: skip
+    if consistency and args.model_num_classes != CITYSCAPES_CLASSES:
+        raise UserError(f"{consistency}: knows the classes of Cityscapes only; pass 0 with --model-num-classes "
+                        f"{args.model_num_classes}")  # fmt: skip
     wrong = [ident for ident in args.masking_classes if not 0 <= ident < args.model_num_classes]
     if args.masking_enable and wrong:
         raise UserError(f"--masking-classes {wrong[0]}: not a class of this network; give ids of 0 to "

@@ -6,7 +6,7 @@ import argparse
 import platform
 from importlib.metadata import version
 
-from . import loading, train_step
+from . import loading, patches, train_step
 from .unit import seconds, unit_step
 
 
@@ -19,6 +19,8 @@ def main() -> None:
     loading.main()
     print()
     train_step.main()
+    print()
+    patches.main()
 
 
 if __name__ == "__main__":

@@ -152,6 +152,9 @@ def test_a_run_stopped_among_patches_goes_on_bit_for_bit(street, tmp_path, run):
     (["--patch-teacher", "dpt-hybrid", "--patch-teacher-cache", "nowhere"], "nowhere"),
     (["--segmentation-training-loaders", "", "--no-masking-enable"], "--sd-consistency-weight 10"),
     (["--segmentation-training-loaders", ""], "--no-masking-enable"),
+    (["--model-num-classes", "7", "--no-masking-enable"], "--sd-consistency-weight 10: knows the classes"),
+    (["--model-aspp", "--segmentation-training-loaders", "", "--sd-consistency-weight", "0", "--no-masking-enable",
+      "--depth-training-batch-size", "1"], "--model-aspp"),
 ])  # fmt: skip
 def test_mistakes_are_one_sentence_before_training_starts(street, tmp_path, run, words, message):
     result = run("train.py", *options(street, tmp_path), *words)

@@ -34,9 +34,10 @@ def fit(x: Tensor, y: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Te
 
 
 @cache
-def _window(size: int) -> Tensor:
+def _window(size: int, device: torch.device) -> Tensor:
+    # Kept on the device: copying it there in every step would wait for the device.
     profile = torch.sin(math.pi * (torch.arange(size, dtype=torch.float64) + 0.5) / size).square().clamp(_WINDOW_FLOOR)
-    return torch.outer(profile, profile).float()
+    return torch.outer(profile, profile).float().to(device)
 
 
 @dataclass
@@ -57,7 +58,7 @@ class Canvas:
         A patch with a negative slope contradicts the disparity and is left out.
         """
         fitted, slope = fitted_patches(patches, disp, estimate)
-        weight = _window(patches.size).to(disp.device) * (slope > 0)[:, :, None]
+        weight = _window(patches.size, disp.device) * (slope > 0)[:, :, None]
         flat = patches.positions(*disp.shape[-2:]).flatten()
         self.total.index_add_(0, flat, (weight * fitted).flatten())
         self.weight.index_add_(0, flat, weight.flatten())
@@ -111,8 +112,8 @@ def soft_mask(height: int, width: int) -> Tensor:
 
 
 @cache
-def _profiles() -> tuple[Tensor, Tensor]:
-    return tuple(soft_profile(length, _MASK_SIZE[0] // 16) for length in _MASK_SIZE)
+def _profiles(device: torch.device) -> tuple[Tensor, Tensor]:
+    return tuple(soft_profile(length, _MASK_SIZE[0] // 16).to(device) for length in _MASK_SIZE)
 
 
 def _stretched(profile: Tensor, occupied: Tensor) -> Tensor:
@@ -133,7 +134,7 @@ def fusion_weight(covered: Tensor) -> Tensor:
 
     Shapes:  covered (B, 1, H, W) bool.    Returns: (B, 1, H, W) float32.
     """
-    rows, columns = (profile.to(covered.device) for profile in _profiles())
+    rows, columns = _profiles(covered.device)
     y = _stretched(rows, covered[:, 0].any(2))
     x = _stretched(columns, covered[:, 0].any(1))
     return covered * (_PEAK * y[:, None, :, None] * x[:, None, None] + _FLOOR)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 import torch.nn.functional as F
@@ -63,7 +64,12 @@ def scale_weights(edges: Tensor) -> Tensor:
     near, far = distance < (NEAR * spacing).square(), distance > (FAR * spacing).square()
     near, far = near & (spacing > 0), far | (spacing < 0)
     zone = 1 - near.long() + far.long()  # 0 near, 1 between, 2 far
-    return torch.tensor(WEIGHTS, device=edges.device)[zone].permute(3, 0, 1, 2)
+    return _table(edges.device)[zone].permute(3, 0, 1, 2)
+
+
+@cache
+def _table(device: torch.device) -> Tensor:
+    return torch.tensor(WEIGHTS, device=device)
 
 
 def three_scales(estimate: Estimate, patches: Tensor) -> Tensor:
