@@ -41,7 +41,9 @@ def build_parser(command: str) -> ArgumentParser:
     """Parser of one command; options that were not given are absent from its result."""
     about, groups = COMMANDS[command]
     parser = _Parser(prog=f"{command}.py", usage="%(prog)s [options]", description=about, allow_abbrev=False,
-                     formatter_class=ArgumentDefaultsHelpFormatter)  # fmt: skip
+                     formatter_class=ArgumentDefaultsHelpFormatter,
+                     epilog="The recipe of a method, presets/<method>.toml where there is one, replaces the defaults "
+                            "above; --config and the command line replace both.")  # fmt: skip
     parser.add_argument("--config", action="append", default=[], metavar="FILE",
                         help="preset (.toml) or an earlier run's opt.json; may be repeated, later wins")  # fmt: skip
     for title, options in groups:
@@ -151,6 +153,9 @@ def _read_preset(path: str, command: str) -> dict[str, Any]:
         name = key.replace("-", "_")
         if name in ONCE and path.endswith(".json"):
             continue
+        # The teacher of a training is none of the evaluation's, whose option of that name asks for another one.
+        if name == "patch_teacher" and not {"patch_refine", "patch-refine"} & {*content} and "patch_refine" in mine:
+            continue
         if name in mine:
             values[name] = _checked(mine[name], value, f"{path}: {key}")
         elif name not in everything:
@@ -211,6 +216,9 @@ def _check_together(args: Namespace) -> None:
                         f"{args.model_depth_max}")  # fmt: skip
     if getattr(args, "overwrite", False) and args.resume == "auto":
         raise UserError("--overwrite and --resume auto: one discards the run, the other continues it; give one of them")
+    if "overwrite" in args and args.model_attention_gain and args.model_attention == "none":
+        raise UserError("--model-attention-gain: there is nothing to weigh with --model-attention none; give another "
+                        "one or --no-model-attention-gain")  # fmt: skip
     if args.data_intrinsics and len(args.data_intrinsics) != 4:
         raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
     for name in ("model_name", "experiment_class"):

@@ -316,7 +316,8 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     from evaluation.tables import read_metrics
 
     if not args.model_load:
-        raise UserError("--model-load: not given; name the checkpoint folder to evaluate")
+        what = "a teacher, such as dpt-hybrid, or its weight file" if args.method == "dpt" else "the checkpoint folder"
+        raise UserError(f"--model-load: not given; name {what} to evaluate")
     if not getattr(args, f"{purpose}_validation_loaders"):
         raise UserError(f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas")
     require_folders(args)
@@ -343,6 +344,9 @@ def open_refinement(args: Namespace, prefix: str) -> Refinement | None:
             loaded.
     """
     if not args.patch_refine:
+        idle = [f"--{name.replace('_', '-')}" for name in args.said if name.startswith("patch_")]
+        if set(idle) - {"--patch-refine"}:
+            log.warning("%s: without effect unless --patch-refine is given", ", ".join(idle))
         return None
     if args.method == "dpt":
         raise UserError("--patch-refine: refines networks trained here, not teachers; leave it out")

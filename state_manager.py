@@ -30,6 +30,7 @@ from torch.optim.lr_scheduler import LRScheduler
 from arguments import METADATA, SHAPE, as_table, trained_with, with_checkpoint
 from errors import UserError
 from models import build_model, build_teacher
+from models.dpt.files import OFFICIAL as TEACHERS
 from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
 
 log = logging.getLogger(__name__)
@@ -124,7 +125,7 @@ class RunState:
             return
         try:
             load(load_file(path))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
             reason = (str(error).splitlines() or ["?"])[0]
             if strict:
                 raise UserError(f"{path}: does not fit this run ({reason}); give the options it was made with, or "
@@ -201,6 +202,20 @@ def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
         return any(".encoder." in key and key not in stored for key in build_model(args).state_dict())
 
 
+def refuse_used(run_folder: Path, args: Namespace) -> None:
+    """Stop before anything is loaded where a run would write over another one.
+
+    Raises:
+        UserError: when the folder holds checkpoints and neither continuing nor overwriting was asked for.
+    """
+    _sweep(run_folder / "checkpoints")
+    existing = checkpoints(run_folder)
+    if existing and args.resume == "never" and not args.overwrite:
+        number = f"{len(existing)} checkpoints (last: {existing[-1].name})" if existing[1:] else existing[0].name
+        raise UserError(f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard "
+                        "what is there, or another --model-name")  # fmt: skip
+
+
 def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     """Bring a new run to where it begins: fresh, from ``--model-load``, or continued with ``--resume auto``.
 
@@ -208,14 +223,10 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
         UserError: when the run folder already holds checkpoints and neither continuing nor overwriting was asked for,
             or what is to be loaded does not fit.
     """
-    _sweep(run_folder / "checkpoints")
+    refuse_used(run_folder, args)
     existing = checkpoints(run_folder)
-    if existing and args.resume == "never" and not args.overwrite:
-        raise UserError(f"{run_folder}: already holds {len(existing)} checkpoints (last: {existing[-1].name}); "
-                        "pass --resume auto to go on, --overwrite to discard them, or another --model-name"
-                        )  # fmt: skip
     if existing and not args.overwrite:
-        _resume(state, existing)
+        _resume(state, existing, args.train_num_epochs)
     elif args.model_load:
         _load(state, args)
     if state.batch > args.train_batches_per_epoch:
@@ -241,7 +252,7 @@ def _load(state: RunState, args: Namespace) -> None:
                     )  # fmt: skip
 
 
-def _resume(state: RunState, existing: list[Path]) -> None:
+def _resume(state: RunState, existing: list[Path], epochs: int) -> None:
     """Go on from the newest checkpoint that is not damaged; it must fit the options."""
     for folder in reversed(existing):
         try:
@@ -251,6 +262,8 @@ def _resume(state: RunState, existing: list[Path]) -> None:
             continue
         state.load(folder, strict=True)
         log.info("going on from %s (epoch %d, batch %d, step %d)", folder, state.epoch, state.batch, state.step)
+        if state.epoch >= epochs:
+            log.warning("all %d epochs are done; raise --train-num-epochs to train on", epochs)
         return
     raise UserError(f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; "
                     "pass --overwrite to start again")  # fmt: skip
@@ -306,6 +319,9 @@ def load_model(args: Namespace, device: torch.device) -> nn.Module:
         elsewhere = below.is_file() and not Path(args.model_load).is_file()
         return build_teacher(str(below) if elsewhere else args.model_load).to(device)
     path = _model_file(args)
+    trained = trained_with(vars(args))[1].get("method", args.method)
+    if trained != args.method:
+        log.warning("--method %s: %s was trained with --method %s", args.method, path, trained)
     state = read_state_dict(path)
     if _is_ambiguous(path, state) and not {"method", "model_attention"} & {*args.said}:
         raise UserError(f"{path}: may be of SGDepth or of SGDEM, whose attention has no weights; pass --method sgdepth "
@@ -337,6 +353,8 @@ def _model_file(args: Namespace) -> Path:
     if not args.model_load:
         flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
         raise UserError(f"{flag}: not given; name the checkpoint to use")
+    if args.model_load in TEACHERS or args.model_load.startswith("hf:"):
+        raise UserError(f"--model-load {args.model_load}: a frozen teacher; eval_depth.py --method dpt evaluates it")
     path = Path(args.checkpoint_dir) / args.model_load
     if path.is_file() and path.name != "model.pth":
         return path

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import harness
-from errors import UserError
+from errors import UserError, closest
 
 if TYPE_CHECKING:
     import torch
@@ -119,9 +119,10 @@ def _train(args: Namespace, folder: Path) -> int:
     from dataloader.loaders import build_evaluation, build_training
     from losses import build_objective
     from models import build_model
-    from state_manager import RunState, checkpoints, needs_pretrained, settle_network, start
+    from state_manager import RunState, checkpoints, needs_pretrained, refuse_used, settle_network, start
     from visual.report import Report
 
+    refuse_used(folder, args)
     device = harness.prepare_torch(args, training=True)
     data = build_training(args)
     validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
@@ -142,8 +143,7 @@ def _train(args: Namespace, folder: Path) -> int:
     with harness.StopRequest() as stop, report, saved_on_error(state, folder, args, report):
         while state.epoch < args.train_num_epochs:
             model.train()
-            if not state.batch:
-                schedule.begin_epoch(state.epoch)
+            (schedule.go_on if state.batch else schedule.begin_epoch)(state.epoch)
             for raw in report.watch(data.epoch(state.epoch, start=state.batch)):
                 with report.timed("transfer"):
                     batches = [to_device(part, device) for part in raw]
@@ -182,7 +182,8 @@ def open_schedule(args: Namespace, model: nn.Module, device: torch.device) -> Sc
     """What begins and ends in the course of this run, with the teachers it needs."""
     from losses import build_schedule
 
-    if not args.patch_distill or args.patch_from_epoch >= args.train_num_epochs:
+    reached = args.depth_training_loaders and args.patch_from_epoch < args.train_num_epochs
+    if not (args.patch_distill and reached):
         return build_schedule(args)
     from models import build_teacher
     from models.self_teacher import KINDS, SelfTeacher
@@ -190,7 +191,10 @@ def open_schedule(args: Namespace, model: nn.Module, device: torch.device) -> Sc
 
     teacher = fixed = None
     if args.patch_teacher != "none" and not args.patch_teacher_cache:
-        teacher = build_teacher(args.patch_teacher, native=True, fetch=True).to(device)
+        try:
+            teacher = build_teacher(args.patch_teacher, native=True, fetch=True).to(device)
+        except UserError as error:
+            raise UserError(f"{error}; or pass --patch-teacher none to train without it") from None
     if args.patch_self_teacher not in KINDS:
         fixed = load_other(args, args.patch_self_teacher, device).depth_branch()
     return build_schedule(args, SelfTeacher(model, args.patch_self_teacher, fixed), teacher)
@@ -266,9 +270,22 @@ def check_training(args: Namespace) -> None:
     loaders = (args.depth_training_loaders, args.segmentation_training_loaders)
     if args.model_aspp and sum(size * len(names) for size, names in zip(sizes, loaders, strict=True)) < 2:
         raise UserError("--model-aspp: normalises over a batch and needs two images in it; raise the batch size")
+    warn_of_unused(args)
     if args.depth_min_sampling_res != DEPTH_MIN_SAMPLING_RES:
         log.warning("--depth-min-sampling-res %d has no effect; every resolution is compared at full size",
                     args.depth_min_sampling_res)  # fmt: skip
+
+
+def warn_of_unused(args: Namespace) -> None:
+    """Say which parts of a recipe a training never comes to."""
+    begins = {"sd_consistency": args.sd_consistency_weight > 0, "patch": args.patch_distill,
+              "masking": args.masking_enable}  # fmt: skip
+    late = [f"--{name.replace('_', '-')}-from-epoch {epoch}" for name, wanted in begins.items()
+            if wanted and (epoch := getattr(args, f"{name}_from_epoch")) >= args.train_num_epochs]  # fmt: skip
+    if late:
+        log.warning("%s: never reached with --train-num-epochs %d", ", ".join(late), args.train_num_epochs)
+    if args.patch_teacher_cache and not args.patch_distill:
+        log.warning("--patch-teacher-cache: not used without --patch-distill")
 
 
 def check_classes(args: Namespace) -> None:
@@ -278,12 +295,11 @@ def check_classes(args: Namespace) -> None:
         UserError: naming the options.
     """
     consistency = f"--sd-consistency-weight {args.sd_consistency_weight:g}" if args.sd_consistency_weight > 0 else ""
-    if args.masking_enable and not args.segmentation_training_loaders:
-        raise UserError("--masking-enable: needs a trained segmentation; name --segmentation-training-loaders, or pass "
-                        "--no-masking-enable")  # fmt: skip
-    if consistency and not args.segmentation_training_loaders:
-        raise UserError(f"{consistency}: needs a trained segmentation; name --segmentation-training-loaders, or pass "
-                        "--sd-consistency-weight 0")  # fmt: skip
+    asking = {"--masking-enable": "--no-masking-enable"} if args.masking_enable else {}
+    asking |= {consistency: "--sd-consistency-weight 0"} if consistency else {}
+    if asking and not args.segmentation_training_loaders:
+        raise UserError(f"{' and '.join(asking)}: a trained segmentation is needed; name "
+                        f"--segmentation-training-loaders, or pass {' '.join(asking.values())}")  # fmt: skip
     if consistency and args.model_num_classes != CITYSCAPES_CLASSES:
         raise UserError(f"{consistency}: knows the classes of Cityscapes only; pass 0 with --model-num-classes "
                         f"{args.model_num_classes}")  # fmt: skip
@@ -300,6 +316,7 @@ def check_patches(args: Namespace) -> None:
         UserError: naming the options.
     """
     from losses.patches.selection import Grid
+    from models.self_teacher import KINDS
 
     first, last = args.patch_from_epoch, args.patch_until_epoch
     if first >= last:
@@ -312,8 +329,12 @@ def check_patches(args: Namespace) -> None:
                         "must be larger than the patch); lower it, raise --depth-resize-*, or pass --no-patch-distill"
                         )  # fmt: skip
     if args.patch_teacher_cache and args.patch_teacher == "none":
-        raise UserError("--patch-teacher none: contradicts --patch-teacher-cache; name the teacher the cache was made "
-                        "with, or leave the cache out")  # fmt: skip
+        raise UserError(f"--patch-teacher-cache {args.patch_teacher_cache}: --patch-teacher is none; give the teacher "
+                        "the cache was made with, or leave the cache out")  # fmt: skip
+    own = args.patch_self_teacher
+    if own not in KINDS and not (Path(args.checkpoint_dir) / own).exists():
+        raise UserError(f"--patch-self-teacher {own}: no checkpoint of that name, nor one of {', '.join(KINDS)}"
+                        f"{closest(own, KINDS)}; give one of these or the path of a checkpoint")  # fmt: skip
 
 
 if __name__ == "__main__":

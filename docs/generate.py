@@ -55,7 +55,10 @@ def renewed(text: str, where: str) -> str:
 
 def most_used_options() -> str:
     """The options most people need, in one table."""
-    options = {option.flag: option for command in COMMANDS for option in arguments.options_of(command)}
+    options: dict[str, Option] = {}
+    for command in COMMANDS:  # training first: its defaults are shown where commands differ
+        for option in arguments.options_of(command):
+            options.setdefault(option.flag, option)
     return arguments.markdown_table(options[flag] for flag in MOST_USED)
 
 

@@ -37,11 +37,16 @@ class Schedule:
         return {name: part for name, part in named.items() if part is not None}
 
     def begin_epoch(self, epoch: int) -> None:
-        """Start an epoch; not called where a run goes on inside one."""
+        """Start an epoch."""
         if self.masking:
             self.masking.begin_epoch()
         if self.patches:
             self.patches.begin_epoch(epoch)
+
+    def go_on(self, epoch: int) -> None:
+        """Go on inside an epoch, after what is kept in checkpoints was loaded."""
+        if self.patches:
+            self.patches.go_on(epoch)
 
     def phase(self, epoch: int, batch: int) -> Phase:
         """What step `batch` of an epoch has."""
@@ -59,5 +64,5 @@ class Schedule:
     def end_epoch(self, epoch: int) -> dict[str, float]:
         """Close an epoch, before its checkpoint is written; statistics of the masking for the log, or {}."""
         if self.patches:
-            self.patches.end_epoch()
+            self.patches.end_epoch(epoch)
         return self.masking.end_epoch(epoch) if self.masking and self.masking.active(epoch) else {}

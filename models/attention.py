@@ -98,7 +98,8 @@ class Attended(nn.Module):
         widths: channels of the five maps, finest first.
         variant: `none`; `bottleneck`, the deepest map in `strips` strips; `released`, all but the first, each in one
             piece, as published checkpoints need it.
-        strips, gain: see `StripAttention`; of `bottleneck` only.
+        strips: see `StripAttention`; of `bottleneck` only.
+        gain: see `StripAttention`.
         aspp: put an `AtrousPyramid` before the attention of the deepest map.
     """
 

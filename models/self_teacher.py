@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 KINDS = ("snapshot", "ema", "student")
 EMA_DECAY = 0.999
@@ -27,27 +26,33 @@ class SelfTeacher:
         self.network, self.kind = network, "fixed" if fixed else kind
         self._branch: nn.Module | None = fixed.eval().requires_grad_(False) if fixed else None
 
-    def begin_epoch(self) -> None:
-        """Take the copy this epoch is taught by."""
-        if self.kind == "snapshot":
-            self._branch = copy.deepcopy(self.network.depth_branch()).eval().requires_grad_(False)
-        elif self.kind == "ema" and self._branch is None:
-            self._branch = self._averaged()
+    @property
+    def ready(self) -> bool:
+        """Whether it can be asked."""
+        return self.kind == "student" or self._branch is not None
 
-    def end_epoch(self) -> None:
-        """Forget a copy that the next epoch takes anew, so that no checkpoint holds it."""
-        if self.kind == "snapshot":
+    def begin_epoch(self) -> None:
+        """Take the copy this epoch is taught by; a running mean goes on."""
+        if self.kind == "snapshot" or not self.ready:
+            self._branch = self._copy()
+
+    def end_epoch(self, last: bool) -> None:
+        """Forget a copy that the next epoch takes anew, or, after the last one, any: no checkpoint holds it."""
+        if self.kind == "snapshot" or (last and self.kind == "ema"):
             self._branch = None
 
+    @torch.no_grad()
     def after_step(self) -> None:
         """Follow the network, where the kind asks for it."""
-        if self.kind == "ema" and self._branch is not None:
-            self._branch.update_parameters(self.network.depth_branch())
+        if self.kind != "ema" or self._branch is None:
+            return
+        live = self.network.depth_branch()
+        torch._foreach_lerp_(list(self._branch.parameters()), list(live.parameters()), 1 - EMA_DECAY)
+        for mine, other in zip(self._branch.buffers(), live.buffers(), strict=True):
+            mine.copy_(other)
 
-    def _averaged(self) -> AveragedModel:
-        mean = AveragedModel(self.network.depth_branch(), multi_avg_fn=get_ema_multi_avg_fn(EMA_DECAY))
-        mean.update_parameters(self.network.depth_branch())  # the first one copies
-        return mean.eval().requires_grad_(False)
+    def _copy(self) -> nn.Module:
+        return copy.deepcopy(self.network.depth_branch()).eval().requires_grad_(False)
 
     @torch.no_grad()
     def __call__(self, image: Tensor) -> Tensor:
@@ -70,6 +75,6 @@ class SelfTeacher:
         """Continue where `state_dict` was taken; a state of another kind is left alone."""
         if state.get("kind") != self.kind:
             return
-        self._branch = self._averaged() if self.kind == "ema" else copy.deepcopy(self.network.depth_branch())
-        self._branch.load_state_dict(state["branch"])
-        self._branch.eval().requires_grad_(False)
+        branch = self._copy()
+        branch.load_state_dict(state["branch"])
+        self._branch = branch

@@ -205,7 +205,8 @@ PATCHES = ("patch distillation", [
     Option("--patch-interval", 1, "every how many steps it is computed", low=1),
     Option("--patch-loss-weight", 16.0, "weight of the patch loss", low=0),
     Option("--patch-self-teacher", "snapshot", "who estimates patches at three scales: a copy of the network from the "
-           "start of the epoch (snapshot), its running mean (ema), the network itself (student), or a checkpoint"),
+           "start of the epoch (snapshot), its running mean (ema), the network itself (student), or a checkpoint, "
+           "below the folder of all runs or absolute"),
     Option("--patch-teacher", "dpt-hybrid", f"frozen teacher: {_TEACHERS}"),
     Option("--patch-teacher-cache", "", "folder with the teacher's maps, made by python -m dataloader.prepare "
            "teacher-cache; the teacher is then not loaded"),

@@ -83,6 +83,19 @@ def test_what_is_said_wins_over_the_recipe(tmp_path):
     assert arguments.parse("train", ["--config", config, "--method", "sgdem"]).train_checkpoint_frequency == 1
 
 
+def test_the_teacher_of_a_training_is_not_that_of_an_evaluation(tmp_path):
+    training = write(tmp_path / "a.toml", 'patch-teacher = "dpt-large"\n')
+    assert arguments.parse("train", ["--config", training]).patch_teacher == "dpt-large"
+    assert arguments.parse("inference", ["--config", training]).patch_teacher == "none"
+    refining = write(tmp_path / "b.toml", 'patch-refine = true\npatch-teacher = "dpt-large"\n')
+    assert arguments.parse("inference", ["--config", refining]).patch_teacher == "dpt-large"
+
+
+def test_a_gain_needs_an_attention():
+    with pytest.raises(UserError, match="--model-attention-gain: there is nothing to weigh"):
+        arguments.parse("train", ["--model-attention-gain", "--model-attention", "none"])
+
+
 def test_published_training_commands_parse():
     args = arguments.parse("train", [
         "--model-name", "zhou_full", "--depth-training-loaders", "kitti_zhou_train",

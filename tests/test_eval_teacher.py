@@ -82,7 +82,8 @@ def test_a_file_is_found_where_one_would_look(place, monkeypatch, where):
 
 
 @pytest.mark.parametrize("change, fault", [
-    (("--model-load", ""), "--model-load: not given"),
+    (("--model-load", ""), "--model-load: not given; name a teacher, such as dpt-hybrid"),
+    (("--model-load", "dpt-hybrid", "--method", "sgdem"), "dpt-hybrid: a frozen teacher; eval_depth.py --method dpt"),
     (("--model-load", "nowhere.pt"), "nowhere.pt: neither a weight file nor a known teacher"),
     (("--model-load", "dpt-large"), "is not there; download https://"),
     (("--model-load", "start/model.pth"), "not a weight file of DPT"),

@@ -166,7 +166,7 @@ def test_parts_that_are_missing_tell_nothing(tmp_path):
     assert (args.model_split_pos, args.model_depth_resolutions) == (1, 4)
 
 
-def test_notes_of_ours_count_and_not_the_keys(tmp_path):
+def test_notes_of_ours_count_and_not_the_keys(tmp_path, caplog):
     options = {f"model_{name}": value for name, value in {
         "num_layers": 18, "num_layers_pose": 18, "split_pos": 2, "depth_resolutions": 2, "num_classes": 7}.items()}
     old = write(tmp_path / "old", network("none").state_dict(), {"method": "sgdepth", **options})
@@ -175,6 +175,9 @@ def test_notes_of_ours_count_and_not_the_keys(tmp_path):
     new = write(tmp_path / "new", network("none").state_dict(),
                 {"method": "sgdem", "model_attention": "released", **options})  # fmt: skip
     assert torch.equal(disparity(load_model(parsed("eval_depth", new), CPU)), disparity(network("released")))
+    assert "was trained with" not in caplog.text
+    load_model(parsed("eval_depth", new, "--method", "sgdepth"), CPU)
+    assert "--method sgdepth: " in caplog.text and "was trained with --method sgdem" in caplog.text
 
 
 def training(runs: Path, *words: str) -> Namespace:

@@ -189,9 +189,10 @@ def test_mistakes_are_told_before_anything_is_written(place, tmp_path, monkeypat
     assert not (tmp_path / "out").exists() and not (place.runs / "sgdepth_eccv_test" / "none").exists()
 
 
-def test_without_refinement_its_other_options_are_idle(place):
+def test_without_refinement_its_other_options_are_idle(place, caplog):
     args = parse(place, "inference", "--patch-size", 512, "--patch-teacher", "nowhere.pt")
     assert harness.open_refinement(args, "inference-resize") is None
+    assert "--patch-size, --patch-teacher: without effect unless --patch-refine" in caplog.text
 
 
 def test_mistakes_of_a_command_are_one_sentence(place, tmp_path, run):

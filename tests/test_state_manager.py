@@ -141,7 +141,7 @@ def test_a_used_run_folder_is_refused_unless_told(tmp_path):
     state = small_state()
     state.epoch = 1
     folder = state.save(tmp_path, arguments(tmp_path))
-    with pytest.raises(UserError, match="already holds 1 checkpoints.*--resume auto.*--overwrite"):
+    with pytest.raises(UserError, match="already holds epoch_1; pass --resume auto.*--overwrite"):
         start(small_state(), tmp_path, arguments(tmp_path))
     with pytest.raises(UserError, match="already holds"):
         start(small_state(), tmp_path, arguments(tmp_path, model_load=str(folder)))
@@ -174,6 +174,10 @@ def test_resuming_with_another_network_or_optimiser_is_refused(tmp_path):
     other = small_state()
     other.optimizer = torch.optim.Adam(list(other.model.parameters())[:1], 1e-3)
     with pytest.raises(UserError, match="optim.pth: does not fit this run"):
+        start(other, tmp_path, arguments(tmp_path, resume="auto"))
+    other = small_state()
+    other.parts["patches"] = nn.Linear(1, 1)  # answers another content with a RuntimeError
+    with pytest.raises(UserError, match="train.pth: does not fit this run"):
         start(other, tmp_path, arguments(tmp_path, resume="auto"))
     with pytest.raises(UserError, match="--train-batches-per-epoch 1: the run was stopped behind batch 2"):
         start(small_state(), tmp_path, arguments(tmp_path, resume="auto", train_batches_per_epoch=1))
@@ -225,6 +229,8 @@ def test_a_finished_checkpoint_says_why_nothing_trains(tmp_path, caplog):
     folder = state.save(tmp_path / "old", arguments(tmp_path))
     start(small_state(), tmp_path / "new", arguments(tmp_path, model_load=str(folder)))
     assert "nothing is left to train" in caplog.text and "--model-disable-lr-loading" in caplog.text
+    start(small_state(), tmp_path / "old", arguments(tmp_path, resume="auto"))
+    assert "all 20 epochs are done; raise --train-num-epochs" in caplog.text
 
 
 def test_published_checkpoints_load_without_our_notes(tmp_path, caplog):

@@ -16,6 +16,7 @@ import arguments
 from models import build_model
 from tests.commands import error_of
 from tests.conftest import ROOT, tiny_options
+from tests.models.dpt_file import write as write_dpt
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 DOMAIN = "kitti_zhou_train_depth"
@@ -113,6 +114,27 @@ def test_teachers_have_no_place_in_the_checkpoint(trained):
         assert torch.load(checkpoint / "train.pth", weights_only=True)["patches"] == {}
 
 
+def test_a_frozen_teacher_teaches_and_leaves_no_trace(street, tmp_path, run):
+    teacher = write_dpt(tmp_path / "teacher.pt")
+    result = run("train.py", *options(street, tmp_path, train_num_epochs=1, patch_from_epoch=0, patch_teacher=teacher,
+                                      patch_gate="photometric"))  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    checkpoint = tmp_path / RUN / "checkpoints/epoch_1"
+    plain = build_model(arguments.parse("train", options(street, tmp_path)))
+    assert list(weights(checkpoint)) == list(plain.state_dict())
+    optimizer = torch.load(checkpoint / "optim.pth", weights_only=True)
+    assert sum(len(group["params"]) for group in optimizer["param_groups"]) == len(list(plain.parameters()))
+    passed, losses = scalars(tmp_path / RUN, "patch_passed"), scalars(tmp_path / RUN, "loss_patch")
+    assert [loss > 0 for loss in losses] == [share > 0 for share in passed]
+    assert min(scalars(tmp_path / RUN, "patch_count")) > 0
+
+
+def test_labelled_images_alone_need_no_teacher(street, tmp_path, run):
+    result = run("train.py", *options(street, tmp_path, train_num_epochs=1, patch_from_epoch=0),
+                 "--depth-training-loaders", "", "--patch-teacher", "nowhere.pt")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+
+
 def test_refining_alone_leaves_no_trace_in_the_network(street, tmp_path, run):
     common = {"train_num_epochs": 1, "sd_consistency_weight": 0}
     for name, more in (("with", ["--patch-from-epoch", "0", "--patch-loss-weight", "0", "--patch-self-teacher",
@@ -146,9 +168,10 @@ def test_a_run_stopped_among_patches_goes_on_bit_for_bit(street, tmp_path, run):
     (["--patch-from-epoch", "4"], "--patch-from-epoch 4: must be below --patch-until-epoch 4"),
     (["--patch-size", "128"], "--patch-size 128: no such patch fits into the 96x128 network input"),
     (["--patch-size", "96"], "--patch-size: 96 is not a multiple of 64"),
-    (["--patch-teacher", "nowhere.pt"], "nowhere.pt"),
-    (["--patch-self-teacher", "nowhere"], "nowhere"),
-    (["--patch-teacher-cache", "nowhere"], "--patch-teacher none"),
+    (["--patch-teacher", "nowhere.pt"], "or pass --patch-teacher none"),
+    (["--patch-self-teacher", "nowhere"], "--patch-self-teacher nowhere: no checkpoint of that name"),
+    (["--patch-teacher-cache", "nowhere"], "--patch-teacher-cache nowhere: --patch-teacher is none"),
+    (["--patch-self-teacher", "snapshots"], "(closest: snapshot); give"),
     (["--patch-teacher", "dpt-hybrid", "--patch-teacher-cache", "nowhere"], "nowhere"),
     (["--segmentation-training-loaders", "", "--no-masking-enable"], "--sd-consistency-weight 10"),
     (["--segmentation-training-loaders", ""], "--no-masking-enable"),

@@ -110,3 +110,22 @@ def test_the_learning_rate_rises_to_that_of_the_schedule_and_is_left_as_it_was()
     assert seen == [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
     with warmed_up(optimizer, 0, 0):
         assert optimizer.param_groups[0]["lr"] == 0.5
+
+
+def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
+    torch.manual_seed(0)
+    model = SGDepth(resolutions=1).eval()  # running statistics: both passes see the same
+    frames = {f: torch.rand(1, 3, 64, 64) for f in (0, -1, 1)}
+    image, labels = torch.rand(1, 3, 64, 64), torch.randint(0, 19, (1, 64, 64))
+    common = {"teacher": None, "flip": None, **{name: K.float() for name, K in intrinsics(1, 64, 64).items()}}
+    data = [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
+            SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
+                            labels=labels, **common)]  # fmt: skip
+    found = []
+    for classify in (False, True):
+        model.zero_grad()
+        outcomes = compare(model, Objective(DepthLoss(), SegmentationLoss()), data, (0.1, 100.0),
+                           lambda: torch.autocast("cpu", torch.bfloat16), Phase(consistency=classify))  # fmt: skip
+        sum(outcome.total for outcome in outcomes).backward()
+        found.append({name: p.grad for name, p in model.named_parameters()})
+    assert all(grad is not None and torch.equal(grad, found[1][name]) for name, grad in found[0].items())

@@ -62,7 +62,7 @@ def fill(writer: CacheWriter, teacher: Answer, images: Sequence[CachedImage], de
     recipe = writer.recipe
     waiting: deque[Future[None]] = deque()
     with (ThreadPoolExecutor(threads) as writers, ThreadPoolExecutor(threads) as readers,
-          tqdm(total=len(images), desc=recipe.teacher, unit="image", disable=None) as bar):  # fmt: skip
+          tqdm(total=len(images), desc=recipe.teacher, unit="image") as bar):  # fmt: skip
         try:
             pictures = _ahead(readers, images, recipe, threads + 2 * batch_size)
             for batch in _of_one_size(pictures, batch_size):

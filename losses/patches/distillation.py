@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -16,15 +17,19 @@ from ..photometric import Reference, photometric_error
 from .refine import CachedMaps, PatchRefiner, Refined
 from .scales import Estimate
 
+log = logging.getLogger(__name__)
+
 
 class Follower(Protocol):
     """A teacher that follows the network; see `models.self_teacher.SelfTeacher`."""
 
+    ready: bool
+
     def begin_epoch(self) -> None:
         """An epoch of the range begins."""
 
-    def end_epoch(self) -> None:
-        """It has ended."""
+    def end_epoch(self, last: bool) -> None:
+        """It has ended; `last`: none of the range follows."""
 
     def after_step(self) -> None:
         """The network has changed."""
@@ -71,9 +76,16 @@ class PatchDistillation:
         if self.in_range(epoch):
             self.self_teacher.begin_epoch()
 
-    def end_epoch(self) -> None:
+    def go_on(self, epoch: int) -> None:
+        """Go on inside an epoch; without the teacher it began with (another kind, say), one is taken now."""
+        if self.in_range(epoch) and not self.self_teacher.ready:
+            log.warning("the checkpoint holds no teacher for the patches of this epoch; the network as it is now "
+                        "teaches them")  # fmt: skip
+            self.self_teacher.begin_epoch()
+
+    def end_epoch(self, epoch: int) -> None:
         """End an epoch, before its checkpoint is written."""
-        self.self_teacher.end_epoch()
+        self.self_teacher.end_epoch(last=not self.in_range(epoch + 1))
 
     def after_step(self) -> None:
         """The network has changed."""

@@ -55,10 +55,11 @@ class Canvas:
     def add(self, patches: Patches, disp: Tensor, estimate: Tensor) -> None:
         """Fit estimates (P, s, s) to the disparity (B, 1, H, W) and lay them down in smooth windows.
 
-        A patch with a negative slope contradicts the disparity and is left out.
+        A patch with a negative slope contradicts the disparity and is left out, as is one that is no number.
         """
         fitted, slope = fitted_patches(patches, disp, estimate)
-        weight = _window(patches.size, disp.device) * (slope > 0)[:, :, None]
+        usable = (slope > 0)[:, :, None] & fitted.isfinite().all(2, keepdim=True).all(1, keepdim=True)
+        fitted, weight = torch.where(usable, fitted, 0), _window(patches.size, disp.device) * usable
         flat = patches.positions(*disp.shape[-2:]).flatten()
         self.total.index_add_(0, flat, (weight * fitted).flatten())
         self.weight.index_add_(0, flat, weight.flatten())

@@ -121,7 +121,7 @@ class PatchRefiner:
         found = []
         for part in patches.split(self.chunk):
             # Every step has another number of patches, and GPUs search for the best kernels anew for every new shape.
-            spare = -len(part) % _ROUND if part.is_cuda else 0
+            spare = -len(part) % min(_ROUND, self.chunk) if part.is_cuda else 0
             asked = F.pad(part, (0, 0, 0, 0, 0, 0, 0, spare)) if spare else part
             found.append(estimate(asked).float().reshape(-1, *part.shape[-2:])[: len(part)])
         return torch.cat(found)

@@ -55,7 +55,7 @@ def test_a_snapshot_stays_until_the_next_epoch(network):
     changed(network)
     teacher.after_step()
     assert torch.equal(teacher(IMAGE), first) and not torch.equal(answer(network), first)
-    teacher.end_epoch()
+    teacher.end_epoch(last=False)
     assert teacher.state_dict() == {}
     teacher.begin_epoch()
     assert torch.equal(teacher(IMAGE), answer(network))
@@ -67,14 +67,16 @@ def test_the_running_mean_follows_slowly(network):
     before = network.common.encoder.encoder.conv1.weight.detach().clone()
     changed(network)
     teacher.after_step()
-    key = "module.common.encoder.encoder.conv1.weight"
+    key = "common.encoder.encoder.conv1.weight"
     found = teacher.state_dict()["branch"][key]
     assert_close(found, EMA_DECAY * before + (1 - EMA_DECAY) * network.common.encoder.encoder.conv1.weight)
     buffer = "common.encoder.encoder.bn1.running_mean"
-    assert torch.equal(teacher.state_dict()["branch"][f"module.{buffer}"], network.state_dict()[buffer])
-    teacher.end_epoch()
+    assert torch.equal(teacher.state_dict()["branch"][buffer], network.state_dict()[buffer])
+    teacher.end_epoch(last=False)
     teacher.begin_epoch()  # the mean goes on over epochs
     assert torch.equal(teacher.state_dict()["branch"][key], found)
+    teacher.end_epoch(last=True)
+    assert teacher.state_dict() == {} and not teacher.ready
 
 
 def test_the_student_is_the_network_as_it_is_now(network):
@@ -110,3 +112,6 @@ def test_a_run_that_goes_on_inside_an_epoch_has_the_same_teacher(network, kind):
     other = SelfTeacher(network, "student")
     other.load_state_dict(teacher.state_dict())
     assert torch.equal(other(IMAGE), answer(network))
+    missing = SelfTeacher(network, "snapshot")
+    missing.load_state_dict({"kind": "another"})
+    assert not missing.ready and SelfTeacher(network, "student").ready

@@ -20,10 +20,13 @@ class Teller:
     """A self-teacher that says what it is told and notes what happens to it."""
 
     def __init__(self, answer=lambda x: x.mean(1, keepdim=True)):
-        self.answer, self.told = answer, []
+        self.answer, self.told, self.lasts, self.ready = answer, [], [], True
 
     def __call__(self, image: torch.Tensor) -> torch.Tensor:
         return self.answer(image)
+
+    def end_epoch(self, last: bool) -> None:
+        self.lasts.append(last)
 
     def __getattr__(self, name: str):
         return lambda *words: self.told.append(name)
@@ -154,5 +157,18 @@ def test_epochs_and_intervals():
         [(False, False)] * 3, [(True, False)] * 3, *[[(True, True), (True, False), (True, True)]] * 2,
         [(True, False)] * 3,
     ]  # fmt: skip
-    assert by.told.count("begin_epoch") == 2 and by.told.count("end_epoch") == 5
+    assert by.told.count("begin_epoch") == 2 and by.lasts == [True, False, False, True, True]
     assert Schedule().phase(0, 0) == Phase()
+
+
+def test_going_on_without_the_teacher_of_the_epoch_takes_one_and_says_so(caplog):
+    by = Teller()
+    schedule = Schedule(patches=distil(by=by, epochs=(2, 4)))
+    by.ready = False
+    schedule.go_on(1)
+    assert by.told == []
+    schedule.go_on(2)
+    assert by.told == ["begin_epoch"] and "holds no teacher" in caplog.text
+    by.ready = True
+    schedule.go_on(3)
+    assert by.told == ["begin_epoch"]

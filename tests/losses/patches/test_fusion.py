@@ -113,6 +113,17 @@ def test_an_upside_down_estimate_is_left_out():
     assert fitted_patches(patches, disp, wrong)[1][0].item() < 0
 
 
+@pytest.mark.parametrize("bad", [float("nan"), float("inf")])
+def test_an_estimate_that_is_no_number_is_left_out(bad):
+    _, disp, patches = street()
+    wrong = patches.cut(disp)[:, 0].clone()
+    wrong[0, 5, 5] = bad
+    without = Patches(64, *(values[1:] for values in (patches.image, patches.y, patches.x, patches.place)))
+    refiner = PatchRefiner(64)
+    assert_close(refiner.merge([(patches, [wrong])], disp).disparity,
+                 refiner.merge([(without, [wrong[1:]])], disp).disparity)  # fmt: skip
+
+
 def test_pixels_need_both_sources():
     _, disp, patches = street(1)
     right = patches.cut(disp)[:, 0]
