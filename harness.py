@@ -224,6 +224,8 @@ def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
     if args.train_precision == "auto":
         half = training and device.type == "cuda" and torch.cuda.is_bf16_supported()
         args.train_precision = "bf16" if half else "fp32"
+    # Published tables are checked with all their digits; products of matrices, as in projection, stay exact always.
+    torch.backends.cudnn.allow_tf32 = training
     torch.backends.cudnn.benchmark = not args.sys_best_effort_determinism
     if args.sys_best_effort_determinism:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
@@ -235,7 +237,15 @@ def autocast(args: Namespace, device: torch.device) -> Callable[[], AbstractCont
     """Maker of contexts in which networks compute with the precision of ``--train-precision``."""
     import torch
 
-    return lambda: torch.autocast(device.type, dtype=torch.bfloat16, enabled=args.train_precision == "bf16")
+    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(args.train_precision)
+    return lambda: torch.autocast(device.type, dtype=half, enabled=half is not None)
+
+
+def gradient_scaler(args: Namespace, device: torch.device) -> torch.amp.GradScaler:
+    """Keeps small gradients above what float16 can hold; does nothing with another ``--train-precision``."""
+    import torch
+
+    return torch.amp.GradScaler(device.type, enabled=args.train_precision == "fp16")
 
 
 @dataclass(frozen=True)

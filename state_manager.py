@@ -136,7 +136,8 @@ class RunState:
         self.epoch, self.step = int(content["epoch"]), int(content["step"])
         self.batch, self.saved_step = int(content.get("batch", 0)), self.step
         for name, part in self.parts.items():
-            part.load_state_dict(content.get(name, {}))
+            if content.get(name):
+                part.load_state_dict(content[name])
         random_state = content.get("random", {})
         if "cpu" in random_state:
             torch.set_rng_state(random_state["cpu"])

@@ -6,7 +6,7 @@ import contextlib
 import logging
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,90 +17,15 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from dataloader.batch import Batch
     from dataloader.loaders import EvaluationData
-    from losses import Objective, Phase, Schedule
-    from losses.patches.refine import Refined
+    from losses import Schedule
     from models.prediction import Prediction
-    from perspective_resample.views import Views
     from state_manager import RunState
     from visual.report import Report
 
 log = logging.getLogger("train")
 CITYSCAPES_CLASSES = 20  # with background
 DEPTH_MIN_SAMPLING_RES = 10000  # the default of an option that never had an effect
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What one data set gave in one step: loss, named terms, and what pictures are made of."""
-
-    batch: Batch
-    prediction: Prediction
-    views: Views | None
-    keep: Tensor | None
-    refined: Refined | None
-    total: Tensor
-    terms: dict[str, Tensor]
-
-    @property
-    def classes(self) -> Tensor | None:
-        """Predicted classes where the consistency loss acts, 255 elsewhere, (B, H, W); None where it is off."""
-        from losses.consistency import SemanticDepthConsistency
-
-        ids = self.prediction.ids
-        return None if ids is None else SemanticDepthConsistency().to(ids.device).constrained(ids)
-
-
-def compare(
-    model: nn.Module,
-    objective: Objective,
-    batches: Sequence[Batch],
-    depth_range: tuple[float, float],
-    autocast: Callable[[], contextlib.AbstractContextManager],
-    phase: Phase,
-) -> list[Outcome]:
-    """Forward pass of a training step: predict for all data sets at once, resample, refine, compare.
-
-    Args:
-        model: a network with the interface of `models.sgdepth.SGDepth`, in training mode.
-        objective: see `losses.build_objective`.
-        batches: one per data set.
-        depth_range: depth of disparity 1 and 0, metres up to scale.
-        autocast: makes the context in which the networks compute.
-        phase: what the step has besides; where moving objects are masked, depth data sets are segmented first, in
-            evaluation mode.
-    """
-    from perspective_resample.views import synthesise, warp_labels
-
-    masking = phase.masking
-    with autocast():
-        segmented = [_segment(model, batch) if masking and batch.spec.purpose == "depth" else {} for batch in batches]
-        predictions = model([batch.inputs for batch in batches], [batch.spec.purpose for batch in batches],
-                            classify=phase.consistency)  # fmt: skip
-    outcomes = []
-    for batch, prediction, ids in zip(batches, predictions, segmented, strict=True):
-        views = keep = refined = None
-        if prediction.disp:
-            views = synthesise(prediction.disp, prediction.motion, batch.images, batch.K, batch.inv_K, *depth_range)
-        if views and masking and ids:
-            size = ids[0].shape[0]
-            keep = masking(ids[0], [warp_labels(ids[f], grid[:size]) for f, grid in views.grid.items()])
-        if views and phase.patches:
-            refined = phase.patches(batch.images, prediction.disp[0], views, prediction.motion, (batch.K, batch.inv_K),
-                                    autocast, keep, batch.teacher, batch.flip)  # fmt: skip
-        total, terms = objective(batch.images, batch.labels, prediction.disp, prediction.logits,
-                                 views.color if views else {}, keep, prediction.ids, refined)  # fmt: skip
-        outcomes.append(Outcome(batch, prediction, views, keep, refined, total, terms))
-    return outcomes
-
-
-def _segment(model: nn.Module, batch: Batch) -> dict[int, Tensor]:
-    import torch
-
-    frames = list(batch.inputs)
-    ids = model.segment(torch.cat([batch.inputs[frame] for frame in frames]))
-    return dict(zip(frames, ids.chunk(len(frames)), strict=True))
 
 
 def train(args: Namespace) -> int:
@@ -115,10 +40,12 @@ def train(args: Namespace) -> int:
 def _train(args: Namespace, folder: Path) -> int:
     import torch
 
-    from dataloader.batch import to_device
     from dataloader.loaders import build_evaluation, build_training
+    from dataloader.prefetch import on_device
     from losses import build_objective
+    from losses.step import compare
     from models import build_model
+    from perspective_resample.views import synthesise
     from state_manager import RunState, checkpoints, needs_pretrained, refuse_used, settle_network, start
     from visual.report import Report
 
@@ -134,34 +61,39 @@ def _train(args: Namespace, folder: Path) -> int:
                                  fused=True)  # fmt: skip
     gamma = args.train_learning_rate if args.train_scheduler_gamma == "released" else args.train_scheduler_gamma
     scheduler = torch.optim.lr_scheduler.StepLR(optimizer, args.train_scheduler_step_size, gamma)
-    state = RunState(model, optimizer, scheduler, schedule.parts)
+    updates = Updates(optimizer, harness.gradient_scaler(args, device), warmup=args.train_warmup_steps,
+                      accumulate=args.train_accumulate, batches=args.train_batches_per_epoch)  # fmt: skip
+    state = RunState(model, optimizer, scheduler, schedule.parts | updates.parts)
     start(state, folder, args)
     harness.write_options(folder, args, "train")
-    autocast, depth_range = harness.autocast(args, device), (args.model_depth_min, args.model_depth_max)
+    autocast, views_of = harness.autocast(args, device), synthesise
+    if args.train_compile:
+        model.compile(dynamic=False)
+        objective.compile(dynamic=False)
+        views_of = torch.compile(synthesise, dynamic=False)
+    resample = partial(views_of, depth_min=args.model_depth_min, depth_max=args.model_depth_max)
 
     report = Report(folder, args, state)
-    with harness.StopRequest() as stop, report, saved_on_error(state, folder, args, report):
+    with harness.StopRequest() as stop, report, saved_on_error(state, updates, folder, args, report):
         while state.epoch < args.train_num_epochs:
             model.train()
             (schedule.go_on if state.batch else schedule.begin_epoch)(state.epoch)
-            for raw in report.watch(data.epoch(state.epoch, start=state.batch)):
-                with report.timed("transfer"):
-                    batches = [to_device(part, device) for part in raw]
+            steps = report.watch(data.epoch(state.epoch, start=state.batch))
+            for batches in on_device(steps, device, partial(report.timed, "transfer")):
                 with report.timed("forward"):
-                    outcomes = compare(model, objective, batches, depth_range, autocast,
+                    outcomes = compare(model, objective, batches, resample, autocast,
                                        schedule.phase(state.epoch, state.batch))  # fmt: skip
                 with report.timed("optimizer"):
-                    optimizer.zero_grad(set_to_none=True)
-                    sum(outcome.total for outcome in outcomes).backward()
-                    with warmed_up(optimizer, state.step, args.train_warmup_steps):
-                        optimizer.step()
-                    schedule.after_step()
+                    changed = updates(sum(outcome.total for outcome in outcomes), state.batch, state.step)
+                    if changed:
+                        schedule.after_step()
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
-                if stop.code:
+                if stop.code and changed:
                     report.check_health()
                     report.stopped(state.save(folder, args))
                     return stop.code
+            report.check_health()
             report.masking(schedule.end_epoch(state.epoch))
             scheduler.step()
             state.epoch, state.batch = state.epoch + 1, 0
@@ -200,6 +132,46 @@ def open_schedule(args: Namespace, model: nn.Module, device: torch.device) -> Sc
     return build_schedule(args, SelfTeacher(model, args.patch_self_teacher, fixed), teacher)
 
 
+class Updates:
+    """From losses to weights: backward passes, gradients of several batches added up, steps of the optimiser.
+
+    Args:
+        optimizer: its learning rate is that of the schedule, before and after every step.
+        scaler: enlarges losses where gradients are kept in float16, else does nothing.
+        warmup: optimiser steps over which the learning rate rises.
+        accumulate: batches per optimiser step; the last ones of an epoch may be fewer.
+        batches: batches per epoch.
+    """
+
+    def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, *, warmup: int = 0,
+                 accumulate: int = 1, batches: int = 1):  # fmt: skip
+        self.optimizer, self.scaler = optimizer, scaler
+        self.warmup, self.accumulate, self.batches = warmup, accumulate, batches
+
+    @property
+    def parts(self) -> dict[str, torch.amp.GradScaler]:
+        """What checkpoints hold."""
+        return {"scaler": self.scaler} if self.scaler.is_enabled() else {}
+
+    def __call__(self, total: Tensor, batch: int, step: int) -> bool:
+        """Take the loss of one batch; `batch` counts within the epoch, `step` over the run. True if weights changed."""
+        place = batch % self.accumulate
+        together = min(self.accumulate, self.batches - (batch - place))
+        if place == 0:
+            self.optimizer.zero_grad(set_to_none=True)
+        self.scaler.scale(total / together if together > 1 else total).backward()
+        if place + 1 < together:
+            return False
+        with warmed_up(self.optimizer, step // self.accumulate, self.warmup):
+            self.scaler.step(self.optimizer)
+        self.scaler.update()
+        return True
+
+    def unfinished(self, batch: int) -> int:
+        """Number of batches before this one whose gradients no optimiser step has seen."""
+        return batch % self.accumulate
+
+
 @contextlib.contextmanager
 def warmed_up(optimizer: torch.optim.Optimizer, step: int, steps: int) -> Iterator[None]:
     """Scale the learning rate inside by (step + 1) / steps until it is whole; outside it is that of the schedule."""
@@ -212,11 +184,15 @@ def warmed_up(optimizer: torch.optim.Optimizer, step: int, steps: int) -> Iterat
 
 
 @contextlib.contextmanager
-def saved_on_error(state: RunState, folder: Path, args: Namespace, report: Report) -> Iterator[None]:
+def saved_on_error(
+    state: RunState, updates: Updates, folder: Path, args: Namespace, report: Report
+) -> Iterator[None]:
     """Save the run when a mistake of the user's, such as a damaged image, ends it between two checkpoints."""
     try:
         yield
     except UserError:
+        unfinished = updates.unfinished(state.batch)
+        state.batch, state.step = state.batch - unfinished, state.step - unfinished
         if state.step > state.saved_step:
             with contextlib.suppress(UserError):
                 report.check_health()

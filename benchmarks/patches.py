@@ -14,11 +14,11 @@ from losses.consistency import SemanticDepthConsistency
 from losses.patches.distillation import PatchDistillation
 from losses.patches.loss import PatchLoss
 from losses.patches.refine import PatchRefiner
+from losses.step import compare
 from models.self_teacher import SelfTeacher
 from models.sgdepth import SGDepth
-from train import compare
 
-from .train_step import random_batches
+from .train_step import RESAMPLE, random_batches
 from .unit import seconds, unit_step
 
 PATCHES = 18
@@ -63,7 +63,7 @@ def step_seconds(layers: int, patches: str) -> float:
 
     def step() -> None:
         model.zero_grad()
-        outcomes = compare(model, objective, batches, (0.1, 100.0), nullcontext, phase)
+        outcomes = compare(model, objective, batches, RESAMPLE, nullcontext, phase)
         sum(outcome.total for outcome in outcomes).backward()
 
     # A step with DPT takes half a minute here, so it is measured once.

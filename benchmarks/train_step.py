@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import SimpleNamespace
 
 import torch
 
 from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
+from losses.step import compare
 from models.sgdepth import SGDepth
-from train import compare
+from perspective_resample.views import synthesise
 
 from .unit import seconds, unit_step
 
+RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
 PUBLISHED = {"ResNet-18": 5.1, "ResNet-50": 7.8, "ResNet-50, masking": 12.0}  # measured on this kind of machine
 
 
@@ -39,7 +42,7 @@ def step_seconds(layers: int, masking: bool = False, half: bool = False) -> floa
 
     def step() -> None:
         model.zero_grad()
-        outcomes = compare(model, objective, batches, (0.1, 100.0),
+        outcomes = compare(model, objective, batches, RESAMPLE,
                            lambda: torch.autocast("cpu", torch.bfloat16, enabled=half), Phase(mask))  # fmt: skip
         sum(outcome.total for outcome in outcomes).backward()
 

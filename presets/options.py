@@ -79,7 +79,8 @@ SYSTEM = ("system", [
     Option("--sys-best-effort-determinism", False, "deterministic kernels where they exist (slower)"),
     Option("--sys-seed", 1, "weights, order and augmentation derive from it", low=0, high=2**31 - 1),
     Option("--train-precision", "auto", "numbers inside the networks; geometry and losses stay in float32; "
-           "auto: bf16 for training on GPUs that have it, else fp32", ("auto", "fp32", "bf16")),
+           "auto: bf16 for training on GPUs that have it, else fp32; fp16: with scaled gradients, for older ones",
+           ("auto", "fp32", "bf16", "fp16")),
 ])  # fmt: skip
 NETWORK = ("network", [
     Option("--method", METHODS[0], "published system: network, objective and defaults of its recipe", METHODS),
@@ -142,6 +143,9 @@ TRAINING = ("training", [
     Option("--train-learning-rate", 1e-4, "learning rate of Adam", low=0),
     Option("--train-warmup-steps", 0, "steps over which the learning rate rises from 0; from scratch some hundred keep "
            "the disparity from collapsing before the motion is found", low=0),
+    Option("--train-accumulate", 1, "batches whose gradients are added up for one step of the optimiser; other options "
+           "count batches", low=1),
+    Option("--train-compile", False, "compile network and losses with torch.compile; the first steps take minutes"),
     Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1),
     Option("--train-scheduler-gamma", 0.1, "factor of the decay; 'released': the learning rate itself, as the "
            "published code has it", kind=decay_factor),

@@ -118,6 +118,39 @@ def test_a_stopped_run_saves_and_goes_on_bit_for_bit(trained, street, tmp_path, 
     assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
 
 
+def test_half_precision_and_gradients_of_several_batches_survive_a_stop(street, tmp_path, run):
+    options = [*tiny_options(street, tmp_path), "--train-precision", "fp16", "--train-accumulate", "2",
+               "--train-warmup-steps", "2"]  # fmt: skip
+    whole = run("train.py", *options, "--model-name", "whole")
+    assert whole.returncode == 0, whole.stderr
+    process = subprocess.Popen([sys.executable, "train.py", *options], cwd=ROOT, stdout=subprocess.PIPE, text=True,
+                               env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    for line in process.stdout:
+        if line.startswith("epoch 1/2 batch 1/3"):
+            process.send_signal(signal.SIGTERM)
+            break
+    process.communicate(timeout=120)
+    assert process.returncode == 128 + signal.SIGTERM
+    (saved,) = [path for path in (tmp_path / RUN / "checkpoints").iterdir() if path.name.startswith("epoch_")]
+    assert saved.name == "epoch_0_batch_2"  # not in the middle of what makes one step
+    kept = torch.load(saved / "train.pth", weights_only=True)["scaler"]
+    assert kept["scale"] > 0 and kept["_growth_tracker"] <= 1
+    result = run("train.py", *options, "--resume", "auto")
+    assert result.returncode == 0, result.stderr
+    last = torch.load(tmp_path / RUN / "checkpoints/epoch_2/optim.pth", weights_only=True)
+    assert next(iter(last["state"].values()))["step"] <= 4  # two epochs of two steps
+    assert_equal_weights(tmp_path / RUN.parent / "whole/checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
+
+
+def test_compiling_leaves_the_checkpoint_as_it_is(trained, street, tmp_path, run, monkeypatch):
+    monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # the compiler itself takes minutes; see test_train_step
+    folder, _ = trained
+    result = run("train.py", *tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
+                 "--masking-linear-increase", "--train-compile")  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
+
+
 def test_a_used_run_folder_is_refused_and_stays_as_it_is(trained, street, run):
     folder, _ = trained
     options = (folder / RUN / "opt.json").read_text()

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
+from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
 from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
+from losses.consistency import SemanticDepthConsistency
+from losses.step import Outcome, compare
 from models.sgdepth import SGDepth
+from perspective_resample.views import synthesise
 from tests import golden
-from train import Outcome, compare, warmed_up
+from train import Updates, warmed_up
+
+RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
 
 
 def intrinsics(batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
@@ -52,7 +59,7 @@ def network(meta: dict) -> SGDepth:
 
 def step(model: SGDepth, data: list, masking: DynamicClassMask | None = None) -> list[Outcome]:
     objective = Objective(DepthLoss(), SegmentationLoss())
-    outcomes = compare(model, objective, data, (0.1, 100.0), contextlib.nullcontext, Phase(masking))
+    outcomes = compare(model, objective, data, RESAMPLE, contextlib.nullcontext, Phase(masking))
     sum(outcome.total for outcome in outcomes).backward()
     return outcomes
 
@@ -124,8 +131,88 @@ def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
     found = []
     for classify in (False, True):
         model.zero_grad()
-        outcomes = compare(model, Objective(DepthLoss(), SegmentationLoss()), data, (0.1, 100.0),
+        outcomes = compare(model, Objective(DepthLoss(), SegmentationLoss()), data, RESAMPLE,
                            lambda: torch.autocast("cpu", torch.bfloat16), Phase(consistency=classify))  # fmt: skip
         sum(outcome.total for outcome in outcomes).backward()
         found.append({name: p.grad for name, p in model.named_parameters()})
     assert all(grad is not None and torch.equal(grad, found[1][name]) for name, grad in found[0].items())
+
+
+def street_like(size: int = 64) -> list[SimpleNamespace]:
+    """A depth and a segmentation batch of two random images each, float32."""
+    frames = {f: torch.rand(2, 3, size, size) for f in (0, -1, 1)}
+    image, labels = torch.rand(2, 3, size, size), torch.randint(0, 19, (2, size, size))
+    common = {"teacher": None, "flip": None, **{name: K.float() for name, K in intrinsics(2, size, size).items()}}
+    return [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
+            SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
+                            labels=labels, **common)]  # fmt: skip
+
+
+@pytest.mark.parametrize("bias", [-200.0, 200.0])
+@pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
+def test_disparity_at_its_bounds_keeps_every_number_finite(dtype, bias):
+    torch.manual_seed(0)
+    model = SGDepth(resolutions=2, attention={"variant": "bottleneck"}).train()
+    with torch.no_grad():
+        for conv in model.depth.multires.convs:
+            conv.bias.fill_(bias)
+    objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
+                          consistency_weight=10.0)  # fmt: skip
+    outcomes = compare(model, objective, street_like(), RESAMPLE,
+                       lambda: torch.autocast("cpu", dtype, enabled=dtype is not None), Phase(consistency=True)
+                       )  # fmt: skip
+    depth = outcomes[0]
+    assert depth.prediction.disp[0].unique().tolist() == [float(bias > 0)]
+    assert_close(depth.views.depth, torch.full_like(depth.views.depth, 0.1 if bias > 0 else 100.0))
+    sum(outcome.total for outcome in outcomes).backward()
+    values = [*depth.terms.values(), *outcomes[1].terms.values(), *depth.prediction.motion.values(),
+              *(p.grad for p in model.parameters() if p.grad is not None)]  # fmt: skip
+    assert all(value.dtype == torch.float32 and value.isfinite().all() for value in values)
+
+
+def test_network_views_and_losses_compile_in_one_piece_each():
+    torch.manual_seed(0)
+    torch.compiler.reset()
+    counters.clear()
+    model = SGDepth(resolutions=2, attention={"variant": "bottleneck"}).train()
+    objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
+                          consistency_weight=10.0)  # fmt: skip
+    keys, data, masking = list(model.state_dict()), street_like(), DynamicClassMask(0, 20, False, 0.1)
+    phases = (Phase(), Phase(masking, consistency=True))
+
+    def totals(resample) -> list[float]:
+        return [outcome.total.item() for phase in phases
+                for outcome in compare(model, objective, data, resample, contextlib.nullcontext, phase)]  # fmt: skip
+
+    want = totals(RESAMPLE)
+    model.compile(backend="eager")
+    objective.compile(backend="eager")
+    assert totals(partial(torch.compile(RESAMPLE.func, backend="eager"), **RESAMPLE.keywords)) == pytest.approx(want)
+    assert counters["stats"]["unique_graphs"] >= 3 and not counters["graph_break"]
+    assert list(model.state_dict()) == keys
+    torch.compiler.reset()
+
+
+def test_gradients_of_several_batches_make_one_step():
+    weight = torch.zeros(2, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    updates = Updates(optimizer, torch.amp.GradScaler("cpu", enabled=False), accumulate=3, batches=5)
+    changed, seen = [], []
+    for batch, gradient in enumerate((3.0, 6.0, 9.0, 2.0, 4.0)):
+        changed.append(updates(weight[0] * gradient, batch, batch))
+        seen.append(-weight[0].item())
+    assert changed == [False, False, True, False, True]  # the last two of the epoch make a step of their own
+    assert seen == [0, 0, 6, 6, 9]
+    assert [updates.unfinished(batch) for batch in range(5)] == [0, 1, 2, 0, 1]
+
+
+def test_a_step_that_float16_cannot_hold_is_left_out():
+    weight = torch.ones(1, requires_grad=True)
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
+    updates = Updates(torch.optim.Adam([weight], 0.1, fused=True), scaler)
+    assert updates.parts == {"scaler": scaler}
+    updates(weight * float("inf"), 0, 0)
+    assert weight.item() == 1 and scaler.get_scale() == 1
+    updates(weight * 3, 1, 1)
+    assert weight.item() < 1 and weight.grad.item() == 3
+    assert Updates(torch.optim.SGD([weight]), torch.amp.GradScaler("cpu", enabled=False)).parts == {}

@@ -65,7 +65,6 @@ class Report:
                     break
                 yield batch
                 self._bar.update()
-        self.check_health()
 
     @contextmanager
     def timed(self, phase: str) -> Iterator[None]:
@@ -75,7 +74,7 @@ class Report:
         self._spent[phase] += time.perf_counter() - before
 
     def after_step(self, outcomes: Sequence[Any]) -> None:
-        """Note a step; on logging steps write and print what it gave (see `train.Outcome`)."""
+        """Note a step; on logging steps write and print what it gave (see `losses.step.Outcome`)."""
         self._images += sum(outcome.batch.images[0].shape[0] for outcome in outcomes)
         self._steps += 1
         # Warping forgives a depth or a motion that is no number, so they are looked at besides the loss.
