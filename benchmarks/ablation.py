@@ -32,7 +32,8 @@ PRESET = ROOT / "presets" / "sgdem_street.toml"
 CLASS = "ablation"
 BLUR = 2.0  # sigma in pixels, of the informative teacher
 NOISE_BLUR = 6.0
-NO_PATCHES, NO_CONSISTENCY = ["--no-patch-distill"], ["--sd-consistency-weight", "0"]
+NO_PATCHES = ["--no-patch-distill"]
+NO_CONSISTENCY, CONSISTENCY = ["--sd-consistency-weight", "0"], ["--sd-consistency-weight", "10"]
 MORE = ["--model-attention", "none", "--model-disable-lr-loading", "--train-num-epochs", "3", "--train-warmup-steps",
         "0", "--train-learning-rate", "1e-4", "--sd-consistency-from-epoch", "0", "--patch-from-epoch", "0",
         "--patch-until-epoch", "3"]  # fmt: skip
@@ -52,11 +53,11 @@ class Row:
 ROWS = {
     "a": Row("SGDepth", ["--model-attention", "none", *NO_CONSISTENCY, *NO_PATCHES]),
     "b": Row("+ attention", [*NO_CONSISTENCY, *NO_PATCHES]),
-    "c": Row("+ consistency", NO_PATCHES),
-    "d": Row("+ patches, informative teacher", [], "c/checkpoints/epoch_3", informative=True),
-    "e": Row("+ patches, useless teacher", [], "c/checkpoints/epoch_3", informative=False),
+    "c": Row("+ consistency", [*CONSISTENCY, *NO_PATCHES]),
+    "d": Row("+ patches, informative teacher", CONSISTENCY, "c/checkpoints/epoch_3", informative=True),
+    "e": Row("+ patches, useless teacher", CONSISTENCY, "c/checkpoints/epoch_3", informative=False),
     "f": Row("300 steps more", [*MORE, *NO_CONSISTENCY, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
-    "g": Row("with consistency, weight 10", [*MORE, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
+    "g": Row("with consistency, weight 10", [*MORE, *CONSISTENCY, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
     "h": Row("with consistency, weight 1", [*MORE, *NO_PATCHES, "--sd-consistency-weight", "1"],
              "a/checkpoints/epoch_11", "epoch_3"),
     "i": Row("with patches, informative teacher", [*MORE, *NO_CONSISTENCY], "a/checkpoints/epoch_11", "epoch_3", True),

@@ -163,6 +163,15 @@ def test_overwriting_a_run_with_its_own_checkpoint_loads_before_it_deletes(tmp_p
     assert len(checkpoints(tmp_path)) == 1
 
 
+def test_resuming_with_another_part_is_refused(tmp_path):
+    state, other = small_state(), small_state()
+    state.parts["patches"], other.parts["patches"] = nn.Linear(2, 1), nn.Linear(1, 1)
+    work(state)
+    state.save(tmp_path, arguments(tmp_path))
+    with pytest.raises(UserError, match="train.pth: does not fit this run"):
+        start(other, tmp_path, arguments(tmp_path, resume="auto"))
+
+
 def test_resuming_with_another_network_or_optimiser_is_refused(tmp_path):
     state = small_state()
     work(state)
@@ -174,10 +183,6 @@ def test_resuming_with_another_network_or_optimiser_is_refused(tmp_path):
     other = small_state()
     other.optimizer = torch.optim.Adam(list(other.model.parameters())[:1], 1e-3)
     with pytest.raises(UserError, match="optim.pth: does not fit this run"):
-        start(other, tmp_path, arguments(tmp_path, resume="auto"))
-    other = small_state()
-    other.parts["patches"] = nn.Linear(1, 1)  # answers another content with a RuntimeError
-    with pytest.raises(UserError, match="train.pth: does not fit this run"):
         start(other, tmp_path, arguments(tmp_path, resume="auto"))
     with pytest.raises(UserError, match="--train-batches-per-epoch 1: the run was stopped behind batch 2"):
         start(small_state(), tmp_path, arguments(tmp_path, resume="auto", train_batches_per_epoch=1))
