@@ -49,7 +49,11 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     returns otherwise. Anything else is a bug and shows its traceback. Started by ``torchrun``, the process joins the
     others first; what all of them have to say is said once.
     """
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    if among_others():  # who waits for a process that is gone runs no handlers
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    else:
+        signal.signal(signal.SIGTERM, _exit_on_sigterm)
     # Threads that spin while they wait slow a step down tenfold as soon as another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _talk()
@@ -139,6 +143,8 @@ def _talk() -> None:
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     # A run that was stopped behind the last step of an epoch has none left when it goes on.
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+    # The other name that newer versions want is unknown to older ones.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     plain, warning = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
     plain.addFilter(lambda record: _speaks() and record.levelno < logging.WARNING)
     warning.setLevel(logging.WARNING)
@@ -158,8 +164,6 @@ def _complain(sentence: str) -> None:
 
 
 def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
-    if among_others():
-        os._exit(128 + number)
     sys.exit(128 + number)
 
 

@@ -162,7 +162,7 @@ def spread(network: nn.Module, partly_idle: bool) -> nn.Module:
     if not joined():
         return network
     # Running statistics are averaged after every step instead: the network is used beside its forward pass, too.
-    return nn.parallel.DistributedDataParallel(network, forward_sync_buffers=False, gradient_as_bucket_view=True,
+    return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True,
                                                find_unused_parameters=partly_idle)  # fmt: skip
 
 
