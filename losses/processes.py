@@ -99,6 +99,17 @@ def together() -> Iterator[None]:
     agree(fault=fault)
 
 
+@contextlib.contextmanager
+def one_fetches() -> Iterator[None]:
+    """The first process of each machine goes ahead, so that what it downloads is there for the others."""
+    follows = joined() and os.environ["LOCAL_RANK"] != "0"
+    if follows:
+        agree()
+    yield
+    if not follows:
+        agree()
+
+
 def in_step(items: Iterable[Item]) -> Iterator[Item]:
     """The items one by one, each when all processes have one."""
     source = iter(items)

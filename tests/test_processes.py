@@ -21,6 +21,7 @@ import torch
 from torch import Tensor, nn
 
 import arguments
+import harness
 from dataloader.loaders import _Order, build_training
 from errors import UserError
 from losses import DepthLoss, DynamicClassMask, Objective, PatchLoss, Phase, SegmentationLoss, processes
@@ -31,7 +32,7 @@ from models import build_model
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 from tests.conftest import ROOT, tiny_options
-from train import Updates
+from train import Updates, check_training
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
@@ -250,6 +251,47 @@ def test_processes_draw_slices_of_the_batch_one_process_would_draw(start):
     slices = [drawn(2, (rank, 2)) for rank in (0, 1)]
     assert len(whole) == 5 - start and whole[-1][0].number == 2  # two batches of four in every pass
     assert [first + second for first, second in zip(*slices, strict=True)] == whole
+
+
+def test_a_batch_size_counts_in_every_process(street, tmp_path):
+    args = arguments.parse("train", [*tiny_options(street, tmp_path), "--depth-training-batch-size", "5"])
+    assert build_training(args).lengths == (8, 8)
+    with pytest.raises(UserError, match="--depth-training-batch-size 5 in each of 2 processes: .* has 8 samples"):
+        build_training(args, (1, 2))
+
+
+def test_batch_normalisation_over_all_processes_needs_gpus_and_keeps_the_keys(street, tmp_path):
+    with pytest.raises(UserError, match="--train-sync-batchnorm: .* GPUs only"):
+        check_training(arguments.parse("train", [*tiny_options(street, tmp_path), "--train-sync-batchnorm"]))
+    model = SGDepth(resolutions=1)
+    keys = list(model.state_dict())
+    assert list(nn.SyncBatchNorm.convert_sync_batchnorm(model).state_dict()) == keys
+
+
+def among_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in surroundings(1, 29500).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch):
+    chosen = []
+    among_two(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    args = SimpleNamespace(sys_cpu=False, sys_seed=1, sys_best_effort_determinism=False, train_precision="fp32")
+    assert harness.prepare_torch(args) == torch.device("cuda:1") and chosen == [1]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"more processes than there are GPUs \(1\)"):
+        harness.prepare_torch(args)
+
+
+def test_the_signal_of_torchrun_may_follow_that_of_the_user(monkeypatch):
+    among_two(monkeypatch)
+    with harness.StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.code == 143
 
 
 # The command, as torchrun starts it.
