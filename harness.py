@@ -117,7 +117,7 @@ def _joined() -> Iterator[None]:
 
     processes.join()
     yield
-    # torchrun ends the others as soon as one is gone, but from here on each ends by itself.
+    # Those that end later than the first get a signal of torchrun, which must not change their exit code.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     processes.leave()
 

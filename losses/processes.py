@@ -37,7 +37,8 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Part; the processes work alone from here on."""
+    """Part when all have come to their end; ``torchrun`` stops those that are not through when the first one ends."""
+    agree()
     dist.destroy_process_group()
     _board.clear()
 
