@@ -1,5 +1,8 @@
-"""What each part of SGDEM is worth on the synthetic street: ``python -m benchmarks.ablation --seed 1``, half a day of
-CPU time for three seeds and all rows, less for single ones. A row that is finished is not trained again.
+"""What each part of SGDEM is worth on the synthetic street: ``python -m benchmarks.ablation --seed 1``, some hours of
+CPU time for all rows of a seed, less for single ones. A row that is finished is not trained again.
+
+Rows a to e are trained from scratch, each with the parts of the rows before it. Rows f to j go on from the network of
+row a with one part each, so that they differ in that part alone.
 """
 
 from __future__ import annotations
@@ -9,6 +12,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
@@ -25,17 +29,39 @@ from losses.patches.selection import Grid
 from .demo import ROOT, command
 
 PRESET = ROOT / "presets" / "sgdem_street.toml"
-CLASS, LAST = "ablation", "epoch_11"
-FORK = 3  # rows (d) and (e) go on from row (c) where the patches begin
+CLASS = "ablation"
 BLUR = 2.0  # sigma in pixels, of the informative teacher
 NOISE_BLUR = 6.0
+NO_PATCHES, NO_CONSISTENCY = ["--no-patch-distill"], ["--sd-consistency-weight", "0"]
+MORE = ["--model-attention", "none", "--model-disable-lr-loading", "--train-num-epochs", "3", "--train-warmup-steps",
+        "0", "--train-learning-rate", "1e-4", "--sd-consistency-from-epoch", "0", "--patch-from-epoch", "0",
+        "--patch-until-epoch", "3"]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Row:
+    """A training: what it is called, its options, where it begins, its last checkpoint, what its teacher knows."""
+
+    title: str
+    options: list[str]
+    start: str = ""
+    last: str = "epoch_11"
+    informative: bool | None = None  # None: no teacher
+
+
 ROWS = {
-    "a": ("SGDepth", ["--model-attention", "none", "--sd-consistency-weight", "0", "--no-patch-distill"]),
-    "b": ("+ attention", ["--sd-consistency-weight", "0", "--no-patch-distill"]),
-    "c": ("+ consistency", ["--no-patch-distill"]),
-    "d": ("+ patches, informative teacher", []),
-    "e": ("+ patches, useless teacher", []),
-}
+    "a": Row("SGDepth", ["--model-attention", "none", *NO_CONSISTENCY, *NO_PATCHES]),
+    "b": Row("+ attention", [*NO_CONSISTENCY, *NO_PATCHES]),
+    "c": Row("+ consistency", NO_PATCHES),
+    "d": Row("+ patches, informative teacher", [], "c/checkpoints/epoch_3", informative=True),
+    "e": Row("+ patches, useless teacher", [], "c/checkpoints/epoch_3", informative=False),
+    "f": Row("300 steps more", [*MORE, *NO_CONSISTENCY, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
+    "g": Row("with consistency, weight 10", [*MORE, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
+    "h": Row("with consistency, weight 1", [*MORE, *NO_PATCHES, "--sd-consistency-weight", "1"],
+             "a/checkpoints/epoch_11", "epoch_3"),
+    "i": Row("with patches, informative teacher", [*MORE, *NO_CONSISTENCY], "a/checkpoints/epoch_11", "epoch_3", True),
+    "j": Row("with patches, useless teacher", [*MORE, *NO_CONSISTENCY], "a/checkpoints/epoch_11", "epoch_3", False),
+}  # fmt: skip
 
 
 def true_depths(data: Path, options: dict) -> Iterator[tuple[CachedImage, np.random.Generator, np.ndarray]]:
@@ -89,14 +115,15 @@ def run(row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
     runs = out / "checkpoints"
     common = ["--config", PRESET, "--sys-cpu", "--sys-seed", str(seed), "--sys-num-workers", "0", "--dataset-dir", data,
               "--checkpoint-dir", runs, "--experiment-class", CLASS]  # fmt: skip
-    more = list(ROWS[row][1])
-    if row in "de":
-        more += make_teacher(out / f"teacher_{row}", data, informative=row == "d")
-        if not (runs / CLASS / row).exists():
-            more += ["--model-load", f"{CLASS}/c/checkpoints/epoch_{FORK}"]
+    wanted = ROWS[row]
+    more = list(wanted.options)
+    if wanted.informative is not None:
+        more += make_teacher(out / f"teacher_{'de'[not wanted.informative]}", data, wanted.informative)
+    if wanted.start:
+        more += ["--model-load", f"{CLASS}/{wanted.start}"]
     command("train.py", *common, "--model-name", row, "--resume", "auto", "--depth-validation-loaders", "",
             "--segmentation-validation-loaders", "", *more)  # fmt: skip
-    judged = ["--model-name", f"eval_{row}", "--model-load", f"{CLASS}/{row}/checkpoints/{LAST}"]
+    judged = ["--model-name", f"eval_{row}", "--model-load", f"{CLASS}/{row}/checkpoints/{wanted.last}"]
     for script in ("eval_depth.py", "eval_segmentation.py"):
         command(script, *common, *judged, "--eval-num-images", "4")
     found = json.loads((runs / CLASS / f"eval_{row}" / "metrics.json").read_text())
@@ -109,7 +136,7 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1, help="of the street, the weights and the order of the images")
     parser.add_argument("--out", type=Path, default=Path("ablation"), help="folder for data and checkpoints")
     parser.add_argument("--data", type=Path, help="a street that is there already")
-    parser.add_argument("--rows", default="abcde", help="which rows; d and e need c")
+    parser.add_argument("--rows", default="".join(ROWS), help="which rows; d and e need c, the later ones a")
     args = parser.parse_args()
     out = (args.out / f"seed_{args.seed}").resolve()
     out.mkdir(parents=True, exist_ok=True)
@@ -119,7 +146,7 @@ def main() -> None:
     print("| row | | Abs Rel | RMSE | a1 | mIoU |\n| --- | --- | --- | --- | --- | --- |")
     for row in args.rows:
         found = run(row, args.seed, data, out)
-        print(f"| {row} | {ROWS[row][0]} | {found['abs_rel']:.3f} | {found['rmse']:.2f} | {found['a1']:.3f} | "
+        print(f"| {row} | {ROWS[row].title} | {found['abs_rel']:.3f} | {found['rmse']:.2f} | {found['a1']:.3f} | "
               f"{found['miou']:.3f} |", flush=True)  # fmt: skip
 
 

@@ -15,9 +15,10 @@ from errors import UserError
 from .batch import UNCHANGED, RawBatch, Truth, camera_matrix
 from .catalog import LoaderSpec
 from .files import open_rgb, read_depth, read_labels
+from .pictures import DecodedPictures, Pictures
 from .samples import Sample
 from .teacher_cache import LoaderMaps
-from .transforms import Window, random_window, resize_image, resize_labels, whole
+from .transforms import random_window, resize_image, shrink_image, shrink_labels
 
 ORDER, ITEM = 0, 1
 """Separate random streams for the order of samples and for what happens to one."""
@@ -63,7 +64,7 @@ def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
     return RawBatch(
         spec=spec,
         frames=spec.frames,
-        images=torch.from_numpy(np.stack([np.stack(item.images) for item in items])),
+        images=_stacked([item.images for item in items]),
         K=torch.from_numpy(np.stack([item.K for item in items])),
         flip=torch.tensor([item.flip for item in items]),
         jitter=torch.tensor([item.jitter for item in items], dtype=torch.float32),
@@ -71,6 +72,16 @@ def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
         teacher=torch.from_numpy(np.stack(maps)) if maps else None,
         truth=tuple(item.truth for item in items if item.truth is not None),
     )
+
+
+def _stacked(images: Sequence[Sequence[np.ndarray]]) -> torch.Tensor:
+    """Frames (3, H, W) of every item -> (B, F, 3, H, W) uint8; every byte is copied once, also from a cache."""
+    batch = torch.empty((len(images), len(images[0]), *images[0][0].shape), dtype=torch.uint8)
+    pixels = batch.numpy()
+    for place, frames in enumerate(images):
+        for frame, image in enumerate(frames):
+            pixels[place, frame] = image
+    return batch
 
 
 class TrainingSet:
@@ -84,6 +95,9 @@ class TrainingSet:
         seed: root of all draws
         jitter: whether colours are changed
         maps: what a teacher said about the predicted frames; None without
+
+    Attributes:
+        pictures: where images and labels of `size` come from; decodes them unless replaced by a cache
     """
 
     def __init__(
@@ -100,6 +114,7 @@ class TrainingSet:
         self.spec, self.samples, self.size, self.crop, self.seed = spec, samples, size, crop, seed
         self.jitter_share = JITTER_SHARE[spec.purpose] if jitter else 0.0
         self.maps = maps
+        self.pictures: Pictures = DecodedPictures(size)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -116,14 +131,19 @@ class TrainingSet:
         sample = self.samples[key.index]
         flip = bool(rng.random() < 0.5)
         jitter = self._draw_jitter(rng)
-        segments = self.spec.purpose == "segmentation"
-        window = random_window(rng, self.size, self.crop) if segments else whole(*self.size)
+        images = [self.pictures.image(sample.images[frame]) for frame in self.spec.frames]
+        height, width, labels = *self.size, None
+        if self.spec.purpose == "segmentation":
+            window = random_window(rng, self.size, self.crop)
+            images = [shrink_image(image, window) for image in images]
+            labels = shrink_labels(self.pictures.labels(sample.labels, sample.labels_mode), window)
+            height, width = self.crop
         return _Item(
-            images=[resize_image(open_rgb(sample.images[frame]), window) for frame in self.spec.frames],
-            K=camera_matrix(sample.intrinsics, window.height, window.width),
+            images=images,
+            K=camera_matrix(sample.intrinsics, height, width),
             flip=flip,
             jitter=jitter,
-            labels=resize_labels(read_labels(sample.labels, sample.labels_mode), window) if segments else None,
+            labels=labels,
             teacher=self.maps(sample, key.epoch) if self.maps else None,
         )
 
@@ -153,10 +173,9 @@ class EvaluationSet:
             return Failure(str(fault))
 
     def _item(self, sample: Sample) -> _Item:
-        window: Window = whole(*self.size)
         pictures = [open_rgb(sample.images[frame]) for frame in self.spec.frames]
         return _Item(
-            images=[resize_image(picture, window) for picture in pictures],
+            images=[resize_image(picture, self.size) for picture in pictures],
             K=camera_matrix(sample.intrinsics, *self.size),
             truth=Truth(
                 name=sample.name,

@@ -18,6 +18,7 @@ from errors import UserError
 
 from .batch import RawBatch
 from .catalog import LoaderSpec, Purpose, find_loader
+from .data_cache import CachedPictures, pictures_of, provide
 from .dataset import ORDER, EvaluationSet, Failure, Key, TrainingSet, stream
 from .integrity import find_damaged, needed, without_damaged
 from .samples import Sample
@@ -124,7 +125,8 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
     place: number of this process and how many there are
 
     Raises:
-        UserError: when a loader is unknown, files are missing or damaged, or sizes and batch sizes do not fit the data.
+        UserError: when a loader is unknown, files are missing or damaged, sizes and batch sizes do not fit the data, or
+            a cache cannot be used.
     """
     specs = [find_loader(purpose, name, training=True) for purpose in ("depth", "segmentation")
              for name in getattr(args, f"{purpose}_training_loaders")]  # fmt: skip
@@ -145,6 +147,8 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
         datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed,
                                     jitter=args.train_color_jitter == "on", maps=maps))  # fmt: skip
         batch_sizes.append(batch_size)
+    if args.data_cache:
+        _use_data_cache(datasets, args)
     return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, place, **_loader_options(args))
 
 
@@ -217,6 +221,17 @@ def _maps_of(spec: LoaderSpec, samples: list[Sample], cache: TeacherCache, args:
     maps = LoaderMaps(cache, spec, root, range(args.patch_from_epoch, args.patch_until_epoch))
     maps.require(samples)
     return maps
+
+
+def _use_data_cache(datasets: list[TrainingSet], args: Namespace) -> None:
+    """Lets data sets read from --data-cache, after what is missing there has been made."""
+    wanted = [pictures_of(data.spec, data.samples, image_root(data.spec, args.dataset_dir, args.data_folder), data.size)
+              for data in datasets]  # fmt: skip
+    places = provide(args.data_cache, dict.fromkeys(picture for pictures in wanted for picture in pictures.values()),
+                     threads=os.cpu_count() or 1, tell=lambda text: log.info("  - %s", text))  # fmt: skip
+    for data, pictures in zip(datasets, wanted, strict=True):
+        data.pictures = CachedPictures(args.data_cache, data.size,
+                                       {name: places[picture] for name, picture in pictures.items()})  # fmt: skip
 
 
 def _check_inputs(args: Namespace) -> None:

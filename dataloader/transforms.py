@@ -1,4 +1,8 @@
-"""Resizing and cropping on the CPU, one step per file; colour works on the device, see `augment`."""
+"""Resizing and cropping on the CPU; colour works on the device, see `augment`.
+
+Pictures are brought to the training size first. Segmentation then shrinks and crops the result, as the published code
+does, so that everything random starts from a picture that can be kept, see `data_cache`.
+"""
 
 from __future__ import annotations
 
@@ -13,18 +17,13 @@ RESCALE_MAX = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A crop of an image resized to `size`: its top left corner and (height, width) in pixels of that size."""
+    """A crop of an image shrunk to `size`: its top left corner and (height, width) in pixels of that size."""
 
     size: tuple[int, int]
     top: int
     left: int
     height: int
     width: int
-
-
-def whole(height: int, width: int) -> Window:
-    """The window that keeps everything of an image resized to (height, width)."""
-    return Window((height, width), 0, 0, height, width)
 
 
 def smallest_size(height: int, width: int) -> tuple[int, int]:
@@ -41,21 +40,34 @@ def random_window(rng: np.random.Generator, size: tuple[int, int], crop: tuple[i
     return Window((height, width), top, left, *crop)
 
 
-def resize_image(image: Image.Image, window: Window) -> np.ndarray:
-    """Pillow's antialiased bilinear resizing; only the window is computed.
+def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
+    """Pillow's antialiased bilinear resizing of an RGB image to `size` (height, width).
 
-    Returns: (3, height, width) uint8 of the window.
+    Returns: (3, height, width) uint8, a view with the channels last in memory.
+    """
+    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+
+
+def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pillow's nearest neighbour; labels (H, W) uint8 -> (height, width)."""
+    return np.asarray(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
+
+
+def shrink_image(image: np.ndarray, window: Window) -> np.ndarray:
+    """Pillow's antialiased bilinear resizing to the size of the window; only the window itself is computed.
+
+    Shapes:  image (3, H, W) uint8    Returns: (3, height, width) uint8 of the window.
     """
     height, width = window.size
-    scale_y, scale_x = image.height / height, image.width / width
+    scale_y, scale_x = image.shape[1] / height, image.shape[2] / width
     box = (window.left * scale_x, window.top * scale_y,
-           min((window.left + window.width) * scale_x, image.width),
-           min((window.top + window.height) * scale_y, image.height))  # fmt: skip
-    small = image.resize((window.width, window.height), Image.Resampling.BILINEAR, box=box)
-    return np.ascontiguousarray(np.asarray(small).transpose(2, 0, 1))
+           min((window.left + window.width) * scale_x, image.shape[2]),
+           min((window.top + window.height) * scale_y, image.shape[1]))  # fmt: skip
+    planes = (Image.fromarray(plane) for plane in image)
+    return np.stack([plane.resize((window.width, window.height), Image.Resampling.BILINEAR, box) for plane in planes])
 
 
-def resize_labels(labels: np.ndarray, window: Window) -> np.ndarray:
+def shrink_labels(labels: np.ndarray, window: Window) -> np.ndarray:
     """Pillow's nearest neighbour; labels (H, W) uint8 -> (height, width) of the window."""
-    small = np.asarray(Image.fromarray(labels).resize(window.size[::-1], Image.Resampling.NEAREST))
+    small = resize_labels(labels, window.size)
     return small[window.top : window.top + window.height, window.left : window.left + window.width]

@@ -156,6 +156,8 @@ TRAINING = ("training", [
     Option("--train-depth-grad-scale", 0.9, "weight of the depth gradient in the shared part", low=0),
     Option("--train-segmentation-grad-scale", 0.1, "weight of the segmentation gradient in the shared part", low=0),
     Option("--train-color-jitter", "on", "colour augmentation", ("on", "off")),
+    Option("--data-cache", "", "folder that keeps images and labels decoded at training size; what is missing there is "
+           "made before training begins; empty: decode at every use"),
     Option("--resume", "never", "auto: continue the newest valid checkpoint of this --model-name", ("never", "auto")),
     Option("--overwrite", False, "discard the checkpoints this run folder holds and start again"),
 ])  # fmt: skip

@@ -42,7 +42,14 @@ def test_random_batches_go_through_a_step():
 
 
 def test_the_loading_benchmark_counts_whole_epochs(street: Path):
-    assert loading.triplets_per_second(street, batches=2, batch_size=2) > 0
+    assert loading.triplets_per_second(street, batches=2, batch_size=2, device="cpu") > 0
+
+
+def test_loading_is_measured_from_jpegs_and_from_a_cache_as_well(street: Path, tmp_path: Path):
+    jpeg = loading.as_jpeg(street, tmp_path / "jpeg")
+    assert not list(jpeg.rglob("*.png")) and loading.triplets_per_second(jpeg, 2, 2, workers=1) > 0
+    assert loading.triplets_per_second(jpeg, 2, 2, cache=str(tmp_path / "cache")) > 0
+    assert list((tmp_path / "cache").glob("*.shard"))
 
 
 def test_seconds_are_positive():

@@ -1,4 +1,4 @@
-"""``python -m dataloader.prepare {synthetic,splits,kitti,index,teacher-cache}``: one sub-command per way to get data.
+"""``python -m dataloader.prepare COMMAND``: one sub-command per way to get data and to prepare them for training.
 
 Only the chosen sub-command's module is imported, so ``--help`` answers at once.
 """
@@ -19,6 +19,7 @@ COMMANDS = {
     "splits": "fetch the published split lists and verify them",
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
+    "cache": "keep the images and labels of a training, decoded and resized",
     "teacher-cache": "keep the answers of a depth teacher to training images",
 }
 

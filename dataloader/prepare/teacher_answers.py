@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -12,10 +13,11 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 from tqdm import tqdm
 
+from dataloader.ahead import map_ahead
 from dataloader.augment import LEVELS
 from dataloader.files import open_rgb
 from dataloader.teacher_cache import CachedImage, CacheWriter, Recipe
-from dataloader.transforms import resize_image, whole
+from dataloader.transforms import resize_image
 from errors import UserError
 from losses.patches.selection import Grid
 
@@ -36,7 +38,7 @@ def read_picture(image: CachedImage, recipe: Recipe) -> Picture:
     """
     picture = open_rgb(image.path)
     if recipe.layout == "grid":
-        return image, torch.from_numpy(resize_image(picture, whole(recipe.height, recipe.width)))
+        return image, torch.from_numpy(resize_image(picture, (recipe.height, recipe.width)).copy())
     return image, torch.from_numpy(np.asarray(picture).copy()).permute(2, 0, 1)
 
 
@@ -64,7 +66,7 @@ def fill(writer: CacheWriter, teacher: Answer, images: Sequence[CachedImage], de
     with (ThreadPoolExecutor(threads) as writers, ThreadPoolExecutor(threads) as readers,
           tqdm(total=len(images), desc=recipe.teacher, unit="image") as bar):  # fmt: skip
         try:
-            pictures = _ahead(readers, images, recipe, threads + 2 * batch_size)
+            pictures = map_ahead(readers, partial(read_picture, recipe=recipe), images, threads + 2 * batch_size)
             for batch in _of_one_size(pictures, batch_size):
                 pixels = torch.stack([pixels for _, pixels in batch]).to(device)
                 maps = _cautious(teacher, pixels, recipe).cpu().numpy()
@@ -85,17 +87,6 @@ def _cautious(teacher: Answer, pixels: Tensor, recipe: Recipe) -> Tensor:
         return answer(teacher, pixels, recipe)
     except torch.OutOfMemoryError as fault:
         raise UserError(f"--batch-size {len(pixels)}: the GPU is out of memory; lower it, or pass --sys-cpu") from fault
-
-
-def _ahead(readers: ThreadPoolExecutor, images: Iterable[CachedImage], recipe: Recipe, count: int) -> Iterator[Picture]:
-    """Pictures in the order of the images, `count` of them read ahead."""
-    reading: deque[Future[Picture]] = deque()
-    for image in images:
-        reading.append(readers.submit(read_picture, image, recipe))
-        if len(reading) > count:
-            yield reading.popleft().result()
-    while reading:
-        yield reading.popleft().result()
 
 
 def _of_one_size(pictures: Iterable[Picture], batch_size: int) -> Iterator[list[Picture]]:

@@ -6,22 +6,30 @@ import argparse
 import os
 import re
 import shutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dataloader.catalog import LOADERS, LoaderSpec
-from errors import UserError, closest
-from presets.options import floats
+from dataloader.prepare.training_data import (
+    GIGA,
+    add_sizes,
+    add_sources,
+    check_common,
+    find_loaders,
+    find_samples,
+    known_loaders,
+)
+from errors import UserError
 
 if TYPE_CHECKING:
+    from dataloader.catalog import LoaderSpec
     from dataloader.teacher_cache import CachedImage, Recipe
     from models.teacher import Teacher
 
 SUMMARY = "Ask a depth teacher about every image of depth training loaders and keep its answers; an interrupted run "\
           "goes on."  # fmt: skip
-LEAST, MULTIPLE, PATCH_MULTIPLE = 64, 32, 64
-GIGA = 1e9
+PURPOSES = ("depth",)
+PATCH_MULTIPLE = 64
 ABOUT = """
 image: the teacher sees every image whole and in its own size; its answer is brought to training resolution. Fits any
 --patch-size. Recommended.
@@ -36,22 +44,16 @@ processes, on one machine or many, share the work with --share 1/4, --share 2/4 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.epilog = f"loaders: {', '.join(_known())}\n{ABOUT}"
+    parser.epilog = f"loaders: {', '.join(known_loaders(PURPOSES))}\n{ABOUT}"
     add = parser.add_argument
     add("loaders", nargs="+", metavar="LOADER", help="depth training loaders, as given to --depth-training-loaders")
     add("--teacher", default="dpt-hybrid", metavar="NAME",
         help="dpt-hybrid, dpt-large, a weight file or hf:<model>; default: dpt-hybrid")  # fmt: skip
     add("--out", required=True, metavar="DIR", help="folder of the cache, for --patch-teacher-cache")
     add("--layout", choices=("image", "grid"), default="image", help="what the teacher is asked about; default: image")
-    add("--height", type=int, default=192, help="height of the training images, pixels; default: 192")
-    add("--width", type=int, default=640, help="width of the training images, pixels; default: 640")
+    add_sizes(add)
     add("--patch-size", type=int, default=0, help="for --layout grid: as in training; default: 0, 64 per 96 rows")
-    add("--dataset-dir", default=os.environ.get("IFN_DIR_DATASET", ""), metavar="DIR",
-        help="data set folder; default: environment variable IFN_DIR_DATASET")  # fmt: skip
-    add("--data-folder", default="", metavar="DIR", help="own data, for folder_train")
-    add("--data-intrinsics", type=floats, default=(), metavar="FX,FY,CX,CY", help="its camera, pixels of the files")
-    add("--data-on-missing", choices=("stop", "drop"), default="stop",
-        help="what to do where image files are missing or cut off, as in training; default: stop")  # fmt: skip
+    add_sources(add)
     add("--share", default="1/1", metavar="K/N", help="take the K-th of N shares, for several processes; default: 1/1")
     add("--batch-size", type=int, default=8, help="images that pass the teacher at once; default: 8")
     add("--workers", type=int, default=0, help="threads that read, and that write; default: 0, one per processor core")
@@ -65,7 +67,7 @@ def run(args: argparse.Namespace) -> int:
         UserError: a mistake in the options, missing or damaged data, no such teacher, another cache, or too little
             room on the disk.
     """
-    specs, (share, shares) = find_loaders(args.loaders), parse_share(args.share)
+    specs, (share, shares) = find_loaders(args.loaders, PURPOSES), parse_share(args.share)
     check_sizes(args)
     images = find_images(specs, args)
     import torch
@@ -92,28 +94,6 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def find_loaders(names: Iterable[str]) -> list[LoaderSpec]:
-    """Depth training loaders; comma-separated names are taken apart.
-
-    Raises:
-        UserError: a name that no such loader has.
-    """
-    known, found = _known(), {}
-    for name in (part.strip() for text in names for part in text.split(",") if part.strip()):
-        if name not in known:
-            exists = any(name == other for _, other in LOADERS)
-            fault = "not a depth training loader" if exists else f"no such loader{closest(name, known)}"
-            raise UserError(f"{name}: {fault}; choose from {', '.join(known)}")
-        found[name] = known[name]
-    if not found:
-        raise UserError("no loader named; --help lists them")
-    return list(found.values())
-
-
-def _known() -> dict[str, LoaderSpec]:
-    return {spec.name: spec for spec in LOADERS.values() if spec.purpose == "depth" and spec.training}
-
-
 def parse_share(text: str) -> tuple[int, int]:
     """``2/4`` -> (2, 4).
 
@@ -133,14 +113,9 @@ def check_sizes(args: argparse.Namespace) -> None:
     Raises:
         UserError: naming the option.
     """
-    for side in ("height", "width"):
-        value = getattr(args, side)
-        if value < LEAST or value % MULTIPLE:
-            raise UserError(f"--{side} {value}: give what training has, at least {LEAST} and a multiple of {MULTIPLE}")
+    check_common(args)
     if args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: give a positive number")
-    if args.workers < 0:
-        raise UserError(f"--workers {args.workers}: give 0 for one per core, or a positive number")
     if args.patch_size and args.layout != "grid":
         raise UserError(f"--patch-size {args.patch_size}: maps of whole images fit any patch; leave it out, or pass "
                         "--layout grid")  # fmt: skip
@@ -154,19 +129,13 @@ def find_images(specs: Sequence[LoaderSpec], args: argparse.Namespace) -> list[C
     Raises:
         UserError: data is missing or damaged.
     """
-    from dataloader.integrity import find_damaged, needed, without_damaged
-    from dataloader.splits import resolve
     from dataloader.teacher_cache import cached_image, image_root
 
-    drop, found = args.data_on_missing == "drop", {}
-    for spec in specs:
-        samples = resolve(spec, args.dataset_dir, data_folder=args.data_folder, data_intrinsics=args.data_intrinsics,
-                          drop=drop)  # fmt: skip
-        faults = find_damaged(path for sample in samples for path in needed(sample))
+    found = {}
+    for spec, samples in find_samples(specs, args):
         root = image_root(spec, args.dataset_dir, args.data_folder)
-        for sample in without_damaged(spec, samples, faults, drop):
-            image = cached_image(spec, root, sample.images[0])
-            found[image.key] = image
+        images = (cached_image(spec, root, sample.images[0]) for sample in samples)
+        found |= {image.key: image for image in images}
     return list(found.values())
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +12,7 @@ from tqdm import tqdm
 from errors import UserError, check_shape
 
 from ..atomic import write_whole
+from ..described import describe
 from . import maps
 from .images import CachedImage
 from .maps import SUFFIXES, FileState
@@ -91,24 +90,8 @@ class CacheWriter(TeacherCache):
 
     def __init__(self, folder: str | Path, recipe: Recipe):
         super().__init__(folder, recipe)
-        try:
-            self._describe()
-        except OSError as fault:
-            raise UserError(f"{folder}: cannot write there ({fault.strerror}); choose another folder") from fault
-
-    def _describe(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        names = os.listdir(self.folder)  # the description comes before any map
-        foreign = [name for name in names if not name.startswith(".")]
-        if foreign and META not in names:
-            raise UserError(f"{self.folder}: holds other things ({foreign[0]}) and is no teacher cache; choose an "
-                            "empty or a new folder")  # fmt: skip
-        with (self.folder / ".lock").open("a") as lock:  # of two processes that begin together, one describes
-            fcntl.flock(lock, fcntl.LOCK_EX)
-            if (self.folder / META).is_file():
-                check_same(self.folder, self.recipe)
-            else:
-                write_whole(self.folder / META, self.recipe.encode())
+        if describe(self.folder, META, recipe.encode(), "teacher cache"):
+            check_same(self.folder, recipe)
 
     def write(self, image: CachedImage, values: np.ndarray) -> None:
         """Keep the map of an image, of the shape `Recipe.shape`, or (H, W) for a whole image.

@@ -121,7 +121,8 @@ def options(root: Path, **changes: object) -> Namespace:
     """Options of a small training run and its evaluation."""
     values = {
         "dataset_dir": str(root), "checkpoint_dir": "", "data_folder": "", "data_intrinsics": (), "depth_gt": "raw",
-        "sys_num_workers": 0, "sys_seed": 1, "sys_cpu": True, "train_color_jitter": "on", "train_batches_per_epoch": 5,
+        "data_cache": "", "sys_num_workers": 0, "sys_seed": 1, "sys_cpu": True, "train_color_jitter": "on",
+        "train_batches_per_epoch": 5,
         "depth_training_loaders": ("kitti_zhou_train",), "depth_training_batch_size": 2,
         "depth_resize_height": 16, "depth_resize_width": 32,
         "segmentation_training_loaders": ("cityscapes_train",), "segmentation_training_batch_size": 1,

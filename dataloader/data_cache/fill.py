@@ -1,0 +1,157 @@
+"""Filling a cache: what is missing is decoded by threads and kept in shards; an interrupted run goes on."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from errors import UserError
+
+from ..ahead import map_ahead
+from ..pictures import DecodedPictures
+from ..teacher_cache.maps import FileState
+from .folder import DataCache
+from .pictures import Picture
+from .shards import RGB, SUFFIX, Content, Entry, Made, Place, write_shard
+
+SHARD_BYTES = 1 << 26
+"""Pixels of a shard; a writer that is killed loses two shards at most."""
+ABANDONED = 3600.0  # seconds without a change after which an unfinished file has no writer any more
+GIGA = 1e9
+
+
+def provide(
+    folder: str | Path, pictures: Iterable[Picture], *, threads: int, tell: Callable[[str], None]
+) -> dict[Picture, Place]:
+    """Make what is missing in a cache.
+
+    Args:
+        folder: the cache; made where it is missing.
+        pictures: what must be in it.
+        threads: that decode.
+        tell: takes sentences about what there is and what is to do.
+
+    Returns:
+        Where every picture is.
+
+    Raises:
+        UserError: when the folder is no such cache or of another version, a shard or an image is damaged, or the disk
+            is too small or cannot be written.
+    """
+    cache = DataCache(folder)
+    found = cache.find(pictures)
+    _keep_times(cache, found)
+    if not all(found.values()):
+        with _alone(cache.folder, tell):
+            cache.refresh()  # what another process has made meanwhile
+            found |= cache.find(_lacking(found))
+            _fill(cache.folder, found, threads, tell)
+    else:
+        tell(f"{folder}: all of {len(found)} pictures are there")
+    return {picture: entry.place for picture, entry in found.items() if entry}
+
+
+def _lacking(found: Mapping[Picture, Entry | None]) -> list[Picture]:
+    return [picture for picture, entry in found.items() if entry is None]
+
+
+@contextlib.contextmanager
+def _alone(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
+    """Waits for other processes that fill the folder; they may be making the same pictures."""
+    try:
+        with (folder / ".lock").open("a") as lock:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                tell(f"{folder}: another process is filling it; waiting for that")
+                fcntl.flock(lock, fcntl.LOCK_EX)
+            yield
+    except OSError as fault:
+        raise _unwritable(folder, fault) from fault
+
+
+def _unwritable(folder: Path, fault: OSError) -> UserError:
+    return UserError(f"{folder}: cannot write there ({fault.strerror}); make room or choose another folder, what is "
+                     "finished is kept")  # fmt: skip
+
+
+def _fill(folder: Path, found: dict[Picture, Entry | None], threads: int, tell: Callable[[str], None]) -> None:
+    """Make the pictures without an entry, and set it."""
+    lacking = _lacking(found)
+    if not lacking:
+        return
+    _sweep(folder)
+    _check_room(folder, found, lacking, tell)
+    with tqdm(total=len(lacking), desc="fill the data cache", unit="picture", disable=None, mininterval=0.5) as bar:
+        for content in dict.fromkeys(picture.content for picture in lacking):
+            pictures = [picture for picture in lacking if picture.content == content]
+            found |= zip(pictures, _make_shards(folder, content, pictures, threads, bar), strict=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Deletes what writers left that were killed."""
+    for path in folder.glob(f".*{SUFFIX}.*.tmp"):
+        with contextlib.suppress(OSError):  # its writer has finished it at this moment
+            if time.time() - path.stat().st_mtime > ABANDONED:
+                path.unlink()
+
+
+def _check_room(folder: Path, wanted: Collection[Picture], lacking: Sequence[Picture],
+                tell: Callable[[str], None]) -> None:  # fmt: skip
+    needed, free = sum(picture.content.bytes for picture in lacking), shutil.disk_usage(folder).free
+    if needed > free:
+        raise UserError(f"{folder}: {len(lacking)} pictures need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB "
+                        "are free; make room, choose another disk, or go without a data cache")  # fmt: skip
+    tell(f"{folder}: {len(wanted) - len(lacking)} of {len(wanted)} pictures are there, {len(lacking)} to make: about "
+         f"{needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free")  # fmt: skip
+
+
+def _make_shards(folder: Path, content: Content, pictures: Sequence[Picture], threads: int, bar: tqdm) -> list[Entry]:
+    """Entries of the pictures, all of one content; when interrupted, those that are finished are kept."""
+    writes: list[Future[list[Entry]]] = []
+    limit, batch = max(1, SHARD_BYTES // content.bytes), []
+    with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(1) as writer:
+        try:
+            for made in map_ahead(readers, _make, pictures, 2 * threads):
+                batch.append(made)
+                bar.update()
+                if len(batch) == limit:
+                    writes.append(writer.submit(write_shard, folder, content, batch))
+                    batch = []
+                    if len(writes) > 1:
+                        writes[-2].result()  # one is written while the next is made, no more
+        finally:
+            readers.shutdown(wait=False, cancel_futures=True)
+            if batch:
+                writes.append(writer.submit(write_shard, folder, content, batch))
+    return [entry for write in writes for entry in write.result()]
+
+
+def _make(picture: Picture) -> Made:
+    content = picture.content
+    source = DecodedPictures((content.height, content.width))
+    try:
+        state = FileState.of(picture.path)  # before its pixels: if it changes in between, it is made again next time
+    except OSError as fault:
+        raise UserError(f"{picture.path}: cannot be read ({fault.strerror}); check the file") from fault
+    pixels = source.image(picture.path) if content.kind == RGB else source.labels(picture.path, content.kind)
+    return Made(picture.key, state, np.ascontiguousarray(pixels))
+
+
+def _keep_times(cache: DataCache, found: Mapping[Picture, Entry | None]) -> None:
+    """Notes new times of unchanged files, which would otherwise be read and compared at every start."""
+    renewed: dict[Content, list[Entry]] = {}
+    for picture, entry in found.items():
+        if entry and not cache.knows(picture.content, entry):
+            renewed.setdefault(picture.content, []).append(entry)
+    for content, entries in renewed.items():
+        with contextlib.suppress(OSError):  # a folder that cannot be written costs time, not results
+            write_shard(cache.folder, content, (), entries)

@@ -1,0 +1,105 @@
+"""The pictures of a loader: what they are called in a cache, and how training reads them from there."""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from errors import UserError
+
+from ..catalog import LoaderSpec
+from ..samples import Sample
+from ..teacher_cache.images import cached_image
+from .shards import REMEDY, RGB, Content, Place
+
+
+class Picture(NamedTuple):
+    """A picture that training needs: its file, its name within a cache, and what is made of it."""
+
+    path: str
+    key: str
+    content: Content
+
+
+def pictures_of(
+    spec: LoaderSpec, samples: Iterable[Sample], root: str | Path, size: tuple[int, int]
+) -> dict[tuple[str, str], Picture]:
+    """All pictures of a loader, every one once, by path and `Content.kind`.
+
+    Args:
+        spec: the loader.
+        samples: what it found.
+        root: as from `image_root`.
+        size: (height, width) of training, before anything is cropped.
+    """
+    wanted = {}
+    for sample in samples:
+        wanted |= {(path, RGB): None for path in sample.images.values()}
+        if spec.purpose == "segmentation":
+            wanted[sample.labels, sample.labels_mode] = None
+    return {(path, kind): Picture(path, cached_image(spec, root, path).key, Content(kind, *size))
+            for path, kind in wanted}  # fmt: skip
+
+
+class CachedPictures:
+    """`Pictures` of one loader from a cache, mapped into memory, where processes share them.
+
+    Args:
+        folder: the cache.
+        size: (height, width) of all pictures.
+        places: where they are, by path and `Content.kind`.
+    """
+
+    def __init__(self, folder: str | Path, size: tuple[int, int], places: Mapping[tuple[str, str], Place]):
+        self.folder, self.size, self._places = Path(folder), size, dict(places)
+        self._maps: dict[str, np.ndarray] = {}
+        self._checked: set[tuple[str, str]] = set()
+
+    def __reduce__(self) -> tuple[type, tuple]:
+        return type(self), (self.folder, self.size, self._places)
+
+    def image(self, path: str) -> np.ndarray:
+        """RGB of an image file, (3, height, width) uint8; a view of the map.
+
+        Raises:
+            UserError: when the shard is damaged or gone.
+        """
+        return self._read(path, RGB)
+
+    def labels(self, path: str, mode: str) -> np.ndarray:
+        """Training ids of a label file, (height, width) uint8; a view of the map.
+
+        Raises:
+            UserError: when the shard is damaged or gone.
+        """
+        return self._read(path, mode)
+
+    def _read(self, path: str, kind: str) -> np.ndarray:
+        place, content = self._places[path, kind], Content(kind, *self.size)
+        start = place.number * content.bytes
+        pixels = self._map(place.shard)[start : start + content.bytes]
+        if (path, kind) not in self._checked:  # in each process once
+            if zlib.crc32(pixels) != place.crc:
+                raise UserError(f"{self.folder / place.shard}: damaged (wrong checksum of the picture of {path}); "
+                                f"{REMEDY}")  # fmt: skip
+            self._checked.add((path, kind))
+        return pixels.reshape(content.shape)
+
+    def _map(self, shard: str) -> np.ndarray:
+        if shard not in self._maps:
+            import torch
+
+            path = self.folder / shard
+            try:
+                # Maps of numpy and of Python each keep a file open, and a process may have too few for all shards.
+                mapped = torch.from_file(str(path), size=os.path.getsize(path), dtype=torch.uint8).numpy()
+            except (OSError, RuntimeError) as fault:
+                raise UserError(f"{path}: cannot be read ({fault}); start again, which makes it anew") from fault
+            mapped.flags.writeable = False
+            self._maps[shard] = mapped
+        return self._maps[shard]

@@ -1,0 +1,36 @@
+"""Pictures at training size: where training takes them from, and how they are made."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from .files import open_rgb, read_labels
+from .transforms import resize_image, resize_labels
+
+
+class Pictures(Protocol):
+    """Images and labels of one loader, all of one size (height, width)."""
+
+    def image(self, path: str) -> np.ndarray:
+        """RGB of an image file, (3, height, width) uint8; raises `UserError` when it cannot be had."""
+
+    def labels(self, path: str, mode: str) -> np.ndarray:
+        """Training ids of a label file, (height, width) uint8; raises `UserError` when they cannot be had."""
+
+
+@dataclass(frozen=True)
+class DecodedPictures:
+    """Pictures decoded and resized to `size` (height, width) whenever they are asked for."""
+
+    size: tuple[int, int]
+
+    def image(self, path: str) -> np.ndarray:
+        """As `Pictures.image`, a view with the channels last in memory."""
+        return resize_image(open_rgb(path), self.size)
+
+    def labels(self, path: str, mode: str) -> np.ndarray:
+        """As `Pictures.labels`."""
+        return resize_labels(read_labels(path, mode), self.size)

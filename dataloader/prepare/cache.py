@@ -1,0 +1,66 @@
+"""Images and labels of a training, decoded and resized once, for ``train.py --data-cache``."""
+
+from __future__ import annotations
+
+import argparse
+import os
+
+from dataloader.prepare.training_data import (
+    LEAST,
+    add_sizes,
+    add_sources,
+    check_common,
+    find_loaders,
+    find_samples,
+    known_loaders,
+)
+from errors import UserError
+
+SUMMARY = "Decode and resize every image of training loaders once, labels included; an interrupted run goes on."
+PURPOSES = ("depth", "segmentation")
+ABOUT = """
+Training fills a cache by itself; this command does so beforehand. Run it again to go on, to renew the pictures of
+images that have changed, or to add loaders and sizes: one folder holds them all.
+"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Options of the command."""
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = f"loaders: {', '.join(known_loaders(PURPOSES))}\n{ABOUT}"
+    add = parser.add_argument
+    add("loaders", nargs="+", metavar="LOADER", help="training loaders, for depth and for segmentation")
+    add("--out", required=True, metavar="DIR", help="folder of the cache, for --data-cache")
+    add_sizes(add)
+    add("--segmentation-resize-height", type=int, default=512, metavar="HEIGHT",
+        help="of labelled images before they are shrunk and cropped, as in training; default: 512")  # fmt: skip
+    add("--segmentation-resize-width", type=int, default=1024, metavar="WIDTH", help="the same; default: 1024")
+    add_sources(add)
+    add("--workers", type=int, default=0, help="threads that decode; default: 0, one per processor core")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Fill the cache; returns the exit code.
+
+    Raises:
+        UserError: a mistake in the options, missing or damaged data, another kind of folder, or too little room on
+            the disk.
+    """
+    from dataloader.data_cache import pictures_of, provide
+    from dataloader.teacher_cache import image_root
+
+    specs = find_loaders(args.loaders, PURPOSES)
+    check_common(args)
+    sizes = {"depth": (args.height, args.width),
+             "segmentation": (args.segmentation_resize_height, args.segmentation_resize_width)}  # fmt: skip
+    if min(sizes["segmentation"]) < LEAST:
+        raise UserError("--segmentation-resize-height/-width {} x {}: give what training has, at least {}".format(
+                        *sizes["segmentation"], LEAST))  # fmt: skip
+    pictures = {}
+    for spec, samples in find_samples(specs, args):
+        root = image_root(spec, args.dataset_dir, args.data_folder)
+        found = pictures_of(spec, samples, root, sizes[spec.purpose])
+        pictures |= dict.fromkeys(found.values())
+    provide(args.out, pictures, threads=args.workers or os.cpu_count() or 1, tell=lambda text: print(text, flush=True))
+    print(f"{args.out}: complete")
+    return 0

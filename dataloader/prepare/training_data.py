@@ -1,0 +1,89 @@
+"""What commands have in common that work on the data of a training: options, loaders, samples."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from dataloader.catalog import LOADERS, LoaderSpec, Purpose
+from errors import UserError, closest
+from presets.options import floats
+
+if TYPE_CHECKING:
+    from dataloader.samples import Sample
+
+LEAST, MULTIPLE = 64, 32
+GIGA = 1e9
+
+
+def add_sizes(add: Callable[..., Any]) -> None:
+    """Options for the size of depth images; `add` is the method of a parser."""
+    add("--height", type=int, default=192, help="height of the depth training images, pixels; default: 192")
+    add("--width", type=int, default=640, help="width of the depth training images, pixels; default: 640")
+
+
+def add_sources(add: Callable[..., Any]) -> None:
+    """Options that say where data are; `add` is the method of a parser."""
+    add("--dataset-dir", default=os.environ.get("IFN_DIR_DATASET", ""), metavar="DIR",
+        help="data set folder; default: environment variable IFN_DIR_DATASET")  # fmt: skip
+    add("--data-folder", default="", metavar="DIR", help="own data, for folder_train")
+    add("--data-intrinsics", type=floats, default=(), metavar="FX,FY,CX,CY", help="its camera, pixels of the files")
+    add("--data-on-missing", choices=("stop", "drop"), default="stop",
+        help="what to do where image files are missing or cut off, as in training; default: stop")  # fmt: skip
+
+
+def known_loaders(purposes: Sequence[Purpose]) -> dict[str, LoaderSpec]:
+    """Training loaders by name."""
+    return {spec.name: spec for spec in LOADERS.values() if spec.purpose in purposes and spec.training}
+
+
+def find_loaders(names: Iterable[str], purposes: Sequence[Purpose]) -> list[LoaderSpec]:
+    """Training loaders of some purposes; comma-separated names are taken apart.
+
+    Raises:
+        UserError: a name that no such loader has.
+    """
+    known, found = known_loaders(purposes), {}
+    for name in (part.strip() for text in names for part in text.split(",") if part.strip()):
+        if name not in known:
+            exists = any(name == other for _, other in LOADERS)
+            fault = f"not a {' or '.join(purposes)} training loader" if exists else \
+                f"no such loader{closest(name, known)}"  # fmt: skip
+            raise UserError(f"{name}: {fault}; choose from {', '.join(known)}")
+        found[name] = known[name]
+    if not found:
+        raise UserError("no loader named; --help lists them")
+    return list(found.values())
+
+
+def check_common(args: argparse.Namespace) -> None:
+    """Refuse sizes that training would not have, and a number of workers that means nothing.
+
+    Raises:
+        UserError: naming the option.
+    """
+    for side in ("height", "width"):
+        value = getattr(args, side)
+        if value < LEAST or value % MULTIPLE:
+            raise UserError(f"--{side} {value}: give what training has, at least {LEAST} and a multiple of {MULTIPLE}")
+    if args.workers < 0:
+        raise UserError(f"--workers {args.workers}: give 0 for one per core, or a positive number")
+
+
+def find_samples(specs: Iterable[LoaderSpec], args: argparse.Namespace) -> Iterator[tuple[LoaderSpec, list[Sample]]]:
+    """Every loader with the samples that training would have.
+
+    Raises:
+        UserError: data is missing or damaged.
+    """
+    from dataloader.integrity import find_damaged, needed, without_damaged
+    from dataloader.splits import resolve, with_truth
+
+    drop = args.data_on_missing == "drop"
+    for spec in specs:
+        samples = with_truth(spec, resolve(spec, args.dataset_dir, data_folder=args.data_folder,
+                                           data_intrinsics=args.data_intrinsics, drop=drop))  # fmt: skip
+        faults = find_damaged(path for sample in samples for path in needed(sample))
+        yield spec, without_damaged(spec, samples, faults, drop)
