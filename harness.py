@@ -65,9 +65,9 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
         traceback.print_exc()
         code = BUG
     sys.stdout.flush()
-    if code and among_others():
+    if among_others():
         sys.stderr.flush()
-        os._exit(code)  # what is shared with processes that may be gone cannot be taken down in order
+        os._exit(code)  # taking down what is shared with others hangs where they are gone, and may abort otherwise
     sys.exit(code)
 
 
