@@ -279,12 +279,7 @@ def run_folder(args: Namespace) -> Path:
 
 
 def write_options(folder: Path, args: Namespace, command: str) -> None:
-    """Keep all options in opt.json; evaluation in the folder of a training run writes opt_<command>.json instead.
-
-    Of several processes the first one writes.
-    """
-    if not _speaks():
-        return
+    """Keep all options in opt.json; evaluation in the folder of a training run writes opt_<command>.json instead."""
     keep = command != "train" and (folder / "checkpoints").is_dir()
     options = arguments.as_table(args)
     options |= PUBLISHED_EXTRAS["train" if command == "train" else "evaluation"]
@@ -293,10 +288,11 @@ def write_options(folder: Path, args: Namespace, command: str) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; its folder is made where missing."""
+    """Write a small file whole or not at all; its folder is made where missing. Of several processes the first does."""
     from dataloader.atomic import write_whole
 
-    write_whole(path, content)
+    if _speaks():
+        write_whole(path, content)
 
 
 def prepare_torch(args: Namespace, training: bool = False) -> torch.device:

@@ -163,6 +163,7 @@ def work(rank: int, port: int, folder: Path) -> None:
              "one_task": one_task(rank, 2), "meeting": meet(rank)}  # fmt: skip
     torch.save(found, folder / f"{rank}.pt")
     processes.leave()
+    os._exit(0)  # as commands do
 
 
 @pytest.fixture(scope="module")
@@ -396,9 +397,12 @@ ENDS = {"mistake": "raise UserError('a: b')", "bug": "rank == 1 and 1 / 0",
 def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last):
     code = ("import harness, os\nfrom errors import UserError\nfrom losses import processes\ndef run(args):\n"
             f"    rank = processes.place()[0]\n    {ENDS[how]}\n    processes.agree()\nharness.main('eval_pose', run)")
-    port, began = free_port(), time.monotonic()
+    # torchrun keeps the store by which they meet, so that it outlives each of them.
+    store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    outside = {**os.environ, "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    began = time.monotonic()
     both = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-                             env={**os.environ, **surroundings(rank, port)}) for rank in (0, 1)]  # fmt: skip
+                             env=outside | surroundings(rank, store.port)) for rank in (0, 1)]  # fmt: skip
     first, second = (process.communicate(timeout=60)[1] for process in both)
     assert [process.returncode for process in both] == codes and time.monotonic() - began < 40, first + second
     if how == "mistake":
