@@ -21,16 +21,18 @@ def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results."""
     evaluation = open_evaluation(args, "eval_depth", "depth")
     for loader in evaluation.loaders:
-        _evaluate_loader(args, evaluation, loader)
+        evaluate_loader(args, evaluation, loader)
 
 
-def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
+def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
+    """Judge the network on one loader; print, draw and keep the results."""
     from evaluation.tables import depth_table, scaling_line
     from visual.pictures import depth_comparison
 
     def draw(position: int, truth: Truth, depth: Tensor) -> None:
         if position < evaluation.pictures:
-            evaluation.keep_picture(loader.spec.domain, position, depth_comparison(truth.image, depth, truth.depth))
+            evaluation.keep_picture(loader.spec.domain, position,
+                                    lambda: depth_comparison(truth.image, depth, truth.depth))  # fmt: skip
 
     if args.method == "dpt":
         result, protocol = _judge_teacher(args, evaluation, loader, draw)
@@ -55,7 +57,7 @@ def _judge_network(
                               fixed_scaling=args.depth_validation_fixed_scaling,
                               refinement=evaluation.refinement and evaluation.refinement.describe(size[0]))  # fmt: skip
     result = evaluate_depth(
-        evaluation.predict,
+        evaluation.predict_depth,
         evaluation.batches(loader),
         depth_min=args.model_depth_min,
         depth_max=args.model_depth_max,

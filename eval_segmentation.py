@@ -42,9 +42,9 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
 
     def draw(position: int, truth: Truth, ids: Tensor) -> None:
         if position < evaluation.pictures:
-            evaluation.keep_picture(domain, position, segmentation_comparison(truth.image, ids, truth.labels))
+            evaluation.keep_picture(domain, position, lambda: segmentation_comparison(truth.image, ids, truth.labels))
 
-    result = evaluate_segmentation(evaluation.predict, evaluation.batches(loader), on_image=draw)
+    result = evaluate_segmentation(evaluation.predict_classes, evaluation.batches(loader), on_image=draw)
     if result.void_share:
         log.warning("%s: %.2f %% of the pixels were predicted as channel 19, which has no ground truth; "
                     "its IoU of 0 lowers the mean", domain, 100 * result.void_share)  # fmt: skip

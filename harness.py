@@ -12,9 +12,11 @@ import sys
 import traceback
 import warnings
 from argparse import Namespace
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Any, NoReturn, TextIO
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from dataloader.batch import Batch
     from dataloader.loaders import EvaluationData
     from losses.patches.use import Refinement
+    from models.prediction import Prediction
 
 log = logging.getLogger(__name__)
 # What published opt.json files hold besides the options of a command; nothing here reads it.
@@ -40,6 +43,7 @@ PUBLISHED_EXTRAS = {
 }  # fmt: skip
 
 BUG, USER_ERROR = 1, 2
+WAITING_PICTURES = 4  # of an evaluation that are still being drawn
 
 
 def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
@@ -372,12 +376,21 @@ class Evaluation:
     folder: Path
     pictures: int
     refinement: Refinement | None = None
+    _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _drawn: deque[Future] = field(default_factory=deque)
 
-    def predict(self, images: Tensor) -> object:
-        """Disparity and logits of images (B, 3, H, W) in [0, 1]; the disparity refined where that was asked for."""
+    def predict_depth(self, images: Tensor) -> Prediction:
+        """Disparity of images (B, 3, H, W) in [0, 1], refined where that was asked for; classes are not computed."""
+        from models.prediction import Prediction
+
         with self.precision():
-            prediction = self.model.predict(images)
+            prediction = Prediction(disp={0: self.model.depth_branch()(images)})
             return self.refinement(self.model, images, prediction) if self.refinement else prediction
+
+    def predict_classes(self, images: Tensor) -> Prediction:
+        """Logits of images (B, 3, H, W) in [0, 1]."""
+        with self.precision():
+            return self.model.predict(images)
 
     def inverse_depth(self, images: Tensor) -> Tensor:
         """What a teacher says about images (N, 3, h, w) in [0, 1]: (N, h, w)."""
@@ -393,17 +406,24 @@ class Evaluation:
         """The loader's batches on the device, with a progress bar on stderr."""
         from tqdm import tqdm
 
-        from dataloader.batch import to_device
+        from dataloader.prefetch import on_device
 
-        for raw in tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr):
-            yield to_device(raw, self.device)
+        raw = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr)
+        for (batch,) in on_device(zip(raw, strict=True), self.device):
+            yield batch
 
-    def keep_picture(self, domain: str, position: int, picture: np.ndarray) -> None:
-        """Write eval_images/<domain>/img_<position>.png; picture (H, W, 3) uint8 RGB."""
+    def keep_picture(self, domain: str, position: int, draw: Callable[[], np.ndarray]) -> None:
+        """Write eval_images/<domain>/img_<position>.png beside the network; draw makes (H, W, 3) uint8 RGB."""
         from visual.pictures import encode
 
         path = self.folder / "eval_images" / domain / f"img_{position}.png"
-        write_file(path, encode(picture, ".png"))
+        self._drawn.append(self._artist.submit(lambda: write_file(path, encode(draw(), ".png"))))
+        self._await_pictures(WAITING_PICTURES)
+
+    def _await_pictures(self, most: int) -> None:
+        """Wait until at most so many pictures are not written yet; raises what went wrong with the others."""
+        while len(self._drawn) > most:
+            self._drawn.popleft().result()
 
     def keep_results(
         self,
@@ -414,12 +434,13 @@ class Evaluation:
         skipped: int = 0,
         **more: object,
     ) -> None:
-        """Put one domain into metrics.json and its rows into metrics_<domain>.csv.
+        """Put one domain into metrics.json and its rows into metrics_<domain>.csv, behind the last picture.
 
         skipped: images that the metric could not judge; those the loader left out are added.
         """
         from evaluation.tables import report_files
 
+        self._await_pictures(0)
         skipped += loader.skipped
         if skipped:
             log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)

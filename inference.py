@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import os
 import sys
 import time
 from argparse import Namespace
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".ppm",
                   ".pgm", ".pbm", ".pnm", ".tga")  # fmt: skip
 VIDEO_SUFFIX = ".mp4"
-AHEAD = 3  # images decoded before, and pictures not yet written after, the one the network works on
+BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
+MOST_THREADS = 16  # that decode, and as many that write
 RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
 PARTLY_FAILED = 3
 
@@ -86,10 +88,11 @@ class Outputs:
 
 
 class Predictor:
-    """The network of a checkpoint as a function of one uint8 image.
+    """The network of a checkpoint as a function of uint8 images.
 
     refinement: refines the disparity, where asked for
-    seconds:    time of every call
+    batch:      images that pass the network at once; becomes less where memory is short
+    seconds:    time per image of every full batch
     refining:   time of the refinement in it
     """
 
@@ -101,37 +104,57 @@ class Predictor:
         self.precision = harness.autocast(args, self.device)
         self.model = state_manager.load_model(args, self.device)
         self.refinement = refinement.to(self.device) if refinement else None
+        self.batch = BATCH.get(self.device.type, 1)
         self.seconds: list[float] = []
         self.refining: list[float] = []
 
-    def __call__(self, small: np.ndarray) -> Found:
-        """Image of the network's size (h, w, 3) uint8 RGB -> what the network sees in it."""
+    def __call__(self, views: Sequence[np.ndarray]) -> list[Found]:
+        """Images of the network's size (h, w, 3) uint8 RGB -> what the network sees in them.
+
+        Those that do not fit into the memory of the GPU at once go in halves, and so do all later ones.
+        """
+        import numpy as np
+        import torch
+
+        try:
+            return self._found(np.stack(views))
+        except torch.OutOfMemoryError:
+            if len(views) == 1:
+                raise
+        self.batch = len(views) // 2
+        return [*self(views[: self.batch]), *self(views[self.batch :])]
+
+    def _found(self, views: np.ndarray) -> list[Found]:
+        """One pass of images (B, h, w, 3) uint8."""
         import torch
 
         from perspective_resample.depth import scale_disparity
 
         start = time.perf_counter()
-        image = torch.from_numpy(small).to(self.device).permute(2, 0, 1)[None].float() / 255
+        images = torch.from_numpy(views).to(self.device).permute(0, 3, 1, 2).float() / 255
+        refining = 0.0
         with torch.inference_mode(), self.precision():
-            prediction = self.model.predict(image)
+            prediction = self.model.predict(images)
             if self.refinement:
-                prediction = self._refined(image, prediction)
-        disp = prediction.disp[0][0, 0].float()
+                prediction, refining = self._refined(images, prediction)
+        disp = prediction.disp[0][:, 0].float()
         inv_depth = scale_disparity(disp, self.args.model_depth_min, self.args.model_depth_max).cpu().numpy()
-        ids = None
+        ids = itertools.repeat(None)
         if prediction.logits is not None:
-            ids = prediction.logits[0].argmax(0).to(torch.uint8).cpu().numpy()
+            ids = prediction.logits.argmax(1).to(torch.uint8).cpu().numpy()
         # The results are on the host, so nothing is still running that a clock would miss.
-        self.seconds.append(time.perf_counter() - start)
-        return Found(inv_depth, ids)
+        if len(views) == self.batch:
+            self.seconds.append((time.perf_counter() - start) / len(views))
+            self.refining.append(refining / len(views))
+        return [Found(*pair) for pair in zip(inv_depth, ids, strict=False)]
 
-    def _refined(self, image: Tensor, prediction: Prediction) -> Prediction:
+    def _refined(self, images: Tensor, prediction: Prediction) -> tuple[Prediction, float]:
+        """What the refinement makes of a prediction, and how many seconds it took."""
         self._finish()
         start = time.perf_counter()
-        prediction = self.refinement(self.model, image, prediction)
+        prediction = self.refinement(self.model, images, prediction)
         self._finish()
-        self.refining.append(time.perf_counter() - start)
-        return prediction
+        return prediction, time.perf_counter() - start
 
     def _finish(self) -> None:
         """Wait for what the GPU still does, so that a clock sees it."""
@@ -141,10 +164,11 @@ class Predictor:
             torch.cuda.synchronize(self.device)
 
     def summary(self) -> str:
-        """Mean time of a call without the first, which also warms up."""
+        """Mean time of an image without the first batch, which also warms up."""
         if len(self.seconds) < 2:
-            return "Mean forward time: needs a second image, the first one only warms up"
-        part = f", {_mean(self.refining):.1f} ms of it patch refinement" if self.refining else ""
+            images = "image" if self.batch == 1 else f"{self.batch} images"
+            return f"Mean forward time: needs a second batch, the first one ({images}) only warms up"
+        part = f", {_mean(self.refining):.1f} ms of it patch refinement" if self.refinement else ""
         return f"Mean forward time: {_mean(self.seconds):.1f} ms{part}"
 
 
@@ -170,7 +194,7 @@ def infer(args: Namespace) -> int:
         names = output_names(paths)
         _protect(paths, [outputs.picture(name) for name in names.values()])
         predictor = Predictor(args, refinement)
-        failed, total = _run_images(names, size, predictor, outputs), len(names)
+        failed, total = run_images(names, size, predictor, outputs), len(names)
     if failed == total:
         return harness.USER_ERROR
     print(predictor.summary())
@@ -199,15 +223,16 @@ def network_input(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))  # torch wants its own
 
 
-def _run_images(names: dict[Path, str], size: tuple[int, int], predictor: Predictor, outputs: Outputs) -> int:
-    """Write a picture per image; returns how many failed, each named on stderr."""
+def run_images(names: dict[Path, str], size: tuple[int, int], predictor: Predictor, outputs: Outputs) -> int:
+    """Write a picture per image, named as told; returns how many failed, each of them told on stderr."""
     from dataloader.files import read_image
 
     def decode(path: Path) -> Job:
         image = read_image(path)
         return Job(names[path], image, network_input(image, size))
 
-    return _pipeline(names, decode, predictor, outputs.write_picture, threads=2, total=len(names))
+    threads = min(os.cpu_count() or 1, MOST_THREADS)
+    return _pipeline(names, decode, predictor, outputs.write_picture, threads=threads, total=len(names))
 
 
 def _run_video(source: Path, target: Path, size: tuple[int, int], predictor: Predictor, outputs: Outputs) -> int:
@@ -222,7 +247,7 @@ def _run_video(source: Path, target: Path, size: tuple[int, int], predictor: Pre
     try:
         rate, total = describe(source)
         views = (network_input(frame, size) for frame in spread_frames(source, RANGE_FRAMES))
-        maxima = [float(predictor(view).inv_depth.max()) for view in views]
+        maxima = [float(found.inv_depth.max()) for view in views for found in predictor([view])]
         if not maxima:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
         frames = enumerate(read_frames(source))
@@ -255,15 +280,17 @@ def _pipeline(
 ) -> int:
     """Decode, predict and write with files handled beside the network; returns the number of failures.
 
-    Order is kept; a `decode` that returns None ends it.
+    Order is kept, and the number of images in memory does not grow with theirs; a `decode` that returns None ends it.
     """
     from tqdm import tqdm
 
     failed = 0
+    ahead = threads + predictor.batch  # images decoded before, and pictures not yet written after, those in the network
 
-    def predicted() -> Iterator[tuple[Job, Found]]:
+    def decoded() -> Iterator[Job]:
         nonlocal failed
-        for _, future in tqdm(_ahead(readers, decode, items), total=total or None, unit="image", file=sys.stderr):
+        waiting = _ahead(readers, decode, items, ahead)
+        for _, future in tqdm(waiting, total=total or None, unit="image", file=sys.stderr):
             try:
                 job = future.result()
             except (UserError, OSError) as error:
@@ -272,10 +299,15 @@ def _pipeline(
                 continue
             if job is None:
                 return
-            yield job, predictor(job.small)
+            yield job
+
+    def predicted() -> Iterator[tuple[Job, Found]]:
+        jobs = decoded()
+        while batch := list(itertools.islice(jobs, predictor.batch)):
+            yield from zip(batch, predictor([job.small for job in batch]), strict=True)
 
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as writers:
-        for (job, _), future in _ahead(writers, lambda pair: write(*pair), predicted()):
+        for (job, _), future in _ahead(writers, lambda pair: write(*pair), predicted(), ahead):
             try:
                 future.result()
             except (OSError, ValueError) as error:
@@ -284,12 +316,12 @@ def _pipeline(
     return failed
 
 
-def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable) -> Iterator[tuple[Any, Future]]:
-    """(item, future of function(item)) in order, a few of them started in advance."""
+def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, count: int) -> Iterator[tuple[Any, Future]]:
+    """(item, future of function(item)) in order, `count` of them started in advance."""
     waiting: deque[tuple[Any, Future]] = deque()
     for item in items:
         waiting.append((item, pool.submit(function, item)))
-        if len(waiting) > AHEAD:
+        if len(waiting) > count:
             yield waiting.popleft()
     yield from waiting
 

@@ -6,7 +6,7 @@ import argparse
 import platform
 from importlib.metadata import version
 
-from . import loading, patches, train_step
+from . import evaluation, loading, patches, train_step
 from .unit import seconds, unit_step
 
 
@@ -21,6 +21,8 @@ def main() -> None:
     train_step.main()
     print()
     patches.main()
+    print()
+    evaluation.main()
 
 
 if __name__ == "__main__":

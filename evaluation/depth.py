@@ -159,37 +159,23 @@ def judge(
     counts: which of its pixels count
     """
     names: list[str] = []
-    scores: list[np.ndarray] = []
-    position = skipped = 0
+    scores: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
+    position = 0
     domain = ""
     for batch in batches:
         domain = batch.spec.domain
-        found = depths(batch)
-        for truth, depth in zip(batch.truth, found, strict=True):
+        for truth, depth in zip(batch.truth, depths(batch), strict=True):
             on_image(position, truth, depth)
             position += 1
-        names_here, scores_here = _score_batch(batch, found, fixed_scaling, counts)
-        skipped += len(batch.truth) - len(names_here)
-        names += names_here
-        scores += scores_here
+            score = _score(truth, depth, batch.spec, fixed_scaling, counts)
+            if score is not None:
+                names.append(truth.name)
+                scores.append(score)
     if not names:
         raise UserError(f"{domain or 'depth evaluation'}: none of {position} images has a valid ground-truth pixel; "
                         "check the ground truth with python -m dataloader.check")
-    table = np.concatenate(scores)
-    return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], skipped)
-
-
-def _score_batch(
-    batch: Batch, depths: list[Tensor], fixed_scaling: float, counts: Counts
-) -> tuple[list[str], list[np.ndarray]]:
-    """Scores of the images that have valid pixels, read from the device in one go."""
-    names, scores = [], []
-    for truth, depth in zip(batch.truth, depths, strict=True):
-        score = _score(truth, depth, batch.spec, fixed_scaling, counts)
-        if score is not None:
-            names.append(truth.name)
-            scores.append(score)
-    return names, [torch.stack(scores).cpu().numpy()] if scores else []
+    table = torch.stack(scores).cpu().numpy()
+    return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names))
 
 
 def _score(truth: Truth, depth: Tensor, spec: Loader, fixed_scaling: float, counts: Counts) -> Tensor | None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from errors import UserError
 
@@ -87,16 +88,15 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches) -> PoseResult:
     """
     names: list[str] = []
     poses: list[np.ndarray] = []
-    motions: list[np.ndarray] = []
+    motions: list[Tensor] = []  # on the device until the last pair, so that nothing waits for it in between
     domain = ""
     for batch in batches:
         domain = batch.spec.domain
-        motion = predict_pose(batch.inputs[0], batch.inputs[1])
-        motions.append(motion.float().reshape(-1, 4, 4).cpu().numpy())
+        motions.append(predict_pose(batch.inputs[0], batch.inputs[1]).float().reshape(-1, 4, 4))
         poses += [truth.pose for truth in batch.truth]
         names += [truth.name for truth in batch.truth]
     if len(poses) < WINDOW:
         raise UserError(f"{domain or 'pose evaluation'}: {len(poses)} frames with poses are fewer than a window "
                         f"of {WINDOW}; use a longer drive")
-    errors = trajectory_errors(np.stack(poses), np.concatenate(motions))
+    errors = trajectory_errors(np.stack(poses), torch.cat(motions).cpu().numpy())
     return PoseResult(domain, tuple(names[: len(errors)]), errors, len(poses))

@@ -118,22 +118,20 @@ def evaluate_segmentation(
     Images without a labelled pixel are skipped and counted.  Raises: UserError when none is left.
     """
     names: list[str] = []
-    confusions: list[np.ndarray] = []
+    confusions: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
     position = 0
     domain = ""
     for batch in batches:
         domain = batch.spec.domain
         logits = predict(batch.inputs[0]).logits
-        counted = []
         for sample, truth in enumerate(batch.truth):
             ids = native_ids(logits[sample : sample + 1], truth.labels.shape)
             on_image(position, truth, ids)
             labels = torch.from_numpy(truth.labels).to(ids.device, non_blocking=True)
-            counted.append(confusion_matrix(labels, ids, logits.shape[1]))
+            confusions.append(confusion_matrix(labels, ids, logits.shape[1]))
             position += 1
         names += [truth.name for truth in batch.truth]
-        confusions.append(torch.stack(counted).cpu().numpy())
-    table = np.concatenate(confusions) if confusions else np.zeros((0, 0, 0), np.int64)
+    table = torch.stack(confusions).cpu().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
     judged = table.any(axis=(1, 2))
     if not judged.any():
         raise UserError(f"{domain or 'segmentation evaluation'}: none of {position} images has a labelled pixel; "

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 import arguments
-from benchmarks import demo, loading, train_step
+from benchmarks import demo, evaluation, loading, train_step
 from benchmarks.unit import seconds
 
 
@@ -50,6 +50,22 @@ def test_loading_is_measured_from_jpegs_and_from_a_cache_as_well(street: Path, t
     assert not list(jpeg.rglob("*.png")) and loading.triplets_per_second(jpeg, 2, 2, workers=1) > 0
     assert loading.triplets_per_second(jpeg, 2, 2, cache=str(tmp_path / "cache")) > 0
     assert list((tmp_path / "cache").glob("*.shard"))
+
+
+def test_evaluation_and_inference_are_measured_on_any_street(street: Path, tmp_path: Path):
+    data = tmp_path / "data"
+    (data / "kitti_zhou_split").mkdir(parents=True)
+    (data / "kitti").symlink_to(street / "kitti", target_is_directory=True)
+    listed = data / "kitti_zhou_split" / "test_files.txt"
+    listed.write_text((street / "kitti_zhou_split" / "test_files.txt").read_text())
+    evaluation.write_test_list(data, 5)
+    assert len(listed.read_text().splitlines()) == 5
+    network = evaluation.write_network(tmp_path / "network")
+    options = {"size": (64, 128), "repeats": 1}
+    assert min(evaluation.evaluation_rates(data, network, 0, **options)) > 0
+    images = next((data / "kitti").rglob("image_02/data"))
+    assert min(evaluation.inference_rates(images, network, tmp_path / "out", **options)) > 0
+    assert len(list((tmp_path / "out").iterdir())) == len(list(images.iterdir()))
 
 
 def test_seconds_are_positive():

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+import weakref
 from pathlib import Path
 
 import cv2
@@ -111,6 +112,73 @@ def test_a_folder_of_every_colour_mode_is_done_in_full(model_path, tmp_path):
     assert Image.open(target / "tall.jpg").size == (30, 600)
     grey, deep = (np.asarray(Image.open(target / f"{stem}.jpg")).astype(int)[:50] for stem in ("grey", "deep"))
     assert np.abs(grey - deep).max() <= 2
+
+
+def predictor(model_path: Path, batch: int) -> inference.Predictor:
+    found = inference.Predictor(arguments.parse("inference", flags(model_path, Path("in"), Path("out"))), None)
+    found.batch = batch
+    return found
+
+
+def test_batches_change_neither_order_nor_results(model_path, tmp_path):
+    paths = [tmp_path / f"{number}.png" for number in range(5)]
+    for seed, path in enumerate(paths):
+        make_photo(50 + seed, 90, seed).save(path)
+    names = inference.output_names(paths)
+    for batch in (1, 2):
+        outputs = inference.Outputs(tmp_path / f"by {batch}", ".png", arrays=True)
+        outputs.folder.mkdir()
+        network = predictor(model_path, batch)
+        assert inference.run_images(names, (HEIGHT, WIDTH), network, outputs) == 0
+        assert len(network.seconds) == 5 // batch and "Mean forward time" in network.summary()
+    for stem in names.values():
+        for kind in ("disp", "depth", "seg"):
+            single, together = (np.load(tmp_path / f"by {batch}" / f"{stem}_{kind}.npy") for batch in (1, 2))
+            np.testing.assert_allclose(together, single, rtol=1e-4)
+
+
+def test_what_does_not_fit_into_memory_at_once_goes_in_halves(model_path, monkeypatch):
+    network, passes = predictor(model_path, 8), []
+    predict = network.model.predict
+
+    def little_memory(images):
+        passes.append(len(images))
+        if len(images) > 2:
+            raise torch.OutOfMemoryError
+        return predict(images)
+
+    monkeypatch.setattr(network.model, "predict", little_memory)
+    views = [np.full((HEIGHT, WIDTH, 3), 40 * number, np.uint8) for number in range(5)]
+    found = network(views)
+    assert passes == [5, 2, 3, 1, 2] and network.batch == 1
+    for view, one in zip(views, found, strict=True):
+        np.testing.assert_allclose(one.inv_depth, network([view])[0].inv_depth, rtol=1e-4)
+    monkeypatch.setattr(network.model, "predict", lambda images: little_memory(images.repeat(3, 1, 1, 1)))
+    with pytest.raises(torch.OutOfMemoryError):
+        network(views[:1])
+
+
+def test_images_in_memory_do_not_grow_with_the_folder(model_path, tmp_path, monkeypatch):
+    paths = [tmp_path / f"{number}.png" for number in range(60)]
+    for path in paths:
+        make_photo(20, 30).save(path)
+    alive, most = set(), []
+    decode, network = inference.network_input, predictor(model_path, 2)
+
+    def counted(image, size):
+        small = decode(image, size)
+        alive.add(id(small))
+        weakref.finalize(small, alive.discard, id(small))
+        most.append(len(alive))
+        return small
+
+    monkeypatch.setattr(inference, "network_input", counted)
+    nothing = inference.Found(np.ones((4, 4), np.float32), None)
+    monkeypatch.setattr(inference.Predictor, "__call__", lambda self, views: [nothing for _ in views])
+    outputs = inference.Outputs(tmp_path / "out", ".jpg", arrays=False)
+    assert inference.run_images(inference.output_names(paths), (HEIGHT, WIDTH), network, outputs) == 0
+    threads = min(os.cpu_count() or 1, inference.MOST_THREADS)
+    assert len(most) == 60 and max(most) <= 2 * (threads + network.batch) + network.batch + 5
 
 
 def test_a_turned_photo_comes_out_upright(model_path, tmp_path):

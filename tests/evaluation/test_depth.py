@@ -164,3 +164,11 @@ def test_rows_carry_the_values_of_each_image():
     result = evaluate_depth(constant_depth, [make_batch([sparse_truth(1), sparse_truth(2)])], **RANGE)
     assert [row["name"] for row in result.rows] == ["image 0", "image 1"]
     assert result.rows[1]["a3"] == result.values[1, 6] and result.rows[0]["ratio"] == result.ratios[0]
+
+
+def test_the_device_is_not_asked_before_the_last_image(monkeypatch):
+    asked, copy = [], Tensor.cpu
+    monkeypatch.setattr(Tensor, "cpu", lambda scores: asked.append(tuple(scores.shape)) or copy(scores))
+    monkeypatch.setattr(Tensor, "item", lambda _: pytest.fail("waits for the device"))
+    evaluate_depth(constant_depth, [make_batch([sparse_truth(1), sparse_truth(2, 20, 30)]) for _ in range(3)], **RANGE)
+    assert asked == [(6, 8)]
