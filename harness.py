@@ -9,6 +9,7 @@ import logging
 import os
 import signal
 import sys
+import traceback
 import warnings
 from argparse import Namespace
 from collections import deque
@@ -18,7 +19,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO
 
 import arguments
 from errors import UserError
@@ -49,14 +50,36 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     """Parse the command line, run, and leave with the exit code users rely on.
 
     0 done, 2 the user's mistake (one sentence on stderr), 130 and 143 stopped by SIGINT and SIGTERM; what `run`
-    returns otherwise. Anything else is a bug and shows its traceback.
+    returns otherwise. Anything else is a bug and shows its traceback. Started by ``torchrun``, the process joins the
+    others first; what all of them have to say is said once.
     """
-    signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    if among_others():  # who waits for a process that is gone runs no handlers
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+    else:
+        signal.signal(signal.SIGTERM, _exit_on_sigterm)
     # Threads that spin while they wait slow a step down tenfold as soon as another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _talk()
     try:
-        code = run(arguments.parse(command, sys.argv[1:])) or 0
+        code = _outcome(command, run)
+    except Exception:
+        if not among_others():
+            raise
+        traceback.print_exc()
+        code = BUG
+    sys.stdout.flush()
+    if among_others():
+        sys.stderr.flush()
+        os._exit(code)  # taking down what is shared with others hangs where they are gone, and may abort otherwise
+    sys.exit(code)
+
+
+def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
+    code = 0
+    try:
+        with _joined():
+            code = run(arguments.parse(command, sys.argv[1:])) or 0
     except UserError as error:
         _complain(str(error))
         code = USER_ERROR
@@ -72,27 +95,75 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
             _complain("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
         elif "DataLoader worker" in str(error):
             _complain("a loader process was killed, perhaps for want of memory; lower --sys-num-workers")
+        elif among_others() and _is_about_others(error):
+            _complain("another process of this run has ended or does not answer; it says why if it could")
         else:
             raise
         code = USER_ERROR
-    sys.stdout.flush()
-    sys.exit(code)
+    return code
+
+
+def among_others() -> bool:
+    """Whether ``torchrun`` started this process together with others."""
+    return int(os.environ.get("WORLD_SIZE", 1)) > 1 and {"RANK", "LOCAL_RANK", "MASTER_ADDR"} <= {*os.environ}
+
+
+def _speaks() -> bool:
+    return not among_others() or os.environ["RANK"] == "0"
+
+
+@contextlib.contextmanager
+def _joined() -> Iterator[None]:
+    if not among_others():
+        yield
+        return
+    from losses import processes
+
+    processes.join()
+    yield
+    # Those that end later than the first get a signal of torchrun, which must not change their exit code.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    processes.leave()
+
+
+def _is_about_others(error: RuntimeError) -> bool:
+    from torch.distributed import DistError
+
+    return isinstance(error, DistError) or "gloo" in str(error)
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether no other process has given the same warning."""
+    if not among_others():
+        return True
+    from losses import processes
+
+    return processes.first_to_say(record.getMessage())
 
 
 def _talk() -> None:
-    """Notes of all modules go to stdout as they are, warnings to stderr."""
+    """Notes of all modules go to stdout as they are, warnings to stderr; of several processes the first one notes."""
     # The published default of three workers is more than small machines have cores, and works there.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     # A run that was stopped behind the last step of an epoch has none left when it goes on.
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
+    # The other name that newer versions want is unknown to older ones.
+    warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
     plain, warning = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
-    plain.addFilter(lambda record: record.levelno < logging.WARNING)
+    plain.addFilter(lambda record: _speaks() and record.levelno < logging.WARNING)
     warning.setLevel(logging.WARNING)
+    warning.addFilter(_is_news)
     warning.setFormatter(logging.Formatter("warning: %(message)s"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[plain, warning])
 
 
 def _complain(sentence: str) -> None:
+    if among_others():
+        from losses import processes
+
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who takes the word must be let finish
+        if not processes.first_to_say(sentence):
+            return
     print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
 
 
@@ -104,20 +175,30 @@ def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
 def exclusive(folder: Path) -> Iterator[None]:
     """Keep other trainings out of a run folder; the lock of a process that died is no obstacle.
 
+    Of several processes that train together, the first one has the lock.
+
     Raises:
         UserError: naming the process that works there.
     """
+    from losses import processes
+
     with (folder / ".lock").open("a+") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            file.seek(0)
-            raise UserError(f"{folder}: process {file.read().strip() or '?'} trains in this run folder; wait for it, "
-                            "stop it, or choose another --model-name") from None  # fmt: skip
-        file.truncate(0)
-        file.write(f"{os.getpid()}\n")
-        file.flush()
+        with processes.together():
+            if processes.first():
+                _lock(file, folder)
         yield
+
+
+def _lock(file: TextIO, folder: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.seek(0)
+        raise UserError(f"{folder}: process {file.read().strip() or '?'} trains in this run folder; wait for it, "
+                        "stop it, or choose another --model-name") from None  # fmt: skip
+    file.truncate(0)
+    file.write(f"{os.getpid()}\n")
+    file.flush()
 
 
 class Stopped(Exception):
@@ -127,7 +208,8 @@ class Stopped(Exception):
 class StopRequest:
     """Remembers SIGINT and SIGTERM so that a loop can stop between two steps; the second one ends at once.
 
-    Use as a context manager: ``with StopRequest() as stop: ... if stop.code: save()``.
+    Use as a context manager: ``with StopRequest() as stop: ... if stop.agreed(): save()``. Among other processes,
+    which may get a signal from ``torchrun`` besides their own, further ones are ignored.
     """
 
     def __init__(self) -> None:
@@ -144,6 +226,12 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
+    def agreed(self) -> int:
+        """Exit code with which all processes are to stop now, 0 to go on; all of them must ask."""
+        from losses import processes
+
+        return processes.agree(self.code)
+
     def interruptible(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items one by one; raises `Stopped` between two of them once a signal has come."""
         for item in items:
@@ -155,7 +243,7 @@ class StopRequest:
         # Worker processes inherit the handler; they leave the decision to the process that started them.
         if os.getpid() != self._owner:
             return
-        if self.code:
+        if self.code and not among_others():
             os._exit(128 + number)
         self.code = 128 + number
 
@@ -204,17 +292,22 @@ def write_options(folder: Path, args: Namespace, command: str) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; its folder is made where missing."""
+    """Write a small file whole or not at all; its folder is made where missing. Of several processes the first does."""
     from dataloader.atomic import write_whole
 
-    write_whole(path, content)
+    if _speaks():
+        write_whole(path, content)
 
 
 def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
     """Device to compute on; seeds and kernel choice set, ``--train-precision auto`` replaced by what it means there.
 
     `args` needs ``sys_cpu``, ``sys_seed``, ``sys_best_effort_determinism`` and ``train_precision``; ``auto`` is bf16
-    for training on GPUs that have it, and fp32 elsewhere: a published table is checked with all its digits.
+    for training on GPUs that have it, and fp32 elsewhere: a published table is checked with all its digits. Among
+    other processes each has a GPU of its own.
+
+    Raises:
+        UserError: when there are fewer GPUs than processes.
     """
     import random
 
@@ -224,7 +317,9 @@ def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
     random.seed(args.sys_seed)
     np.random.seed(args.sys_seed)
     torch.manual_seed(args.sys_seed)
-    device = torch.device("cuda" if torch.cuda.is_available() and not args.sys_cpu else "cpu")
+    device = torch.device("cuda" if uses_gpu(args) else "cpu")
+    if among_others() and device.type == "cuda":
+        device = _own_gpu()
     if args.train_precision == "auto":
         half = training and device.type == "cuda" and torch.cuda.is_bf16_supported()
         args.train_precision = "bf16" if half else "fp32"
@@ -235,6 +330,24 @@ def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     return device
+
+
+def uses_gpu(args: Namespace) -> bool:
+    """Whether there is a GPU and it may be used."""
+    import torch
+
+    return torch.cuda.is_available() and not args.sys_cpu
+
+
+def _own_gpu() -> torch.device:
+    import torch
+
+    number, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
+    if number >= found:
+        raise UserError(f"torchrun --nproc-per-node: starts more processes than there are GPUs ({found}); give at most "
+                        f"{found}, or pass --sys-cpu")  # fmt: skip
+    torch.cuda.set_device(number)
+    return torch.device("cuda", number)
 
 
 def autocast(args: Namespace, device: torch.device) -> Callable[[], AbstractContextManager]:

@@ -29,6 +29,7 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from arguments import METADATA, SHAPE, as_table, trained_with, with_checkpoint
 from errors import UserError
+from losses import processes
 from models import build_model, build_teacher
 from models.dpt.files import OFFICIAL as TEACHERS
 from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
@@ -69,21 +70,29 @@ class RunState:
     def save(self, run_folder: Path, args: Namespace) -> Path:
         """Write a checkpoint folder, whole or not at all, and drop mid-epoch ones it replaces.
 
+        All processes must call it; the first one writes, and the others wait for it.
+
         Raises:
             UserError: when the disk is full or the folder cannot be written; earlier checkpoints stay as they are.
         """
         name = f"epoch_{self.epoch}" + (f"_batch_{self.batch}" if self.batch else "")
         folder = run_folder / "checkpoints" / name
+        files = self._files()
+        with processes.together():
+            if processes.first():
+                self._replace(folder, files, args)
+        self.saved_step = self.step
+        return folder
+
+    def _replace(self, folder: Path, files: dict[str, Any], args: Namespace) -> None:
         try:
-            _write_folder(folder, self._files(), self._about(args))
+            _write_folder(folder, files, self._about(args))
         except OSError as error:
             raise UserError(f"{folder}: the checkpoint cannot be written ({error.strerror}); free some space or choose "
                             "another --checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
-        self.saved_step = self.step
-        for other in checkpoints(run_folder):
+        for other in checkpoints(folder.parents[1]):
             if "_batch_" in other.name and _order(other) < _order(folder):
                 shutil.rmtree(other)
-        return folder
 
     def _files(self) -> dict[str, Any]:
         random_state = {"cpu": torch.get_rng_state()}
@@ -209,7 +218,9 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
     Raises:
         UserError: when the folder holds checkpoints and neither continuing nor overwriting was asked for.
     """
-    _sweep(run_folder / "checkpoints")
+    if processes.first():
+        _sweep(run_folder / "checkpoints")
+    processes.agree()
     existing = checkpoints(run_folder)
     if existing and args.resume == "never" and not args.overwrite:
         number = f"{len(existing)} checkpoints (last: {existing[-1].name})" if existing[1:] else existing[0].name
@@ -233,7 +244,8 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     if state.batch > args.train_batches_per_epoch:
         raise UserError(f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch "
                         f"{state.batch} of its epoch; give at least that many")  # fmt: skip
-    if args.overwrite:
+    processes.agree()  # all have read what they need
+    if args.overwrite and processes.first():
         shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
 
-    from dataloader.loaders import EvaluationData
+    from dataloader.loaders import EvaluationData, TrainingData
     from losses import Schedule
     from models.prediction import Prediction
     from state_manager import RunState
@@ -42,72 +42,98 @@ def _train(args: Namespace, folder: Path) -> int:
 
     from dataloader.loaders import build_evaluation, build_training
     from dataloader.prefetch import on_device
-    from losses import build_objective
+    from losses import build_objective, processes
     from losses.step import compare
     from models import build_model
     from perspective_resample.views import synthesise
     from state_manager import RunState, checkpoints, needs_pretrained, refuse_used, settle_network, start
     from visual.report import Report
 
-    refuse_used(folder, args)
-    device = harness.prepare_torch(args, training=True)
-    data = build_training(args)
-    validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
-    settle_network(folder, args)
-    model = build_model(args, pretrained=needs_pretrained(folder, args))
-    model = model.to(device).to(memory_format=torch.channels_last)
-    objective, schedule = build_objective(args).to(device), open_schedule(args, model, device)
-    optimizer = torch.optim.Adam(model.parameters(), args.train_learning_rate, weight_decay=args.train_weight_decay,
-                                 fused=True)  # fmt: skip
-    gamma = args.train_learning_rate if args.train_scheduler_gamma == "released" else args.train_scheduler_gamma
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, args.train_scheduler_step_size, gamma)
-    updates = Updates(optimizer, harness.gradient_scaler(args, device), warmup=args.train_warmup_steps,
-                      accumulate=args.train_accumulate, batches=args.train_batches_per_epoch)  # fmt: skip
-    state = RunState(model, optimizer, scheduler, schedule.parts | updates.parts)
-    start(state, folder, args)
-    harness.write_options(folder, args, "train")
+    with processes.together():
+        refuse_used(folder, args)
+        device = harness.prepare_torch(args, training=True)
+        data = build_training(args, processes.place())
+        validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
+        settle_network(folder, args)
+        with processes.one_fetches():
+            model = build_model(args, pretrained=needs_pretrained(folder, args))
+            if args.train_sync_batchnorm:
+                model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+            model = model.to(device).to(memory_format=torch.channels_last)
+            objective, schedule = build_objective(args).to(device), open_schedule(args, model, device)
+        optimizer = torch.optim.Adam(model.parameters(), args.train_learning_rate, weight_decay=args.train_weight_decay,
+                                     fused=True)  # fmt: skip
+        gamma = args.train_learning_rate if args.train_scheduler_gamma == "released" else args.train_scheduler_gamma
+        scheduler = torch.optim.lr_scheduler.StepLR(optimizer, args.train_scheduler_step_size, gamma)
+        updates = Updates(optimizer, harness.gradient_scaler(args, device), warmup=args.train_warmup_steps,
+                          accumulate=args.train_accumulate, batches=args.train_batches_per_epoch)  # fmt: skip
+        state = RunState(model, optimizer, scheduler, schedule.parts | updates.parts)
+        start(state, folder, args)
+        harness.write_options(folder, args, "train")
+    require_alike(state, data)
     autocast, views_of = harness.autocast(args, device), synthesise
     if args.train_compile:
         model.compile(dynamic=False)
         objective.compile(dynamic=False)
         views_of = torch.compile(synthesise, dynamic=False)
+        # Graphs cut up for DistributedDataParallel gave gradients of the shared encoder that were 2 % off (torch 2.15).
+        torch._dynamo.config.optimize_ddp = False
+    one_task = not (args.depth_training_loaders and args.segmentation_training_loaders)
+    network = processes.spread(model, partly_idle=one_task)
     resample = partial(views_of, depth_min=args.model_depth_min, depth_max=args.model_depth_max)
 
-    report = Report(folder, args, state)
+    report = Report(folder, args, state, processes.place(), processes.mean)
     with harness.StopRequest() as stop, report, saved_on_error(state, updates, folder, args, report):
         while state.epoch < args.train_num_epochs:
             model.train()
             (schedule.go_on if state.batch else schedule.begin_epoch)(state.epoch)
-            steps = report.watch(data.epoch(state.epoch, start=state.batch))
+            steps = report.watch(processes.in_step(data.epoch(state.epoch, start=state.batch)))
             for batches in on_device(steps, device, partial(report.timed, "transfer")):
-                with report.timed("forward"):
-                    outcomes = compare(model, objective, batches, resample, autocast,
-                                       schedule.phase(state.epoch, state.batch))  # fmt: skip
-                with report.timed("optimizer"):
-                    changed = updates(sum(outcome.total for outcome in outcomes), state.batch, state.step)
-                    if changed:
-                        schedule.after_step()
+                with updates.collecting(network, state.batch):
+                    with report.timed("forward"):
+                        outcomes = compare(network, objective, batches, resample, autocast,
+                                           schedule.phase(state.epoch, state.batch))  # fmt: skip
+                    with report.timed("optimizer"):
+                        changed = updates(sum(outcome.total for outcome in outcomes), state.batch, state.step)
+                if changed:
+                    processes.average_statistics(model)
+                    schedule.after_step()
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
-                if stop.code and changed:
+                if changed and (code := stop.agreed()):
                     report.check_health()
                     report.stopped(state.save(folder, args))
-                    return stop.code
+                    return code
             report.check_health()
             report.masking(schedule.end_epoch(state.epoch))
             scheduler.step()
             state.epoch, state.batch = state.epoch + 1, 0
-            with contextlib.suppress(harness.Stopped):
-                validate(model, validation, args, device, autocast, report, stop)
-            last = state.epoch == args.train_num_epochs
-            if last or stop.code or state.epoch % args.train_checkpoint_frequency == 0:
+            with processes.together(), contextlib.suppress(harness.Stopped):
+                if processes.first():
+                    validate(model, validation, args, device, autocast, report, stop)
+            code, last = stop.agreed(), state.epoch == args.train_num_epochs
+            if last or code or state.epoch % args.train_checkpoint_frequency == 0:
                 report.saved(state.save(folder, args))
-            if stop.code:
-                return stop.code
+            if code:
+                return code
         if not args.train_num_epochs and not checkpoints(folder):
             report.saved(state.save(folder, args))
     data.close()
     return 0
+
+
+def require_alike(state: RunState, data: TrainingData) -> None:
+    """Check that all processes begin at the same step and have the same data.
+
+    Raises:
+        UserError: naming the option.
+    """
+    from losses import processes
+
+    processes.require_alike("--checkpoint-dir: the processes found different checkpoints in it; name a folder that all "
+                            "machines share", state.epoch, state.batch, state.step)  # fmt: skip
+    processes.require_alike("--dataset-dir: the processes found different numbers of samples in it; give all machines "
+                            "the same files", *data.lengths)  # fmt: skip
 
 
 def open_schedule(args: Namespace, model: nn.Module, device: torch.device) -> Schedule:
@@ -155,17 +181,29 @@ class Updates:
 
     def __call__(self, total: Tensor, batch: int, step: int) -> bool:
         """Take the loss of one batch; `batch` counts within the epoch, `step` over the run. True if weights changed."""
-        place = batch % self.accumulate
-        together = min(self.accumulate, self.batches - (batch - place))
-        if place == 0:
+        together = self._together(batch)
+        if batch % self.accumulate == 0:
             self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total / together if together > 1 else total).backward()
-        if place + 1 < together:
+        if self._goes_on(batch):
             return False
         with warmed_up(self.optimizer, step // self.accumulate, self.warmup):
             self.scaler.step(self.optimizer)
         self.scaler.update()
         return True
+
+    def _together(self, batch: int) -> int:
+        """Number of batches in the group of this one."""
+        return min(self.accumulate, self.batches - (batch - batch % self.accumulate))
+
+    def _goes_on(self, batch: int) -> bool:
+        """Whether its group has more batches after this one."""
+        return batch % self.accumulate + 1 < self._together(batch)
+
+    def collecting(self, network: nn.Module, batch: int) -> contextlib.AbstractContextManager:
+        """Context for the passes of a batch: only with the last of a group do processes exchange gradients."""
+        alone = not hasattr(network, "no_sync") or not self._goes_on(batch)
+        return contextlib.nullcontext() if alone else network.no_sync()
 
     def unfinished(self, batch: int) -> int:
         """Number of batches before this one whose gradients no optimiser step has seen."""
@@ -246,6 +284,8 @@ def check_training(args: Namespace) -> None:
     loaders = (args.depth_training_loaders, args.segmentation_training_loaders)
     if args.model_aspp and sum(size * len(names) for size, names in zip(sizes, loaders, strict=True)) < 2:
         raise UserError("--model-aspp: normalises over a batch and needs two images in it; raise the batch size")
+    if args.train_sync_batchnorm and not harness.uses_gpu(args):
+        raise UserError("--train-sync-batchnorm: PyTorch has it on GPUs only; leave it out")
     warn_of_unused(args)
     if args.depth_min_sampling_res != DEPTH_MIN_SAMPLING_RES:
         log.warning("--depth-min-sampling-res %d has no effect; every resolution is compared at full size",

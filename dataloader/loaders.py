@@ -30,24 +30,28 @@ log = logging.getLogger(__name__)
 
 
 class _Order:
-    """Lists of keys, one per batch: shuffled anew in every pass over the data set, incomplete batches left out."""
+    """Lists of keys, one per batch: shuffled anew in every pass over the data set, incomplete batches left out.
 
-    def __init__(self, data: TrainingSet, batch_size: int):
-        self.data, self.batch_size = data, batch_size
+    place: number of this process and how many there are; together they draw what one would with the batches of all.
+    """
+
+    def __init__(self, data: TrainingSet, batch_size: int, place: tuple[int, int] = (0, 1)):
+        self.data, self.batch_size, self.place = data, batch_size, place
         self.epoch = self.start = self.stop = 0
 
     def __len__(self) -> int:
         return self.stop - self.start
 
     def __iter__(self) -> Iterator[list[Key]]:
-        per_pass = len(self.data) // self.batch_size
+        rank, processes = self.place
+        per_pass = len(self.data) // (self.batch_size * processes)
         number, order = -1, []
         for step in range(self.start, self.stop):
             if step // per_pass != number:
                 number = step // per_pass
                 rng = stream(self.data.seed, self.data.spec, ORDER, self.epoch, number)
                 order = rng.permutation(len(self.data)).tolist()
-            first = step % per_pass * self.batch_size
+            first = (step % per_pass * processes + rank) * self.batch_size
             yield [Key(self.epoch, number, index) for index in order[first : first + self.batch_size]]
 
 
@@ -58,13 +62,16 @@ class TrainingData:
         datasets: one `TrainingSet` per loader, depth first, then segmentation, in command-line order
         lengths: number of samples of each
         batches_per_epoch: steps per epoch
+
+    Batch sizes are those of one process, of which `place` names the number and how many there are.
     """
 
-    def __init__(self, datasets: list[TrainingSet], batch_sizes: list[int], batches_per_epoch: int, **options: Any):
+    def __init__(self, datasets: list[TrainingSet], batch_sizes: list[int], batches_per_epoch: int,
+                 place: tuple[int, int] = (0, 1), **options: Any):  # fmt: skip
         self.datasets = tuple(datasets)
         self.lengths = tuple(len(data) for data in datasets)
         self.batches_per_epoch = batches_per_epoch
-        self._orders = [_Order(data, size) for data, size in zip(datasets, batch_sizes, strict=True)]
+        self._orders = [_Order(data, size, place) for data, size in zip(datasets, batch_sizes, strict=True)]
         keep = options.get("num_workers", 0) > 0
         self._loaders = [
             DataLoader(order.data, batch_sampler=order, persistent_workers=keep, **options) for order in self._orders
@@ -112,8 +119,10 @@ class EvaluationData:
             yield _checked(batch)
 
 
-def build_training(args: Namespace) -> TrainingData:
+def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> TrainingData:
     """Every loader of --depth-training-loaders and --segmentation-training-loaders.
+
+    place: number of this process and how many there are
 
     Raises:
         UserError: when a loader is unknown, files are missing or damaged, sizes and batch sizes do not fit the data, or
@@ -128,9 +137,10 @@ def build_training(args: Namespace) -> TrainingData:
     batch_sizes: list[int] = []
     for spec, (samples, _) in zip(specs, _find(specs, args), strict=True):
         batch_size = getattr(args, f"{spec.purpose}_training_batch_size")
-        if batch_size > len(samples):
-            raise UserError(f"--{spec.purpose}-training-batch-size {batch_size}: {spec.name} has {len(samples)} "
-                            "samples; use a smaller batch or more data")  # fmt: skip
+        if batch_size * place[1] > len(samples):
+            shared = f" in each of {place[1]} processes" if place[1] > 1 else ""
+            raise UserError(f"--{spec.purpose}-training-batch-size {batch_size}{shared}: {spec.name} has "
+                            f"{len(samples)} samples; use a smaller batch or more data")  # fmt: skip
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
         size, crop = sizes[spec.purpose]
         maps = _maps_of(spec, samples, cache, args) if cache and spec.purpose == "depth" else None
@@ -139,7 +149,7 @@ def build_training(args: Namespace) -> TrainingData:
         batch_sizes.append(batch_size)
     if args.data_cache:
         _use_data_cache(datasets, args)
-    return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, **_loader_options(args))
+    return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, place, **_loader_options(args))
 
 
 def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:

@@ -8,6 +8,8 @@ from torch import Tensor, nn
 
 from errors import check_shape
 
+from .processes import denominator
+
 # Poles, signs, plants and everything that moves. Roads, houses, walls and sky recede or are flat without end.
 CLASSES = tuple(range(5, 10)) + tuple(range(11, 19))
 TOLERANCE = 0.05
@@ -53,7 +55,7 @@ class SemanticDepthConsistency(nn.Module):
         counts = zeros.index_add(0, flat, counted)
         large = counts > MIN_PIXELS
         means = torch.where(large, sums / counts.clamp(min=1), 0)
-        return means.sum() / large.sum().clamp(min=1)
+        return means.sum() / denominator(large.sum())
 
     def interior(self, ids: Tensor) -> Tensor:
         """Where a pixel and its four neighbours are of one of `CLASSES`: (B, H, W) -> (B, H-2, W-2) bool."""

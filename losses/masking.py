@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from . import processes
+
 
 class DynamicClassMask:
     """Compares dynamic-class pixels of a frame with those its neighbours predict for it.
 
     Where depth and motion carry a neighbour's cars onto the target's cars, the cars stand still (IoU near 1) and may
     train the depth. Images whose IoU is below the threshold lose all pixels of dynamic classes. The threshold is a
-    percentile of the previous epoch's IoUs.  Source: SGDepth (arXiv 2007.06936), section 3.4, eq. 8 to 10.
+    percentile of the previous epoch's IoUs in all processes.  Source: SGDepth (arXiv 2007.06936), section 3.4,
+    eq. 8 to 10.
 
     Args:
         from_epoch: first epoch that collects statistics (epochs count from 0); masking starts in the next.
@@ -66,17 +69,16 @@ class DynamicClassMask:
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         """Set the threshold of the next epoch; numbers for the log (reads the device once)."""
-        ious = self.ious()
+        ious, masked = self.ious(), self._of_all(self._masked)
         percentile = self._percentile(epoch)
         usable = len(ious) > 0 and 0 <= percentile <= 1
         self.threshold = float(np.percentile(ious, 100 * percentile)) if usable else 0.0
-        masked = float(torch.stack(self._masked).mean()) if self._masked else 0.0
         return {"threshold": self.threshold, "mean_iou": float(ious.mean()) if len(ious) else float("nan"),
-                "masked_share": masked}  # fmt: skip
+                "masked_share": float(masked.mean()) if len(masked) else 0.0}  # fmt: skip
 
     def ious(self) -> np.ndarray:
-        """IoU of every sample of this epoch that holds dynamic classes, float64, in order."""
-        found = torch.cat(self._ious).cpu().numpy() if self._ious else np.zeros(0)
+        """IoU of every sample of this epoch that holds dynamic classes, float64, in order, process by process."""
+        found = self._of_all(self._ious).numpy()
         return found[~np.isnan(found)]
 
     def _percentile(self, epoch: int) -> float:
@@ -86,14 +88,19 @@ class DynamicClassMask:
         return 1 - (epoch + 1 - self.from_epoch) / span if span > 0 else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Threshold and the statistics of the running epoch, for the checkpoint."""
-        empty = torch.zeros(0, dtype=torch.float64)
-        return {"threshold": self.threshold, "ious": torch.cat(self._ious).cpu() if self._ious else empty,
-                "masked": torch.stack(self._masked).cpu() if self._masked else empty}  # fmt: skip
+        """Threshold and the statistics of the running epoch, for the checkpoint; all processes must ask for it."""
+        return {"threshold": self.threshold, "ious": self._of_all(self._ious), "masked": self._of_all(self._masked)}
+
+    @staticmethod
+    def _of_all(values: Sequence[Tensor]) -> Tensor:
+        mine = torch.cat([value.flatten() for value in values]) if values else torch.zeros(0, dtype=torch.float64)
+        return processes.gather(mine)
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self.threshold = float(state.get("threshold", 0.0))
+        if not processes.first():
+            state = {}  # the statistics are those of all, and count once
         device = self._moving.device
         self._ious = [state["ious"].to(device)] if len(state.get("ious", ())) else []
         self._masked = list(state["masked"].to(device)) if len(state.get("masked", ())) else []

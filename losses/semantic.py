@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from .processes import denominator
+
 IGNORE = 255
 # Rare classes count more: 1 / ln(1.02 + frequency) of the train ids 0..18 in Cityscapes; background is never labelled.
 CLASS_WEIGHTS = (
@@ -36,4 +38,4 @@ class SegmentationLoss(nn.Module):
         labels = labels.where(counted, IGNORE)
         total = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
         weight = (weights[labels.where(counted, 0)] * counted).sum()
-        return total / weight.clamp_min(torch.finfo(logits.dtype).tiny)
+        return total / denominator(weight, torch.finfo(logits.dtype).tiny)

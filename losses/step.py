@@ -76,7 +76,8 @@ def compare(
     """Predict for all data sets at once, resample, refine, compare.
 
     Args:
-        model: a network with the interface of `models.sgdepth.SGDepth`, in training mode.
+        model: a network with the interface of `models.sgdepth.SGDepth`, in training mode; or what
+            `losses.processes.spread` made of it.
         objective: see `losses.build_objective`.
         batches: one per data set.
         resample: `perspective_resample.views.synthesise` with the depth range of the network.
@@ -85,8 +86,9 @@ def compare(
             evaluation mode.
     """
     masking = phase.masking
+    network = getattr(model, "module", model)
     with autocast():
-        segmented = [_segment(model, batch) if masking and batch.spec.purpose == "depth" else {} for batch in batches]
+        segmented = [_segment(network, batch) if masking and batch.spec.purpose == "depth" else {} for batch in batches]
         predictions = model([batch.inputs for batch in batches], [batch.spec.purpose for batch in batches],
                             classify=phase.consistency)  # fmt: skip
     outcomes = []

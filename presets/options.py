@@ -75,7 +75,8 @@ def _unused_size(prefix: str) -> list[Option]:
 
 SYSTEM = ("system", [
     Option("--sys-cpu", False, "compute on the CPU even where a GPU is present"),
-    Option("--sys-num-workers", 3, "loader processes per data set; 0 loads in the main process", low=0, high=256),
+    Option("--sys-num-workers", 3, "loader processes per data set, with torchrun for each of its processes; 0 loads in "
+           "the main process", low=0, high=256),
     Option("--sys-best-effort-determinism", False, "deterministic kernels where they exist (slower)"),
     Option("--sys-seed", 1, "weights, order and augmentation derive from it", low=0, high=2**31 - 1),
     Option("--train-precision", "auto", "numbers inside the networks; geometry and losses stay in float32; "
@@ -145,6 +146,7 @@ TRAINING = ("training", [
            "the disparity from collapsing before the motion is found", low=0),
     Option("--train-accumulate", 1, "batches whose gradients are added up for one step of the optimiser; other options "
            "count batches", low=1),
+    Option("--train-sync-batchnorm", False, "batch normalisation over the batches of all processes; GPUs only"),
     Option("--train-compile", False, "compile network and losses with torch.compile; the first steps take minutes"),
     Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1),
     Option("--train-scheduler-gamma", 0.1, "factor of the decay; 'released': the learning rate itself, as the "
@@ -161,7 +163,7 @@ TRAINING = ("training", [
 ])  # fmt: skip
 DEPTH_TRAINING = ("depth training", [
     Option("--depth-training-loaders", ("kitti_kitti_train",), "data sets, separated by commas; '' for none"),
-    Option("--depth-training-batch-size", 6, "triplets per batch", low=1),
+    Option("--depth-training-batch-size", 6, "triplets per batch and process", low=1),
     *_size("depth-resize", "the network input"),
     *_unused_size("depth-crop"),
     Option("--depth-disparity-smoothness", 1e-3, "weight of the smoothness term", low=0),
@@ -172,7 +174,7 @@ DEPTH_TRAINING = ("depth training", [
 ])  # fmt: skip
 SEGMENTATION_TRAINING = ("segmentation training", [
     Option("--segmentation-training-loaders", ("cityscapes_train",), "data sets; '' trains depth alone"),
-    Option("--segmentation-training-batch-size", 6, "images per batch", low=1),
+    Option("--segmentation-training-batch-size", 6, "images per batch and process", low=1),
     Option("--segmentation-resize-height", 512, "height of the image before it is shrunk by 1 to 1.5 and cropped",
            low=64),
     Option("--segmentation-resize-width", 1024, "width of the image before it is shrunk by 1 to 1.5 and cropped",

@@ -29,7 +29,8 @@ from tests.commands import write_checkpoint
 
 ROOT = generate.ROOT
 COMMANDS = [f"{name}.py" for name in arguments.COMMANDS]
-FOREIGN = {"--logdir", "--help"}  # of TensorBoard, of every command
+TORCHRUN = {"--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--shutdown-timeout"}
+FOREIGN = {"--logdir", "--help"} | TORCHRUN  # of TensorBoard, of every command
 DOCUMENTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in generate.documents()}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
@@ -33,10 +33,14 @@ class Report:
         args: needs ``train_batches_per_epoch``, ``train_num_epochs``, ``train_tb_frequency``,
             ``train_print_frequency``.
         state: has ``epoch``, ``batch`` and ``step``, which others advance.
+        place: number of this process and how many train together; the first one speaks and writes for all.
+        average: takes the mean of a tensor over the processes.
     """
 
-    def __init__(self, folder: Path, args: Namespace, state: Any):
-        self.folder, self.args, self.state = folder, args, state
+    def __init__(self, folder: Path, args: Namespace, state: Any, place: tuple[int, int] = (0, 1),
+                 average: Callable[[Tensor], Tensor] = lambda values: values):  # fmt: skip
+        self.folder, self.args, self.state, self.average = folder, args, state, average
+        self.first, self.processes = place[0] == 0, place[1]
         self.writers: dict[str, SummaryWriter] = {}
         self._started, self._images, self._steps = time.perf_counter(), 0, 0
         self._spent = dict.fromkeys(("loading", "transfer", "forward", "optimizer"), 0.0)
@@ -56,8 +60,8 @@ class Report:
         total = self.args.train_batches_per_epoch
         description = f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs}"
         source = iter(batches)
-        with tqdm(total=total, initial=self.state.batch, desc=description, unit="batch", disable=None,
-                  mininterval=1.0) as self._bar:  # fmt: skip
+        with tqdm(total=total, initial=self.state.batch, desc=description, unit="batch",
+                  disable=None if self.first else True, mininterval=1.0) as self._bar:  # fmt: skip
             while True:
                 with self.timed("loading"):
                     batch = next(source, None)
@@ -75,7 +79,7 @@ class Report:
 
     def after_step(self, outcomes: Sequence[Any]) -> None:
         """Note a step; on logging steps write and print what it gave (see `losses.step.Outcome`)."""
-        self._images += sum(outcome.batch.images[0].shape[0] for outcome in outcomes)
+        self._images += self.processes * sum(outcome.batch.images[0].shape[0] for outcome in outcomes)
         self._steps += 1
         # Warping forgives a depth or a motion that is no number, so they are looked at besides the loss.
         seen = [outcome.total for outcome in outcomes]
@@ -93,16 +97,16 @@ class Report:
             self._board(outcomes)
         if to_console:
             self._console(outcomes)
-        if index == 0:
+        if index == 0 and self.first:
             self._pictures(outcomes)
 
     def check_health(self) -> None:
-        """Stop a run whose loss is no longer a number.
+        """Stop a run whose loss is no longer a number in one of the processes, which must all ask.
 
         Raises:
             UserError: naming the epoch and the step.
         """
-        if self._healthy is not None and not self._healthy.item():
+        if self._healthy is not None and self.average(self._healthy.float()).item() < 1:
             raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite; the "
                             "checkpoints written so far are sound: go on from the last one with --resume auto, "
                             "a lower --train-learning-rate or --train-precision fp32")  # fmt: skip
@@ -130,14 +134,22 @@ class Report:
             if outcome.refined:
                 scalars |= {"patch_count": torch.tensor(outcome.refined.count),
                             "patch_passed": outcome.refined.passed.double().mean()}  # fmt: skip
-            self.scalars("train", outcome.batch.spec.domain, {name: value.item() for name, value in scalars.items()})
+            values = self._averages(scalars.values())
+            self.scalars("train", outcome.batch.spec.domain, dict(zip(scalars, values, strict=True)))
+
+    def _averages(self, scalars: Iterable[Tensor]) -> list[float]:
+        """Means over the processes; reads the device once."""
+        values = [value.detach().double() for value in scalars]
+        return self.average(torch.stack([value.to(values[0].device) for value in values])).tolist()
 
     def _console(self, outcomes: Sequence[Any]) -> None:
         spent = time.perf_counter() - self._started
         total = self.args.train_batches_per_epoch * self.args.train_num_epochs
         left = total - self.state.epoch * self.args.train_batches_per_epoch - self.state.batch
         eta = timedelta(seconds=round(spent / self._steps * left))
-        losses = ", ".join(f"{outcome.batch.spec.domain}_loss {outcome.total.item():.4f}" for outcome in outcomes)
+        totals = self._averages(outcome.total for outcome in outcomes)
+        losses = ", ".join(f"{outcome.batch.spec.domain}_loss {total:.4f}"
+                           for outcome, total in zip(outcomes, totals, strict=True))  # fmt: skip
         self._say(f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs} batch {self.state.batch}/"
                   f"{self.args.train_batches_per_epoch} | {losses} | {self._images / spent:.1f} images/s | "
                   f"{', '.join(f'{phase} {seconds:.1f} s' for phase, seconds in self._spent.items())} | "
@@ -166,6 +178,8 @@ class Report:
 
     def scalars(self, writer: str, domain: str, values: Mapping[str, float]) -> None:
         """Write ``<domain>_<name>`` at the current optimiser step."""
+        if not self.first:
+            return
         for name, value in values.items():
             self._writer(writer).add_scalar(f"{domain}_{name}", value, self.state.step)
 
@@ -196,6 +210,6 @@ class Report:
             self.writers[name] = SummaryWriter(str(self.folder / name))
         return self.writers[name]
 
-    @staticmethod
-    def _say(line: str) -> None:
-        tqdm.write(line)
+    def _say(self, line: str) -> None:
+        if self.first:
+            tqdm.write(line)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..photometric import Reference, dssim, pooled_mean
+from ..processes import denominator
 from .refine import Refined
 
 _SSIM_WEIGHT, _SQUARE_WEIGHT = 0.2, 0.8
@@ -34,4 +35,4 @@ class PatchLoss(nn.Module):
         # Both maps are smooth and nearly equal, so the order in which windows are summed shows in the fifth digit.
         structure = dssim(disp, Reference.of(target, pooled_mean))[0]
         unlike = _SSIM_WEIGHT * structure + _SQUARE_WEIGHT * (disp - target).square()
-        return self.weight * torch.where(counted, unlike, 0).sum() / counted.sum().clamp(min=1)
+        return self.weight * torch.where(counted, unlike, 0).sum() / denominator(counted.sum())

@@ -1,0 +1,189 @@
+"""Several processes that train one network together: who is who, and what they must agree on.
+
+Alone, without ``torchrun``, nothing here does anything. Everything but `place` and `first` is a meeting: all processes
+must come to it, in the same order. A mistake of one of them is told to the others at the next `agree`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from datetime import timedelta
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+
+from errors import UserError
+
+Item = TypeVar("Item")
+# A process that ends closes its connections, which the others see at once. This is for those that hang, and must be
+# longer than the first one takes to validate.
+TIMEOUT = timedelta(hours=1)
+_board: dict[int, dist.Store] = {}  # own process id -> where all note what they have said; not for loader processes
+_said: Counter[str] = Counter()
+
+
+def join() -> None:
+    """Meet the other processes that ``torchrun`` started; tensors of a GPU travel by NCCL, others by gloo."""
+    backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
+    store, rank, count = next(iter(dist.rendezvous("env://", timeout=TIMEOUT)))
+    dist.init_process_group(backend, store=dist.PrefixStore("group", store), rank=rank, world_size=count,
+                            timeout=TIMEOUT)  # fmt: skip
+    _board[os.getpid()] = dist.PrefixStore("said", store)
+
+
+def leave() -> None:
+    """Part when all have come to their end; ``torchrun`` stops those that are not through when the first one ends."""
+    agree()
+    dist.destroy_process_group()
+    _board.clear()
+
+
+def joined() -> bool:
+    """Whether there are others."""
+    return dist.is_available() and dist.is_initialized()
+
+
+def place() -> tuple[int, int]:
+    """Number of this process, from 0, and how many there are."""
+    return (dist.get_rank(), dist.get_world_size()) if joined() else (0, 1)
+
+
+def first() -> bool:
+    """Whether this is the process that writes and speaks for all."""
+    return place()[0] == 0
+
+
+def first_to_say(sentence: str) -> bool:
+    """Whether no other process has said this as often as this one: what all say is to be heard once."""
+    board = _board.get(os.getpid())
+    if board is None:
+        return True
+    _said[sentence] += 1
+    with contextlib.suppress(RuntimeError):  # the board is gone with the process that kept it
+        return board.add(f"{_said[sentence]} {sentence}", 1) == 1
+    return True
+
+
+def agree(value: int = 0, fault: str = "") -> int:
+    """The largest value of all processes; never waits for a GPU.
+
+    Raises:
+        UserError: with the `fault` of a process, in every one of them.
+    """
+    if not joined():
+        if fault:
+            raise UserError(fault)
+        return value
+    seen = torch.tensor([value, place()[0] + 1 if fault else 0])
+    dist.all_reduce(seen, dist.ReduceOp.MAX)
+    value, failed = seen.tolist()
+    if failed:
+        sentence = [fault]
+        dist.broadcast_object_list(sentence, src=failed - 1)
+        raise UserError(sentence[0])
+    return value
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """A mistake of the user's that one process finds inside ends it for all; they wait for each other at the end."""
+    fault = ""
+    try:
+        yield
+    except UserError as error:
+        fault = str(error)
+    agree(fault=fault)
+
+
+@contextlib.contextmanager
+def one_fetches() -> Iterator[None]:
+    """The first process of each machine goes ahead, so that what it downloads is there for the others."""
+    follows = joined() and os.environ["LOCAL_RANK"] != "0"
+    if follows:
+        agree()
+    yield
+    if not follows:
+        agree()
+
+
+def in_step(items: Iterable[Item]) -> Iterator[Item]:
+    """The items one by one, each when all processes have one."""
+    source = iter(items)
+    while True:
+        with together():
+            item = next(source, None)
+        if item is None:
+            return
+        yield item
+
+
+def require_alike(sentence: str, *values: int) -> None:
+    """Check that all processes have the same values.
+
+    Raises:
+        UserError: with the sentence, in every process.
+    """
+    found = gather(torch.tensor(values)).view(place()[1], -1)
+    if (found != found[0]).any():
+        raise UserError(sentence)
+
+
+def gather(values: Tensor) -> Tensor:
+    """Values of all processes, one process after the other: (N,) on any device -> (M,) on the CPU."""
+    values = values.cpu()
+    if not joined():
+        return values
+    found = [values] * place()[1]
+    dist.all_gather_object(found, values)
+    return torch.cat(found)
+
+
+def mean(values: Tensor) -> Tensor:
+    """Mean over the processes, element by element, without gradient."""
+    if not joined():
+        return values
+    total = values.detach().clone()
+    dist.all_reduce(total)
+    return total / dist.get_world_size()
+
+
+def denominator(count: Tensor, least: float = 1.0) -> Tensor:
+    """What a process divides its sum by, so that the mean over the processes is that over everything they counted.
+
+    Args:
+        count: scalar, the share of this process; without gradient.
+        least: what the count of all is raised to.
+    """
+    if not joined():
+        return count.clamp(min=least)
+    total = count.clone()
+    dist.all_reduce(total)
+    return total.clamp(min=least) / dist.get_world_size()
+
+
+def spread(network: nn.Module, partly_idle: bool) -> nn.Module:
+    """The network with gradients that are means over all processes, and the weights of the first.
+
+    partly_idle: whether some weights have no gradient in some steps
+    """
+    if not joined():
+        return network
+    # Running statistics are averaged after every step instead: the network is used beside its forward pass, too.
+    return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True,
+                                               find_unused_parameters=partly_idle)  # fmt: skip
+
+
+@torch.no_grad()
+def average_statistics(network: nn.Module) -> None:
+    """Replace the running statistics of batch normalisation by their means over the processes."""
+    if not joined():
+        return
+    found = [buffer for name, buffer in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
+    if found:
+        flat = mean(torch.cat(found))
+        torch._foreach_copy_(found, list(flat.split([len(buffer) for buffer in found])))

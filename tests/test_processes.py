@@ -1,0 +1,412 @@
+"""Training on several processes: the numbers of one, one voice, and an end for all where one ends."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from functools import partial
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import arguments
+import harness
+from dataloader.loaders import _Order, build_training
+from errors import UserError
+from losses import DepthLoss, DynamicClassMask, Objective, PatchLoss, Phase, SegmentationLoss, processes
+from losses.consistency import SemanticDepthConsistency
+from losses.patches.refine import Refined
+from losses.step import compare
+from models import build_model
+from models.sgdepth import SGDepth
+from perspective_resample.views import synthesise
+from tests.conftest import ROOT, tiny_options
+from train import Updates, check_training
+
+RUN = Path("sgdepth_eccv_test/sgdepth_base")
+RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
+
+
+def surroundings(rank: int, port: int) -> dict[str, str]:
+    """What torchrun tells the process `rank` of two."""
+    return {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(port)}  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("localhost", 0))
+        return found.getsockname()[1]
+
+
+# What each of two processes does, and one alone.
+
+
+def batches(rank: int, count: int) -> list[SimpleNamespace]:
+    """A depth batch of 4 / count and a segmentation batch of 2 / count random images, with unequal shares of labels."""
+    generator = torch.Generator().manual_seed(1)
+    images = {f: torch.rand(4, 3, 64, 64, generator=generator) for f in (0, -1, 1)}
+    image, labels = (torch.rand(2, 3, 64, 64, generator=generator),
+                     torch.randint(0, 19, (2, 64, 64), generator=generator))  # fmt: skip
+    labels[0, :40] = 255
+    K = torch.eye(4)
+    K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 40, 40, 32, 32
+
+    def share(values: Tensor) -> Tensor:
+        return values.chunk(count)[rank]
+
+    def common(size: int) -> dict[str, Tensor | None]:
+        return {"K": K.expand(size // count, 4, 4), "inv_K": torch.linalg.inv(K).expand(size // count, 4, 4),
+                "teacher": None, "flip": None}  # fmt: skip
+
+    frames = {frame: share(picture) for frame, picture in images.items()}
+    return [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None,
+                            **common(4)),
+            SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: share(image)},
+                            inputs={0: share(image)}, labels=share(labels), **common(2))]  # fmt: skip
+
+
+def train_a_little(rank: int, count: int) -> dict[str, object]:
+    """Two steps of two batches each, with statistics of batch normalisation that stay: losses, weights, threshold."""
+    torch.manual_seed(0)
+    model = SGDepth(resolutions=2, disparity_bias=0.0).to(memory_format=torch.channels_last).eval()
+    with torch.no_grad():
+        model.depth.multires.convs[0].weight.mul_(20)  # a rough disparity
+    objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
+                          consistency_weight=10.0)  # fmt: skip
+    masking = DynamicClassMask(0, 20, False, 0.3, classes=[7])  # of which it sees a lot
+    data, found = batches(rank, count), []
+    updates = Updates(torch.optim.SGD(model.parameters(), 1e-4), torch.amp.GradScaler("cpu", enabled=False),
+                      accumulate=2, batches=4)  # fmt: skip
+    network = processes.spread(model, partly_idle=False)
+    for batch in range(4):
+        with updates.collecting(network, batch):
+            outcomes = compare(network, objective, data, RESAMPLE, contextlib.nullcontext,
+                               Phase(masking, consistency=True))  # fmt: skip
+            updates(sum(outcome.total for outcome in outcomes), batch, batch)
+        terms = [outcome.total for outcome in outcomes] + [outcomes[0].terms["loss_sd"]]
+        found.append(processes.mean(torch.stack(terms).detach()))
+    kept = masking.state_dict()
+    masking.load_state_dict(kept)
+    return {"losses": torch.stack(found), "weights": model.state_dict(), "ious": masking.ious(),
+            "masking": masking.end_epoch(0)}  # fmt: skip
+
+
+def patch_loss(rank: int, count: int, pixels: int) -> Tensor:
+    """Loss of this share of two images, in the first of which `pixels` count."""
+    disp, target = torch.rand(2, 2, 1, 16, 16, generator=torch.Generator().manual_seed(2))
+    counted = torch.zeros(2, 1, 16, 16, dtype=torch.bool)
+    counted[0].view(-1)[:pixels] = True
+    mine = [values.chunk(count)[rank] for values in (disp, target, counted)]
+    passed = torch.ones(2 // count, dtype=torch.bool)
+    return PatchLoss()(mine[0], Refined(mine[1], mine[2], mine[1], (), mine[2], passed))
+
+
+def one_task(rank: int, count: int) -> dict[str, Tensor]:
+    """Statistics and weights after a step in which half of a network is idle and each process sees other images."""
+    torch.manual_seed(rank)  # the weights of the first process are to count
+    model = nn.ModuleDict({"used": nn.BatchNorm1d(3), "idle": nn.Linear(3, 3)})
+    model.forward = lambda values: model["used"](values)
+    network = processes.spread(model, partly_idle=True)
+    network(torch.full((2, 3), float(rank)) + torch.tensor([[-1.0], [1.0]])).square().sum().backward()
+    processes.average_statistics(model)
+    return model.state_dict()
+
+
+def said(call: object) -> str:
+    with contextlib.suppress(UserError):
+        call()
+        return ""
+    try:
+        call()
+    except UserError as error:
+        return str(error)
+
+
+def meet(rank: int) -> dict[str, object]:
+    """What processes tell each other."""
+
+    def fails(which: int) -> None:
+        with processes.together():
+            if rank == which:
+                raise UserError(f"image of {rank}: damaged")
+
+    def draws() -> list[int]:
+        return list(processes.in_step(range(3)))
+
+    return {
+        "place": processes.place(), "first": processes.first(), "largest": processes.agree(130 + 13 * rank),
+        "gathered": processes.gather(torch.arange(rank + 1)), "items": draws(),
+        "faults": [said(partial(fails, which)) for which in (0, 1, 2)],
+        "alike": [said(partial(processes.require_alike, "differ", *values)) for values in ((1, 2), (1, rank))],
+        "heard": [processes.first_to_say(line) for line in ("a", "b", "a")],
+    }  # fmt: skip
+
+
+def work(rank: int, port: int, folder: Path) -> None:
+    """All of the above in one of two processes."""
+    os.environ.update(surroundings(rank, port))
+    torch.set_num_threads(1)
+    processes.join()
+    found = {"training": train_a_little(rank, 2), "patches": [patch_loss(rank, 2, n) for n in (0, 1, 100)],
+             "one_task": one_task(rank, 2), "meeting": meet(rank)}  # fmt: skip
+    torch.save(found, folder / f"{rank}.pt")
+    processes.leave()
+    os._exit(0)  # as commands do
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+    """What `work` found in each of two processes."""
+    folder = tmp_path_factory.mktemp("two")
+    torch.multiprocessing.spawn(work, (free_port(), folder), nprocs=2)
+    return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
+
+
+@pytest.fixture(scope="module")
+def alone() -> dict[str, object]:
+    """The same training in one process."""
+    return train_a_little(0, 1)
+
+
+def test_half_the_batch_in_each_of_two_processes_gives_the_losses_and_weights_of_one(two, alone):
+    both = [found["training"] for found in two]
+    assert alone["losses"].min() > 0 and alone["losses"][0, 0] != alone["losses"][2, 0]
+    for found in both:
+        torch.testing.assert_close(found["losses"], alone["losses"], rtol=1e-6, atol=1e-7)
+        assert list(found["weights"]) == list(alone["weights"])
+        for name, value in found["weights"].items():
+            torch.testing.assert_close(value, alone["weights"][name], rtol=1e-5, atol=1e-6)
+            assert torch.equal(value, both[0]["weights"][name])
+
+
+def test_the_threshold_of_the_masking_is_that_of_all_images_and_loading_counts_none_twice(two, alone):
+    both = [found["training"] for found in two]
+    assert len(alone["ious"]) == 16 and len({*alone["ious"]}) > 4
+    for found in both:
+        np.testing.assert_allclose(sorted(found["ious"]), sorted(alone["ious"]), rtol=1e-3)
+        assert found["masking"] == both[0]["masking"]
+        assert found["masking"] == pytest.approx(alone["masking"], rel=1e-3)
+
+
+@pytest.mark.parametrize(("index", "pixels"), [(0, 0), (1, 1), (2, 100)])
+def test_the_mean_over_unequal_numbers_of_pixels_is_that_of_all(two, index, pixels):
+    found = [process["patches"][index].item() for process in two]
+    assert found[1] == 0 and sum(found) / 2 == pytest.approx(patch_loss(0, 1, pixels).item(), rel=1e-6)
+
+
+def test_statistics_are_averaged_and_weights_start_as_in_the_first_process(two):
+    for found in (process["one_task"] for process in two):
+        torch.testing.assert_close(found["used.running_mean"], torch.full((3,), 0.05))  # momentum 0.1, means 0 and 1
+        assert torch.equal(found["idle.weight"], two[0]["one_task"]["idle.weight"])
+
+
+def test_processes_agree_and_a_mistake_of_one_is_that_of_all(two):
+    for rank, found in enumerate(process["meeting"] for process in two):
+        assert (found["place"], found["first"], found["largest"]) == ((rank, 2), rank == 0, 143)
+        assert found["gathered"].tolist() == [0, 0, 1] and found["items"] == [0, 1, 2]
+        assert found["faults"] == ["image of 0: damaged", "image of 1: damaged", ""]
+        assert found["alike"] == ["", "differ"]
+    heard = [process["meeting"]["heard"] for process in two]
+    assert [sum(words) for words in zip(*heard, strict=True)] == [1, 1, 1]
+
+
+def test_alone_nothing_is_shared():
+    count = torch.tensor(3)
+    assert processes.mean(count) is count and processes.denominator(count) == 3 and processes.agree(143) == 143
+    assert processes.place() == (0, 1) and processes.first_to_say("a") and processes.first_to_say("a")
+    model = nn.Linear(1, 1)
+    assert processes.spread(model, partly_idle=True) is model
+    with pytest.raises(UserError, match="a: b"), processes.together():
+        raise UserError("a: b")
+
+
+class Numbered:
+    """Eleven samples."""
+
+    seed, spec = 1, SimpleNamespace(domain="numbered")
+
+    def __len__(self) -> int:
+        return 11
+
+
+@pytest.mark.parametrize("start", [0, 2])
+def test_processes_draw_slices_of_the_batch_one_process_would_draw(start):
+    def drawn(size: int, place: tuple[int, int]) -> list[list]:
+        order = _Order(Numbered(), size, place)
+        order.epoch, order.start, order.stop = 3, start, 5
+        return list(order)
+
+    whole = drawn(4, (0, 1))
+    slices = [drawn(2, (rank, 2)) for rank in (0, 1)]
+    assert len(whole) == 5 - start and whole[-1][0].number == 2  # two batches of four in every pass
+    assert [first + second for first, second in zip(*slices, strict=True)] == whole
+
+
+def test_a_batch_size_counts_in_every_process(street, tmp_path):
+    args = arguments.parse("train", [*tiny_options(street, tmp_path), "--depth-training-batch-size", "5"])
+    assert build_training(args).lengths == (8, 8)
+    with pytest.raises(UserError, match="--depth-training-batch-size 5 in each of 2 processes: .* has 8 samples"):
+        build_training(args, (1, 2))
+
+
+def test_batch_normalisation_over_all_processes_needs_gpus_and_keeps_the_keys(street, tmp_path):
+    with pytest.raises(UserError, match="--train-sync-batchnorm: .* GPUs only"):
+        check_training(arguments.parse("train", [*tiny_options(street, tmp_path), "--train-sync-batchnorm"]))
+    model = SGDepth(resolutions=1)
+    keys = list(model.state_dict())
+    assert list(nn.SyncBatchNorm.convert_sync_batchnorm(model).state_dict()) == keys
+
+
+def among_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in surroundings(1, 29500).items():
+        monkeypatch.setenv(name, value)
+
+
+def test_every_process_has_a_gpu_of_its_own(monkeypatch):
+    chosen = []
+    among_two(monkeypatch)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    args = SimpleNamespace(sys_cpu=False, sys_seed=1, sys_best_effort_determinism=False, train_precision="fp32")
+    assert harness.prepare_torch(args) == torch.device("cuda:1") and chosen == [1]
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    with pytest.raises(UserError, match=r"more processes than there are GPUs \(1\)"):
+        harness.prepare_torch(args)
+
+
+def test_the_signal_of_torchrun_may_follow_that_of_the_user(monkeypatch):
+    among_two(monkeypatch)
+    with harness.StopRequest() as stop:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.code == 143
+
+
+# The command, as torchrun starts it.
+
+
+def torchrun(*words: object) -> subprocess.Popen:
+    """Start ``train.py`` in two processes."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py",
+         *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+    )  # fmt: skip
+
+
+def options(data: Path, folder: Path) -> list[str]:
+    """One triplet per process, statistics of masking from the first epoch on, an optimiser step per two batches."""
+    return [*tiny_options(data, folder), "--depth-training-batch-size", "1", "--masking-enable", "--masking-from-epoch",
+            "0", "--masking-linear-increase", "--train-accumulate", "2"]  # fmt: skip
+
+
+def processes_of(launcher: subprocess.Popen) -> dict[str, int]:
+    """Rank -> process id of the trainings a launcher started."""
+    found = {}
+    for process in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
+        surrounding = Path(f"/proc/{process}/environ").read_text().split("\0")
+        found |= {line.removeprefix("RANK="): int(process) for line in surrounding if line.startswith("RANK=")}
+    return found
+
+
+def weights(folder: Path) -> dict[str, Tensor]:
+    return torch.load(folder / "model.pth", weights_only=True)
+
+
+@pytest.fixture(scope="module")
+def trained(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+    folder = tmp_path_factory.mktemp("trained")
+    launcher = torchrun(*options(street, folder), "--segmentation-validation-loaders", "cityscapes_validation",
+                        "--sys-num-workers", "1")  # fmt: skip
+    out, err = launcher.communicate(timeout=240)
+    assert launcher.returncode == 0, err
+    return folder / RUN, out
+
+
+def test_one_process_speaks_and_writes_a_checkpoint_as_alone(trained, street, tmp_path):
+    folder, output = trained
+    assert len(re.findall(r"^epoch \d/2 batch \d/3 \|", output, re.MULTILINE)) == 6
+    assert output.count("masking: threshold") == 2 and output.count("cityscapes_val_seg: meaniou") == 2
+    assert [len([*(folder / name).iterdir()]) for name in ("train", "validation", "images")] == [1, 1, 1]
+    assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["epoch_1", "epoch_2"]
+    plain = build_model(arguments.parse("train", options(street, tmp_path)))
+    assert list(weights(folder / "checkpoints/epoch_2")) == list(plain.state_dict())
+    kept = torch.load(folder / "checkpoints/epoch_2/train.pth", weights_only=True)
+    assert len(kept["masking"]["ious"]) == 6  # three steps of one triplet in each of two processes
+    assert json.loads((folder / "opt.json").read_text())["depth_training_batch_size"] == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds its processes in /proc")
+def test_a_signal_to_one_process_stops_all_and_they_go_on_bit_for_bit(trained, street, tmp_path):
+    launcher = torchrun(*options(street, tmp_path))
+    for line in launcher.stdout:
+        if line.startswith("epoch 1/2 batch 1/3"):
+            os.kill(processes_of(launcher)["1"], signal.SIGTERM)
+            break
+    out, err = launcher.communicate(timeout=120)
+    assert "stopped; saved" in out and err.count("exitcode  : 143") == 2, err
+    assert [path.name for path in (tmp_path / RUN / "checkpoints").iterdir()] == ["epoch_0_batch_2"]
+    launcher = torchrun(*options(street, tmp_path), "--resume", "auto")
+    out, err = launcher.communicate(timeout=240)
+    assert launcher.returncode == 0, err
+    assert out.count("going on from") == 1
+    whole, resumed = (weights(folder / "checkpoints/epoch_2") for folder in (trained[0], tmp_path / RUN))
+    assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
+
+
+def test_a_damaged_image_of_one_process_is_one_sentence_and_the_run_is_saved(street, tmp_path):
+    data = tmp_path / "data"
+    subprocess.run(["cp", "-r", street, data], check=True)
+    words = options(data, tmp_path / "runs")
+    labelled = build_training(arguments.parse("train", words)).datasets[1]
+    order = _Order(labelled, 1, (1, 2))
+    order.start, order.stop = 2, 3
+    ((key,),) = order
+    path = Path(labelled.samples[key.index].images[0])
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255  # head and end stay whole, so only decoding finds it
+    path.write_bytes(content)
+    launcher = torchrun(*words)
+    out, err = launcher.communicate(timeout=120)
+    assert launcher.returncode != 0 and err.count("error: ") == 1, err
+    assert str(path) in err and err.count("exitcode  : 2") == 2 and 'train.py", line' not in err
+    assert "stopped; saved" in out
+    assert [path.name for path in (tmp_path / "runs" / RUN / "checkpoints").iterdir()] == ["epoch_0_batch_2"]
+
+
+ENDS = {"mistake": "raise UserError('a: b')", "bug": "rank == 1 and 1 / 0",
+        "kill": "rank == 1 and os.kill(os.getpid(), 9)"}  # fmt: skip
+
+
+@pytest.mark.parametrize(("how", "codes", "last"), [
+    ("mistake", [2, 2], "error: a: b"), ("bug", [2, 1], "ZeroDivisionError: division by zero"), ("kill", [2, -9], None)
+])  # fmt: skip
+def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last):
+    code = ("import harness, os\nfrom errors import UserError\nfrom losses import processes\ndef run(args):\n"
+            f"    rank = processes.place()[0]\n    {ENDS[how]}\n    processes.agree()\nharness.main('eval_pose', run)")
+    # torchrun keeps the store by which they meet, so that it outlives each of them.
+    store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+    outside = {**os.environ, "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+    began = time.monotonic()
+    both = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True,
+                             env=outside | surroundings(rank, store.port)) for rank in (0, 1)]  # fmt: skip
+    first, second = (process.communicate(timeout=60)[1] for process in both)
+    assert [process.returncode for process in both] == codes and time.monotonic() - began < 40, first + second
+    if how == "mistake":
+        assert first + second == "error: a: b\n"
+    else:
+        assert first.startswith("error: another process of this run has ended") and first.count("\n") == 1
+        assert second.strip().endswith(last or "")
