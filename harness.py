@@ -381,16 +381,14 @@ class Evaluation:
 
     def predict_depth(self, images: Tensor) -> Prediction:
         """Disparity of images (B, 3, H, W) in [0, 1], refined where that was asked for; classes are not computed."""
-        from models.prediction import Prediction
-
         with self.precision():
-            prediction = Prediction(disp={0: self.model.depth_branch()(images)})
+            prediction = self.model.predict(images, ("depth",))
             return self.refinement(self.model, images, prediction) if self.refinement else prediction
 
     def predict_classes(self, images: Tensor) -> Prediction:
         """Logits of images (B, 3, H, W) in [0, 1]."""
         with self.precision():
-            return self.model.predict(images)
+            return self.model.predict(images, ("segmentation",))
 
     def inverse_depth(self, images: Tensor) -> Tensor:
         """What a teacher says about images (N, 3, h, w) in [0, 1]: (N, h, w)."""

@@ -256,18 +256,19 @@ def validate(
     from evaluation.depth import evaluate_depth
     from evaluation.segmentation import evaluate_segmentation
 
-    def predict(image: Tensor) -> Prediction:
+    def predict(purpose: str, image: Tensor) -> Prediction:
         with autocast():
-            return model.predict(image)
+            return model.predict(image, (purpose,))
 
     model.eval()
     for data in sets:
         batches = (to_device(raw, device) for raw in stop.interruptible(data))
+        judged = partial(predict, data.spec.purpose)
         if data.spec.purpose == "depth":
-            result = evaluate_depth(predict, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max,
+            result = evaluate_depth(judged, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max,
                                     fixed_scaling=args.depth_validation_fixed_scaling)  # fmt: skip
         else:
-            result = evaluate_segmentation(predict, batches)
+            result = evaluate_segmentation(judged, batches)
         report.validation(data.spec.domain, result.scalars())
 
 

@@ -150,10 +150,11 @@ class SGDepth(nn.Module):
         """RGB in [0, 1] -> ImageNet-normalised, in the memory layout convolutions like best; any (B, 3, H, W)."""
         return _normal(image, self.mean, self.std)
 
-    def predict(self, image: Tensor) -> Prediction:
-        """Disparity and class scores of images (B, 3, H, W); no motion."""
+    def predict(self, image: Tensor, purposes: Sequence[str] = ("depth", "segmentation")) -> Prediction:
+        """What serves the purposes: disparity, class scores of images (B, 3, H, W); no motion."""
         shared = self.common(self.normalise(image))
-        return Prediction(disp=self._disparity(shared), logits=self._logits(shared))
+        return Prediction(disp=self._disparity(shared) if "depth" in purposes else {},
+                          logits=self._logits(shared) if "segmentation" in purposes else None)  # fmt: skip
 
     def segment(self, image: Tensor) -> Tensor:
         """Most likely class of each pixel, (B, 3, H, W) -> (B, H, W) int64, without gradient, as in evaluation.

@@ -167,6 +167,16 @@ def test_evaluating_depth_computes_what_the_whole_network_says_without_its_class
     assert torch.equal(found.disp[0], expected) and found.logits is None
 
 
+def test_evaluating_segmentation_leaves_the_disparity_out(monkeypatch):
+    model = build_model(arguments.parse("inference", ["--method", "sgdepth"])).eval()
+    images = torch.rand(1, 3, 64, 128)
+    with torch.inference_mode():
+        expected = model.predict(images).logits
+        monkeypatch.setattr(model.depth, "forward", lambda *_: pytest.fail("disparity is computed"))
+        found = evaluation(Path(), model).predict_classes(images)
+    assert torch.equal(found.logits, expected) and not found.disp
+
+
 def test_pictures_are_drawn_beside_the_loop_and_a_few_wait_at_most(tmp_path):
     judging, go_on, drawn = evaluation(tmp_path), threading.Event(), []
 

@@ -51,13 +51,14 @@ def test_outputs_match_the_published_network():
                                                       *inputs["shape"])) for offset in (0, -1, 1)}  # fmt: skip
     with torch.no_grad():
         depth, seg = model([frames, {0: frames[0]}], ["depth", "segmentation"])
-        alone = model.predict(frames[0])
+        alone, classes = model.predict(frames[0]), model.predict(frames[0], ("segmentation",))
     for r in range(config["depth_resolutions"]):
         np.testing.assert_allclose(depth.disp[r], want[f"disp_{r}"], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(seg.logits[:, :, ::2, ::2], want["seg_logits"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(depth.motion[-1], want["T_prev"].reshape(-1, 4, 4), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(depth.motion[1], want["T_next"].reshape(-1, 4, 4), rtol=1e-5, atol=1e-5)
     assert_close(alone.disp[0], depth.disp[0], rtol=1e-5, atol=1e-5)
+    assert torch.equal(classes.logits, alone.logits) and not classes.disp
 
 
 def test_split_scales_gradients_like_the_published_layer():
