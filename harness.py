@@ -79,6 +79,8 @@ def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
     code = 0
     try:
         with _joined():
+            if among_others() and command != "train":
+                raise UserError(f"{command}.py: works in one process; start it with python instead of torchrun")
             code = run(arguments.parse(command, sys.argv[1:])) or 0
     except UserError as error:
         _complain(str(error))

@@ -54,7 +54,7 @@ class RunState:
     """All that changes while a network trains.
 
     `parts` are what else has a state, by the name it is kept under;
-    `epoch` finished epochs, `batch` finished steps of the running one, `step` optimiser steps in all, `saved_step`
+    `epoch` finished epochs, `batch` finished steps of the running one, `step` steps in all, `saved_step`
     those of them that the newest checkpoint holds.
     """
 
@@ -124,7 +124,7 @@ class RunState:
         load_weights(self.model, folder / "model.pth", strict)
         if network_only:
             return
-        self._load_part(folder / "optim.pth", self.optimizer.load_state_dict, strict)
+        self._load_part(folder / "optim.pth", self._load_optimizer, strict)
         self._load_part(folder / "scheduler.pth", self.scheduler.load_state_dict, strict)
         self._load_part(folder / "train.pth", self._load_counters, strict)
 
@@ -140,6 +140,12 @@ class RunState:
                 raise UserError(f"{path}: does not fit this run ({reason}); give the options it was made with, or "
                                 "--overwrite to start again") from None  # fmt: skip
             log.warning("%s: does not fit and is skipped (%s); that part starts afresh", path, reason)
+
+    def _load_optimizer(self, content: dict[str, Any]) -> None:
+        # How a step is computed is no matter of the checkpoint: published ones do not say it, and others may differ.
+        own = [{"fused": group.get("fused")} for group in self.optimizer.param_groups]
+        groups = [group | mine for group, mine in zip(content["param_groups"], own, strict=True)]
+        self.optimizer.load_state_dict({**content, "param_groups": groups})
 
     def _load_counters(self, content: dict[str, Any]) -> None:
         self.epoch, self.step = int(content["epoch"]), int(content["step"])

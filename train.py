@@ -69,6 +69,7 @@ def _train(args: Namespace, folder: Path) -> int:
                           accumulate=args.train_accumulate, batches=args.train_batches_per_epoch)  # fmt: skip
         state = RunState(model, optimizer, scheduler, schedule.parts | updates.parts)
         start(state, folder, args)
+        untouched = not checkpoints(folder)
         harness.write_options(folder, args, "train")
     require_alike(state, data)
     autocast, views_of = harness.autocast(args, device), synthesise
@@ -87,6 +88,7 @@ def _train(args: Namespace, folder: Path) -> int:
         while state.epoch < args.train_num_epochs:
             model.train()
             (schedule.go_on if state.batch else schedule.begin_epoch)(state.epoch)
+            updates.begin_epoch(state.batch)
             steps = report.watch(processes.in_step(data.epoch(state.epoch, start=state.batch)))
             for batches in on_device(steps, device, partial(report.timed, "transfer")):
                 with updates.collecting(network, state.batch):
@@ -100,11 +102,14 @@ def _train(args: Namespace, folder: Path) -> int:
                     schedule.after_step()
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
+                if (state.batch - 1) % args.train_print_frequency == 0:
+                    updates.check()
                 if changed and (code := stop.agreed()):
                     report.check_health()
                     report.stopped(state.save(folder, args))
                     return code
             report.check_health()
+            updates.check()
             report.masking(schedule.end_epoch(state.epoch))
             scheduler.step()
             state.epoch, state.batch = state.epoch + 1, 0
@@ -116,7 +121,7 @@ def _train(args: Namespace, folder: Path) -> int:
                 report.saved(state.save(folder, args))
             if code:
                 return code
-        if not args.train_num_epochs and not checkpoints(folder):
+        if not args.train_num_epochs and untouched:
             report.saved(state.save(folder, args))
     data.close()
     return 0
@@ -173,6 +178,22 @@ class Updates:
                  accumulate: int = 1, batches: int = 1):  # fmt: skip
         self.optimizer, self.scaler = optimizer, scaler
         self.warmup, self.accumulate, self.batches = warmup, accumulate, batches
+        self._begin = 0
+
+    def begin_epoch(self, batch: int) -> None:
+        """Count groups of batches from this one of the epoch."""
+        self._begin = batch
+
+    def check(self) -> None:
+        """Look whether float16 can hold the gradients at all; waits for the device.
+
+        Raises:
+            UserError: when it cannot even where losses are not enlarged.
+        """
+        if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
+            raise UserError("--train-precision fp16: the gradients overflow or are no numbers in every step, and "
+                            "nothing is learned; go on from an earlier checkpoint with bf16 or fp32, or a lower "
+                            "--train-learning-rate")  # fmt: skip
 
     @property
     def parts(self) -> dict[str, torch.amp.GradScaler]:
@@ -182,7 +203,7 @@ class Updates:
     def __call__(self, total: Tensor, batch: int, step: int) -> bool:
         """Take the loss of one batch; `batch` counts within the epoch, `step` over the run. True if weights changed."""
         together = self._together(batch)
-        if batch % self.accumulate == 0:
+        if self.unfinished(batch) == 0:
             self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total / together if together > 1 else total).backward()
         if self._goes_on(batch):
@@ -194,11 +215,11 @@ class Updates:
 
     def _together(self, batch: int) -> int:
         """Number of batches in the group of this one."""
-        return min(self.accumulate, self.batches - (batch - batch % self.accumulate))
+        return min(self.accumulate, self.batches - (batch - self.unfinished(batch)))
 
     def _goes_on(self, batch: int) -> bool:
         """Whether its group has more batches after this one."""
-        return batch % self.accumulate + 1 < self._together(batch)
+        return self.unfinished(batch) + 1 < self._together(batch)
 
     def collecting(self, network: nn.Module, batch: int) -> contextlib.AbstractContextManager:
         """Context for the passes of a batch: only with the last of a group do processes exchange gradients."""
@@ -207,7 +228,7 @@ class Updates:
 
     def unfinished(self, batch: int) -> int:
         """Number of batches before this one whose gradients no optimiser step has seen."""
-        return batch % self.accumulate
+        return (batch - self._begin) % self.accumulate
 
 
 @contextlib.contextmanager
@@ -301,6 +322,8 @@ def warn_of_unused(args: Namespace) -> None:
             if wanted and (epoch := getattr(args, f"{name}_from_epoch")) >= args.train_num_epochs]  # fmt: skip
     if late:
         log.warning("%s: never reached with --train-num-epochs %d", ", ".join(late), args.train_num_epochs)
+    if args.train_sync_batchnorm and not harness.among_others():
+        log.warning("--train-sync-batchnorm: without effect on one process; torchrun starts several")
     if args.patch_teacher_cache and not args.patch_distill:
         log.warning("--patch-teacher-cache: not used without --patch-distill")
 

@@ -69,6 +69,10 @@ def first_to_say(sentence: str) -> bool:
     return True
 
 
+class _Shared(UserError):
+    """A mistake that all processes know of."""
+
+
 def agree(value: int = 0, fault: str = "") -> int:
     """The largest value of all processes; never waits for a GPU.
 
@@ -85,7 +89,7 @@ def agree(value: int = 0, fault: str = "") -> int:
     if failed:
         sentence = [fault]
         dist.broadcast_object_list(sentence, src=failed - 1)
-        raise UserError(sentence[0])
+        raise _Shared(sentence[0])
     return value
 
 
@@ -95,6 +99,8 @@ def together() -> Iterator[None]:
     fault = ""
     try:
         yield
+    except _Shared:
+        raise
     except UserError as error:
         fault = str(error)
     agree(fault=fault)

@@ -144,8 +144,8 @@ TRAINING = ("training", [
     Option("--train-learning-rate", 1e-4, "learning rate of Adam", low=0),
     Option("--train-warmup-steps", 0, "steps over which the learning rate rises from 0; from scratch some hundred keep "
            "the disparity from collapsing before the motion is found", low=0),
-    Option("--train-accumulate", 1, "batches whose gradients are added up for one step of the optimiser; other options "
-           "count batches", low=1),
+    Option("--train-accumulate", 1, "batches whose gradients are added up for one step of the optimiser; epochs and "
+           "the log count batches, warm-up counts steps of the optimiser", low=1),
     Option("--train-sync-batchnorm", False, "batch normalisation over the batches of all processes; GPUs only"),
     Option("--train-compile", False, "compile network and losses with torch.compile; the first steps take minutes"),
     Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1),

@@ -142,6 +142,11 @@ def meet(rank: int) -> dict[str, object]:
             if rank == which:
                 raise UserError(f"image of {rank}: damaged")
 
+    def fetches() -> None:
+        with processes.together(), processes.one_fetches():
+            if rank == 0:
+                raise UserError("weights: not there")
+
     def draws() -> list[int]:
         return list(processes.in_step(range(3)))
 
@@ -149,6 +154,7 @@ def meet(rank: int) -> dict[str, object]:
         "place": processes.place(), "first": processes.first(), "largest": processes.agree(130 + 13 * rank),
         "gathered": processes.gather(torch.arange(rank + 1)), "items": draws(),
         "faults": [said(partial(fails, which)) for which in (0, 1, 2)],
+        "fetched": said(fetches),
         "alike": [said(partial(processes.require_alike, "differ", *values)) for values in ((1, 2), (1, rank))],
         "heard": [processes.first_to_say(line) for line in ("a", "b", "a")],
     }  # fmt: skip
@@ -217,7 +223,7 @@ def test_processes_agree_and_a_mistake_of_one_is_that_of_all(two):
         assert (found["place"], found["first"], found["largest"]) == ((rank, 2), rank == 0, 143)
         assert found["gathered"].tolist() == [0, 0, 1] and found["items"] == [0, 1, 2]
         assert found["faults"] == ["image of 0: damaged", "image of 1: damaged", ""]
-        assert found["alike"] == ["", "differ"]
+        assert found["alike"] == ["", "differ"] and found["fetched"] == "weights: not there"
     heard = [process["meeting"]["heard"] for process in two]
     assert [sum(words) for words in zip(*heard, strict=True)] == [1, 1, 1]
 
@@ -394,9 +400,9 @@ ENDS = {"mistake": "raise UserError('a: b')", "bug": "rank == 1 and 1 / 0",
 @pytest.mark.parametrize(("how", "codes", "last"), [
     ("mistake", [2, 2], "error: a: b"), ("bug", [2, 1], "ZeroDivisionError: division by zero"), ("kill", [2, -9], None)
 ])  # fmt: skip
-def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last):
+def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last, command="train"):
     code = ("import harness, os\nfrom errors import UserError\nfrom losses import processes\ndef run(args):\n"
-            f"    rank = processes.place()[0]\n    {ENDS[how]}\n    processes.agree()\nharness.main('eval_pose', run)")
+            f"    rank = processes.place()[0]\n    {ENDS[how]}\n    processes.agree()\nharness.main('{command}', run)")
     # torchrun keeps the store by which they meet, so that it outlives each of them.
     store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
     outside = {**os.environ, "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
@@ -406,7 +412,12 @@ def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last):
     first, second = (process.communicate(timeout=60)[1] for process in both)
     assert [process.returncode for process in both] == codes and time.monotonic() - began < 40, first + second
     if how == "mistake":
-        assert first + second == "error: a: b\n"
+        assert first + second == f"{last}\n"
     else:
         assert first.startswith("error: another process of this run has ended") and first.count("\n") == 1
         assert second.strip().endswith(last or "")
+
+
+def test_other_commands_refuse_to_be_several():
+    sentence = "error: eval_pose.py: works in one process; start it with python instead of torchrun"
+    test_a_process_that_ends_ends_the_other_with_a_sentence("mistake", [2, 2], sentence, command="eval_pose")

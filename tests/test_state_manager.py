@@ -163,6 +163,23 @@ def test_overwriting_a_run_with_its_own_checkpoint_loads_before_it_deletes(tmp_p
     assert len(checkpoints(tmp_path)) == 1
 
 
+def test_how_the_optimiser_computes_is_not_taken_from_a_checkpoint(tmp_path):
+    state, other = small_state(), small_state()
+    for which, fused in ((state, False), (other, True)):
+        which.optimizer = torch.optim.Adam(which.model.parameters(), 1e-3, fused=fused)
+    work(state)
+    folder = state.save(tmp_path, arguments(tmp_path))
+    content = torch.load(folder / "optim.pth", weights_only=True)
+    del content["param_groups"][0]["fused"]
+    (folder / "meta.json").unlink()
+    torch.save(content, folder / "optim.pth")
+    other.load(folder)
+    assert other.optimizer.param_groups[0]["fused"] is True
+    scaler = torch.amp.GradScaler("cpu")  # refuses to work with anything else
+    scaler.scale(other.model(torch.rand(2, 3, 4, 4)).sum()).backward()
+    scaler.step(other.optimizer)
+
+
 def test_resuming_with_another_part_is_refused(tmp_path):
     state, other = small_state(), small_state()
     state.parts["patches"], other.parts["patches"] = nn.Linear(2, 1), nn.Linear(1, 1)

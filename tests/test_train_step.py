@@ -12,6 +12,7 @@ import torch
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
+from errors import UserError
 from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
 from losses.step import Outcome, compare
@@ -206,6 +207,15 @@ def test_gradients_of_several_batches_make_one_step():
     assert [updates.unfinished(batch) for batch in range(5)] == [0, 1, 2, 0, 1]
 
 
+def test_a_run_that_goes_on_begins_a_group_of_batches():
+    weight = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.SGD([weight], lr=1.0)
+    updates = Updates(optimizer, torch.amp.GradScaler("cpu", enabled=False), accumulate=4, batches=8)
+    updates.begin_epoch(3)
+    assert [updates(weight.sum(), batch, batch) for batch in range(3, 8)] == [False, False, False, True, True]
+    assert weight.item() == -2  # the mean gradient, twice
+
+
 def test_a_step_that_float16_cannot_hold_is_left_out():
     weight = torch.ones(1, requires_grad=True)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
@@ -213,6 +223,11 @@ def test_a_step_that_float16_cannot_hold_is_left_out():
     assert updates.parts == {"scaler": scaler}
     updates(weight * float("inf"), 0, 0)
     assert weight.item() == 1 and scaler.get_scale() == 1
+    updates.check()
     updates(weight * 3, 1, 1)
     assert weight.item() < 1 and weight.grad.item() == 3
+    for step in range(2, 4):
+        updates(weight * float("nan"), step, step)
+    with pytest.raises(UserError, match="--train-precision fp16: the gradients overflow"):
+        updates.check()
     assert Updates(torch.optim.SGD([weight]), torch.amp.GradScaler("cpu", enabled=False)).parts == {}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
+import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
@@ -143,7 +144,7 @@ def _make(picture: Picture) -> Made:
     except OSError as fault:
         raise UserError(f"{picture.path}: cannot be read ({fault.strerror}); check the file") from fault
     pixels = source.image(picture.path) if content.kind == RGB else source.labels(picture.path, content.kind)
-    return Made(picture.key, state, np.ascontiguousarray(pixels))
+    return Made(picture.key, os.path.abspath(picture.path), state, np.ascontiguousarray(pixels))
 
 
 def _keep_times(cache: DataCache, found: Mapping[Picture, Entry | None]) -> None:

@@ -68,7 +68,7 @@ class DataCache:
     def find(self, pictures: Iterable[Picture]) -> dict[Picture, Entry | None]:
         """The entry of every picture, with its file as that is now; None where there is none, or the file has changed.
 
-        A file with another time but the same content keeps its picture.
+        A file with another time or in another folder, but with the same content, keeps its picture.
         """
         pictures = list(pictures)
         with ThreadPoolExecutor(THREADS) as pool:
@@ -77,17 +77,18 @@ class DataCache:
             return dict(zip(pictures, shown, strict=True))
 
     def _find(self, picture: Picture) -> Entry | None:
-        entries = self._entries.get((picture.content, picture.key), ())
+        entries, path = self._entries.get((picture.content, picture.key), ()), os.path.abspath(picture.path)
         try:
             stat = os.stat(picture.path)
             alike = [entry for entry in entries if entry.source.size == stat.st_size]
             for entry in alike:
-                if entry.source.mtime == stat.st_mtime_ns:
+                # Files of another folder may have the name, the length and the time of these.
+                if entry.source.mtime == stat.st_mtime_ns and entry.path == path:
                     return entry
             state = FileState.of(picture.path) if alike else None
         except OSError:  # whoever decodes it says what is wrong
             return None
-        return next((entry._replace(source=state) for entry in alike if entry.source.crc == state.crc), None)
+        return next((entry._replace(path=path, source=state) for entry in alike if entry.source.crc == state.crc), None)
 
     def knows(self, content: Content, entry: Entry) -> bool:
         """Whether an entry is written down with this very state of its file."""

@@ -64,9 +64,10 @@ class Place(NamedTuple):
 
 
 class Entry(NamedTuple):
-    """One line of an index: the picture of a file as that was, under its name within the cache."""
+    """One line of an index: the picture of a file as that was, under its name within the cache; and where that lay."""
 
     key: str
+    path: str
     source: FileState
     place: Place
 
@@ -75,6 +76,7 @@ class Made(NamedTuple):
     """A picture to be kept."""
 
     key: str
+    path: str
     source: FileState
     pixels: np.ndarray
 
@@ -95,9 +97,9 @@ def write_shard(folder: Path, content: Content, pictures: Sequence[Made], known:
         OSError: when the file cannot be written; nothing is left behind.
     """
     name = f"{uuid.uuid4().hex}{SUFFIX}"
-    entries = [Entry(picture.key, picture.source, Place(name, number, zlib.crc32(picture.pixels)))
+    entries = [Entry(picture.key, picture.path, picture.source, Place(name, number, zlib.crc32(picture.pixels)))
                for number, picture in enumerate(pictures)] + list(known)  # fmt: skip
-    rows = [(entry.key, *asdict(entry.source).values(), *entry.place) for entry in entries]
+    rows = [(entry.key, entry.path, *asdict(entry.source).values(), *entry.place) for entry in entries]
     index = json.dumps({**asdict(content), "pictures": len(pictures), "entries": rows}).encode()
     end = _END.pack(len(index), zlib.crc32(index), _MARK)
     write_whole(folder / name, b"".join([*(picture.pixels.data for picture in pictures), index, end]))
@@ -124,7 +126,7 @@ def read_index(path: Path) -> tuple[Content, list[Entry]]:
         content = Content(said["kind"], said["height"], said["width"])
         if said["pictures"] * content.bytes != end - length:
             raise ValueError("bytes are missing or too many")
-        return content, [Entry(key, FileState(*source), Place(shard, number, checksum))
-                         for key, *source, shard, number, checksum in said["entries"]]  # fmt: skip
+        return content, [Entry(key, path, FileState(*source), Place(shard, number, checksum))
+                         for key, path, *source, shard, number, checksum in said["entries"]]  # fmt: skip
     except (OSError, ValueError, KeyError, TypeError) as fault:
         raise UserError(f"{path}: damaged ({fault}); {REMEDY}") from fault

@@ -190,6 +190,15 @@ def test_data_and_cache_can_be_moved(copy, tmp_path, decoded):
     assert not decoded
 
 
+def test_files_that_differ_in_nothing_but_content_and_folder_are_told_apart(copy, tmp_path):
+    for seed in (1, 2):  # uncompressed, so that both are of one length
+        place = shutil.copytree(copy, tmp_path / str(seed))
+        tiny.save(place / "a.bmp", tiny.picture(seed)).rename(place / IMAGE)
+        os.utime(place / IMAGE, (1, 1))
+    for seed in (1, 2, 1):
+        assert_same_items(tmp_path / str(seed), tmp_path / "cache")
+
+
 def test_data_sets_with_files_of_the_same_names_share_a_folder(root, copy, tmp_path, decoded):
     for path in copy.rglob("image_0?/data/*.png"):
         tiny.save(path, 255 - tiny.picture(int(path.stem)))
