@@ -1,15 +1,21 @@
-"""What tests of commands share: an untrained network, and how a mistake is told."""
+"""What tests of commands share: an untrained network, how a mistake is told, and a training that is stopped."""
 
 from __future__ import annotations
 
+import os
+import signal
+import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
-from subprocess import CompletedProcess
+from subprocess import PIPE, CompletedProcess, Popen
 
 import torch
 
 import arguments
 from models import build_model
+
+ROOT = Path(__file__).parents[1]
 
 
 def error_of(result: CompletedProcess) -> str:
@@ -27,3 +33,17 @@ def write_checkpoint(folder: Path) -> Path:
     folder.mkdir(parents=True)
     torch.save(build_model(args).state_dict(), folder / "model.pth")
     return folder
+
+
+def stopped_training(words: Sequence[str], run_folder: Path, line: str, number: int = signal.SIGTERM) -> Path:
+    """Train until a line begins so, send the signal, and find the one checkpoint that this leaves."""
+    process = Popen([sys.executable, "train.py", *words], cwd=ROOT, stdout=PIPE, text=True,
+                    env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    for said in process.stdout:
+        if said.startswith(line):
+            process.send_signal(number)
+            break
+    rest = process.communicate(timeout=120)[0]
+    assert process.returncode == 128 + number, rest
+    (saved,) = [path for path in (run_folder / "checkpoints").iterdir() if path.name.startswith("epoch_")]
+    return saved

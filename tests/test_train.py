@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,7 +13,8 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests import real_data
-from tests.conftest import ROOT, Run, tiny_options
+from tests.commands import stopped_training
+from tests.conftest import Run, tiny_options
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 
@@ -103,15 +101,7 @@ def test_a_stopped_run_saves_and_goes_on_bit_for_bit(trained, street, tmp_path, 
     folder, _ = trained
     options = [*tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
                "--masking-linear-increase"]  # fmt: skip
-    process = subprocess.Popen([sys.executable, "train.py", *options], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                               env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("epoch 1/2 batch 2/3"):
-            process.send_signal(number)
-            break
-    rest = process.communicate(timeout=120)[0]
-    assert process.returncode == 128 + number, rest
-    (saved,) = [path for path in (tmp_path / RUN / "checkpoints").iterdir() if path.name.startswith("epoch_")]
+    saved = stopped_training(options, tmp_path / RUN, "epoch 1/2 batch 2/3", number)
     result = run("train.py", *options, "--resume", "auto")
     assert result.returncode == 0, result.stderr
     assert f"going on from {saved}" in result.stdout
@@ -123,15 +113,7 @@ def test_half_precision_and_gradients_of_several_batches_survive_a_stop(street, 
                "--train-warmup-steps", "2"]  # fmt: skip
     whole = run("train.py", *options, "--model-name", "whole")
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen([sys.executable, "train.py", *options], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                               env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("epoch 1/2 batch 1/3"):
-            process.send_signal(signal.SIGTERM)
-            break
-    process.communicate(timeout=120)
-    assert process.returncode == 128 + signal.SIGTERM
-    (saved,) = [path for path in (tmp_path / RUN / "checkpoints").iterdir() if path.name.startswith("epoch_")]
+    saved = stopped_training(options, tmp_path / RUN, "epoch 1/2 batch 1/3")
     assert saved.name == "epoch_0_batch_2"  # not in the middle of what makes one step
     kept = torch.load(saved / "train.pth", weights_only=True)["scaler"]
     assert kept["scale"] > 0 and kept["_growth_tracker"] <= 1

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 import arguments
 from models import build_model
-from tests.commands import error_of
-from tests.conftest import ROOT, tiny_options
+from tests.commands import error_of, stopped_training
+from tests.conftest import tiny_options
 from tests.models.dpt_file import write as write_dpt
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
@@ -148,15 +144,7 @@ def test_a_run_stopped_among_patches_goes_on_bit_for_bit(street, tmp_path, run):
     words = options(street, tmp_path, train_batches_per_epoch=3, train_num_epochs=2, patch_from_epoch=0)
     whole = run("train.py", *words, "--model-name", "whole")
     assert whole.returncode == 0, whole.stderr
-    process = subprocess.Popen([sys.executable, "train.py", *words], cwd=ROOT, stdout=subprocess.PIPE, text=True,
-                               env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
-    for line in process.stdout:
-        if line.startswith("epoch 1/2 batch 1/3"):
-            process.send_signal(signal.SIGTERM)
-            break
-    rest = process.communicate(timeout=120)[0]
-    assert process.returncode == 128 + signal.SIGTERM, rest
-    (saved,) = [path for path in (tmp_path / RUN / "checkpoints").iterdir() if path.name.startswith("epoch_")]
+    saved = stopped_training(words, tmp_path / RUN, "epoch 1/2 batch 1/3")
     assert "_batch_" in saved.name
     assert torch.load(saved / "train.pth", weights_only=True)["patches"]["kind"] == "snapshot"
     result = run("train.py", *words, "--resume", "auto")
