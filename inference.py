@@ -7,9 +7,9 @@ import os
 import sys
 import time
 from argparse import Namespace
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -284,12 +284,14 @@ def _pipeline(
     """
     from tqdm import tqdm
 
+    from dataloader.ahead import started_ahead
+
     failed = 0
     ahead = threads + predictor.batch  # images decoded before, and pictures not yet written after, those in the network
 
     def decoded() -> Iterator[Job]:
         nonlocal failed
-        waiting = _ahead(readers, decode, items, ahead)
+        waiting = started_ahead(readers, decode, items, ahead)
         for _, future in tqdm(waiting, total=total or None, unit="image", file=sys.stderr):
             try:
                 job = future.result()
@@ -307,23 +309,13 @@ def _pipeline(
             yield from zip(batch, predictor([job.small for job in batch]), strict=True)
 
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as writers:
-        for (job, _), future in _ahead(writers, lambda pair: write(*pair), predicted(), ahead):
+        for (job, _), future in started_ahead(writers, lambda pair: write(*pair), predicted(), ahead):
             try:
                 future.result()
             except (OSError, ValueError) as error:
                 failed += 1
                 _complain(f"{job.name}: cannot be written ({error})")
     return failed
-
-
-def _ahead(pool: ThreadPoolExecutor, function: Callable, items: Iterable, count: int) -> Iterator[tuple[Any, Future]]:
-    """(item, future of function(item)) in order, `count` of them started in advance."""
-    waiting: deque[tuple[Any, Future]] = deque()
-    for item in items:
-        waiting.append((item, pool.submit(function, item)))
-        if len(waiting) > count:
-            yield waiting.popleft()
-    yield from waiting
 
 
 def _complain(sentence: str) -> None:

@@ -11,14 +11,20 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
+def started_ahead(
+    pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], count: int
+) -> Iterator[tuple[Item, Future[Result]]]:
+    """Every item with the future of its work, in order, `count` of them started in advance."""
+    waiting: deque[tuple[Item, Future[Result]]] = deque()
+    for item in items:
+        waiting.append((item, pool.submit(work, item)))
+        if len(waiting) > count:
+            yield waiting.popleft()
+    yield from waiting
+
+
 def map_ahead(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Iterable[Item], count: int
 ) -> Iterator[Result]:
     """Results of `work` in the order of the items, `count` of them made ahead; raises what `work` raises."""
-    waiting: deque[Future[Result]] = deque()
-    for item in items:
-        waiting.append(pool.submit(work, item))
-        if len(waiting) > count:
-            yield waiting.popleft().result()
-    while waiting:
-        yield waiting.popleft().result()
+    return (future.result() for _, future in started_ahead(pool, work, items, count))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from argparse import Namespace
@@ -24,6 +25,12 @@ def error_of(result: CompletedProcess) -> str:
     lines = [line for line in result.stderr.splitlines() if line.strip()]
     assert "Traceback" not in result.stderr and lines[-1].startswith("error: "), result.stderr
     return lines[-1]
+
+
+def assert_told(code: int, error: str, sentence: str) -> None:
+    """A command run in this process said one sentence, which begins so (a pattern), and nothing else."""
+    assert code == 2
+    assert re.match(f"error: {sentence}", error) and error.count("\n") == 1
 
 
 def write_checkpoint(folder: Path) -> Path:

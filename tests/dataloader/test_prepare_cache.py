@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from dataloader.prepare.__main__ import main
-from tests.commands import error_of
+from tests.commands import assert_told, error_of
 from tests.conftest import ROOT, tiny_options
 from tests.dataloader import tiny
 from tests.dataloader.test_data_cache import CITYSCAPES, KITTI, stored
@@ -102,9 +102,8 @@ def test_loaders_and_own_data_are_added_to_a_folder(root, tmp_path):
 ])  # fmt: skip
 def test_mistakes_are_told_in_one_sentence(root, tmp_path, capsys, more, sentence):
     named = {"loaders": (more,)} if isinstance(more, str) else {}
-    assert main(words(root, tmp_path / "cache", *(() if named else more), **named)) == 2
-    error = capsys.readouterr().err
-    assert re.match(f"error: {sentence}", error) and error.count("\n") == 1
+    code = main(words(root, tmp_path / "cache", *(() if named else more), **named))
+    assert_told(code, capsys.readouterr().err, sentence)
     assert not (tmp_path / "cache").exists()
 
 
