@@ -5,7 +5,7 @@ SEED   ?= 1
 OUT    ?= demo
 PY     := $(VENV)/bin/python
 
-.PHONY: demo test bench docs clean
+.PHONY: demo test test-long bench docs clean
 
 demo: $(VENV)/.installed
 	$(PY) -m benchmarks.demo --seed $(SEED) --out $(OUT)
@@ -13,6 +13,10 @@ demo: $(VENV)/.installed
 test: $(VENV)/.installed-dev
 	$(PY) -m ruff check .
 	$(PY) -m pytest
+
+# Every fault of tests/reliability/ as often as it is promised.
+test-long: $(VENV)/.installed-dev
+	$(PY) -m pytest tests/reliability --full
 
 bench: $(VENV)/.installed
 	$(PY) -m benchmarks

@@ -15,6 +15,11 @@ ROOT = Path(__file__).parents[1]
 Run = Callable[..., subprocess.CompletedProcess]
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """``--full`` repeats the faults of tests/reliability/ as often as it is promised."""
+    parser.addoption("--full", action="store_true", help="inject every fault as often as promised: takes much longer")
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Small tensors gain nothing from threads, and results do not depend on their number."""
