@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import UserError, closest
+from models.notes import METADATA
 from presets.options import COMMANDS, NETWORK, WORDS, Option, options_of
 
 PRESETS = Path(__file__).parent / "presets"
@@ -24,7 +25,6 @@ ATTENTION = ("model_attention", "model_attention_strips", "model_attention_gain"
 SHAPE = ("model_num_layers", "model_num_layers_pose", "model_split_pos", "model_depth_resolutions",
          "model_num_classes", *ATTENTION)  # fmt: skip
 STORED = ("method", "model_depth_min", "model_depth_max", *SHAPE)  # with a checkpoint, for evaluation and inference
-METADATA = "meta.json"  # beside model.pth: method, options and versions a checkpoint was made with
 _ABSENT = object()
 ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
 ELSEWHERE = ("eval_avg_with_flipped",)  # in published opt.json files, without meaning for any command

@@ -9,11 +9,7 @@ and size and hash of every file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
-import os
-import re
 import shutil
 from argparse import Namespace
 from collections.abc import Callable, Mapping
@@ -27,15 +23,16 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from arguments import METADATA, SHAPE, as_table, trained_with, with_checkpoint
+from arguments import SHAPE, as_table, trained_with, with_checkpoint
 from errors import UserError
 from losses import processes
 from models import build_model, build_teacher
+from models.checkpoint_folder import checkpoints, order, sweep, verify, write
 from models.dpt.files import OFFICIAL as TEACHERS
+from models.notes import METADATA
 from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
 
 log = logging.getLogger(__name__)
-_NAME = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?")
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
 
 
@@ -86,12 +83,12 @@ class RunState:
 
     def _replace(self, folder: Path, files: dict[str, Any], args: Namespace) -> None:
         try:
-            _write_folder(folder, files, self._about(args))
+            write(folder, files, self._about(args))
         except OSError as error:
             raise UserError(f"{folder}: the checkpoint cannot be written ({error.strerror}); free some space or choose "
                             "another --checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
         for other in checkpoints(folder.parents[1]):
-            if "_batch_" in other.name and _order(other) < _order(folder):
+            if "_batch_" in other.name and order(other) < order(folder):
                 shutil.rmtree(other)
 
     def _files(self) -> dict[str, Any]:
@@ -225,7 +222,7 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
         UserError: when the folder holds checkpoints and neither continuing nor overwriting was asked for.
     """
     if processes.first():
-        _sweep(run_folder / "checkpoints")
+        sweep(run_folder / "checkpoints")
     processes.agree()
     existing = checkpoints(run_folder)
     if existing and args.resume == "never" and not args.overwrite:
@@ -286,39 +283,6 @@ def _resume(state: RunState, existing: list[Path], epochs: int) -> None:
         return
     raise UserError(f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; "
                     "pass --overwrite to start again")  # fmt: skip
-
-
-def checkpoints(run_folder: Path) -> list[Path]:
-    """Checkpoint folders of a run, oldest first."""
-    folder = run_folder / "checkpoints"
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=_order)
-
-
-def _order(folder: Path) -> tuple[int, int]:
-    epoch, batch = _NAME.fullmatch(folder.name).groups(default="0")
-    return int(epoch), int(batch)
-
-
-def verify(folder: Path) -> None:
-    """Compare a checkpoint of ours with the sizes and hashes noted in it; others are only looked for.
-
-    Raises:
-        UserError: naming the file that is missing or damaged.
-    """
-    if not (folder / "model.pth").is_file():
-        raise UserError(f"{folder}: holds no model.pth; give the folder of a checkpoint, "
-                        "such as .../checkpoints/epoch_20, in --model-load")  # fmt: skip
-    if not (folder / METADATA).is_file():
-        return
-    try:
-        files = json.loads((folder / METADATA).read_text(encoding="utf-8"))["files"]
-        for name, noted in files.items():
-            path = folder / Path(name).name
-            if not path.is_file() or path.stat().st_size != noted["bytes"] or _hash(path) != noted["sha256"]:
-                raise UserError(f"{path}: damaged (size or hash is not what {METADATA} notes); use another checkpoint")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder / METADATA}: damaged ({error}); use another checkpoint") from None
 
 
 def load_model(args: Namespace, device: torch.device) -> nn.Module:
@@ -392,59 +356,3 @@ def _opened(args: Namespace, path: Path, state: Mapping[str, Tensor], device: to
     model = build_model(args)
     copy_weights(model, state, path, strict=True)
     return model.to(device).to(memory_format=torch.channels_last).eval()
-
-
-def _write_folder(folder: Path, parts: dict[str, Any], about: dict[str, Any]) -> None:
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    previous = folder.with_name(f".{folder.name}.{os.getpid()}.old.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        files = {}
-        for name, content in parts.items():
-            with (temporary / name).open("wb") as file:
-                _save(content, file)
-            files[name] = {"bytes": (temporary / name).stat().st_size, "sha256": _hash(temporary / name)}
-        with (temporary / METADATA).open("w", encoding="utf-8") as file:
-            json.dump({**about, "files": files}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync(temporary)
-        if folder.exists():
-            folder.rename(previous)
-        temporary.rename(folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
-
-
-def _save(content: Any, file: Any) -> None:
-    try:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    except RuntimeError as error:  # torch hides the error of the file system
-        raise OSError(28, "writing failed; the disk may be full") from error
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed writer left; a checkpoint it had moved aside comes back."""
-    for path in folder.glob(".epoch_*.tmp"):
-        original = folder / path.name[1:].split(".")[0]
-        if path.name.endswith(".old.tmp") and not original.exists():
-            path.rename(original)
-        else:
-            shutil.rmtree(path, ignore_errors=True)

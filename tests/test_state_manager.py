@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-import state_manager
 from errors import UserError
 from losses.masking import DynamicClassMask
-from models import weights
+from models import checkpoint_folder, weights
 from models.sgdepth import SGDepth
 from models.weights import load_weights, read_state_dict
 from state_manager import RunState, checkpoints, load_model, needs_pretrained, start, verify
@@ -100,7 +99,7 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state_manager, "_save", full)
+    monkeypatch.setattr(checkpoint_folder, "_save", full)
     with pytest.raises(UserError, match="No space left on device.*--resume auto"):
         state.save(tmp_path, arguments(tmp_path))
     assert (folder / "model.pth").read_bytes() == before
