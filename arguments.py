@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import UserError, closest
-from models.notes import METADATA
+from models.notes import METADATA, Damaged, read
 from presets.options import COMMANDS, NETWORK, WORDS, Option, options_of
 
 PRESETS = Path(__file__).parent / "presets"
@@ -184,8 +184,8 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
     if not notes.is_file():
         return notes, {}
     try:
-        return notes, dict(json.loads(notes.read_text(encoding="utf-8"))["options"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return notes, read(notes)["options"]
+    except Damaged as error:
         raise UserError(f"{notes}: damaged ({error}); delete it and give --method, --model-num-layers "
                         "and the depth range on the command line") from None  # fmt: skip
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import shutil
+import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -24,10 +24,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from arguments import SHAPE, as_table, trained_with, with_checkpoint
+from dataloader.atomic import free_bytes
 from errors import UserError
 from losses import processes
 from models import build_model, build_teacher
-from models.checkpoint_folder import checkpoints, order, sweep, verify, write
+from models.checkpoint_folder import checkpoints, discard, order, size_of, sweep, verify, write
 from models.dpt.files import OFFICIAL as TEACHERS
 from models.notes import METADATA
 from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
@@ -82,14 +83,18 @@ class RunState:
         return folder
 
     def _replace(self, folder: Path, files: dict[str, Any], args: Namespace) -> None:
+        run_folder = folder.parents[1]
+        if not run_folder.is_dir():
+            log.warning("%s: is gone with all that was in it; made anew for the checkpoint", run_folder)
         try:
             write(folder, files, self._about(args))
         except OSError as error:
-            raise UserError(f"{folder}: the checkpoint cannot be written ({error.strerror}); free some space or choose "
-                            "another --checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
-        for other in checkpoints(folder.parents[1]):
+            raise UserError(f"{folder}: the checkpoint of {size_of(files)} bytes cannot be written ({error.strerror}; "
+                            f"{free_bytes(folder)} bytes are free); free some space or choose another "
+                            "--checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
+        for other in checkpoints(run_folder):
             if "_batch_" in other.name and order(other) < order(folder):
-                shutil.rmtree(other)
+                discard(other)
 
     def _files(self) -> dict[str, Any]:
         random_state = {"cpu": torch.get_rng_state()}
@@ -221,8 +226,14 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
     Raises:
         UserError: when the folder holds checkpoints and neither continuing nor overwriting was asked for.
     """
+    folder = run_folder / "checkpoints"
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; move it away or choose another --model-name")
+    if args.overwrite and folder.is_symlink():
+        raise UserError(f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose "
+                        "another --model-name instead of --overwrite")  # fmt: skip
     if processes.first():
-        sweep(run_folder / "checkpoints")
+        sweep(run_folder)
     processes.agree()
     existing = checkpoints(run_folder)
     if existing and args.resume == "never" and not args.overwrite:
@@ -249,7 +260,7 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
                         f"{state.batch} of its epoch; give at least that many")  # fmt: skip
     processes.agree()  # all have read what they need
     if args.overwrite and processes.first():
-        shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
+        discard(run_folder / "checkpoints")
 
 
 def _named(args: Namespace) -> Path:
@@ -272,7 +283,7 @@ def _resume(state: RunState, existing: list[Path], epochs: int) -> None:
     """Go on from the newest checkpoint that is not damaged; it must fit the options."""
     for folder in reversed(existing):
         try:
-            verify(folder)
+            verify(folder, noted=True)
         except UserError as error:
             log.warning("%s; trying the checkpoint before it", error)
             continue
@@ -332,7 +343,10 @@ def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Mod
 def _model_file(args: Namespace) -> Path:
     if getattr(args, "model_path", ""):
         path = Path(args.model_path)
-        return path / "model.pth" if path.is_dir() else path
+        path = path / "model.pth" if path.is_dir() else path
+        if path.name == "model.pth" and path.is_file():
+            verify(path.parent, only=("model.pth",))
+        return path
     if not args.model_load:
         flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
         raise UserError(f"{flag}: not given; name the checkpoint to use")
@@ -341,7 +355,7 @@ def _model_file(args: Namespace) -> Path:
     path = Path(args.checkpoint_dir) / args.model_load
     if path.is_file() and path.name != "model.pth":
         return path
-    verify(_named(args))
+    verify(_named(args), only=("model.pth",))
     return _named(args) / "model.pth"
 
 
