@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from arguments import SHAPE, as_table, trained_with, with_checkpoint
+from arguments import SHAPE, as_table, checked_network, trained_with, with_checkpoint
 from dataloader.atomic import free_bytes
 from errors import UserError
 from losses import processes
@@ -136,7 +136,7 @@ class RunState:
             return
         try:
             load(load_file(path))
-        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             reason = (str(error).splitlines() or ["?"])[0]
             if strict:
                 raise UserError(f"{path}: does not fit this run ({reason}); give the options it was made with, or "
@@ -145,13 +145,16 @@ class RunState:
 
     def _load_optimizer(self, content: dict[str, Any]) -> None:
         # How a step is computed is no matter of the checkpoint: published ones do not say it, and others may differ.
+        _require_shapes(self.optimizer, content)
         own = [{"fused": group.get("fused")} for group in self.optimizer.param_groups]
         groups = [group | mine for group, mine in zip(content["param_groups"], own, strict=True)]
         self.optimizer.load_state_dict({**content, "param_groups": groups})
 
     def _load_counters(self, content: dict[str, Any]) -> None:
-        self.epoch, self.step = int(content["epoch"]), int(content["step"])
-        self.batch, self.saved_step = int(content.get("batch", 0)), self.step
+        epoch, step, batch = map(int, (content["epoch"], content["step"], content.get("batch", 0)))
+        if min(epoch, step, batch) < 0:
+            raise ValueError("counts below 0")
+        self.epoch, self.step, self.batch, self.saved_step = epoch, step, batch, step
         for name, part in self.parts.items():
             if content.get(name):
                 part.load_state_dict(content[name])
@@ -160,6 +163,16 @@ class RunState:
             torch.set_rng_state(random_state["cpu"])
         if "cuda" in random_state and torch.cuda.device_count() == len(random_state["cuda"]):
             torch.cuda.set_rng_state_all(random_state["cuda"])
+
+
+def _require_shapes(optimizer: Optimizer, content: Mapping[str, Any]) -> None:
+    """Compare what an optimiser remembers with the parameters it is about; raises ValueError."""
+    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+    places = [place for group in content["param_groups"] for place in group["params"]]
+    for place, parameter in zip(places, parameters, strict=True):
+        for value in content["state"].get(place, {}).values():
+            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
+                raise ValueError(f"a moment of shape {tuple(value.shape)} for a tensor of {tuple(parameter.shape)}")
 
 
 def settle_network(run_folder: Path, args: Namespace) -> None:
@@ -203,6 +216,7 @@ def _recognise(args: Namespace, path: Path, state: Mapping[str, Tensor]) -> None
 
 
 def _adopt(args: Namespace, told: Mapping[str, Any], source: Path) -> None:
+    told = checked_network(told, source)
     changed = {name: value for name, value in told.items() if name not in args.said and getattr(args, name) != value}
     vars(args).update(changed)
     if changed:
