@@ -14,6 +14,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -21,7 +22,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import StepLR
 
 from arguments import SHAPE, as_table, checked_network, trained_with, with_checkpoint
 from dataloader.atomic import free_bytes
@@ -30,8 +31,10 @@ from losses import processes
 from models import build_model, build_teacher
 from models.checkpoint_folder import checkpoints, discard, order, size_of, sweep, verify, write
 from models.dpt.files import OFFICIAL as TEACHERS
-from models.notes import METADATA
+from models.notes import METADATA, read
+from models.rates import Rates, load_optimizer
 from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
+from presets.resume import BETWEEN, FREE, NETWORK, NOTED, RATES, changes
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
@@ -58,7 +61,7 @@ class RunState:
 
     model: nn.Module
     optimizer: Optimizer
-    scheduler: LRScheduler
+    scheduler: StepLR
     parts: Mapping[str, Stateful] = field(default_factory=dict)
     epoch: int = 0
     batch: int = 0
@@ -109,7 +112,7 @@ class RunState:
         }
 
     def _about(self, args: Namespace) -> dict[str, Any]:
-        options = as_table(args)
+        options = as_table(args) | _processes()
         return {"method": args.method, "options": options, "versions": {name: version(name) for name in _PACKAGES},
                 "epoch": self.epoch, "batch": self.batch, "step": self.step}  # fmt: skip
 
@@ -126,7 +129,7 @@ class RunState:
         load_weights(self.model, folder / "model.pth", strict)
         if network_only:
             return
-        self._load_part(folder / "optim.pth", self._load_optimizer, strict)
+        self._load_part(folder / "optim.pth", partial(load_optimizer, self.optimizer), strict)
         self._load_part(folder / "scheduler.pth", self.scheduler.load_state_dict, strict)
         self._load_part(folder / "train.pth", self._load_counters, strict)
 
@@ -143,13 +146,6 @@ class RunState:
                                 "--overwrite to start again") from None  # fmt: skip
             log.warning("%s: does not fit and is skipped (%s); that part starts afresh", path, reason)
 
-    def _load_optimizer(self, content: dict[str, Any]) -> None:
-        # How a step is computed is no matter of the checkpoint: published ones do not say it, and others may differ.
-        _require_shapes(self.optimizer, content)
-        own = [{"fused": group.get("fused")} for group in self.optimizer.param_groups]
-        groups = [group | mine for group, mine in zip(content["param_groups"], own, strict=True)]
-        self.optimizer.load_state_dict({**content, "param_groups": groups})
-
     def _load_counters(self, content: dict[str, Any]) -> None:
         epoch, step, batch = map(int, (content["epoch"], content["step"], content.get("batch", 0)))
         if min(epoch, step, batch) < 0:
@@ -163,16 +159,6 @@ class RunState:
             torch.set_rng_state(random_state["cpu"])
         if "cuda" in random_state and torch.cuda.device_count() == len(random_state["cuda"]):
             torch.cuda.set_rng_state_all(random_state["cuda"])
-
-
-def _require_shapes(optimizer: Optimizer, content: Mapping[str, Any]) -> None:
-    """Compare what an optimiser remembers with the parameters it is about; raises ValueError."""
-    parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-    places = [place for group in content["param_groups"] for place in group["params"]]
-    for place, parameter in zip(places, parameters, strict=True):
-        for value in content["state"].get(place, {}).values():
-            if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:
-                raise ValueError(f"a moment of shape {tuple(value.shape)} for a tensor of {tuple(parameter.shape)}")
 
 
 def settle_network(run_folder: Path, args: Namespace) -> None:
@@ -266,7 +252,7 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     refuse_used(run_folder, args)
     existing = checkpoints(run_folder)
     if existing and not args.overwrite:
-        _resume(state, existing, args.train_num_epochs)
+        _resume(state, existing, args)
     elif args.model_load:
         _load(state, args)
     if state.batch > args.train_batches_per_epoch:
@@ -275,6 +261,33 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     processes.agree()  # all have read what they need
     if args.overwrite and processes.first():
         discard(run_folder / "checkpoints")
+
+
+def _changed_options(folder: Path, noted: Mapping[str, Any], args: Namespace) -> set[str]:
+    """Names of the options that are others than those of a checkpoint; says which, each after its rule.
+
+    Raises:
+        UserError: when the run cannot go on with one of them.
+    """
+    changed = changes(noted["options"], as_table(args) | _processes())
+    refused = changed.get(NETWORK, {})
+    if refused:
+        raise UserError(f"{folder}: goes on with the network it has, not with {', '.join(refused.values())}; give the "
+                        "old value, or another --model-name")  # fmt: skip
+    if noted.get("batch") and BETWEEN in changed:
+        raise UserError(f"{folder}: stopped inside an epoch, which does not go on with "
+                        f"{', '.join(changed[BETWEEN].values())}; give the old value until the epoch ends")  # fmt: skip
+    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {})
+    if warned:
+        log.warning("%s: learns something else from here on with %s", folder, ", ".join(warned.values()))
+    if FREE in changed:
+        log.info("with %s", ", ".join(changed[FREE].values()))
+    return {*warned}
+
+
+def _processes() -> dict[str, int]:
+    """How many train together, which is an option of torchrun."""
+    return {"nproc_per_node": processes.place()[1]}
 
 
 def _named(args: Namespace) -> Path:
@@ -293,18 +306,23 @@ def _load(state: RunState, args: Namespace) -> None:
                     )  # fmt: skip
 
 
-def _resume(state: RunState, existing: list[Path], epochs: int) -> None:
+def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
     """Go on from the newest checkpoint that is not damaged; it must fit the options."""
+    rates = Rates.of(state.optimizer, state.scheduler)
     for folder in reversed(existing):
         try:
             verify(folder, noted=True)
         except UserError as error:
             log.warning("%s; trying the checkpoint before it", error)
             continue
+        noted = read(folder / METADATA)
+        changed = _changed_options(folder, noted, args)
         state.load(folder, strict=True)
+        if not {*RATES}.isdisjoint(changed):
+            rates.apply(state.optimizer, state.scheduler)
         log.info("going on from %s (epoch %d, batch %d, step %d)", folder, state.epoch, state.batch, state.step)
-        if state.epoch >= epochs:
-            log.warning("all %d epochs are done; raise --train-num-epochs to train on", epochs)
+        if state.epoch >= args.train_num_epochs:
+            log.warning("all %d epochs are done; raise --train-num-epochs to train on", args.train_num_epochs)
         return
     raise UserError(f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; "
                     "pass --overwrite to start again")  # fmt: skip
