@@ -53,7 +53,8 @@ def _train(args: Namespace, folder: Path) -> int:
         refuse_used(folder, args)
         device = harness.prepare_torch(args, training=True)
         data = build_training(args, processes.place())
-        validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
+        validation = [data for purpose in ("depth", "segmentation")
+                      for data in build_evaluation(args, purpose, processes.place())]  # fmt: skip
         settle_network(folder, args)
         with processes.one_fetches():
             model = build_model(args, pretrained=needs_pretrained(folder, args))
@@ -113,9 +114,8 @@ def _train(args: Namespace, folder: Path) -> int:
             report.masking(schedule.end_epoch(state.epoch))
             scheduler.step()
             state.epoch, state.batch = state.epoch + 1, 0
-            with processes.together(), contextlib.suppress(harness.Stopped):
-                if processes.first():
-                    validate(model, validation, args, device, autocast, report, stop)
+            with contextlib.suppress(harness.Stopped):
+                validate(model, validation, args, device, autocast, report, stop)
             code, last = stop.agreed(), state.epoch == args.train_num_epochs
             if last or code or state.epoch % args.train_checkpoint_frequency == 0:
                 report.saved(state.save(folder, args))
@@ -268,12 +268,12 @@ def validate(
     report: Report,
     stop: harness.StopRequest,
 ) -> None:
-    """Measure depth and segmentation of all validation sets and note the results.
+    """Measure depth and segmentation of all validation sets, shared among the processes, and note the results.
 
     Raises:
         harness.Stopped: when a signal comes in between; the set at hand is not noted.
     """
-    from dataloader.batch import to_device
+    from dataloader.prefetch import stream
     from evaluation.depth import evaluate_depth
     from evaluation.segmentation import evaluate_segmentation
 
@@ -283,13 +283,14 @@ def validate(
 
     model.eval()
     for data in sets:
-        batches = (to_device(raw, device) for raw in stop.interruptible(data))
+        batches = stream(stop.interruptible(data), device)
         judged = partial(predict, data.spec.purpose)
         if data.spec.purpose == "depth":
             result = evaluate_depth(judged, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max,
-                                    fixed_scaling=args.depth_validation_fixed_scaling)  # fmt: skip
+                                    fixed_scaling=args.depth_validation_fixed_scaling,
+                                    everywhere=stop.everywhere)  # fmt: skip
         else:
-            result = evaluate_segmentation(judged, batches)
+            result = evaluate_segmentation(judged, batches, everywhere=stop.everywhere)
         report.validation(data.spec.domain, result.scalars())
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import TypeVar
 
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from errors import UserError
 
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 # A process that ends closes its connections, which the others see at once. This is for those that hang, and must be
-# longer than the first one takes to validate.
+# longer than one takes to judge its share of a data set.
 TIMEOUT = timedelta(hours=1)
 _board: dict[int, dist.Store] = {}  # own process id -> where all note what they have said; not for loader processes
 _said: Counter[str] = Counter()
@@ -147,6 +148,21 @@ def gather(values: Tensor) -> Tensor:
     found = [values] * place()[1]
     dist.all_gather_object(found, values)
     return torch.cat(found)
+
+
+def everywhere(work: Callable[[], Found]) -> list[Found]:
+    """What each process found with its `work`, in their order.
+
+    Raises:
+        UserError: of any of them, in all.
+    """
+    with together():
+        mine = work()
+    if not joined():
+        return [mine]
+    found = [mine] * place()[1]
+    dist.all_gather_object(found, mine)
+    return found
 
 
 def mean(values: Tensor) -> Tensor:
