@@ -188,8 +188,9 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 def _lock(file: TextIO, folder: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Unlike that of `flock`, this lock is not inherited by loader processes, which live on for seconds.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         file.seek(0)
         raise UserError(f"{folder}: process {file.read().strip() or '?'} trains in this run folder; wait for it, "
                         "stop it, or choose another --model-name") from None  # fmt: skip

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
@@ -259,8 +260,11 @@ def _check_inputs(args: Namespace) -> None:
 def _loader_options(args: Namespace) -> dict[str, Any]:
     # Benchmarks and the doctor have no option for the device.
     pinned = torch.cuda.is_available() and not getattr(args, "sys_cpu", False)
+    # Others than forked workers, the default of newer Pythons, do not notice that their parent was killed.
+    forked = "fork" if args.sys_num_workers and sys.platform == "linux" else None
+    # A loader draws a number whenever it begins; from the common stream, a run that goes on would be a number ahead.
     return {"num_workers": args.sys_num_workers, "collate_fn": _same, "worker_init_fn": _start_worker,
-            "pin_memory": pinned}  # fmt: skip
+            "pin_memory": pinned, "generator": torch.Generator(), "multiprocessing_context": forked}  # fmt: skip
 
 
 def _same(batch: RawBatch | Failure) -> RawBatch | Failure:
