@@ -147,8 +147,7 @@ def test_a_run_that_stopped_for_a_damaged_file_goes_on_without_it(street, tmp_pa
     shutil.copytree(street, root)
     listed = root / "kitti_zhou_split/train_files.txt"
     drive, frame, side = listed.read_text().splitlines()[1].split()
-    (place,) = root.glob(f"kitti/**/{drive}/image_{CAMERA_OF[side]:02d}/data/{int(frame):010d}.png")
-    bad = damage(place)
+    bad = damage(root / f"kitti/{drive}/image_{CAMERA_OF[side]:02d}/data/{int(frame):010d}.png")
     words = [*tiny_options(root, tmp_path / "runs"), "--train-batches-per-epoch", 6]
     stopped = warm.run("train.py", *words)
     assert stopped.wait() == 2
