@@ -108,7 +108,7 @@ def peek(layout: str, path: Path) -> FileState | None:
             with np.load(path, allow_pickle=False) as stored:
                 return _source(json.loads(str(stored["note"])))
         with path.open("rb") as file:
-            with Image.open(file) as image:
+            with Image.open(file, formats=("PNG",)) as image:
                 source = _source(json.loads(image.info[_CHUNK]))
             file.seek(-len(_TRAILER), os.SEEK_END)
             return source if file.read() == _TRAILER else None
