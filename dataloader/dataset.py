@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,8 @@ ORDER, ITEM, SUBSTITUTE = 0, 1, 2
 """Separate random streams: the order of samples, what happens to one, what takes the place of a damaged one."""
 JITTER_RANGES = ((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1))
 """Brightness, contrast, saturation, hue."""
+STRETCH = 0.1
+"""How much (natural logarithm) truth may be wider for its height than its image; resized images differ by rounding."""
 JITTER_SHARE = {"depth": 0.5, "segmentation": 1.0}
 
 
@@ -199,14 +202,23 @@ class EvaluationSet:
 
     def _item(self, sample: Sample) -> _Item:
         pictures = [open_rgb(sample.images[frame]) for frame in self.spec.frames]
+        image = np.asarray(pictures[0])
+        depth = read_depth(sample.depth) if sample.depth else None
+        labels = read_labels(sample.labels, sample.labels_mode) if sample.labels else None
+        if depth is not None:
+            _check_shape(sample.depth.path, depth, sample.images[0], image)
+        if labels is not None:
+            _check_shape(sample.labels, labels, sample.images[0], image)
         return _Item(
             images=[resize_image(picture, self.size) for picture in pictures],
             K=camera_matrix(sample.intrinsics, *self.size),
-            truth=Truth(
-                name=sample.name,
-                image=np.asarray(pictures[0]),
-                depth=read_depth(sample.depth) if sample.depth else None,
-                labels=read_labels(sample.labels, sample.labels_mode) if sample.labels else None,
-                pose=sample.pose,
-            ),
+            truth=Truth(name=sample.name, image=image, depth=depth, labels=labels, pose=sample.pose),
         )
+
+
+def _check_shape(path: str, truth: np.ndarray, image_path: str, image: np.ndarray) -> None:
+    """Raises `UserError` unless truth (H, W) is about as wide for its height as its image, whatever its size."""
+    (height, width), (image_height, image_width) = truth.shape, image.shape[:2]
+    if abs(math.log(max(width, 1) * image_height / (max(height, 1) * image_width))) > STRETCH:
+        raise UserError(f"{path}: {height} x {width} (height x width) does not fit the image {image_path} of "
+                        f"{image_height} x {image_width}; give the two the same size")  # fmt: skip

@@ -19,7 +19,7 @@ from PIL import ExifTags, Image
 
 from errors import UserError
 
-from . import velodyne
+from . import arrays, velodyne
 from .atomic import write_whole
 from .calibration import focal_length
 from .labels import to_train_ids
@@ -272,8 +272,8 @@ def read_depth(source: DepthSource) -> np.ndarray:
 
 def _read_array(path: str) -> np.ndarray:
     try:
-        depth = np.load(path, allow_pickle=False)
-    except DECODE_FAULTS as fault:
+        depth = arrays.read_npy(path)
+    except arrays.FAULTS as fault:
         raise UserError(f"{path}: cannot read the array ({fault}); save float metres with numpy.save") from fault
     if depth.ndim != 2 or depth.dtype.kind not in "fiu":
         raise UserError(f"{path}: {depth.dtype} of shape {depth.shape} is not a depth map (H, W) in metres")

@@ -93,7 +93,7 @@ class CachedPictures:
         start = place.number * content.bytes
         pixels = self._map(place.shard)[start : start + content.bytes]
         if (path, kind) not in self._checked:  # in each process once
-            if zlib.crc32(pixels) != place.crc:
+            if len(pixels) != content.bytes or zlib.crc32(pixels) != place.crc:
                 raise UserError(f"{self.folder / place.shard}: damaged (wrong checksum of the picture of {path}); "
                                 f"{REMEDY}")  # fmt: skip
             self._checked.add((path, kind))
