@@ -142,6 +142,8 @@ def _talk() -> None:
     """Notes of all modules go to stdout as they are, warnings to stderr; of several processes the first one notes."""
     # The published default of three workers is more than small machines have cores, and works there.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
+    # Images that large are refused in a sentence of their own.
+    warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
     # A run that was stopped behind the last step of an epoch has none left when it goes on.
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
     # The other name that newer versions want is unknown to older ones.

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from .augment import LEVELS, jitter_levels
 from .catalog import LoaderSpec
+from .damage import Damaged
 
 APPLY = 4
 """Column of `RawBatch.jitter` that says whether a sample is jittered."""
@@ -45,6 +46,7 @@ class RawBatch:
     teacher: answers of a teacher from its cache, float32: (B, 1, H, W) to the whole image or (B, N, s, s) to the N
             patches of its grid; None without
     truth:  per sample at its own size; empty in training
+    damaged: samples that others took the place of
     """
 
     spec: LoaderSpec
@@ -56,6 +58,7 @@ class RawBatch:
     labels: Tensor | None = None
     teacher: Tensor | None = None
     truth: tuple[Truth, ...] = ()
+    damaged: tuple[Damaged, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)

@@ -158,6 +158,12 @@ TRAINING = ("training", [
     Option("--train-color-jitter", "on", "colour augmentation", ("on", "off")),
     Option("--data-cache", "", "folder that keeps images and labels decoded at training size; what is missing there is "
            "made before training begins; empty: decode at every use"),
+    Option("--data-on-error", "stop", "what to do where a file turns out damaged: stop, with the run saved, or skip it "
+           "and let other samples take the place of those that need it; evaluation, within training too, always stops, "
+           "for its numbers are of all images",
+           ("stop", "skip")),
+    Option("--data-max-errors", 100, "samples with damaged files that --data-on-error skip tolerates; counted from the "
+           "start of the command, with torchrun by each process", low=1),
     Option("--resume", "never", "auto: continue the newest valid checkpoint of this --model-name", ("never", "auto")),
     Option("--overwrite", False, "discard the checkpoints this run folder holds and start again"),
 ])  # fmt: skip
