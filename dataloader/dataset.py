@@ -49,6 +49,7 @@ def stream(seed: int, spec: LoaderSpec, purpose: int, *place: int) -> np.random.
 
 @dataclass(frozen=True)
 class _Item:
+    name: str
     images: list[np.ndarray]  # (3, H, W) uint8 per frame
     K: np.ndarray
     flip: bool = False
@@ -71,6 +72,7 @@ def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
         labels=torch.from_numpy(np.stack(labels)) if labels else None,
         teacher=torch.from_numpy(np.stack(maps)) if maps else None,
         truth=tuple(item.truth for item in items if item.truth is not None),
+        names=tuple(item.name for item in items),
     )
 
 
@@ -139,6 +141,7 @@ class TrainingSet:
             labels = shrink_labels(self.pictures.labels(sample.labels, sample.labels_mode), window)
             height, width = self.crop
         return _Item(
+            name=sample.name,
             images=images,
             K=camera_matrix(sample.intrinsics, height, width),
             flip=flip,
@@ -175,6 +178,7 @@ class EvaluationSet:
     def _item(self, sample: Sample) -> _Item:
         pictures = [open_rgb(sample.images[frame]) for frame in self.spec.frames]
         return _Item(
+            name=sample.name,
             images=[resize_image(picture, self.size) for picture in pictures],
             K=camera_matrix(sample.intrinsics, *self.size),
             truth=Truth(
