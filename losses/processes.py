@@ -174,18 +174,18 @@ def mean(values: Tensor) -> Tensor:
     return total / dist.get_world_size()
 
 
-def denominator(count: Tensor, least: float = 1.0) -> Tensor:
+def denominator(count: Tensor) -> Tensor:
     """What a process divides its sum by, so that the mean over the processes is that over everything they counted.
 
     Args:
-        count: scalar, the share of this process; without gradient.
-        least: what the count of all is raised to.
+        count: scalar, the share of this process; without gradient. That of all is raised to 1, so that gradients stay
+            finite where nothing counts.
     """
     if not joined():
-        return count.clamp(min=least)
+        return count.clamp(min=1)
     total = count.clone()
     dist.all_reduce(total)
-    return total.clamp(min=least) / dist.get_world_size()
+    return total.clamp(min=1) / dist.get_world_size()
 
 
 def spread(network: nn.Module, partly_idle: bool) -> nn.Module:

@@ -28,12 +28,13 @@ from losses import DepthLoss, DynamicClassMask, Objective, PatchLoss, Phase, Seg
 from losses.consistency import SemanticDepthConsistency
 from losses.patches.refine import Refined
 from losses.step import compare
+from losses.updates import Updates
 from models import build_model
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 from tests.commands import torchrun
 from tests.conftest import ROOT, tiny_options
-from train import Updates, check_training
+from train import check_training
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
@@ -88,8 +89,8 @@ def train_a_little(rank: int, count: int) -> dict[str, object]:
                           consistency_weight=10.0)  # fmt: skip
     masking = DynamicClassMask(0, 20, False, 0.3, classes=[7])  # of which it sees a lot
     data, found = batches(rank, count), []
-    updates = Updates(torch.optim.SGD(model.parameters(), 1e-4), torch.amp.GradScaler("cpu", enabled=False),
-                      accumulate=2, batches=4)  # fmt: skip
+    updates = Updates(torch.optim.SGD(model.parameters(), 1e-4, fused=True),
+                      torch.amp.GradScaler("cpu", enabled=False), accumulate=2, batches=4)  # fmt: skip
     network = processes.spread(model, partly_idle=False)
     for batch in range(4):
         with updates.collecting(network, batch):
