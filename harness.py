@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import json
 import logging
 import os
 import signal
+import socket
 import sys
 import traceback
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
@@ -174,30 +177,41 @@ def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
 def exclusive(folder: Path) -> Iterator[None]:
     """Keep other trainings out of a run folder; the lock of a process that died is no obstacle.
 
-    Of several processes that train together, the first one has the lock.
+    Of several processes that train together, the first one has the lock. Where the file system has none, a warning
+    says so.
 
     Raises:
-        UserError: naming the process that works there.
+        UserError: naming the process that works there, and since when.
     """
     from losses import processes
 
-    with (folder / ".lock").open("a+") as file:
+    # What a link in a folder of someone else's points at would be emptied.
+    with open(folder / ".lock", "a+", errors="replace", opener=_not_a_link) as file:
         with processes.together():
             if processes.first():
                 _lock(file, folder)
         yield
 
 
+def _not_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def _lock(file: TextIO, folder: Path) -> None:
     try:
-        # Unlike that of `flock`, this lock is not inherited by loader processes, which live on for seconds.
+        # Not flock: loader processes, which outlive a killed training by seconds, would hold it on.
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         file.seek(0)
-        raise UserError(f"{folder}: process {file.read().strip() or '?'} trains in this run folder; wait for it, "
+        raise UserError(f"{folder}: process {file.read(200).strip() or '?'} trains in this run folder; wait for it, "
                         "stop it, or choose another --model-name") from None  # fmt: skip
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        log.warning("%s: its file system has no locks (%s); see that no other training works in this run folder",
+                    folder, error.strerror)  # fmt: skip
     file.truncate(0)
-    file.write(f"{os.getpid()}\n")
+    file.write(f"{os.getpid()} on {socket.gethostname()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n")
     file.flush()
 
 

@@ -62,23 +62,6 @@ def test_first_signal_is_noted_and_handlers_come_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_run_folder_belongs_to_one_training_at_a_time(tmp_path):
-    code = f"import harness, os, time\nfrom pathlib import Path\nwith harness.exclusive(Path({str(tmp_path)!r})):\n"
-    code += "    child = os.fork()\n    if child: print(child, flush=True)\n    time.sleep(60)"
-    other = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        child = int(other.stdout.readline())
-        message = f"process {other.pid} trains in this run folder"
-        with pytest.raises(UserError, match=message), harness.exclusive(tmp_path):
-            pass
-    finally:
-        other.kill()
-        other.wait()
-    with harness.exclusive(tmp_path):  # what a killed process left is no obstacle, nor are its own that live on
-        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
-    os.kill(child, signal.SIGKILL)
-
-
 def test_work_between_two_items_stops_after_a_signal():
     seen = []
     with harness.StopRequest() as stop, pytest.raises(harness.Stopped):

@@ -11,6 +11,8 @@ import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from models.checkpoint_folder import described
+from models.notes import METADATA, as_text, read
 from tests import real_data
 from tests.commands import stopped_training
 from tests.conftest import Run, tiny_options
@@ -242,7 +244,10 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoints(street,
     state = torch.load(optimizer, weights_only=True)
     state["param_groups"][0]["lr"] = 1e30
     torch.save(state, optimizer)
-    (optimizer.parent / "meta.json").unlink()
+    notes = optimizer.parent / METADATA
+    content = read(notes)
+    content["files"]["optim.pth"] = described(optimizer)
+    notes.write_text(as_text(content))
     result = run("train.py", *options, "--resume", "auto", "--train-print-frequency", "100")
     assert result.returncode == 2, result.stdout
     assert "the loss is NaN or infinite" in result.stderr and "--resume auto" in result.stderr
