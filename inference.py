@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import itertools
 import os
 import sys
@@ -74,17 +75,27 @@ class Outputs:
     def write_arrays(self, job: Job, found: Found) -> None:
         """Write disparity at network size, depth and class ids at the size of the image; nothing if not asked for."""
         import cv2
-        import numpy as np
 
         if not self.arrays:
             return
         size = (job.image.shape[1], job.image.shape[0])  # OpenCV counts width first
         inv_depth = cv2.resize(found.inv_depth, size, interpolation=cv2.INTER_LINEAR)
-        np.save(self.folder / f"{job.name}_disp.npy", found.inv_depth)
-        np.save(self.folder / f"{job.name}_depth.npy", 1 / inv_depth)
+        arrays = {"disp": found.inv_depth, "depth": 1 / inv_depth}
         if found.ids is not None:
-            ids = cv2.resize(found.ids, size, interpolation=cv2.INTER_NEAREST)
-            np.save(self.folder / f"{job.name}_seg.npy", ids)
+            arrays["seg"] = cv2.resize(found.ids, size, interpolation=cv2.INTER_NEAREST)
+        for kind, array in arrays.items():
+            _save(self.folder / f"{job.name}_{kind}.npy", array)
+
+
+def _save(path: Path, array: np.ndarray) -> None:
+    """Write an array whole or not at all."""
+    import numpy as np
+
+    from dataloader.atomic import write_whole
+
+    content = io.BytesIO()
+    np.save(content, array)
+    write_whole(path, content.getvalue())
 
 
 class Predictor:

@@ -9,10 +9,13 @@ import numpy as np
 
 from errors import UserError
 
+REMEDY = "fetch the calibration file again"
+ROTATION_TOLERANCE = 1e-2  # published ones are given with seven digits
+
 
 @lru_cache(maxsize=64)
-def read_calibration(path: Path) -> dict[str, np.ndarray]:
-    """Numbers of a KITTI calibration file by key; lines that hold none (dates) are left out.
+def read_calibration(path: Path) -> dict[str, tuple[int, np.ndarray]]:
+    """Line and numbers of every key of a KITTI calibration file; lines that hold none (dates) are left out.
 
     Raises:
         UserError: when the file is missing or is no text.
@@ -22,10 +25,10 @@ def read_calibration(path: Path) -> dict[str, np.ndarray]:
     except (OSError, UnicodeDecodeError) as fault:
         raise UserError(f"{path}: cannot read the calibration ({fault}); unpack the calibration archive") from fault
     values = {}
-    for line in lines:
+    for number, line in enumerate(lines, start=1):
         key, _, rest = line.partition(":")
         try:
-            values[key.strip()] = np.array(rest.split(), np.float64)
+            values[key.strip()] = (number, np.array(rest.split(), np.float64))
         except ValueError:
             continue
     return values
@@ -35,19 +38,43 @@ def calibration_entry(path: Path, key: str, *shape: int) -> np.ndarray:
     """One entry of a calibration file, as a float64 array of `shape`.
 
     Raises:
-        UserError: when it is absent or has another number of values.
+        UserError: when it is absent, or has another number of values or some that are not finite.
     """
-    values = read_calibration(path).get(key)
-    if values is None or values.size != np.prod(shape):
-        found = "no values" if values is None else f"{values.size} values"
-        raise UserError(f"{path}: {found} for {key}, expected {np.prod(shape)}; fetch the calibration file again")
+    if key not in read_calibration(path):
+        raise UserError(f"{path}: no values for {key}, expected {np.prod(shape)}; {REMEDY}")
+    line, values = read_calibration(path)[key]
+    if values.size != np.prod(shape):
+        raise UserError(f"{path}, line {line}: {values.size} values for {key}, expected {np.prod(shape)}; {REMEDY}")
+    if not np.isfinite(values).all():
+        raise UserError(f"{path}, line {line}: a value of {key} is not finite; {REMEDY}")
     return values.reshape(shape)
+
+
+def rotation(path: Path, key: str) -> np.ndarray:
+    """One entry that is a rotation, (3, 3) float64; raises `UserError` where it is none."""
+    matrix = calibration_entry(path, key, 3, 3)
+    if not np.allclose(matrix @ matrix.T, np.eye(3), atol=ROTATION_TOLERANCE):
+        raise UserError(f"{path}, line {read_calibration(path)[key][0]}: {key} is not a rotation; {REMEDY}")
+    return matrix
+
+
+def projection(path: Path, key: str, *shape: int) -> np.ndarray:
+    """One entry that is a camera matrix, float64 of `shape`.
+
+    Raises:
+        UserError: when its focal lengths are not positive.
+    """
+    matrix = calibration_entry(path, key, *shape)
+    if min(matrix[0, 0], matrix[1, 1]) <= 0:
+        raise UserError(f"{path}, line {read_calibration(path)[key][0]}: {key} has focal lengths {matrix[0, 0]:g} and "
+                        f"{matrix[1, 1]:g}; {REMEDY}")  # fmt: skip
+    return matrix
 
 
 def focal_length(path: Path, camera: int, rectified: bool = True) -> float:
     """Mean of fx and fy of a colour camera, in pixels of the rectified (or of the unrectified) image."""
     if rectified:
-        matrix = calibration_entry(path, f"P_rect_{camera:02d}", 3, 4)
+        matrix = projection(path, f"P_rect_{camera:02d}", 3, 4)
     else:
-        matrix = calibration_entry(path, f"K_{camera:02d}", 3, 3)
+        matrix = projection(path, f"K_{camera:02d}", 3, 3)
     return float((matrix[0, 0] + matrix[1, 1]) / 2)

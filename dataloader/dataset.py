@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,16 +16,19 @@ from errors import UserError
 
 from .batch import UNCHANGED, RawBatch, Truth, camera_matrix
 from .catalog import LoaderSpec
+from .damage import SKIP_HINT, Damaged
 from .files import open_rgb, read_depth, read_labels
 from .pictures import DecodedPictures, Pictures
 from .samples import Sample
 from .teacher_cache import LoaderMaps
 from .transforms import random_window, resize_image, shrink_image, shrink_labels
 
-ORDER, ITEM = 0, 1
-"""Separate random streams for the order of samples and for what happens to one."""
+ORDER, ITEM, SUBSTITUTE = 0, 1, 2
+"""Separate random streams: the order of samples, what happens to one, what takes the place of a damaged one."""
 JITTER_RANGES = ((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1))
 """Brightness, contrast, saturation, hue."""
+STRETCH = 0.1
+"""How much (natural logarithm) truth may be wider for its height than its image; resized images differ by rounding."""
 JITTER_SHARE = {"depth": 0.5, "segmentation": 1.0}
 
 
@@ -49,6 +54,7 @@ def stream(seed: int, spec: LoaderSpec, purpose: int, *place: int) -> np.random.
 
 @dataclass(frozen=True)
 class _Item:
+    name: str
     images: list[np.ndarray]  # (3, H, W) uint8 per frame
     K: np.ndarray
     flip: bool = False
@@ -71,6 +77,7 @@ def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
         labels=torch.from_numpy(np.stack(labels)) if labels else None,
         teacher=torch.from_numpy(np.stack(maps)) if maps else None,
         truth=tuple(item.truth for item in items if item.truth is not None),
+        names=tuple(item.name for item in items),
     )
 
 
@@ -95,6 +102,7 @@ class TrainingSet:
         seed: root of all draws
         jitter: whether colours are changed
         maps: what a teacher said about the predicted frames; None without
+        substitutes: samples that are tried in place of one with a damaged file; 0: such a file is an error
 
     Attributes:
         pictures: where images and labels of `size` come from; decodes them unless replaced by a cache
@@ -110,10 +118,11 @@ class TrainingSet:
         seed: int = 1,
         jitter: bool = True,
         maps: LoaderMaps | None = None,
+        substitutes: int = 0,
     ):
         self.spec, self.samples, self.size, self.crop, self.seed = spec, samples, size, crop, seed
         self.jitter_share = JITTER_SHARE[spec.purpose] if jitter else 0.0
-        self.maps = maps
+        self.maps, self.substitutes = maps, substitutes
         self.pictures: Pictures = DecodedPictures(size)
 
     def __len__(self) -> int:
@@ -121,14 +130,35 @@ class TrainingSet:
 
     def __getitems__(self, keys: Sequence[Key]) -> RawBatch | Failure:
         """The batch of these keys, or what is wrong with one of its files."""
+        damaged: list[Damaged] = []
         try:
-            return _collate(self.spec, [self._item(key) for key in keys])
+            batch = _collate(self.spec, [self._sound_item(key, damaged) for key in keys])
         except UserError as fault:
             return Failure(str(fault))
+        return replace(batch, damaged=tuple(damaged)) if damaged else batch
 
-    def _item(self, key: Key) -> _Item:
+    def _sound_item(self, key: Key, damaged: list[Damaged]) -> _Item:
+        """The item of a key, if need be of another sample; samples that were tried in vain are added to `damaged`."""
+        first = len(damaged)
+        for index in self._candidates(key):
+            try:
+                return self._item(key, self.samples[index])
+            except UserError as fault:
+                damaged.append(Damaged(self.spec.domain, index, str(fault)))
+        sentence, tried = damaged[first].sentence, len(damaged) - first - 1
+        if not self.substitutes:
+            raise UserError(f"{sentence}, {SKIP_HINT}")
+        raise UserError(f"{sentence}; {tried} samples of {self.spec.name} were tried in its place, all are damaged")
+
+    def _candidates(self, key: Key) -> Iterator[int]:
+        """Number of the sample that is asked for, then of those that may take its place."""
+        yield key.index
+        if self.substitutes:
+            others = stream(self.seed, self.spec, SUBSTITUTE, *key).permutation(len(self.samples)).tolist()
+            yield from itertools.islice((index for index in others if index != key.index), self.substitutes)
+
+    def _item(self, key: Key, sample: Sample) -> _Item:
         rng = stream(self.seed, self.spec, ITEM, *key)
-        sample = self.samples[key.index]
         flip = bool(rng.random() < 0.5)
         jitter = self._draw_jitter(rng)
         images = [self.pictures.image(sample.images[frame]) for frame in self.spec.frames]
@@ -139,6 +169,7 @@ class TrainingSet:
             labels = shrink_labels(self.pictures.labels(sample.labels, sample.labels_mode), window)
             height, width = self.crop
         return _Item(
+            name=sample.name,
             images=images,
             K=camera_matrix(sample.intrinsics, height, width),
             flip=flip,
@@ -174,14 +205,24 @@ class EvaluationSet:
 
     def _item(self, sample: Sample) -> _Item:
         pictures = [open_rgb(sample.images[frame]) for frame in self.spec.frames]
+        image = np.asarray(pictures[0])
+        depth = read_depth(sample.depth) if sample.depth else None
+        labels = read_labels(sample.labels, sample.labels_mode) if sample.labels else None
+        if depth is not None:
+            _check_shape(sample.depth.path, depth, sample.images[0], image)
+        if labels is not None:
+            _check_shape(sample.labels, labels, sample.images[0], image)
         return _Item(
+            name=sample.name,
             images=[resize_image(picture, self.size) for picture in pictures],
             K=camera_matrix(sample.intrinsics, *self.size),
-            truth=Truth(
-                name=sample.name,
-                image=np.asarray(pictures[0]),
-                depth=read_depth(sample.depth) if sample.depth else None,
-                labels=read_labels(sample.labels, sample.labels_mode) if sample.labels else None,
-                pose=sample.pose,
-            ),
+            truth=Truth(name=sample.name, image=image, depth=depth, labels=labels, pose=sample.pose),
         )
+
+
+def _check_shape(path: str, truth: np.ndarray, image_path: str, image: np.ndarray) -> None:
+    """Raises `UserError` unless truth (H, W) is about as wide for its height as its image, whatever its size."""
+    (height, width), (image_height, image_width) = truth.shape, image.shape[:2]
+    if abs(math.log(max(width, 1) * image_height / (max(height, 1) * image_width))) > STRETCH:
+        raise UserError(f"{path}: {height} x {width} (height x width) does not fit the image {image_path} of "
+                        f"{image_height} x {image_width}; give the two the same size")  # fmt: skip

@@ -8,6 +8,8 @@ from __future__ import annotations
 import hashlib
 import io
 import logging
+import os
+import stat
 import struct
 import zlib
 from pathlib import Path
@@ -17,7 +19,7 @@ from PIL import ExifTags, Image
 
 from errors import UserError
 
-from . import velodyne
+from . import arrays, velodyne
 from .atomic import write_whole
 from .calibration import focal_length
 from .labels import to_train_ids
@@ -29,6 +31,10 @@ IMAGE_TYPES = (".png", ".jpg", ".jpeg")
 STEREO_BASELINE = 0.54  # metres between the KITTI colour cameras, the nominal value all published maps use
 CITYSCAPES_BASELINE_TIMES_FOCAL = 0.209313 * 2262.52
 COUNTS_PER_METRE = 256
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "JPEG2000", "TIFF", "DIB", "TGA")
+"""What is decoded; Pillow knows more, among them PostScript, which it hands to an interpreter."""
+MOST_PIXELS = 89_478_485  # from here on Pillow suspects a decompression bomb; a quarter of a gigabyte as RGB
+MOST_BYTES = 1 << 30
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNS = {  # EXIF orientation -> how to turn the stored picture upright
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -44,26 +50,50 @@ DECODE_FAULTS = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexErr
                  zlib.error, Image.DecompressionBombError)  # fmt: skip
 
 
-def open_stored(path: str | Path, upright: bool = False) -> Image.Image:
-    """The decoded image in its own colour mode, turned as its EXIF data ask when `upright`.
+def open_at_once(path: str | Path, flags: int) -> int:
+    """Opener for `open` that does not wait for a writer where a pipe has the name of a file."""
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def read_bytes(path: str | Path) -> bytes:
+    """Content of a file.
 
     Raises:
-        UserError: when the file is missing, empty, damaged, cut off or not an image.
+        UserError: when it is missing, empty, no ordinary file, or longer than any image.
     """
     try:
-        content = Path(path).read_bytes()
+        with open(path, "rb", opener=open_at_once) as file:
+            status = os.fstat(file.fileno())
+            if not stat.S_ISREG(status.st_mode):
+                raise UserError(f"{path}: not an ordinary file; check the data folder")
+            if status.st_size > MOST_BYTES:
+                raise UserError(f"{path}: {status.st_size} bytes are more than any image needs; check the file")
+            content = file.read()
     except FileNotFoundError as fault:
         raise UserError(f"{path}: no such file; check the data folder with python -m dataloader.check") from fault
     except OSError as fault:
         raise UserError(f"{path}: cannot be read ({fault.strerror}); check the file") from fault
     if not content:
         raise UserError(f"{path}: the file is empty; fetch it again")
+    return content
+
+
+def open_stored(path: str | Path, upright: bool = False) -> Image.Image:
+    """The decoded image in its own colour mode, turned as its EXIF data ask when `upright`.
+
+    Raises:
+        UserError: when the file is missing, empty, damaged, cut off, not an image, or has more than `MOST_PIXELS`.
+    """
+    content = read_bytes(path)
     try:
         if content.startswith(PNG_SIGNATURE):
             _check_png(content)
-        image = Image.open(io.BytesIO(content))
+        image = Image.open(io.BytesIO(content), formats=FORMATS)
+        _check_size(path, image)
         turn = _turn(image) if upright else None
         image.load()
+    except Image.DecompressionBombError as fault:
+        raise _too_large(path) from fault
     except DECODE_FAULTS as fault:
         # Pillow's message for an unknown format holds the address of the buffer instead of a reason.
         reason = "not an image" if isinstance(fault, Image.UnidentifiedImageError) else str(fault)
@@ -71,6 +101,15 @@ def open_stored(path: str | Path, upright: bool = False) -> Image.Image:
             f"{path}: cannot decode ({reason}, {len(content)} bytes starting with {content[:8]!r}); fetch it again"
         ) from fault
     return image if turn is None else image.transpose(turn)
+
+
+def _check_size(path: str | Path, image: Image.Image) -> None:
+    if image.width * image.height > MOST_PIXELS:
+        raise _too_large(path)
+
+
+def _too_large(path: str | Path) -> UserError:
+    return UserError(f"{path}: an image of more than {MOST_PIXELS} pixels, which would fill the memory; scale it down")
 
 
 def _check_png(content: bytes) -> None:
@@ -108,12 +147,15 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """(height, width) of the upright picture, from the head of the file alone.
 
     Raises:
-        UserError: when the file is missing or not an image.
+        UserError: when the file is missing, not an image, or has more than `MOST_PIXELS`.
     """
     try:
-        with Image.open(path) as image:
+        with open(path, "rb", opener=open_at_once) as file, Image.open(file, formats=FORMATS) as image:
+            _check_size(path, image)
             width, height = image.size
             turn = _turn(image)
+    except Image.DecompressionBombError as fault:
+        raise _too_large(path) from fault
     except DECODE_FAULTS as fault:
         raise UserError(f"{path}: cannot read the image size ({type(fault).__name__}); check the file") from fault
     return (width, height) if turn in SIDEWAYS else (height, width)
@@ -123,17 +165,20 @@ def open_rgb(path: str | Path) -> Image.Image:
     """A picture file as an upright 8-bit Pillow RGB image; 16-bit values are divided by 256, transparency is dropped.
 
     Raises:
-        UserError: when the file is missing, empty, damaged, cut off or not an image.
+        UserError: as `open_stored`, or when its colours are of a kind that Pillow cannot convert.
     """
     image = open_stored(path, upright=True)
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):
-        high = np.clip(np.asarray(image).astype(np.int64) >> 8, 0, 255).astype(np.uint8)
+        high = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
         return Image.fromarray(high).convert("RGB")
-    if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
+    try:
+        if image.mode == "P" and "transparency" in image.info:
+            image = image.convert("RGBA")
+        return image.convert("RGB")
+    except ValueError as fault:
+        raise UserError(f"{path}: no conversion from {image.mode} to RGB ({fault}); save it as RGB") from fault
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -173,6 +218,9 @@ def read_counts(path: str | Path) -> np.ndarray:
     if stored.ndim != 2 or stored.dtype.itemsize < 2 or stored.dtype.kind not in "ui":
         raise UserError(f"{path}: {stored.dtype} of shape {stored.shape} is not a 16-bit grey PNG; export depth "
                         "as 16 bit")  # fmt: skip
+    if stored.dtype.itemsize > 2 and not (stored.min() >= 0 and stored.max() < 1 << 16):
+        raise UserError(f"{path}: values from {stored.min()} to {stored.max()} do not fit into 16 bit; export depth as "
+                        "16 bit")  # fmt: skip
     return stored.astype(np.uint16)
 
 
@@ -224,8 +272,8 @@ def read_depth(source: DepthSource) -> np.ndarray:
 
 def _read_array(path: str) -> np.ndarray:
     try:
-        depth = np.load(path, allow_pickle=False)
-    except DECODE_FAULTS as fault:
+        depth = arrays.read_npy(path)
+    except arrays.FAULTS as fault:
         raise UserError(f"{path}: cannot read the array ({fault}); save float metres with numpy.save") from fault
     if depth.ndim != 2 or depth.dtype.kind not in "fiu":
         raise UserError(f"{path}: {depth.dtype} of shape {depth.shape} is not a depth map (H, W) in metres")

@@ -10,6 +10,8 @@ from typing import Any
 
 from errors import UserError
 
+from .lists import leads_out
+
 Entry = tuple[str, int, int]
 """Category, frame offset, resolution; the latter is always -1 for "as stored"."""
 
@@ -28,6 +30,8 @@ class Category:
 
 Index = dict[str, Category]
 
+_FILES = ("color", "depth", "segmentation")
+"""How the names of categories begin whose items are files."""
 REBUILD = "rebuild it with python -m dataloader.prepare index {} --overwrite"
 """What to do about an index file that does not fit, for `.format(data set)`."""
 
@@ -42,7 +46,7 @@ def read_json(path: Path) -> dict[str, Any]:
         content = json.loads(path.read_text(encoding="utf-8"))
     except OSError as fault:
         raise UserError(f"{path}: cannot be read ({fault.strerror}); fetch or rebuild the index files") from fault
-    except ValueError as fault:
+    except (ValueError, RecursionError) as fault:
         raise UserError(f"{path}: damaged index file ({fault}); {REBUILD.format('DATASET')} or fetch it "
                         "again") from fault  # fmt: skip
     if not isinstance(content, dict):
@@ -68,25 +72,42 @@ def parse_index(content: dict[str, Any], where: object, wanted: Collection[str] 
     try:
         names, files, positions = content["names"], content["files"], content["positions"]
         values = content.get("numerical_values") or [None] * len(names)
+        if not all(isinstance(name, str) for name in names):
+            raise ValueError("names of categories that are no words")
         rows = list(zip(names, files, positions, values, strict=True))
-        return {name: _category(*columns) for name, *columns in rows if not wanted or name in wanted}
+        return {name: _category(name, *columns) for name, *columns in rows if not wanted or name in wanted}
     except KeyError as fault:
         raise UserError(f"{where}: damaged index file (no key {fault}); rebuild or fetch it again") from fault
-    except (TypeError, ValueError) as fault:
+    except (TypeError, ValueError, OverflowError) as fault:
         raise UserError(f"{where}: damaged index file ({fault}); rebuild or fetch it again") from fault
 
 
-def _category(files: list[Any], positions: list[Sequence[int]], values: list[Any] | None) -> Category:
+def _category(name: str, files: list[Any], positions: list[Sequence[int]], values: list[Any] | None) -> Category:
     items = [item.replace("\\", "/") if isinstance(item, str) else item for item in files]
+    if name.startswith(_FILES):
+        _check_paths(name, items, values)
     rows = []
     for row in positions:
-        place, before, after, local = row
-        rows.append((int(place), int(before), int(after), int(local)))
+        place, before, after, local = numbers = tuple(int(number) for number in row)
+        if numbers != tuple(row) or min(before, after, local) < 0:
+            raise ValueError(f"{name}: a position is {row!r}")
+        rows.append((place, before, after, local))
     if len(rows) != len(items):
         raise ValueError(f"{len(items)} files with {len(rows)} positions")
     if values is not None and len(values) != len(items):
         raise ValueError(f"{len(items)} files with {len(values)} values")
     return Category(items if values is None else list(values), rows)
+
+
+def _check_paths(name: str, items: Sequence[object], values: object) -> None:
+    """Raises `ValueError` unless these are paths below the data set."""
+    if values is not None:
+        raise ValueError(f"{name}: numbers instead of files")
+    for item in items:
+        if not isinstance(item, str):
+            raise ValueError(f"{name}: {item!r} is no path")
+        if leads_out(item):
+            raise ValueError(f"{name}: {item[:80]!r} leads out of the data set folder")
 
 
 def resolve_index(
@@ -136,8 +157,8 @@ def resolve_index(
     }
     for offset in (frame for frame in frames if frame != 0):
         for name in (name for name in used if name in video):
-            local = [used[name].positions[rows[name][place]][3] + offset for place in order]
-            result[name, offset, -1] = _neighbours(basic, name, local)
+            local = [used[name].positions[rows[name][place]][3] for place in order]
+            result[name, offset, -1] = _neighbours(basic, name, result[name, 0, -1], local, offset)
     return result
 
 
@@ -149,10 +170,15 @@ def _reaches(row: tuple[int, int, int, int], frames: Sequence[int]) -> bool:
     return row[1] >= -min(frames) and row[2] >= max(frames)
 
 
-def _neighbours(basic: Index, name: str, local: list[int]) -> list[Any]:
+def _neighbours(basic: Index, name: str, own: list[Any], local: list[int], offset: int) -> list[Any]:
+    """Items `offset` places behind those of a split, `own`, which lie at the places `local` of the whole data set."""
     items = basic[name].items if name in basic else []
-    worst = max(local, default=0)
-    if worst >= len(items):
-        raise UserError(f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {worst}; "
-                        "use index files made together")  # fmt: skip
-    return [items[index] for index in local]
+    for item, place in zip(own, local, strict=True):
+        wanted = place + offset
+        if not 0 <= wanted < len(items) or place >= len(items):
+            raise UserError(f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {wanted}; "
+                            "use index files made together")  # fmt: skip
+        if items[place] != item:
+            raise UserError(f"basic_files.json: entry {place} of {name} is {items[place]!r}, in a split it is "
+                            f"{item!r}; use index files made together")  # fmt: skip
+    return [items[place + offset] for place in local]

@@ -17,7 +17,7 @@ from tqdm import tqdm
 from errors import UserError
 
 from .catalog import LoaderSpec
-from .files import IMAGE_TYPES, PNG_SIGNATURE, open_stored
+from .files import IMAGE_TYPES, PNG_SIGNATURE, open_at_once, open_stored
 from .missing import DROP_HINT, first_of
 from .samples import Sample
 from .velodyne import CAMERA_FILE, SCANNER_FILE
@@ -102,7 +102,7 @@ def _fault(path: str) -> str:
 
 def _looks_sound(path: str, is_image: bool) -> bool:
     try:
-        with open(path, "rb", buffering=0) as file:
+        with open(path, "rb", buffering=0, opener=open_at_once) as file:
             size = os.fstat(file.fileno()).st_size
             if not is_image:
                 return size > 0

@@ -9,6 +9,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from .files import IMAGE_TYPES
+from .lists import leads_out
 
 DIGITS = re.compile(r"[0-9]+")
 
@@ -21,9 +22,11 @@ class Listing:
         self._names = lru_cache(maxsize=None)(self._scan)
 
     def _scan(self, folder: str) -> frozenset[str]:
+        if leads_out(folder):
+            return frozenset()
         try:
             return frozenset(os.listdir(self.root / folder))
-        except OSError:  # absent, or a file: there is nothing in it
+        except (OSError, ValueError):  # absent, a file, or no possible name: there is nothing in it
             return frozenset()
 
     def names(self, folder: str) -> frozenset[str]:

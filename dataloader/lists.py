@@ -9,7 +9,9 @@ from pathlib import Path
 from errors import UserError
 
 CAMERA_OF = {"l": 2, "2": 2, "r": 3, "3": 3}
-_IMAGE = re.compile(r"(?P<drive>.+?)/image_0?(?P<camera>[23])(?:/data)?/(?P<frame>\d+)\.(?:png|jpe?g)", re.IGNORECASE)
+_DIGITS = 10  # of a frame number, as KITTI has them
+_IMAGE = re.compile(r"(?P<drive>.+?)/image_0?(?P<camera>[23])(?:/data)?/(?P<frame>[0-9]{1,10})\.(?:png|jpe?g)",
+                    re.IGNORECASE)  # fmt: skip
 _PREFIXES = ("./", "kitti/", "Raw_data/", "sequences/")
 
 
@@ -27,6 +29,11 @@ class Frame:
         return f"{self.drive}/image_{self.camera:02d}/{self.number:010d}"
 
 
+def leads_out(path: str) -> bool:
+    """Whether a relative path with `/` names a place outside the folder it starts from."""
+    return path.startswith("/") or ".." in path.split("/")
+
+
 def parse_image_path(path: str) -> Frame | None:
     """The frame an image path names, with or without its leading folders; None where it names none."""
     path = path.replace("\\", "/")
@@ -39,14 +46,15 @@ def parse_image_path(path: str) -> Frame | None:
 
 
 def _sequence(folder: str) -> str:
-    return f"{int(folder):02d}" if folder.isascii() and folder.isdigit() else folder
+    return f"{int(folder):02d}" if folder.isascii() and folder.isdigit() and len(folder) <= _DIGITS else folder
 
 
 def _parse_line(line: str) -> Frame | None:
     fields = line.split()
     if len(fields) == 1:
         return parse_image_path(fields[0])
-    if len(fields) != 3 or not (fields[1].isascii() and fields[1].isdigit()) or fields[2] not in CAMERA_OF:
+    number = fields[1] if len(fields) == 3 else ""
+    if not (number.isascii() and number.isdigit() and len(number) <= _DIGITS) or fields[2] not in CAMERA_OF:
         return None
     folder = fields[0].replace("\\", "/").removeprefix("Raw_data/").strip("/")
     return Frame(_sequence(folder), int(fields[1]), CAMERA_OF[fields[2]]) if folder else None
@@ -56,7 +64,8 @@ def read_list(path: Path) -> list[Frame]:
     """Frames of a split list in its order; any line ends, blank lines are skipped.
 
     Raises:
-        UserError: when the file cannot be read, is empty, or a line has neither of the two forms.
+        UserError: when the file cannot be read, is empty, or a line has neither of the two forms or leads out of the
+            data set.
     """
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
@@ -70,6 +79,9 @@ def read_list(path: Path) -> list[Frame]:
         if frame is None:
             raise UserError(f"{path}, line {number}: {line.strip()[:80]!r} is neither '<date>/<drive> <frame> <l|r>' "
                             "nor an image path; mend or fetch the list again")  # fmt: skip
+        if leads_out(frame.drive):
+            raise UserError(f"{path}, line {number}: {line.strip()[:80]!r} leads out of the data set folder; mend or "
+                            "fetch the list again")  # fmt: skip
         frames.append(frame)
     if not frames:
         raise UserError(f"{path}: the list is empty; fetch it with python -m dataloader.prepare splits")

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
@@ -18,7 +19,8 @@ from errors import UserError
 
 from .batch import RawBatch
 from .catalog import LoaderSpec, Purpose, find_loader
-from .data_cache import CachedPictures, pictures_of, provide
+from .damage import Damage
+from .data_cache import CachedPictures, Picture, pictures_of, provide
 from .dataset import ORDER, EvaluationSet, Failure, Key, TrainingSet, stream
 from .integrity import find_damaged, needed, without_damaged
 from .samples import Sample
@@ -63,14 +65,16 @@ class TrainingData:
         lengths: number of samples of each
         batches_per_epoch: steps per epoch
 
-    Batch sizes are those of one process, of which `place` names the number and how many there are.
+    Batch sizes are those of one process, of which `place` names the number and how many there are. Samples that others
+    took the place of are noted in `damage`.
     """
 
     def __init__(self, datasets: list[TrainingSet], batch_sizes: list[int], batches_per_epoch: int,
-                 place: tuple[int, int] = (0, 1), **options: Any):  # fmt: skip
+                 place: tuple[int, int] = (0, 1), damage: Damage | None = None, **options: Any):  # fmt: skip
         self.datasets = tuple(datasets)
         self.lengths = tuple(len(data) for data in datasets)
         self.batches_per_epoch = batches_per_epoch
+        self._damage = damage
         self._orders = [_Order(data, size, place) for data, size in zip(datasets, batch_sizes, strict=True)]
         keep = options.get("num_workers", 0) > 0
         self._loaders = [
@@ -84,12 +88,15 @@ class TrainingData:
         """Steps `start` .. `batches_per_epoch` of an epoch, one batch of every loader each.
 
         Raises:
-            UserError: when a file turns out to be damaged.
+            UserError: when a file turns out to be damaged, or too many do.
         """
         for order in self._orders:
             order.epoch, order.start, order.stop = epoch, start, self.batches_per_epoch
         for batches in zip(*self._loaders, strict=True):
-            yield tuple(_checked(batch) for batch in batches)
+            sound = tuple(_checked(batch) for batch in batches)
+            if self._damage:
+                self._damage.note(damaged for batch in sound for damaged in batch.damaged)
+            yield sound
 
     def close(self) -> None:
         """Ends the workers."""
@@ -99,16 +106,24 @@ class TrainingData:
 class EvaluationData:
     """Batches of one evaluation loader, always in the same order; its length counts batches.
 
+    Of several processes each has a run of whole batches, so that none is put together otherwise than by one alone.
+
     Attributes:
         spec: the loader
-        samples: what is evaluated
+        samples: what is evaluated, by all processes
+        first: number of the sample with which the batches of this process begin
         skipped: number of frames without ground truth
         truth_kind: what the ground truth is, for metrics.json
     """
 
-    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int, truth_kind: str, **options: Any):
+    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int, truth_kind: str,
+                 place: tuple[int, int] = (0, 1), **options: Any):  # fmt: skip
         self.spec, self.samples, self.skipped, self.truth_kind = data.spec, data.samples, skipped, truth_kind
-        self._loader = DataLoader(data, batch_size=batch_size, **options)
+        rank, processes = place
+        batches = [[*range(len(data))[start : start + batch_size]] for start in range(0, len(data), batch_size)]
+        begin, end = (len(batches) * share // processes for share in (rank, rank + 1))
+        self.first = begin * batch_size
+        self._loader = DataLoader(data, batch_sampler=batches[begin:end], **options)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -133,9 +148,11 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
     sizes = {spec.purpose: _training_sizes(args, spec.purpose) for spec in specs}
     _check_inputs(args)
     cache = _teacher_cache(args) if "depth" in sizes else None
+    # Benchmarks have no option for this.
+    damage = Damage(args.data_max_errors) if getattr(args, "data_on_error", "stop") == "skip" else None
     datasets: list[TrainingSet] = []
     batch_sizes: list[int] = []
-    for spec, (samples, _) in zip(specs, _find(specs, args), strict=True):
+    for spec, (samples, _) in zip(specs, _find(specs, args, damage), strict=True):
         batch_size = getattr(args, f"{spec.purpose}_training_batch_size")
         if batch_size * place[1] > len(samples):
             shared = f" in each of {place[1]} processes" if place[1] > 1 else ""
@@ -143,17 +160,22 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
                             f"{len(samples)} samples; use a smaller batch or more data")  # fmt: skip
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
         size, crop = sizes[spec.purpose]
-        maps = _maps_of(spec, samples, cache, args) if cache and spec.purpose == "depth" else None
-        datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed,
-                                    jitter=args.train_color_jitter == "on", maps=maps))  # fmt: skip
+        maps = None
+        if cache and spec.purpose == "depth":
+            maps = _maps_of(spec, damage.sound(spec, samples) if damage else samples, cache, args)
+        datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed, maps=maps,
+                                    jitter=args.train_color_jitter == "on",
+                                    substitutes=damage.limit if damage else 0))  # fmt: skip
         batch_sizes.append(batch_size)
     if args.data_cache:
-        _use_data_cache(datasets, args)
-    return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, place, **_loader_options(args))
+        _use_data_cache(datasets, args, damage)
+    return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, place, damage, **_loader_options(args))
 
 
-def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:
+def build_evaluation(args: Namespace, purpose: Purpose, place: tuple[int, int] = (0, 1)) -> list[EvaluationData]:
     """One `EvaluationData` per name in --<purpose>-validation-loaders.
+
+    place: number of this process and how many there are
 
     Raises:
         UserError: when a loader is unknown, files are missing or damaged, or no frame has ground truth.
@@ -166,21 +188,31 @@ def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         kind = truth_kind(spec, samples, **_truth_options(args))
         data = EvaluationSet(spec, samples, size=size)
-        found.append(EvaluationData(data, batch_size, skipped, kind, **_loader_options(args)))
+        found.append(EvaluationData(data, batch_size, skipped, kind, place, **_loader_options(args)))
     return found
 
 
-def _find(specs: list[LoaderSpec], args: Namespace) -> list[tuple[list[Sample], int]]:
-    """Usable samples of every loader, and how many frames have no ground truth; all files are looked at in one go."""
+def _find(
+    specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None
+) -> list[tuple[list[Sample], int]]:
+    """Usable samples of every loader, and how many frames have no ground truth; all files are looked at in one go.
+
+    With `damage`, samples with damaged files are noted there and keep their places.
+    """
     # Benchmarks have no option for this.
     drop = getattr(args, "data_on_missing", "stop") == "drop"
     found = []
     for spec in specs:
         samples = resolve(spec, args.dataset_dir, data_folder=args.data_folder, data_intrinsics=args.data_intrinsics,
-                          cache_folder=args.checkpoint_dir, drop=drop, **_truth_options(args))  # fmt: skip
+                          cache_folder=args.checkpoint_dir, drop=drop, skip=damage is not None,
+                          **_truth_options(args))  # fmt: skip
         kept = with_truth(spec, samples)
         found.append((kept, len(samples) - len(kept)))
     faults = find_damaged(path for samples, _ in found for sample in samples for path in needed(sample))
+    if damage and not drop:
+        for spec, (samples, _) in zip(specs, found, strict=True):
+            damage.note_files(spec, samples, faults)
+        return found
     return [(without_damaged(spec, samples, faults, drop), skipped)
             for spec, (samples, skipped) in zip(specs, found, strict=True)]  # fmt: skip
 
@@ -223,15 +255,25 @@ def _maps_of(spec: LoaderSpec, samples: list[Sample], cache: TeacherCache, args:
     return maps
 
 
-def _use_data_cache(datasets: list[TrainingSet], args: Namespace) -> None:
-    """Lets data sets read from --data-cache, after what is missing there has been made."""
+def _use_data_cache(datasets: list[TrainingSet], args: Namespace, damage: Damage | None) -> None:
+    """Lets data sets read from --data-cache, after what is missing there has been made.
+
+    With `damage`, samples with damaged files are noted there.
+    """
+    faults: dict[Picture, str] | None = None if damage is None else {}
     wanted = [pictures_of(data.spec, data.samples, image_root(data.spec, args.dataset_dir, args.data_folder), data.size)
               for data in datasets]  # fmt: skip
     places = provide(args.data_cache, dict.fromkeys(picture for pictures in wanted for picture in pictures.values()),
-                     threads=os.cpu_count() or 1, tell=lambda text: log.info("  - %s", text))  # fmt: skip
+                     threads=os.cpu_count() or 1, tell=lambda text: log.info("  - %s", text),
+                     faults=faults)  # fmt: skip
     for data, pictures in zip(datasets, wanted, strict=True):
-        data.pictures = CachedPictures(args.data_cache, data.size,
-                                       {name: places[picture] for name, picture in pictures.items()})  # fmt: skip
+        data.pictures = CachedPictures(
+            args.data_cache, data.size,
+            {name: places[picture] for name, picture in pictures.items() if picture in places},
+            {name: faults[picture] for name, picture in pictures.items() if faults and picture in faults},
+        )  # fmt: skip
+        if damage and faults:
+            damage.note_files(data.spec, data.samples, {picture.path: fault for picture, fault in faults.items()})
 
 
 def _check_inputs(args: Namespace) -> None:
@@ -249,8 +291,11 @@ def _check_inputs(args: Namespace) -> None:
 def _loader_options(args: Namespace) -> dict[str, Any]:
     # Benchmarks and the doctor have no option for the device.
     pinned = torch.cuda.is_available() and not getattr(args, "sys_cpu", False)
+    # Others than forked workers, the default of newer Pythons, do not notice that their parent was killed.
+    forked = "fork" if args.sys_num_workers and sys.platform == "linux" else None
+    # A loader draws a number whenever it begins; from the common stream, a run that goes on would be a number ahead.
     return {"num_workers": args.sys_num_workers, "collate_fn": _same, "worker_init_fn": _start_worker,
-            "pin_memory": pinned}  # fmt: skip
+            "pin_memory": pinned, "generator": torch.Generator(), "multiprocessing_context": forked}  # fmt: skip
 
 
 def _same(batch: RawBatch | Failure) -> RawBatch | Failure:

@@ -48,7 +48,7 @@ def _intrinsics(path: Path, matrix: object, spec: DatasetSpec) -> tuple[float, f
         return check_intrinsics(str(path), spec.intrinsics)
     try:
         values = np.asarray(matrix, np.float64)
-    except (TypeError, ValueError) as fault:
+    except (TypeError, ValueError, OverflowError) as fault:
         raise UserError(f"{path}: K is not a matrix of numbers ({fault}); fetch the file again") from fault
     if values.ndim != 2 or min(values.shape) < 3:
         raise UserError(f"{path}: K has shape {values.shape}, expected (4, 4); fetch the file again")

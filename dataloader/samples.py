@@ -78,7 +78,7 @@ class Request:
 
     `depth_gt` is "raw" or "improved"; `cache_folder` takes projected laser scans where the data folder is read-only;
     `as_released` takes the published KITTI 2015 depth, with its focal length before rectification; `drop` leaves out
-    samples with missing files, which are an error otherwise.
+    samples with missing files, which are an error otherwise; `skip` passes over damaged images.
     """
 
     spec: LoaderSpec
@@ -87,3 +87,4 @@ class Request:
     cache_folder: str = ""
     as_released: bool = False
     drop: bool = False
+    skip: bool = False

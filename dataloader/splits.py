@@ -34,6 +34,7 @@ def resolve(
     cache_folder: str = "",
     as_released: bool = False,
     drop: bool = False,
+    skip: bool = False,
 ) -> list[Sample]:
     """Samples of a loader in their order, all images checked for existence; truth may be absent.
 
@@ -46,12 +47,13 @@ def resolve(
         cache_folder: where projected laser scans are kept when the data folder is read-only; empty for nowhere
         as_released: KITTI 2015 depth as published, with the focal length before rectification
         drop: leave out samples with missing files and log them; poses need all
+        skip: damaged images are no reason to stop, whoever reads them deals with them
 
     Raises:
         UserError: when something is missing or damaged, named with what to do.
     """
     request = Request(spec=spec, dataset_dir=Path(dataset_dir), depth_gt=depth_gt, cache_folder=cache_folder,
-                      as_released=as_released, drop=drop)  # fmt: skip
+                      as_released=as_released, drop=drop, skip=skip)  # fmt: skip
     if spec.dataset != "folder":
         if not dataset_dir:
             raise UserError("--dataset-dir: not given; pass --dataset-dir FOLDER or set the environment variable "

@@ -8,10 +8,12 @@ import numpy as np
 
 from errors import UserError
 
-from .calibration import calibration_entry
+from .calibration import REMEDY, calibration_entry, projection, rotation
 
 CAMERA_FILE = "calib_cam_to_cam.txt"
 SCANNER_FILE = "calib_velo_to_cam.txt"
+MOST_BYTES = 1 << 28  # a hundred times a scan
+LONGEST_SIDE = 1 << 14  # pixels
 
 
 def read_scan(path: Path) -> np.ndarray:
@@ -20,16 +22,21 @@ def read_scan(path: Path) -> np.ndarray:
     Returns: (N, 4) float32: x forward, y left, z up in metres, reflectance.
 
     Raises:
-        UserError: when the file is missing, empty, or its size is not a whole number of points.
+        UserError: when the file is missing, empty, far too long, its size is not a whole number of points, or none of
+            them is finite.
     """
     try:
-        values = np.fromfile(path, "<f4")
         size = path.stat().st_size
+        values = np.fromfile(path, "<f4", count=MOST_BYTES // 4)
     except OSError as fault:
         raise UserError(f"{path}: cannot read the laser scan ({fault.strerror}); fetch it again") from fault
-    if size == 0 or size % 16:
+    if size == 0 or size % 16 or size > MOST_BYTES or values.nbytes != size:
         raise UserError(f"{path}: {size} bytes are not a laser scan of 16 bytes a point; fetch it again")
-    return values.reshape(-1, 4)
+    points = values.reshape(-1, 4)
+    finite = np.isfinite(points).all(1)
+    if not finite.any():
+        raise UserError(f"{path}: none of {len(points)} points is finite; fetch it again")
+    return points if finite.all() else points[finite]
 
 
 def scanner_to_image(calibration: Path, camera: int) -> tuple[np.ndarray, tuple[int, int]]:
@@ -39,12 +46,14 @@ def scanner_to_image(calibration: Path, camera: int) -> tuple[np.ndarray, tuple[
     """
     cameras, scanner = calibration / CAMERA_FILE, calibration / SCANNER_FILE
     rectify, mount = np.eye(4), np.eye(4)
-    rectify[:3, :3] = calibration_entry(cameras, "R_rect_00", 3, 3)
-    mount[:3, :3] = calibration_entry(scanner, "R", 3, 3)
+    rectify[:3, :3] = rotation(cameras, "R_rect_00")
+    mount[:3, :3] = rotation(scanner, "R")
     mount[:3, 3] = calibration_entry(scanner, "T", 3)
-    projection = calibration_entry(cameras, f"P_rect_{camera:02d}", 3, 4)
-    width, height = calibration_entry(cameras, f"S_rect_{camera:02d}", 2).astype(int)
-    return projection @ rectify @ mount, (int(height), int(width))
+    matrix = projection(cameras, f"P_rect_{camera:02d}", 3, 4)
+    width, height = calibration_entry(cameras, f"S_rect_{camera:02d}", 2)
+    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
+        raise UserError(f"{cameras}: S_rect_{camera:02d} {width:g} x {height:g} is no size of an image; {REMEDY}")
+    return matrix @ rectify @ mount, (int(height), int(width))
 
 
 def project(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:

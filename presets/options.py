@@ -146,6 +146,8 @@ TRAINING = ("training", [
            "the disparity from collapsing before the motion is found", low=0),
     Option("--train-accumulate", 1, "batches whose gradients are added up for one step of the optimiser; epochs and "
            "the log count batches, warm-up counts steps of the optimiser", low=1),
+    Option("--train-max-bad-steps", 10, "steps of the optimiser in a row with a number that is NaN or infinite after "
+           "which the run ends; each of them is left out, named, and the first are kept in bad_steps/", low=1),
     Option("--train-sync-batchnorm", False, "batch normalisation over the batches of all processes; GPUs only"),
     Option("--train-compile", False, "compile network and losses with torch.compile; the first steps take minutes"),
     Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1),
@@ -158,6 +160,12 @@ TRAINING = ("training", [
     Option("--train-color-jitter", "on", "colour augmentation", ("on", "off")),
     Option("--data-cache", "", "folder that keeps images and labels decoded at training size; what is missing there is "
            "made before training begins; empty: decode at every use"),
+    Option("--data-on-error", "stop", "what to do where a file turns out damaged: stop, with the run saved, or skip it "
+           "and let other samples take the place of those that need it; evaluation, within training too, always stops, "
+           "for its numbers are of all images",
+           ("stop", "skip")),
+    Option("--data-max-errors", 100, "samples with damaged files that --data-on-error skip tolerates; counted from the "
+           "start of the command, with torchrun by each process", low=1),
     Option("--resume", "never", "auto: continue the newest valid checkpoint of this --model-name", ("never", "auto")),
     Option("--overwrite", False, "discard the checkpoints this run folder holds and start again"),
 ])  # fmt: skip

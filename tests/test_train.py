@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
@@ -87,27 +86,6 @@ def test_console_shows_losses_speed_and_time_left(trained):
                      r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
                      r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d", line)  # fmt: skip
     assert re.search(r"Can use \d+ images from the kitti_zhou_train_depth", output)
-
-
-def test_other_worker_counts_give_the_same_network(trained, street, tmp_path, run):
-    folder, output = trained
-    result = run("train.py", *tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
-                 "--masking-linear-increase")  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert losses(result.stdout) == losses(output) and len(losses(output)) == 6
-    assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_saves_and_goes_on_bit_for_bit(trained, street, tmp_path, run, number):
-    folder, _ = trained
-    options = [*tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
-               "--masking-linear-increase"]  # fmt: skip
-    saved = stopped_training(options, tmp_path / RUN, "epoch 1/2 batch 2/3", number)
-    result = run("train.py", *options, "--resume", "auto")
-    assert result.returncode == 0, result.stderr
-    assert f"going on from {saved}" in result.stdout
-    assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
 
 
 def test_half_precision_and_gradients_of_several_batches_survive_a_stop(street, tmp_path, run):

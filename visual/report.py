@@ -15,7 +15,6 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from errors import UserError
 from perspective_resample.camera import normals
 
 from .board import Board
@@ -44,7 +43,6 @@ class Report:
         self._board = Board(folder)
         self._started, self._images, self._steps = time.perf_counter(), 0, 0
         self._spent = dict.fromkeys(("loading", "transfer", "forward", "optimizer"), 0.0)
-        self._healthy: Tensor | None = None
         self._warned = False
         self._bar: tqdm | None = None
 
@@ -80,17 +78,10 @@ class Report:
         """Note a step; on logging steps write and print what it gave (see `losses.step.Outcome`)."""
         self._images += self.processes * sum(outcome.batch.images[0].shape[0] for outcome in outcomes)
         self._steps += 1
-        # Warping forgives a depth or a motion that is no number, so they are looked at besides the loss.
-        seen = [outcome.total for outcome in outcomes]
-        for outcome in outcomes:
-            seen += [value.mean() for value in (*outcome.prediction.disp.values(), *outcome.prediction.motion.values())]
-        finite = torch.stack(seen).detach().isfinite().all()
-        self._healthy = finite if self._healthy is None else self._healthy & finite
         index = self.state.batch - 1
         to_board = index % self.args.train_tb_frequency == 0
         to_console = index % self.args.train_print_frequency == 0
         if to_board or to_console:
-            self.check_health()
             self._look_for_collapse(outcomes)
         if to_board:
             self._to_board(outcomes)
@@ -99,18 +90,6 @@ class Report:
         if index == 0 and self.first:
             self._pictures(outcomes)
 
-    def check_health(self) -> None:
-        """Stop a run whose loss is no longer a number in one of the processes, which must all ask.
-
-        Raises:
-            UserError: naming the epoch and the step.
-        """
-        if self._healthy is not None and self.average(self._healthy.float()).item() < 1:
-            raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite; the "
-                            "checkpoints written so far are sound: go on from the last one with --resume auto, "
-                            "a lower --train-learning-rate or --train-precision fp32")  # fmt: skip
-        self._healthy = None
-
     def _look_for_collapse(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
             if self._warned or self.state.step < COLLAPSE_FROM_STEP or not outcome.prediction.disp:
@@ -118,7 +97,7 @@ class Report:
             disp = outcome.prediction.disp[0].detach()
             mean = disp.mean().item()
             spread = disp.std().item() / max(mean, 1e-12)
-            if not 0.002 <= mean <= 0.95 or spread < 0.03:
+            if mean < 0.002 or mean > 0.95 or spread < 0.03:
                 self._warned = True
                 self._say(f"warning: the disparity looks collapsed (mean {mean:.4f}, std/mean {spread:.3f}); from "
                           "scratch --train-warmup-steps 150, a lower --train-learning-rate, --model-disparity-bias -2 "

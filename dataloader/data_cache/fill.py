@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from errors import UserError
 
-from ..ahead import map_ahead
+from ..ahead import started_ahead
 from ..pictures import DecodedPictures
 from ..teacher_cache.maps import FileState
 from .folder import DataCache
@@ -30,7 +30,12 @@ GIGA = 1e9
 
 
 def provide(
-    folder: str | Path, pictures: Iterable[Picture], *, threads: int, tell: Callable[[str], None]
+    folder: str | Path,
+    pictures: Iterable[Picture],
+    *,
+    threads: int,
+    tell: Callable[[str], None],
+    faults: dict[Picture, str] | None = None,
 ) -> dict[Picture, Place]:
     """Make what is missing in a cache.
 
@@ -39,9 +44,10 @@ def provide(
         pictures: what must be in it.
         threads: that decode.
         tell: takes sentences about what there is and what is to do.
+        faults: takes pictures that cannot be made, with a sentence about each; None: the first of them is an error.
 
     Returns:
-        Where every picture is.
+        Where every picture is that could be made.
 
     Raises:
         UserError: when the folder is no such cache or of another version, a shard or an image is damaged, or the disk
@@ -54,7 +60,7 @@ def provide(
         with _alone(cache.folder, tell):
             cache.refresh()  # what another process has made meanwhile
             found |= cache.find(_lacking(found))
-            _fill(cache.folder, found, threads, tell)
+            _fill(cache.folder, found, threads, tell, faults)
     else:
         tell(f"{folder}: all of {len(found)} pictures are there")
     return {picture: entry.place for picture, entry in found.items() if entry}
@@ -84,7 +90,13 @@ def _unwritable(folder: Path, fault: OSError) -> UserError:
                      "finished is kept")  # fmt: skip
 
 
-def _fill(folder: Path, found: dict[Picture, Entry | None], threads: int, tell: Callable[[str], None]) -> None:
+def _fill(
+    folder: Path,
+    found: dict[Picture, Entry | None],
+    threads: int,
+    tell: Callable[[str], None],
+    faults: dict[Picture, str] | None,
+) -> None:
     """Make the pictures without an entry, and set it."""
     lacking = _lacking(found)
     if not lacking:
@@ -94,7 +106,8 @@ def _fill(folder: Path, found: dict[Picture, Entry | None], threads: int, tell: 
     with tqdm(total=len(lacking), desc="fill the data cache", unit="picture", disable=None, mininterval=0.5) as bar:
         for content in dict.fromkeys(picture.content for picture in lacking):
             pictures = [picture for picture in lacking if picture.content == content]
-            found |= zip(pictures, _make_shards(folder, content, pictures, threads, bar), strict=True)
+            entries = _make_shards(folder, content, pictures, threads, bar, faults)
+            found |= zip((each for each in pictures if each not in (faults or ())), entries, strict=True)
 
 
 def _sweep(folder: Path) -> None:
@@ -115,14 +128,26 @@ def _check_room(folder: Path, wanted: Collection[Picture], lacking: Sequence[Pic
          f"{needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free")  # fmt: skip
 
 
-def _make_shards(folder: Path, content: Content, pictures: Sequence[Picture], threads: int, bar: tqdm) -> list[Entry]:
+def _make_shards(
+    folder: Path,
+    content: Content,
+    pictures: Sequence[Picture],
+    threads: int,
+    bar: tqdm,
+    faults: dict[Picture, str] | None,
+) -> list[Entry]:
     """Entries of the pictures, all of one content; when interrupted, those that are finished are kept."""
     writes: list[Future[list[Entry]]] = []
     limit, batch = max(1, SHARD_BYTES // content.bytes), []
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(1) as writer:
         try:
-            for made in map_ahead(readers, _make, pictures, 2 * threads):
-                batch.append(made)
+            for picture, made in started_ahead(readers, _make, pictures, 2 * threads):
+                try:
+                    batch.append(made.result())
+                except UserError as fault:
+                    if faults is None:
+                        raise
+                    faults[picture] = str(fault)
                 bar.update()
                 if len(batch) == limit:
                     writes.append(writer.submit(write_shard, folder, content, batch))

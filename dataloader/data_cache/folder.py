@@ -44,7 +44,7 @@ class DataCache:
         path = self.folder / META
         try:
             recipe = json.loads(path.read_bytes())
-        except (OSError, ValueError) as fault:
+        except (OSError, ValueError, RecursionError) as fault:
             raise UserError(f"{path}: damaged ({fault}); delete the folder or choose another") from fault
         if recipe != RECIPE:
             raise UserError(f"{path}: made as {recipe}, this version needs {RECIPE}; delete the folder or choose "

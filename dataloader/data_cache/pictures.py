@@ -53,21 +53,28 @@ class CachedPictures:
         folder: the cache.
         size: (height, width) of all pictures.
         places: where they are, by path and `Content.kind`.
+        faults: sentences about those that could not be made.
     """
 
-    def __init__(self, folder: str | Path, size: tuple[int, int], places: Mapping[tuple[str, str], Place]):
-        self.folder, self.size, self._places = Path(folder), size, dict(places)
+    def __init__(
+        self,
+        folder: str | Path,
+        size: tuple[int, int],
+        places: Mapping[tuple[str, str], Place],
+        faults: Mapping[tuple[str, str], str] | None = None,
+    ):
+        self.folder, self.size, self._places, self._faults = Path(folder), size, dict(places), dict(faults or {})
         self._maps: dict[str, np.ndarray] = {}
         self._checked: set[tuple[str, str]] = set()
 
     def __reduce__(self) -> tuple[type, tuple]:
-        return type(self), (self.folder, self.size, self._places)
+        return type(self), (self.folder, self.size, self._places, self._faults)
 
     def image(self, path: str) -> np.ndarray:
         """RGB of an image file, (3, height, width) uint8; a view of the map.
 
         Raises:
-            UserError: when the shard is damaged or gone.
+            UserError: when the shard is damaged or gone, or the picture could not be made.
         """
         return self._read(path, RGB)
 
@@ -75,16 +82,18 @@ class CachedPictures:
         """Training ids of a label file, (height, width) uint8; a view of the map.
 
         Raises:
-            UserError: when the shard is damaged or gone.
+            UserError: as `image`.
         """
         return self._read(path, mode)
 
     def _read(self, path: str, kind: str) -> np.ndarray:
+        if (path, kind) in self._faults:
+            raise UserError(self._faults[path, kind])
         place, content = self._places[path, kind], Content(kind, *self.size)
         start = place.number * content.bytes
         pixels = self._map(place.shard)[start : start + content.bytes]
         if (path, kind) not in self._checked:  # in each process once
-            if zlib.crc32(pixels) != place.crc:
+            if len(pixels) != content.bytes or zlib.crc32(pixels) != place.crc:
                 raise UserError(f"{self.folder / place.shard}: damaged (wrong checksum of the picture of {path}); "
                                 f"{REMEDY}")  # fmt: skip
             self._checked.add((path, kind))

@@ -124,9 +124,20 @@ def read_index(path: Path) -> tuple[Content, list[Entry]]:
             raise ValueError("wrong checksum of its index")
         said = json.loads(index)
         content = Content(said["kind"], said["height"], said["width"])
+        if not (isinstance(content.kind, str) and isinstance(content.height, int) and isinstance(content.width, int)):
+            raise ValueError(f"pictures of {content}")
         if said["pictures"] * content.bytes != end - length:
             raise ValueError("bytes are missing or too many")
-        return content, [Entry(key, path, FileState(*source), Place(shard, number, checksum))
-                         for key, path, *source, shard, number, checksum in said["entries"]]  # fmt: skip
-    except (OSError, ValueError, KeyError, TypeError) as fault:
+        return content, [_entry(*row) for row in said["entries"]]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as fault:
         raise UserError(f"{path}: damaged ({fault}); {REMEDY}") from fault
+
+
+def _entry(key: str, path: str, size: int, mtime: int, crc: int, shard: str, number: int, checksum: int) -> Entry:
+    """One line of an index; raises `ValueError` where it is none."""
+    names, numbers = (key, path, shard), (size, mtime, crc, number, checksum)
+    if not (all(isinstance(name, str) for name in names) and all(isinstance(each, int) for each in numbers)):
+        raise ValueError("an entry of other values")
+    if number < 0:
+        raise ValueError(f"picture {number}")
+    return Entry(key, path, FileState(size, mtime, crc), Place(shard, number, checksum))

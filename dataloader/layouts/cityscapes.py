@@ -8,7 +8,7 @@ from pathlib import Path
 from errors import UserError
 
 from ..files import IMAGE_TYPES
-from ..index import read_index, resolve_index
+from ..index import REBUILD, read_index, resolve_index
 from ..listing import Listing
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
@@ -51,9 +51,11 @@ def _from_folders(part: str, listing: Listing, parameters: Parameters) -> Iterat
 
 def _from_index(request: Request, index: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
     found = resolve_index(read_index(index), {}, load=("color", "segmentation"))
+    if ("color", 0, -1) not in found:
+        raise UserError(f"{index}: no images in it; {REBUILD.format('cityscapes')}")
     missing, left = Missing(request), 0
-    labels = found.get(("segmentation", 0, -1)) or [""] * len(found.get(("color", 0, -1), ()))
-    for stored, label in zip(found.get(("color", 0, -1), ()), labels, strict=True):
+    images = found["color", 0, -1]
+    for stored, label in zip(images, found.get(("segmentation", 0, -1)) or [""] * len(images), strict=True):
         image = listing.find_image(stored)
         there = {stored: bool(image), label: not label or listing.has(label)}
         if missing.note(f"{listing.root}/{path}" for path, exists in there.items() if not exists):

@@ -100,8 +100,8 @@ def _of_sequence(request: Request, listing: Listing, folder: str, intrinsics: Se
 def _common_size(request: Request, place: Path, names: Sequence[str]) -> tuple[int, int]:
     """(height, width) of all images of a sequence.
 
-    With `request.drop`, unreadable images pass here: they keep their place in the order, and every sample that needs
-    one is left out later.
+    With `request.drop` or `request.skip`, unreadable images pass here: they keep their place in the order, and every
+    sample that needs one is left out or replaced later.
     """
     different: dict[tuple[int, int], str] = {}
     faults = []
@@ -110,7 +110,7 @@ def _common_size(request: Request, place: Path, names: Sequence[str]) -> tuple[i
             different[image_size(place / name)] = name
         except UserError as fault:
             faults.append(fault)
-    if faults and not (request.drop and different):
+    if faults and not ((request.drop or request.skip) and different):
         raise faults[0]
     if len(different) > 1:
         shown = ", ".join(f"{name} {height} x {width}" for (height, width), name in list(different.items())[:2])

@@ -54,7 +54,9 @@ def read_poses(path: Path) -> np.ndarray:
     except (OSError, UnicodeDecodeError) as fault:
         raise UserError(f"{path}: cannot read the poses ({fault}); unpack the odometry poses there") from fault
     poses = []
-    for number, row in enumerate((row for row in rows if row.strip()), start=1):
+    for number, row in enumerate(rows, start=1):
+        if not row.strip():
+            continue
         try:
             values = np.array(row.split(), np.float64)
         except ValueError:
@@ -65,6 +67,18 @@ def read_poses(path: Path) -> np.ndarray:
     if not poses:
         raise UserError(f"{path}: no poses in it; fetch the odometry poses again")
     return np.stack(poses)
+
+
+def _matrix(path: Path, pose: object) -> np.ndarray:
+    """A pose of an index file; raises `UserError` unless it is (3, 4) or (4, 4) and finite."""
+    try:
+        matrix = np.asarray(pose, np.float64)
+    except (TypeError, ValueError, OverflowError) as fault:
+        raise UserError(f"{path}: a pose is no matrix of numbers ({fault}); rebuild or fetch it again") from fault
+    if matrix.shape not in ((3, 4), (4, 4)) or not np.isfinite(matrix).all():
+        raise UserError(f"{path}: a pose of shape {matrix.shape} or with values that are not finite, expected (3, 4); "
+                        "rebuild or fetch it again")  # fmt: skip
+    return matrix
 
 
 def _square(pose: np.ndarray) -> np.ndarray:
@@ -111,16 +125,14 @@ def _with_successor(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
 
 def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Parameters) -> list[Sample]:
     split, basic = read_index(path, ("color", "poses")), read_index(files.root / "basic_files.json", ("color",))
-    if "poses" not in split:
-        raise UserError(f"{path}: no poses in it; {REBUILD.format('kitti')}")
+    if not {"color", "poses"} <= {*split}:
+        raise UserError(f"{path}: no images or no poses in it; {REBUILD.format('kitti')}")
     offsets = request.spec.frames
     found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
     missing, samples = Missing(request), []
     for row, pose in enumerate(found.get(("poses", 0, -1), ())):
         images = indexed_images(files, {offset: found["color", offset, -1][row] for offset in offsets}, missing)
-        matrix = np.asarray(pose, np.float64)
-        if matrix.shape not in ((3, 4), (4, 4)):
-            raise UserError(f"{path}: a pose of shape {matrix.shape}, expected (3, 4); rebuild or fetch it again")
+        matrix = _matrix(path, pose)
         frame = parse_image_path(found["color", 0, -1][row])
         name = frame.name if frame else found["color", 0, -1][row]
         samples.append(Sample(name, images, parameters.intrinsics, pose=_square(matrix)))

@@ -62,7 +62,7 @@ def cityscapes_values(root: Path, left: dict[Key, str]) -> list[Values]:
         try:
             inner = json.loads((root / name).read_text(encoding="utf-8"))["intrinsic"]
             found[key] = _square(inner["fx"], inner["fy"], inner["u0"], inner["v0"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # the category is optional, and so is every entry of it
     return [Values("camera_intrinsics", ("camera",), found)]
 

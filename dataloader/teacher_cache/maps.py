@@ -24,11 +24,13 @@ from PIL.PngImagePlugin import PngInfo
 
 from errors import UserError
 
+from .. import arrays
 from ..files import DECODE_FAULTS, open_stored
 
 SUFFIXES = {"image": ".png", "grid": ".npz"}
-FAULTS = (*DECODE_FAULTS, KeyError, AttributeError, zipfile.BadZipFile)
+FAULTS = (*DECODE_FAULTS, *arrays.FAULTS)
 _CHUNK = "teacher-map"
+_LONGEST_NOTE = 1 << 14  # bytes
 _TOP = 2**16 - 1
 _TRAILER = b"IEND\xaeB`\x82"
 
@@ -88,7 +90,7 @@ def decode(layout: str, path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray,
         ValueError: with a few words, when the file is missing, damaged or of another shape.
     """
     try:
-        values, note = _png(path) if layout == "image" else _npz(path)
+        values, note = _png(path) if layout == "image" else _npz(path, shape)
         source = _source(note)
     except FileNotFoundError as fault:
         raise ValueError("no such file") from fault
@@ -98,6 +100,8 @@ def decode(layout: str, path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray,
         raise ValueError(f"cannot decode, {fault}") from fault
     if values.shape != shape:
         raise ValueError(f"shape {values.shape} instead of {shape}")
+    if not np.isfinite(values).all():
+        raise ValueError("values that are not finite")
     return values, source
 
 
@@ -105,10 +109,10 @@ def peek(layout: str, path: Path) -> FileState | None:
     """State the image of a map had, from the ends of the map's file; None where that is missing or cut off."""
     try:
         if layout == "grid":
-            with np.load(path, allow_pickle=False) as stored:
-                return _source(json.loads(str(stored["note"])))
+            with zipfile.ZipFile(path) as stored:
+                return _source(_note(stored))
         with path.open("rb") as file:
-            with Image.open(file) as image:
+            with Image.open(file, formats=("PNG",)) as image:
                 source = _source(json.loads(image.info[_CHUNK]))
             file.seek(-len(_TRAILER), os.SEEK_END)
             return source if file.read() == _TRAILER else None
@@ -126,10 +130,16 @@ def _png(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     return (low + levels.astype(np.float32) * np.float32((high - low) / _TOP)).astype(np.float32)[None], note
 
 
-def _npz(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    with np.load(path, allow_pickle=False) as stored:
-        note = json.loads(str(stored["note"]))
-        return stored["values"].astype(np.float32) * np.float32(note["divisor"]), note
+def _npz(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, Any]]:
+    with zipfile.ZipFile(path) as stored:
+        note = _note(stored)
+        values = arrays.read_member(stored, "values", math.prod(shape) * np.dtype(np.float16).itemsize)
+        with np.errstate(over="ignore", invalid="ignore"):  # `decode` looks at the values
+            return values.astype(np.float32) * np.float32(note["divisor"]), note
+
+
+def _note(stored: zipfile.ZipFile) -> dict[str, Any]:
+    return json.loads(str(arrays.read_member(stored, "note", _LONGEST_NOTE)))
 
 
 def _source(note: dict[str, Any]) -> FileState:

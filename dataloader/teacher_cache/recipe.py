@@ -72,7 +72,7 @@ def read_recipe(folder: str | Path) -> Recipe:
         return _checked(Recipe(**content))
     except OSError as fault:
         raise UserError(f"{folder}: not a teacher cache, it has no readable {META}; make one with {COMMAND}") from fault
-    except (ValueError, TypeError, KeyError, AttributeError) as fault:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
         raise UserError(f"{path}: damaged ({fault}); make a new cache with {COMMAND}") from fault
 
 
@@ -81,7 +81,7 @@ def _checked(recipe: Recipe) -> Recipe:
         value = getattr(recipe, field.name)
         if type(value).__name__ != field.type:
             raise ValueError(f"{field.name} is {value!r}")
-    if recipe.layout not in SUFFIXES or min(recipe.shape) < 1:
+    if recipe.layout not in SUFFIXES or min(recipe.height, recipe.width, *recipe.shape) < 1:
         raise ValueError(f"layout {recipe.layout!r} of shape {recipe.shape}")
     return recipe
 
