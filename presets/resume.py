@@ -26,7 +26,8 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     NOTED: (
         "sys_cpu", "sys_best_effort_determinism", "train_precision", "train_compile", "train_sync_batchnorm",
-        "data_intrinsics", "train_batches_per_epoch", "train_accumulate", "train_learning_rate", "train_warmup_steps",
+        "data_intrinsics", "data_on_error", "train_batches_per_epoch", "train_accumulate", "train_learning_rate",
+        "train_warmup_steps",
         "train_scheduler_step_size", "train_scheduler_gamma", "train_weight_decay", "train_depth_grad_scale",
         "train_segmentation_grad_scale", "train_color_jitter", "depth_resize_height", "depth_resize_width",
         "depth_disparity_smoothness", "depth_reprojection_weight", "depth_avg_reprojection",
@@ -39,7 +40,8 @@ RULES: dict[str, tuple[str, ...]] = {
     ),
     FREE: (
         "sys_num_workers", "dataset_dir", "checkpoint_dir", "experiment_class", "model_name", "data_folder",
-        "data_cache", "train_num_epochs", "train_checkpoint_frequency", "train_tb_frequency", "train_print_frequency",
+        "data_cache", "data_max_errors", "train_max_bad_steps", "train_num_epochs", "train_checkpoint_frequency",
+        "train_tb_frequency", "train_print_frequency",
         "patch_teacher_cache", "depth_crop_height", "depth_crop_width", "depth_min_sampling_res",
         "depth_validation_resize_height", "depth_validation_resize_width", "depth_validation_crop_height",
         "depth_validation_crop_width", "depth_validation_loaders", "depth_validation_batch_size",

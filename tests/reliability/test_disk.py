@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import resource
 import shutil
@@ -131,6 +132,19 @@ def no_room_for_events() -> None:
 
     RunState.save = with_room
     limited(8000)
+
+
+def output_on_a_full_disk() -> None:
+    os.dup2(os.open("/dev/full", os.O_WRONLY), 1)
+
+
+def test_a_training_that_cannot_say_anything_trains_and_tells_why(street, tmp_path, warm):
+    mute = warm.run("train.py", *tiny_options(street, tmp_path), before=output_on_a_full_disk)
+    assert mute.wait() == 2
+    warning, error = mute.stderr.splitlines()
+    assert warning == "warning: the output cannot be written (No space left on device); the run goes on without a word"
+    assert error.startswith("error: output: No space left on device; what the command does is done")
+    verify(tmp_path / RUN / "checkpoints/epoch_2", noted=True)
 
 
 def test_a_training_on_a_full_disk_ends_with_one_sentence_and_goes_on_later(street, tmp_path, warm):
