@@ -49,7 +49,8 @@ def judging(street: Path, size: int = 64) -> tuple:
 
 
 def test_training_from_scratch_evaluation_and_inference_reach_for_nothing(street, tmp_path, start):
-    training, tried = start("train.py", *tiny_options(street, tmp_path), "--train-num-epochs", 1)
+    training, tried = start("train.py", *tiny_options(street, tmp_path), "--train-num-epochs", 1,
+                            "--train-batches-per-epoch", 1)  # fmt: skip
     assert training.wait() == 0, training.stderr
     network = tmp_path / RUN / "checkpoints/epoch_1"
     image = next(street.rglob("image_02/data/*.*"))

@@ -99,7 +99,7 @@ def test_rates_of_a_loaded_checkpoint_that_count_are_told(tmp_path, rate, told, 
 
 
 def test_a_training_says_what_has_changed(street: Path, tmp_path: Path, warm):
-    words = tiny_options(street, tmp_path)
+    words = (*tiny_options(street, tmp_path), "--train-batches-per-epoch", 1)
     first = warm.run("train.py", *words, "--train-num-epochs", 1)
     assert first.wait() == 0, first.stderr
     network = warm.run("train.py", *words, "--resume", "auto", "--model-split-pos", 2)
