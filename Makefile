@@ -5,7 +5,7 @@ SEED   ?= 1
 OUT    ?= demo
 PY     := $(VENV)/bin/python
 
-.PHONY: demo test test-long bench docs clean
+.PHONY: demo test test-long bench bench-gpu docs clean
 
 demo: $(VENV)/.installed
 	$(PY) -m benchmarks.demo --seed $(SEED) --out $(OUT)
@@ -20,6 +20,9 @@ test-long: $(VENV)/.installed-dev
 
 bench: $(VENV)/.installed
 	$(PY) -m benchmarks
+
+bench-gpu: $(VENV)/.installed
+	$(PY) -m benchmarks --gpu
 
 docs: $(VENV)/.installed
 	$(PY) -m docs

@@ -10,13 +10,16 @@ import json
 import math
 import os
 import re
+import reprlib
 import tomllib
 from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import UserError, closest
+from models.notes import METADATA, Damaged, read
 from presets.options import COMMANDS, NETWORK, WORDS, Option, options_of
 
 PRESETS = Path(__file__).parent / "presets"
@@ -24,7 +27,8 @@ ATTENTION = ("model_attention", "model_attention_strips", "model_attention_gain"
 SHAPE = ("model_num_layers", "model_num_layers_pose", "model_split_pos", "model_depth_resolutions",
          "model_num_classes", *ATTENTION)  # fmt: skip
 STORED = ("method", "model_depth_min", "model_depth_max", *SHAPE)  # with a checkpoint, for evaluation and inference
-METADATA = "meta.json"  # beside model.pth: method, options and versions a checkpoint was made with
+MOST_BYTES = 1 << 20  # of a preset
+MOST_BITS = 256  # of a whole number
 _ABSENT = object()
 ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
 ELSEWHERE = ("eval_avg_with_flipped",)  # in published opt.json files, without meaning for any command
@@ -35,6 +39,21 @@ class _Parser(ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
+
+
+class _Short(reprlib.Repr):
+    """Values as messages show them, whatever a file holds."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.maxstring = self.maxother = 80
+
+    def repr_int(self, value: int, level: int) -> str:
+        """Python refuses to write large ones."""
+        return super().repr_int(value, level) if value.bit_length() < MOST_BITS else "a number of many digits"
+
+
+_SHORT = _Short()
 
 
 def build_parser(command: str) -> ArgumentParser:
@@ -110,20 +129,21 @@ def _checked(option: Option, value: Any, where: str) -> Any:
     """Value of an option from text, TOML or JSON; UserError naming `where` it came from."""
     if isinstance(option.default, bool):
         if not isinstance(value, bool):
-            raise UserError(f"{where}: {value!r} is neither true nor false")
+            raise UserError(f"{where}: {_SHORT.repr(value)} is neither true nor false")
         return value
-    if isinstance(value, list | tuple):
-        value = ",".join(map(str, value))
-    elif option.default == "" and value is None:
-        value = ""
     try:
-        result = option.parse(str(value))
+        text = _text(option, value)
+        os.fsencode(text)  # what no file can be called
+        result = option.parse(text)
+        if isinstance(result, int) and result.bit_length() > MOST_BITS:
+            raise OverflowError
     except (ValueError, OverflowError):
-        raise UserError(f"{where}: {str(value)!r} is not {WORDS.get(option.parse, 'a valid value')}") from None
+        wanted = WORDS.get(option.parse, "a valid value")
+        raise UserError(f"{where}: {_SHORT.repr(value)} is not {wanted}") from None
     if option.choices and result not in option.choices:
         allowed = ", ".join(map(str, option.choices))
-        hint = closest(str(result), map(str, option.choices)) if isinstance(result, str) else ""
-        raise UserError(f"{where}: {result!r} is not one of {allowed}{hint}")
+        hint = closest(result[:80], map(str, option.choices)) if isinstance(result, str) else ""
+        raise UserError(f"{where}: {_SHORT.repr(result)} is not one of {allowed}{hint}")
     if isinstance(result, int | float):
         if not (option.low <= result <= option.high and math.isfinite(result)):
             low = f" of at least {option.low:g}" if math.isfinite(option.low) else ""
@@ -136,10 +156,25 @@ def _checked(option: Option, value: Any, where: str) -> Any:
     return result
 
 
+def _text(option: Option, value: Any) -> str:
+    """What a value of TOML or JSON is on the command line; raises ValueError for one of another kind."""
+    if isinstance(value, list | tuple) and isinstance(option.default, tuple):
+        return ",".join(_text(replace(option, default=0), part) for part in value)
+    if value is None and option.default == "":
+        return ""
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise ValueError
+    return str(value)
+
+
 def _read_preset(path: str, command: str) -> dict[str, Any]:
     """Options of a preset or of an earlier run's opt.json that this command knows."""
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        with open(path, "rb") as file:
+            raw = file.read(MOST_BYTES + 1)
+        if len(raw) > MOST_BYTES:
+            raise ValueError(f"longer than {MOST_BYTES} bytes")
+        text = raw.decode()
         content = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
     except OSError as error:
         raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
@@ -160,7 +195,7 @@ def _read_preset(path: str, command: str) -> dict[str, Any]:
         if name in mine:
             values[name] = _checked(mine[name], value, f"{path}: {key}")
         elif name not in everything:
-            raise UserError(f"{path}: unknown option {key!r}{closest(name, everything)}")
+            raise UserError(f"{path}: unknown option {_SHORT.repr(key)}{closest(name[:80], everything)}")
     return values
 
 
@@ -185,8 +220,8 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
     if not notes.is_file():
         return notes, {}
     try:
-        return notes, dict(json.loads(notes.read_text(encoding="utf-8"))["options"])
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        return notes, read(notes)["options"]
+    except Damaged as error:
         raise UserError(f"{notes}: damaged ({error}); delete it and give --method, --model-num-layers "
                         "and the depth range on the command line") from None  # fmt: skip
 
@@ -207,7 +242,17 @@ def _stored_with_checkpoint(values: dict[str, Any]) -> dict[str, Any]:
     table = {option.name: option for option in NETWORK[1]}
     if options:  # checkpoints older than attention have none
         options = {name: table[name].default for name in ATTENTION} | options
-    return {name: _checked(table[name], options[name], f"{notes}: {name}") for name in STORED if name in options}
+    return checked_network({name: options[name] for name in STORED if name in options}, notes)
+
+
+def checked_network(values: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """Options of the network that a file says.
+
+    Raises:
+        UserError: naming the file and the option whose value is not allowed.
+    """
+    table = {option.name: option for option in NETWORK[1]}
+    return {name: _checked(table[name], value, f"{where}: {name}") for name, value in values.items()}
 
 
 def _check_together(args: Namespace) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import harness
 from errors import UserError
-from harness import Evaluation, open_evaluation
+from harness import open_evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from dataloader.batch import Truth
     from dataloader.loaders import EvaluationData
     from evaluation.depth import DepthResult, OnDepth
+    from evaluation.judging import Evaluation
 
 
 def evaluate(args: Namespace) -> None:
@@ -27,21 +28,20 @@ def evaluate(args: Namespace) -> None:
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
     """Judge the network on one loader; print, draw and keep the results."""
     from evaluation.tables import depth_table, scaling_line
-    from visual.pictures import depth_comparison
+    from visual.pictures import depth_comparison, encode
 
     def draw(position: int, truth: Truth, depth: Tensor) -> None:
-        if position < evaluation.pictures:
-            evaluation.keep_picture(loader.spec.domain, position,
-                                    lambda: depth_comparison(truth.image, depth, truth.depth))  # fmt: skip
+        evaluation.keep_picture(loader, position,
+                                lambda: encode(depth_comparison(truth.image, depth, truth.depth), ".png"))  # fmt: skip
 
     if args.method == "dpt":
         result, protocol = _judge_teacher(args, evaluation, loader, draw)
-        print(depth_table(result.metrics), flush=True)
+        evaluation.tell(depth_table(result.metrics))
         evaluation.keep_results(loader, result.metrics, result.rows, protocol, result.skipped)
         return
     result, protocol = _judge_network(args, evaluation, loader, draw)
     median, std = result.scaling(first_quarter=args.depth_ratio_on_validation)
-    print(f"{scaling_line(median, std)}\n\n{depth_table(result.metrics)}", flush=True)
+    evaluation.tell(f"{scaling_line(median, std)}\n\n{depth_table(result.metrics)}")
     metrics = result.metrics | {"ratio_median": median, "ratio_std": std}
     evaluation.keep_results(loader, metrics, result.rows, protocol, result.skipped)
 
@@ -55,7 +55,7 @@ def _judge_network(
     size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
     protocol = depth_protocol(loader.spec.mask, loader.spec.clamp, ground_truth=loader.truth_kind, size=size,
                               fixed_scaling=args.depth_validation_fixed_scaling,
-                              refinement=evaluation.refinement and evaluation.refinement.describe(size[0]))  # fmt: skip
+                              refinement=evaluation.refine and evaluation.refine.describe(size[0]))  # fmt: skip
     result = evaluate_depth(
         evaluation.predict_depth,
         evaluation.batches(loader),
@@ -63,6 +63,7 @@ def _judge_network(
         depth_max=args.model_depth_max,
         fixed_scaling=args.depth_validation_fixed_scaling,
         on_image=draw,
+        everywhere=evaluation.everywhere,
     )
     return result, protocol
 
@@ -78,7 +79,8 @@ def _judge_teacher(
         raise UserError(f"--depth-validation-fixed-scaling: {args.model_load} knows no metres, its scale and shift are "
                         "fitted to every image; leave it out")  # fmt: skip
     protocol = teacher_protocol(loader.spec, ground_truth=loader.truth_kind, target=habits.target, **kind)
-    result = evaluate_teacher(evaluation.inverse_depth, evaluation.batches(loader), on_image=draw, **kind)
+    result = evaluate_teacher(evaluation.inverse_depth, evaluation.batches(loader), on_image=draw,
+                              everywhere=evaluation.everywhere, **kind)  # fmt: skip
     return result, protocol | {"teacher": evaluation.model.identity}
 
 

@@ -18,8 +18,8 @@ def evaluate(args: Namespace) -> None:
     size = (args.pose_validation_resize_height, args.pose_validation_resize_width)
     protocol = pose_protocol(ground_truth="camera poses", size=size)
     for loader in evaluation.loaders:
-        result = evaluate_pose(evaluation.predict_motion, evaluation.batches(loader))
-        print(pose_line(result.metrics), flush=True)
+        result = evaluate_pose(evaluation.predict_motion, evaluation.batches(loader), everywhere=evaluation.everywhere)
+        evaluation.tell(pose_line(result.metrics))
         evaluation.keep_results(loader, result.metrics, result.rows, protocol, images=result.frames)
 
 

@@ -7,13 +7,14 @@ from argparse import Namespace
 from typing import TYPE_CHECKING
 
 import harness
-from harness import Evaluation, open_evaluation
+from harness import open_evaluation
 
 if TYPE_CHECKING:
     from torch import Tensor
 
     from dataloader.batch import Truth
     from dataloader.loaders import EvaluationData
+    from evaluation.judging import Evaluation
 
 log = logging.getLogger(__name__)
 
@@ -23,9 +24,9 @@ def evaluate(args: Namespace) -> None:
     from evaluation.tables import SEGMENTATION_HEADER
 
     evaluation = open_evaluation(args, "eval_segmentation", "segmentation")
-    print(SEGMENTATION_HEADER, flush=True)
+    evaluation.tell(SEGMENTATION_HEADER)
     for loader in evaluation.loaders:
-        print(_evaluate_loader(args, evaluation, loader), flush=True)
+        evaluation.tell(_evaluate_loader(args, evaluation, loader))
 
 
 def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> str:
@@ -34,17 +35,19 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
     from evaluation.protocols import segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
     from evaluation.tables import segmentation_row
-    from visual.pictures import segmentation_comparison
+    from visual.pictures import encode, segmentation_comparison
 
     domain = loader.spec.domain
     size = (args.segmentation_validation_resize_height, args.segmentation_validation_resize_width)
     protocol = segmentation_protocol(ground_truth=f"{loader.spec.dataset} labels", size=size)
 
     def draw(position: int, truth: Truth, ids: Tensor) -> None:
-        if position < evaluation.pictures:
-            evaluation.keep_picture(domain, position, lambda: segmentation_comparison(truth.image, ids, truth.labels))
+        evaluation.keep_picture(
+            loader, position, lambda: encode(segmentation_comparison(truth.image, ids, truth.labels), ".png")
+        )
 
-    result = evaluate_segmentation(evaluation.predict_classes, evaluation.batches(loader), on_image=draw)
+    result = evaluate_segmentation(evaluation.predict_classes, evaluation.batches(loader), on_image=draw,
+                                   everywhere=evaluation.everywhere)  # fmt: skip
     if result.void_share:
         log.warning("%s: %.2f %% of the pixels were predicted as channel 19, which has no ground truth; "
                     "its IoU of 0 lowers the mean", domain, 100 * result.void_share)  # fmt: skip

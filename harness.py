@@ -3,38 +3,36 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import io
 import json
 import logging
 import os
 import signal
+import socket
 import sys
 import traceback
 import warnings
 from argparse import Namespace
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
+from datetime import datetime
+from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
 
 import arguments
 from errors import UserError
 
 if TYPE_CHECKING:
-    import numpy as np
     import torch
-    from torch import Tensor, nn
 
-    from dataloader.batch import Batch
-    from dataloader.loaders import EvaluationData
+    from evaluation.judging import Evaluation
     from losses.patches.use import Refinement
-    from models.prediction import Prediction
 
+Found = TypeVar("Found")
 log = logging.getLogger(__name__)
 # What published opt.json files hold besides the options of a command; nothing here reads it.
 PUBLISHED_EXTRAS = {
@@ -44,7 +42,7 @@ PUBLISHED_EXTRAS = {
 }  # fmt: skip
 
 BUG, USER_ERROR = 1, 2
-WAITING_PICTURES = 4  # of an evaluation that are still being drawn
+ALONE = ("inference",)  # commands that work in one process
 
 
 def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
@@ -80,7 +78,7 @@ def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
     code = 0
     try:
         with _joined():
-            if among_others() and command != "train":
+            if among_others() and command in ALONE:
                 raise UserError(f"{command}.py: works in one process; start it with python instead of torchrun")
             code = run(arguments.parse(command, sys.argv[1:])) or 0
     except UserError as error:
@@ -183,29 +181,41 @@ def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
 def exclusive(folder: Path) -> Iterator[None]:
     """Keep other trainings out of a run folder; the lock of a process that died is no obstacle.
 
-    Of several processes that train together, the first one has the lock.
+    Of several processes that train together, the first one has the lock. Where the file system has none, a warning
+    says so.
 
     Raises:
-        UserError: naming the process that works there.
+        UserError: naming the process that works there, and since when.
     """
     from losses import processes
 
-    with (folder / ".lock").open("a+") as file:
+    # What a link in a folder of someone else's points at would be emptied.
+    with open(folder / ".lock", "a+", errors="replace", opener=_not_a_link) as file:
         with processes.together():
             if processes.first():
                 _lock(file, folder)
         yield
 
 
+def _not_a_link(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+
+
 def _lock(file: TextIO, folder: Path) -> None:
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+        # Not flock: loader processes, which outlive a killed training by seconds, would hold it on.
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except (BlockingIOError, PermissionError):
         file.seek(0)
-        raise UserError(f"{folder}: process {file.read().strip() or '?'} trains in this run folder; wait for it, "
+        raise UserError(f"{folder}: process {file.read(200).strip() or '?'} trains in this run folder; wait for it, "
                         "stop it, or choose another --model-name") from None  # fmt: skip
+    except OSError as error:
+        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+            raise
+        log.warning("%s: its file system has no locks (%s); see that no other training works in this run folder",
+                    folder, error.strerror)  # fmt: skip
     file.truncate(0)
-    file.write(f"{os.getpid()}\n")
+    file.write(f"{os.getpid()} on {socket.gethostname()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n")
     file.flush()
 
 
@@ -246,6 +256,19 @@ class StopRequest:
             if self.code:
                 raise Stopped
             yield item
+
+    def everywhere(self, work: Callable[[], Found]) -> list[Found]:
+        """What all processes found with `work`, in their order; raises `Stopped` in all once one has got a signal."""
+        from losses import processes
+
+        def unless_stopped() -> Found | None:
+            with contextlib.suppress(Stopped):
+                return work()
+
+        found = processes.everywhere(unless_stopped)
+        if self.agreed():
+            raise Stopped
+        return found
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         # Worker processes inherit the handler; they leave the decision to the process that started them.
@@ -378,88 +401,6 @@ def gradient_scaler(args: Namespace, device: torch.device) -> torch.amp.GradScal
     return torch.amp.GradScaler(device.type, enabled=args.train_precision == "fp16")
 
 
-@dataclass(frozen=True)
-class Evaluation:
-    """Everything an evaluation needs; made by `open_evaluation`."""
-
-    model: nn.Module
-    device: torch.device
-    precision: Callable[[], AbstractContextManager]
-    loaders: Sequence[EvaluationData]
-    folder: Path
-    pictures: int
-    refinement: Refinement | None = None
-    _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
-    _drawn: deque[Future] = field(default_factory=deque)
-
-    def predict_depth(self, images: Tensor) -> Prediction:
-        """Disparity of images (B, 3, H, W) in [0, 1], refined where that was asked for; classes are not computed."""
-        with self.precision():
-            prediction = self.model.predict(images, ("depth",))
-            return self.refinement(self.model, images, prediction) if self.refinement else prediction
-
-    def predict_classes(self, images: Tensor) -> Prediction:
-        """Logits of images (B, 3, H, W) in [0, 1]."""
-        with self.precision():
-            return self.model.predict(images, ("segmentation",))
-
-    def inverse_depth(self, images: Tensor) -> Tensor:
-        """What a teacher says about images (N, 3, h, w) in [0, 1]: (N, h, w)."""
-        with self.precision():
-            return self.model(images)
-
-    def predict_motion(self, first: Tensor, second: Tensor) -> Tensor:
-        """Points of the first camera to the second: two times (B, 3, H, W) -> (B, 4, 4)."""
-        with self.precision():
-            return self.model.predict_motion(first, second)
-
-    def batches(self, loader: EvaluationData) -> Iterator[Batch]:
-        """The loader's batches on the device, with a progress bar on stderr."""
-        from tqdm import tqdm
-
-        from dataloader.prefetch import on_device
-
-        raw = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr)
-        for (batch,) in on_device(zip(raw, strict=True), self.device):
-            yield batch
-
-    def keep_picture(self, domain: str, position: int, draw: Callable[[], np.ndarray]) -> None:
-        """Write eval_images/<domain>/img_<position>.png beside the network; draw makes (H, W, 3) uint8 RGB."""
-        from visual.pictures import encode
-
-        path = self.folder / "eval_images" / domain / f"img_{position}.png"
-        self._drawn.append(self._artist.submit(lambda: write_file(path, encode(draw(), ".png"))))
-        self._await_pictures(WAITING_PICTURES)
-
-    def _await_pictures(self, most: int) -> None:
-        """Wait until at most so many pictures are not written yet; raises what went wrong with the others."""
-        while len(self._drawn) > most:
-            self._drawn.popleft().result()
-
-    def keep_results(
-        self,
-        loader: EvaluationData,
-        metrics: Mapping[str, float],
-        rows: Sequence[Mapping[str, object]],
-        protocol: Mapping[str, object],
-        skipped: int = 0,
-        **more: object,
-    ) -> None:
-        """Put one domain into metrics.json and its rows into metrics_<domain>.csv, behind the last picture.
-
-        skipped: images that the metric could not judge; those the loader left out are added.
-        """
-        from evaluation.tables import report_files
-
-        self._await_pictures(0)
-        skipped += loader.skipped
-        if skipped:
-            log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)
-        entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
-        for path, content in report_files(self.folder, loader.spec.domain, entry, rows).items():
-            write_file(path, content)
-
-
 def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     """Check options and data, load the network, make the run folder; in this order, so that mistakes show early.
 
@@ -467,8 +408,12 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
     """
     import state_manager
+    from dataloader.atomic import write_whole
     from dataloader.loaders import build_evaluation
+    from dataloader.prefetch import stream
+    from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
+    from losses import processes
 
     if not args.model_load:
         what = "a teacher, such as dpt-hybrid, or its weight file" if args.method == "dpt" else "the checkpoint folder"
@@ -476,17 +421,20 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     if not getattr(args, f"{purpose}_validation_loaders"):
         raise UserError(f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas")
     require_folders(args)
-    refinement = open_refinement(args, f"{purpose}-validation-resize") if purpose == "depth" else None
-    loaders = build_evaluation(args, purpose)
-    device = prepare_torch(args)
-    model = state_manager.load_model(args, device)
-    folder = run_folder(args)
-    read_metrics(folder)  # a damaged file is reported before the work, not after it
-    write_options(folder, args, command)
-    _warn_of_other_size(args, purpose)
-    if refinement:
-        refinement.to(device)
-    return Evaluation(model, device, autocast(args, device), loaders, folder, args.eval_num_images, refinement)
+    with processes.together():
+        refinement = open_refinement(args, f"{purpose}-validation-resize") if purpose == "depth" else None
+        loaders = build_evaluation(args, purpose, processes.place())
+        device = prepare_torch(args)
+        model = state_manager.load_model(args, device)
+        folder = run_folder(args)
+        read_metrics(folder)  # a damaged file is reported before the work, not after it
+        write_options(folder, args, command)
+        _warn_of_other_size(args, purpose)
+        if refinement:
+            refinement.to(device)
+    return Evaluation(model, loaders, folder, args.eval_num_images, autocast(args, device), write=write_whole,
+                      stream=partial(stream, device=device), refine=refinement, speaks=processes.first(),
+                      gather=processes.everywhere)  # fmt: skip
 
 
 def open_refinement(args: Namespace, prefix: str) -> Refinement | None:

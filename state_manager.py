@@ -9,15 +9,12 @@ and size and hash of every file.
 from __future__ import annotations
 
 import contextlib
-import hashlib
-import json
 import logging
 import os
-import re
-import shutil
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -25,17 +22,21 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
+from torch.optim.lr_scheduler import StepLR
 
-from arguments import METADATA, SHAPE, as_table, trained_with, with_checkpoint
+from arguments import SHAPE, as_table, checked_network, trained_with, with_checkpoint
+from dataloader.atomic import free_bytes
 from errors import UserError
 from losses import processes
 from models import build_model, build_teacher
+from models.checkpoint_folder import checkpoints, discard, order, size_of, sweep, verify, write
 from models.dpt.files import OFFICIAL as TEACHERS
+from models.notes import METADATA, read
+from models.rates import Rates, load_optimizer
 from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
+from presets.resume import BETWEEN, FREE, NETWORK, NOTED, RATES, changes
 
 log = logging.getLogger(__name__)
-_NAME = re.compile(r"epoch_(\d+)(?:_batch_(\d+))?")
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
 
 
@@ -60,7 +61,7 @@ class RunState:
 
     model: nn.Module
     optimizer: Optimizer
-    scheduler: LRScheduler
+    scheduler: StepLR
     parts: Mapping[str, Stateful] = field(default_factory=dict)
     epoch: int = 0
     batch: int = 0
@@ -85,14 +86,18 @@ class RunState:
         return folder
 
     def _replace(self, folder: Path, files: dict[str, Any], args: Namespace) -> None:
+        run_folder = folder.parents[1]
+        if not run_folder.is_dir():
+            log.warning("%s: is gone with all that was in it; made anew for the checkpoint", run_folder)
         try:
-            _write_folder(folder, files, self._about(args))
+            write(folder, files, self._about(args))
         except OSError as error:
-            raise UserError(f"{folder}: the checkpoint cannot be written ({error.strerror}); free some space or choose "
-                            "another --checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
-        for other in checkpoints(folder.parents[1]):
-            if "_batch_" in other.name and _order(other) < _order(folder):
-                shutil.rmtree(other)
+            raise UserError(f"{folder}: the checkpoint of {size_of(files)} bytes cannot be written ({error.strerror}; "
+                            f"{free_bytes(folder)} bytes are free); free some space or choose another "
+                            "--checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
+        for other in checkpoints(run_folder):
+            if "_batch_" in other.name and order(other) < order(folder):
+                discard(other)
 
     def _files(self) -> dict[str, Any]:
         random_state = {"cpu": torch.get_rng_state()}
@@ -107,7 +112,7 @@ class RunState:
         }
 
     def _about(self, args: Namespace) -> dict[str, Any]:
-        options = as_table(args)
+        options = as_table(args) | _processes()
         return {"method": args.method, "options": options, "versions": {name: version(name) for name in _PACKAGES},
                 "epoch": self.epoch, "batch": self.batch, "step": self.step}  # fmt: skip
 
@@ -124,7 +129,7 @@ class RunState:
         load_weights(self.model, folder / "model.pth", strict)
         if network_only:
             return
-        self._load_part(folder / "optim.pth", self._load_optimizer, strict)
+        self._load_part(folder / "optim.pth", partial(load_optimizer, self.optimizer), strict)
         self._load_part(folder / "scheduler.pth", self.scheduler.load_state_dict, strict)
         self._load_part(folder / "train.pth", self._load_counters, strict)
 
@@ -134,22 +139,18 @@ class RunState:
             return
         try:
             load(load_file(path))
-        except (ValueError, KeyError, TypeError, AttributeError, RuntimeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             reason = (str(error).splitlines() or ["?"])[0]
             if strict:
                 raise UserError(f"{path}: does not fit this run ({reason}); give the options it was made with, or "
                                 "--overwrite to start again") from None  # fmt: skip
             log.warning("%s: does not fit and is skipped (%s); that part starts afresh", path, reason)
 
-    def _load_optimizer(self, content: dict[str, Any]) -> None:
-        # How a step is computed is no matter of the checkpoint: published ones do not say it, and others may differ.
-        own = [{"fused": group.get("fused")} for group in self.optimizer.param_groups]
-        groups = [group | mine for group, mine in zip(content["param_groups"], own, strict=True)]
-        self.optimizer.load_state_dict({**content, "param_groups": groups})
-
     def _load_counters(self, content: dict[str, Any]) -> None:
-        self.epoch, self.step = int(content["epoch"]), int(content["step"])
-        self.batch, self.saved_step = int(content.get("batch", 0)), self.step
+        epoch, step, batch = map(int, (content["epoch"], content["step"], content.get("batch", 0)))
+        if min(epoch, step, batch) < 0:
+            raise ValueError("counts below 0")
+        self.epoch, self.step, self.batch, self.saved_step = epoch, step, batch, step
         for name, part in self.parts.items():
             if content.get(name):
                 part.load_state_dict(content[name])
@@ -201,6 +202,7 @@ def _recognise(args: Namespace, path: Path, state: Mapping[str, Tensor]) -> None
 
 
 def _adopt(args: Namespace, told: Mapping[str, Any], source: Path) -> None:
+    told = checked_network(told, source)
     changed = {name: value for name, value in told.items() if name not in args.said and getattr(args, name) != value}
     vars(args).update(changed)
     if changed:
@@ -224,8 +226,14 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
     Raises:
         UserError: when the folder holds checkpoints and neither continuing nor overwriting was asked for.
     """
+    folder = run_folder / "checkpoints"
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise UserError(f"{folder}: is no folder; move it away or choose another --model-name")
+    if args.overwrite and folder.is_symlink():
+        raise UserError(f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose "
+                        "another --model-name instead of --overwrite")  # fmt: skip
     if processes.first():
-        _sweep(run_folder / "checkpoints")
+        sweep(run_folder)
     processes.agree()
     existing = checkpoints(run_folder)
     if existing and args.resume == "never" and not args.overwrite:
@@ -244,7 +252,7 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     refuse_used(run_folder, args)
     existing = checkpoints(run_folder)
     if existing and not args.overwrite:
-        _resume(state, existing, args.train_num_epochs)
+        _resume(state, existing, args)
     elif args.model_load:
         _load(state, args)
     if state.batch > args.train_batches_per_epoch:
@@ -252,7 +260,34 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
                         f"{state.batch} of its epoch; give at least that many")  # fmt: skip
     processes.agree()  # all have read what they need
     if args.overwrite and processes.first():
-        shutil.rmtree(run_folder / "checkpoints", ignore_errors=True)
+        discard(run_folder / "checkpoints")
+
+
+def _changed_options(folder: Path, noted: Mapping[str, Any], args: Namespace) -> set[str]:
+    """Names of the options that are others than those of a checkpoint; says which, each after its rule.
+
+    Raises:
+        UserError: when the run cannot go on with one of them.
+    """
+    changed = changes(noted["options"], as_table(args) | _processes())
+    refused = changed.get(NETWORK, {})
+    if refused:
+        raise UserError(f"{folder}: goes on with the network it has, not with {', '.join(refused.values())}; give the "
+                        "old value, or another --model-name")  # fmt: skip
+    if noted.get("batch") and BETWEEN in changed:
+        raise UserError(f"{folder}: stopped inside an epoch, which does not go on with "
+                        f"{', '.join(changed[BETWEEN].values())}; give the old value until the epoch ends")  # fmt: skip
+    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {})
+    if warned:
+        log.warning("%s: learns something else from here on with %s", folder, ", ".join(warned.values()))
+    if FREE in changed:
+        log.info("with %s", ", ".join(changed[FREE].values()))
+    return {*warned}
+
+
+def _processes() -> dict[str, int]:
+    """How many train together, which is an option of torchrun."""
+    return {"nproc_per_node": processes.place()[1]}
 
 
 def _named(args: Namespace) -> Path:
@@ -271,54 +306,26 @@ def _load(state: RunState, args: Namespace) -> None:
                     )  # fmt: skip
 
 
-def _resume(state: RunState, existing: list[Path], epochs: int) -> None:
+def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
     """Go on from the newest checkpoint that is not damaged; it must fit the options."""
+    rates = Rates.of(state.optimizer, state.scheduler)
     for folder in reversed(existing):
         try:
-            verify(folder)
+            verify(folder, noted=True)
         except UserError as error:
             log.warning("%s; trying the checkpoint before it", error)
             continue
+        noted = read(folder / METADATA)
+        changed = _changed_options(folder, noted, args)
         state.load(folder, strict=True)
+        if not {*RATES}.isdisjoint(changed):
+            rates.apply(state.optimizer, state.scheduler)
         log.info("going on from %s (epoch %d, batch %d, step %d)", folder, state.epoch, state.batch, state.step)
-        if state.epoch >= epochs:
-            log.warning("all %d epochs are done; raise --train-num-epochs to train on", epochs)
+        if state.epoch >= args.train_num_epochs:
+            log.warning("all %d epochs are done; raise --train-num-epochs to train on", args.train_num_epochs)
         return
     raise UserError(f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; "
                     "pass --overwrite to start again")  # fmt: skip
-
-
-def checkpoints(run_folder: Path) -> list[Path]:
-    """Checkpoint folders of a run, oldest first."""
-    folder = run_folder / "checkpoints"
-    found = [path for path in folder.iterdir() if _NAME.fullmatch(path.name)] if folder.is_dir() else []
-    return sorted(found, key=_order)
-
-
-def _order(folder: Path) -> tuple[int, int]:
-    epoch, batch = _NAME.fullmatch(folder.name).groups(default="0")
-    return int(epoch), int(batch)
-
-
-def verify(folder: Path) -> None:
-    """Compare a checkpoint of ours with the sizes and hashes noted in it; others are only looked for.
-
-    Raises:
-        UserError: naming the file that is missing or damaged.
-    """
-    if not (folder / "model.pth").is_file():
-        raise UserError(f"{folder}: holds no model.pth; give the folder of a checkpoint, "
-                        "such as .../checkpoints/epoch_20, in --model-load")  # fmt: skip
-    if not (folder / METADATA).is_file():
-        return
-    try:
-        files = json.loads((folder / METADATA).read_text(encoding="utf-8"))["files"]
-        for name, noted in files.items():
-            path = folder / Path(name).name
-            if not path.is_file() or path.stat().st_size != noted["bytes"] or _hash(path) != noted["sha256"]:
-                raise UserError(f"{path}: damaged (size or hash is not what {METADATA} notes); use another checkpoint")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UserError(f"{folder / METADATA}: damaged ({error}); use another checkpoint") from None
 
 
 def load_model(args: Namespace, device: torch.device) -> nn.Module:
@@ -368,7 +375,10 @@ def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Mod
 def _model_file(args: Namespace) -> Path:
     if getattr(args, "model_path", ""):
         path = Path(args.model_path)
-        return path / "model.pth" if path.is_dir() else path
+        path = path / "model.pth" if path.is_dir() else path
+        if path.name == "model.pth" and path.is_file():
+            verify(path.parent, only=("model.pth",))
+        return path
     if not args.model_load:
         flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
         raise UserError(f"{flag}: not given; name the checkpoint to use")
@@ -377,7 +387,7 @@ def _model_file(args: Namespace) -> Path:
     path = Path(args.checkpoint_dir) / args.model_load
     if path.is_file() and path.name != "model.pth":
         return path
-    verify(_named(args))
+    verify(_named(args), only=("model.pth",))
     return _named(args) / "model.pth"
 
 
@@ -392,59 +402,3 @@ def _opened(args: Namespace, path: Path, state: Mapping[str, Tensor], device: to
     model = build_model(args)
     copy_weights(model, state, path, strict=True)
     return model.to(device).to(memory_format=torch.channels_last).eval()
-
-
-def _write_folder(folder: Path, parts: dict[str, Any], about: dict[str, Any]) -> None:
-    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
-    previous = folder.with_name(f".{folder.name}.{os.getpid()}.old.tmp")
-    try:
-        temporary.mkdir(parents=True)
-        files = {}
-        for name, content in parts.items():
-            with (temporary / name).open("wb") as file:
-                _save(content, file)
-            files[name] = {"bytes": (temporary / name).stat().st_size, "sha256": _hash(temporary / name)}
-        with (temporary / METADATA).open("w", encoding="utf-8") as file:
-            json.dump({**about, "files": files}, file, indent=2)
-            file.flush()
-            os.fsync(file.fileno())
-        _sync(temporary)
-        if folder.exists():
-            folder.rename(previous)
-        temporary.rename(folder)
-        _sync(folder.parent)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        shutil.rmtree(previous, ignore_errors=True)
-
-
-def _save(content: Any, file: Any) -> None:
-    try:
-        torch.save(content, file)
-        file.flush()
-        os.fsync(file.fileno())
-    except RuntimeError as error:  # torch hides the error of the file system
-        raise OSError(28, "writing failed; the disk may be full") from error
-
-
-def _sync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what a killed writer left; a checkpoint it had moved aside comes back."""
-    for path in folder.glob(".epoch_*.tmp"):
-        original = folder / path.name[1:].split(".")[0]
-        if path.name.endswith(".old.tmp") and not original.exists():
-            path.rename(original)
-        else:
-            shutil.rmtree(path, ignore_errors=True)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import arguments
 import harness
 from errors import UserError, closest
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from dataloader.loaders import EvaluationData, TrainingData
     from losses import Schedule
+    from losses.bad_steps import BadSteps
+    from losses.updates import Updates
     from models.prediction import Prediction
     from state_manager import RunState
     from visual.report import Report
@@ -40,10 +43,13 @@ def train(args: Namespace) -> int:
 def _train(args: Namespace, folder: Path) -> int:
     import torch
 
+    from dataloader.atomic import write_whole
     from dataloader.loaders import build_evaluation, build_training
     from dataloader.prefetch import on_device
     from losses import build_objective, processes
+    from losses.bad_steps import BadSteps
     from losses.step import compare
+    from losses.updates import Updates
     from models import build_model
     from perspective_resample.views import synthesise
     from state_manager import RunState, checkpoints, needs_pretrained, refuse_used, settle_network, start
@@ -53,7 +59,8 @@ def _train(args: Namespace, folder: Path) -> int:
         refuse_used(folder, args)
         device = harness.prepare_torch(args, training=True)
         data = build_training(args, processes.place())
-        validation = [*build_evaluation(args, "depth"), *build_evaluation(args, "segmentation")]
+        validation = [data for purpose in ("depth", "segmentation")
+                      for data in build_evaluation(args, purpose, processes.place())]  # fmt: skip
         settle_network(folder, args)
         with processes.one_fetches():
             model = build_model(args, pretrained=needs_pretrained(folder, args))
@@ -84,11 +91,14 @@ def _train(args: Namespace, folder: Path) -> int:
     resample = partial(views_of, depth_min=args.model_depth_min, depth_max=args.model_depth_max)
 
     report = Report(folder, args, state, processes.place(), processes.mean)
-    with harness.StopRequest() as stop, report, saved_on_error(state, updates, folder, args, report):
+    bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, write_whole)
+    unfinished = partial(drop_unfinished, state, updates, schedule, bad_steps)
+    with harness.StopRequest() as stop, report, saved_on_error(state, unfinished, folder, args, report):
         while state.epoch < args.train_num_epochs:
             model.train()
             (schedule.go_on if state.batch else schedule.begin_epoch)(state.epoch)
             updates.begin_epoch(state.batch)
+            bad_steps.statistics.keep()
             steps = report.watch(processes.in_step(data.epoch(state.epoch, start=state.batch)))
             for batches in on_device(steps, device, partial(report.timed, "transfer")):
                 with updates.collecting(network, state.batch):
@@ -96,26 +106,26 @@ def _train(args: Namespace, folder: Path) -> int:
                         outcomes = compare(network, objective, batches, resample, autocast,
                                            schedule.phase(state.epoch, state.batch))  # fmt: skip
                     with report.timed("optimizer"):
-                        changed = updates(sum(outcome.total for outcome in outcomes), state.batch, state.step)
+                        changed = updates(bad_steps.weigh(outcomes), state.batch, state.step)
                 if changed:
                     processes.average_statistics(model)
-                    schedule.after_step()
+                    schedule.after_step(bad_steps.settle(updates.finite))
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
+                bad_steps.check()
                 if (state.batch - 1) % args.train_print_frequency == 0:
                     updates.check()
                 if changed and (code := stop.agreed()):
-                    report.check_health()
+                    bad_steps.require_sound()
                     report.stopped(state.save(folder, args))
                     return code
-            report.check_health()
+            bad_steps.require_sound()
             updates.check()
             report.masking(schedule.end_epoch(state.epoch))
             scheduler.step()
             state.epoch, state.batch = state.epoch + 1, 0
-            with processes.together(), contextlib.suppress(harness.Stopped):
-                if processes.first():
-                    validate(model, validation, args, device, autocast, report, stop)
+            with contextlib.suppress(harness.Stopped):
+                validate(model, validation, args, device, autocast, report, stop)
             code, last = stop.agreed(), state.epoch == args.train_num_epochs
             if last or code or state.epoch % args.train_checkpoint_frequency == 0:
                 report.saved(state.save(folder, args))
@@ -163,98 +173,30 @@ def open_schedule(args: Namespace, model: nn.Module, device: torch.device) -> Sc
     return build_schedule(args, SelfTeacher(model, args.patch_self_teacher, fixed), teacher)
 
 
-class Updates:
-    """From losses to weights: backward passes, gradients of several batches added up, steps of the optimiser.
+def drop_unfinished(state: RunState, updates: Updates, schedule: Schedule, bad_steps: BadSteps) -> None:
+    """Take the run back to its latest step, as if the batches since then had not been seen.
 
-    Args:
-        optimizer: its learning rate is that of the schedule, before and after every step.
-        scaler: enlarges losses where gradients are kept in float16, else does nothing.
-        warmup: optimiser steps over which the learning rate rises.
-        accumulate: batches per optimiser step; the last ones of an epoch may be fewer.
-        batches: batches per epoch.
+    Raises:
+        UserError: when what is left is not worth a checkpoint.
     """
-
-    def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, *, warmup: int = 0,
-                 accumulate: int = 1, batches: int = 1):  # fmt: skip
-        self.optimizer, self.scaler = optimizer, scaler
-        self.warmup, self.accumulate, self.batches = warmup, accumulate, batches
-        self._begin = 0
-
-    def begin_epoch(self, batch: int) -> None:
-        """Count groups of batches from this one of the epoch."""
-        self._begin = batch
-
-    def check(self) -> None:
-        """Look whether float16 can hold the gradients at all; waits for the device.
-
-        Raises:
-            UserError: when it cannot even where losses are not enlarged.
-        """
-        if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
-            raise UserError("--train-precision fp16: the gradients overflow or are no numbers in every step, and "
-                            "nothing is learned; go on from an earlier checkpoint with bf16 or fp32, or a lower "
-                            "--train-learning-rate")  # fmt: skip
-
-    @property
-    def parts(self) -> dict[str, torch.amp.GradScaler]:
-        """What checkpoints hold."""
-        return {"scaler": self.scaler} if self.scaler.is_enabled() else {}
-
-    def __call__(self, total: Tensor, batch: int, step: int) -> bool:
-        """Take the loss of one batch; `batch` counts within the epoch, `step` over the run. True if weights changed."""
-        together = self._together(batch)
-        if self.unfinished(batch) == 0:
-            self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(total / together if together > 1 else total).backward()
-        if self._goes_on(batch):
-            return False
-        with warmed_up(self.optimizer, step // self.accumulate, self.warmup):
-            self.scaler.step(self.optimizer)
-        self.scaler.update()
-        return True
-
-    def _together(self, batch: int) -> int:
-        """Number of batches in the group of this one."""
-        return min(self.accumulate, self.batches - (batch - self.unfinished(batch)))
-
-    def _goes_on(self, batch: int) -> bool:
-        """Whether its group has more batches after this one."""
-        return self.unfinished(batch) + 1 < self._together(batch)
-
-    def collecting(self, network: nn.Module, batch: int) -> contextlib.AbstractContextManager:
-        """Context for the passes of a batch: only with the last of a group do processes exchange gradients."""
-        alone = not hasattr(network, "no_sync") or not self._goes_on(batch)
-        return contextlib.nullcontext() if alone else network.no_sync()
-
-    def unfinished(self, batch: int) -> int:
-        """Number of batches before this one whose gradients no optimiser step has seen."""
-        return (batch - self._begin) % self.accumulate
-
-
-@contextlib.contextmanager
-def warmed_up(optimizer: torch.optim.Optimizer, step: int, steps: int) -> Iterator[None]:
-    """Scale the learning rate inside by (step + 1) / steps until it is whole; outside it is that of the schedule."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate * min(1.0, (step + 1) / max(steps, 1))
-    yield
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate
+    number = updates.unfinished(state.batch)
+    state.batch, state.step = state.batch - number, state.step - number
+    bad_steps.drop_unfinished()
+    schedule.drop_unfinished()
+    bad_steps.require_sound()
 
 
 @contextlib.contextmanager
 def saved_on_error(
-    state: RunState, updates: Updates, folder: Path, args: Namespace, report: Report
+    state: RunState, drop_unfinished: Callable[[], None], folder: Path, args: Namespace, report: Report
 ) -> Iterator[None]:
     """Save the run when a mistake of the user's, such as a damaged image, ends it between two checkpoints."""
     try:
         yield
     except UserError:
-        unfinished = updates.unfinished(state.batch)
-        state.batch, state.step = state.batch - unfinished, state.step - unfinished
-        if state.step > state.saved_step:
-            with contextlib.suppress(UserError):
-                report.check_health()
+        with contextlib.suppress(UserError):
+            drop_unfinished()
+            if state.step > state.saved_step:
                 report.stopped(state.save(folder, args))
         raise
 
@@ -268,12 +210,12 @@ def validate(
     report: Report,
     stop: harness.StopRequest,
 ) -> None:
-    """Measure depth and segmentation of all validation sets and note the results.
+    """Measure depth and segmentation of all validation sets, shared among the processes, and note the results.
 
     Raises:
         harness.Stopped: when a signal comes in between; the set at hand is not noted.
     """
-    from dataloader.batch import to_device
+    from dataloader.prefetch import stream
     from evaluation.depth import evaluate_depth
     from evaluation.segmentation import evaluate_segmentation
 
@@ -283,13 +225,14 @@ def validate(
 
     model.eval()
     for data in sets:
-        batches = (to_device(raw, device) for raw in stop.interruptible(data))
+        batches = stream(stop.interruptible(data), device)
         judged = partial(predict, data.spec.purpose)
         if data.spec.purpose == "depth":
             result = evaluate_depth(judged, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max,
-                                    fixed_scaling=args.depth_validation_fixed_scaling)  # fmt: skip
+                                    fixed_scaling=args.depth_validation_fixed_scaling,
+                                    everywhere=stop.everywhere)  # fmt: skip
         else:
-            result = evaluate_segmentation(judged, batches)
+            result = evaluate_segmentation(judged, batches, everywhere=stop.everywhere)
         report.validation(data.spec.domain, result.scalars())
 
 

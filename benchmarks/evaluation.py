@@ -24,7 +24,7 @@ from models import build_model
 from .loading import RECORDED, kitti_folder
 from .unit import THREADS
 
-NETWORK = ("--method", "sgdepth", "--sys-cpu")  # ResNet-18
+NETWORK = ("--method", "sgdepth")  # ResNet-18
 Rates = tuple[float, float]
 """Images a second of a command, and of its unavoidable parts alone."""
 
@@ -71,25 +71,27 @@ def compare(command: Callable[[], object], alone: Callable[[], object], images: 
 
 
 def evaluation_rates(data: Path, network: Path, workers: int, *, size: tuple[int, int] = (192, 640),
-                     repeats: int = 3) -> Rates:  # fmt: skip
+                     repeats: int = 3, cpu: bool = True) -> Rates:  # fmt: skip
     """eval_depth with so many loader processes, its one picture included; the projected scans are cached.
 
     data: data set folder;  network: checkpoint folder;  size: (height, width) of the network's input
     """
     args = arguments.parse("eval_depth", [
-        *NETWORK, "--dataset-dir", str(data), "--checkpoint-dir", str(network.parent), "--model-load", str(network),
+        *NETWORK, *(["--sys-cpu"] if cpu else []), "--dataset-dir", str(data),
+        "--checkpoint-dir", str(network.parent), "--model-load", str(network),
         "--depth-validation-loaders", "kitti_zhou_test", "--sys-num-workers", str(workers), "--eval-num-images", "1",
         "--depth-validation-resize-height", str(size[0]), "--depth-validation-resize-width", str(size[1])])  # fmt: skip
     evaluation = open_evaluation(args, "eval_depth", "depth")
     (loader,) = evaluation.loaders
     paths = [sample.images[0] for sample in loader.samples]
-    image = torch.rand(1, 3, *size)
+    image = torch.rand(1, 3, *size).to(next(evaluation.model.parameters()).device)
 
     def alone() -> None:
         for _ in DataLoader(Decoded(paths), num_workers=workers):
             pass
         for _ in paths:
-            evaluation.predict_depth(image)
+            found = evaluation.predict_depth(image)
+        found.disp[0].cpu()  # waits for a GPU
 
     return compare(lambda: evaluate_loader(args, evaluation, loader), alone, len(paths), repeats)
 
@@ -98,7 +100,7 @@ def inference_rates(
     images: Path, network: Path, out: Path, *, size: tuple[int, int] = (192, 640), repeats: int = 3
 ) -> Rates:
     """inference.py on the files of a folder, and its network on images that are decoded already."""
-    args = arguments.parse("inference", [*NETWORK, "--model-path", str(network / "model.pth")])
+    args = arguments.parse("inference", [*NETWORK, "--sys-cpu", "--model-path", str(network / "model.pth")])
     paths = sorted(images.iterdir())
     predictor, outputs = Predictor(args, None), Outputs(out, args.output_format, arrays=False)
     view = network_input(read_image(paths[0]), size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextlib import nullcontext
 from functools import partial
 
@@ -19,7 +18,7 @@ from models.self_teacher import SelfTeacher
 from models.sgdepth import SGDepth
 
 from .train_step import RESAMPLE, random_batches
-from .unit import seconds, unit_step
+from .unit import in_units, seconds, unit_step
 
 PATCHES = 18
 PUBLISHED_REFINEMENT = 148.0  # units, measured on this kind of machine
@@ -46,19 +45,20 @@ def refinement_seconds() -> float:
     return seconds(lambda: refiner(image, disp, mean, mean))
 
 
-def step_seconds(layers: int, patches: str) -> float:
+def step_seconds(layers: int, patches: str, device: str = "cpu") -> float:
     """Median time of forward and backward pass; `patches` is "", "cached" or "online" (DPT-Hybrid)."""
     torch.manual_seed(0)
     model = SGDepth(layers, attention={"variant": "bottleneck"}).to(memory_format=torch.channels_last).train()
+    model = model.to(device)
     objective = Objective(DepthLoss(), SegmentationLoss(), 2.0, SemanticDepthConsistency(), 10.0, PatchLoss())
-    batches = random_batches()
-    batches[0].images[0][:] = textured(2)
+    batches = random_batches(device=device)
+    batches[0].images[0][:] = textured(2).to(device)
     phase = Phase(consistency=True)
     if patches:
         self_teacher = SelfTeacher(model)
         self_teacher.begin_epoch()
-        teacher = _hybrid() if patches == "online" else None
-        batches[0].teacher = torch.rand(2, 1, 192, 640) if patches == "cached" else None
+        teacher = _hybrid().to(device) if patches == "online" else None
+        batches[0].teacher = torch.rand(2, 1, 192, 640).to(device) if patches == "cached" else None
         phase = Phase(consistency=True, patches=PatchDistillation(PatchRefiner(maximum=PATCHES), self_teacher, teacher))
 
     def step() -> None:
@@ -81,20 +81,15 @@ def _hybrid() -> torch.nn.Module:
 def main() -> None:
     """Print both tables; the unit is measured around every row, because machines are noisy."""
     unit = unit_step()
-
-    def in_units(measure: Callable[[], float]) -> float:
-        before = seconds(unit)
-        spent = measure()
-        return spent / ((before + seconds(unit)) / 2)
-
     print("| refining one 192x640 image, 18 patches, without networks | published | ours | (contract units) |")
     print("| --- | --- | --- | --- |")
-    print(f"| selection to fusion | {PUBLISHED_REFINEMENT:.0f} | {in_units(refinement_seconds):.2f} | |\n", flush=True)
+    alone = in_units(refinement_seconds, unit)
+    print(f"| selection to fusion | {PUBLISHED_REFINEMENT:.0f} | {alone:.2f} | |\n", flush=True)
     print("| training step of SGDEM, 2+2 images 192x640, 18 patches per image | plain | patches, teacher cached "
           "| patches, DPT-Hybrid | (contract units) |")  # fmt: skip
     print("| --- | --- | --- | --- | --- |")
     for layers in (18, 50):
-        found = [in_units(partial(step_seconds, layers, kind)) for kind in ("", "cached", "online")]
+        found = [in_units(partial(step_seconds, layers, kind), unit) for kind in ("", "cached", "online")]
         print(f"| ResNet-{layers} | {' | '.join(f'{value:.2f}' for value in found)} | |", flush=True)
 
 

@@ -2,66 +2,135 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import re
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from types import SimpleNamespace
 
 import torch
+from torch import Tensor, nn
 
 from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from losses.step import compare
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 
-from .unit import seconds, unit_step
+from .unit import in_units, seconds, unit_step
 
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
 PUBLISHED = {"ResNet-18": 5.1, "ResNet-50": 7.8, "ResNet-50, masking": 12.0}  # measured on this kind of machine
+HALF = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
-def random_batches(size: int = 2, height: int = 192, width: int = 640) -> list[SimpleNamespace]:
+@dataclass(frozen=True)
+class Setting:
+    """What a step is measured with; batch: triplets, and as many labelled images."""
+
+    layers: int = 18
+    masking: bool = False
+    precision: str = "fp32"
+    compile: bool = False
+    device: str = "cpu"
+    batch: int = 2
+    size: tuple[int, int] = (192, 640)
+
+
+def random_batches(size: int = 2, height: int = 192, width: int = 640, device: str = "cpu") -> list[SimpleNamespace]:
     """A depth and a segmentation batch of random numbers."""
     K = torch.eye(4)
     K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 0.58 * width, 1.92 * height, width / 2, height / 2
-    frames = {frame: torch.rand(size, 3, height, width) for frame in (0, -1, 1)}
+    frames = {frame: torch.rand(size, 3, height, width).to(device) for frame in (0, -1, 1)}
     common: dict = {"teacher": None, "flip": None}
-    common |= {"K": K.expand(size, 4, 4), "inv_K": torch.linalg.inv(K).expand(size, 4, 4)}
-    image = torch.rand(size, 3, height, width)
-    labels = torch.randint(0, 19, (size, height, width))
+    common |= {"K": K.expand(size, 4, 4).to(device), "inv_K": torch.linalg.inv(K).expand(size, 4, 4).to(device)}
+    image = torch.rand(size, 3, height, width).to(device)
+    labels = torch.randint(0, 19, (size, height, width)).to(device)
     return [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
             SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
                             labels=labels, **common)]  # fmt: skip
 
 
-def step_seconds(layers: int, masking: bool = False, half: bool = False) -> float:
-    """Median time of forward and backward pass."""
+def make_step(setting: Setting, spread: Callable[[nn.Module], nn.Module] | None = None) -> Callable[[], Tensor]:
+    """Forward and backward pass, as training does them; returns the loss.
+
+    spread: makes a network exchange its gradients with other processes
+    """
     torch.manual_seed(0)
-    model = SGDepth(layers).to(memory_format=torch.channels_last).train()
-    objective = Objective(DepthLoss(), SegmentationLoss())
-    mask = DynamicClassMask(0, 20, False, 0.1) if masking else None
-    batches = random_batches()
+    model = SGDepth(setting.layers).to(setting.device).to(memory_format=torch.channels_last).train()
+    objective, resample = Objective(DepthLoss(), SegmentationLoss()).to(setting.device), RESAMPLE
+    if setting.compile:
+        model.compile(dynamic=False)
+        objective.compile(dynamic=False)
+        resample = partial(torch.compile(synthesise, dynamic=False), depth_min=0.1, depth_max=100.0)
+    network = spread(model) if spread else model
+    mask = DynamicClassMask(0, 20, False, 0.1) if setting.masking else None
+    batches = random_batches(setting.batch, *setting.size, device=setting.device)
+    half = HALF[setting.precision]
+    kind = torch.device(setting.device).type
+    precision = partial(torch.autocast, kind, dtype=half) if half else nullcontext
 
-    def step() -> None:
+    def step() -> Tensor:
         model.zero_grad()
-        outcomes = compare(model, objective, batches, RESAMPLE,
-                           lambda: torch.autocast("cpu", torch.bfloat16, enabled=half), Phase(mask))  # fmt: skip
-        sum(outcome.total for outcome in outcomes).backward()
+        outcomes = compare(network, objective, batches, resample, precision, Phase(mask))
+        total = sum(outcome.total for outcome in outcomes)
+        total.backward()
+        return total
 
-    return seconds(step)
+    return step
 
 
-def main() -> None:
-    """Print the table; the unit is measured before every row, because machines are noisy."""
+def step_seconds(setting: Setting) -> float:
+    """Median time of forward and backward pass."""
+    return seconds(make_step(setting))
+
+
+def peak_bytes(setting: Setting) -> int:
+    """The most memory that two steps take beyond what is there before them.
+
+    On a GPU that is memory of tensors; elsewhere that of a process of its own, as Linux counts it.
+    """
+    if torch.device(setting.device).type == "cuda":
+        torch.cuda.empty_cache()
+        before = torch.cuda.memory_allocated()
+        torch.cuda.reset_peak_memory_stats()
+        step = make_step(setting)
+        for _ in range(2):
+            step()
+        return torch.cuda.max_memory_allocated() - before
+    with multiprocessing.get_context("spawn").Pool(1) as pool:
+        return pool.apply(_resident_bytes, (setting,))
+
+
+def _resident_bytes(setting: Setting) -> int:
+    Path("/proc/self/clear_refs").write_text("5")  # the highest mark is that of the process it was started from
+    before = _most_resident()
+    step = make_step(setting)
+    for _ in range(2):
+        step()
+    return _most_resident() - before
+
+
+def _most_resident() -> int:
+    return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
+
+
+def main(compiled: bool = False) -> None:
+    """Print the table; `compiled` adds columns for torch.compile, which takes minutes."""
     unit = unit_step()
-    print("| training step, 2+2 images 192x640 | published | ours fp32 | ours bf16 | (contract units) |")
-    print("| --- | --- | --- | --- | --- |")
+    ways = [(precision, compiled) for compiled in ((False, True) if compiled else (False,))
+            for precision in ("fp32", "bf16")]  # fmt: skip
+    titles = [precision + (" compiled" if compiled else "") for precision, compiled in ways]
+    print(f"| training step, 2+2 images 192x640, units | published | {' | '.join(titles)} | memory fp32, bf16, GB |")
+    print(f"| --- | --- | {'--- | ' * len(ways)}--- |")
     for name, published in PUBLISHED.items():
-        layers, masking = int(name[7:9]), "masking" in name
-        ratios = []
-        for half in (False, True):
-            before = seconds(unit)
-            spent = step_seconds(layers, masking, half)
-            ratios.append(spent / ((before + seconds(unit)) / 2))
-        print(f"| {name} | {published:.1f} | {ratios[0]:.2f} | {ratios[1]:.2f} | |", flush=True)
+        settings = [Setting(int(name[7:9]), "masking" in name, *way) for way in ways]
+        ratios = [in_units(partial(step_seconds, setting), unit) for setting in settings]
+        memory = [peak_bytes(setting) / 1e9 for setting in settings if not setting.compile]
+        print(f"| {name} | {published:.1f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} "
+              f"| {', '.join(f'{size:.2f}' for size in memory)} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":

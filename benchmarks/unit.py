@@ -13,23 +13,32 @@ THREADS = 2
 
 
 def seconds(run: Callable[[], object], repeats: int = 5, warm_up: int = 2) -> float:
-    """Median time of `run`, seconds."""
+    """Median time of `run` until it and the GPU, where there is one, are done; seconds."""
     times = []
     for _ in range(warm_up + repeats):
         start = time.perf_counter()
         run()
+        if torch.cuda.is_available():
+            torch.cuda.synchronize()
         times.append(time.perf_counter() - start)
     return median(times[warm_up:])
 
 
-def unit_step() -> Callable[[], None]:
+def unit_step(device: str = "cpu") -> Callable[[], None]:
     """Forward and backward pass of torchvision's ResNet-18 on four 192x640 images, float32, training mode."""
     torch.set_num_threads(THREADS)
-    model = torchvision.models.resnet18().train()
-    images = torch.randn(4, 3, 192, 640)
+    model = torchvision.models.resnet18().train().to(device)
+    images = torch.randn(4, 3, 192, 640, device=device)
 
     def step() -> None:
         model.zero_grad()
         model(images).sum().backward()
 
     return step
+
+
+def in_units(run: Callable[[], float], unit: Callable[[], None]) -> float:
+    """What `run` returns, seconds, as a multiple of the unit, measured before and behind it: machines are noisy."""
+    before = seconds(unit)
+    spent = run()
+    return spent / ((before + seconds(unit)) / 2)

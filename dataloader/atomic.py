@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import shutil
 from pathlib import Path
 
 
@@ -10,18 +12,27 @@ def write_whole(path: Path, content: bytes) -> None:
     """Writes `content` beside `path` and renames it there; makes the folder where it is missing.
 
     Raises:
-        OSError: when the folder cannot be written; nothing is left behind.
+        OSError: naming the path, the bytes to write and those that are free; nothing is left behind.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
+    except OSError as error:
+        reason = f"cannot be written ({error.strerror}; {len(content)} bytes, {free_bytes(path)} are free)"
+        raise OSError(error.errno, reason, str(path)) from None
     finally:
-        temporary.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+
+
+def free_bytes(path: Path) -> int:
+    """Bytes free on the file system that has `path`, or would have it."""
+    return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
 
 
 def is_writable(folder: Path) -> bool:

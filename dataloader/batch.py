@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from .augment import LEVELS, jitter_levels
-from .catalog import LoaderSpec
+from .catalog import LoaderSpec, find_loader
 from .damage import Damaged
 
 APPLY = 4
@@ -47,6 +49,7 @@ class RawBatch:
             patches of its grid; None without
     truth:  per sample at its own size; empty in training
     damaged: samples that others took the place of
+    names:  of the samples
     """
 
     spec: LoaderSpec
@@ -59,6 +62,7 @@ class RawBatch:
     teacher: Tensor | None = None
     truth: tuple[Truth, ...] = ()
     damaged: tuple[Damaged, ...] = ()
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.images)
@@ -67,6 +71,17 @@ class RawBatch:
         """The same in page-locked memory, from which copies to a GPU run in the background."""
         tensors = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
         return replace(self, **tensors)
+
+    def plain(self) -> dict[str, Any]:
+        """All of a training batch as tensors, words and numbers, for a file."""
+        content = {name: value for name, value in vars(self).items() if name not in ("spec", "truth")}
+        return {**content, "loader": self.spec.name, "purpose": self.spec.purpose}
+
+    @classmethod
+    def of(cls, content: Mapping[str, Any]) -> RawBatch:
+        """A training batch from what `plain` made of it."""
+        values = {name: value for name, value in content.items() if name not in ("loader", "purpose")}
+        return cls(spec=find_loader(content["purpose"], content["loader"], training=True), **values)
 
 
 @dataclass(frozen=True)
@@ -79,6 +94,7 @@ class Batch:
     flip: (B,) bool, which samples are mirrored
     labels: (B, H, W) int64 train ids, 255 = ignore; None without
     teacher: as in `RawBatch`, mirrored where the images are
+    raw: what it was made from, in the memory of the host
     """
 
     spec: LoaderSpec
@@ -90,6 +106,7 @@ class Batch:
     labels: Tensor | None = None
     teacher: Tensor | None = None
     truth: tuple[Truth, ...] = ()
+    raw: RawBatch | None = None
 
 
 def camera_matrix(intrinsics: tuple[float, float, float, float], height: int, width: int) -> np.ndarray:
@@ -148,6 +165,7 @@ def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
         labels=labels,
         teacher=None if raw.teacher is None else _turned(raw.teacher.to(device, non_blocking=True), flip),
         truth=raw.truth,
+        raw=raw,
     )
 
 

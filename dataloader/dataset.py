@@ -54,6 +54,7 @@ def stream(seed: int, spec: LoaderSpec, purpose: int, *place: int) -> np.random.
 
 @dataclass(frozen=True)
 class _Item:
+    name: str
     images: list[np.ndarray]  # (3, H, W) uint8 per frame
     K: np.ndarray
     flip: bool = False
@@ -76,6 +77,7 @@ def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
         labels=torch.from_numpy(np.stack(labels)) if labels else None,
         teacher=torch.from_numpy(np.stack(maps)) if maps else None,
         truth=tuple(item.truth for item in items if item.truth is not None),
+        names=tuple(item.name for item in items),
     )
 
 
@@ -167,6 +169,7 @@ class TrainingSet:
             labels = shrink_labels(self.pictures.labels(sample.labels, sample.labels_mode), window)
             height, width = self.crop
         return _Item(
+            name=sample.name,
             images=images,
             K=camera_matrix(sample.intrinsics, height, width),
             flip=flip,
@@ -210,6 +213,7 @@ class EvaluationSet:
         if labels is not None:
             _check_shape(sample.labels, labels, sample.images[0], image)
         return _Item(
+            name=sample.name,
             images=[resize_image(picture, self.size) for picture in pictures],
             K=camera_matrix(sample.intrinsics, *self.size),
             truth=Truth(name=sample.name, image=image, depth=depth, labels=labels, pose=sample.pose),

@@ -7,6 +7,7 @@ import logging
 import math
 import os
 import signal
+import sys
 from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
@@ -105,16 +106,24 @@ class TrainingData:
 class EvaluationData:
     """Batches of one evaluation loader, always in the same order; its length counts batches.
 
+    Of several processes each has a run of whole batches, so that none is put together otherwise than by one alone.
+
     Attributes:
         spec: the loader
-        samples: what is evaluated
+        samples: what is evaluated, by all processes
+        first: number of the sample with which the batches of this process begin
         skipped: number of frames without ground truth
         truth_kind: what the ground truth is, for metrics.json
     """
 
-    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int, truth_kind: str, **options: Any):
+    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int, truth_kind: str,
+                 place: tuple[int, int] = (0, 1), **options: Any):  # fmt: skip
         self.spec, self.samples, self.skipped, self.truth_kind = data.spec, data.samples, skipped, truth_kind
-        self._loader = DataLoader(data, batch_size=batch_size, **options)
+        rank, processes = place
+        batches = [[*range(len(data))[start : start + batch_size]] for start in range(0, len(data), batch_size)]
+        begin, end = (len(batches) * share // processes for share in (rank, rank + 1))
+        self.first = begin * batch_size
+        self._loader = DataLoader(data, batch_sampler=batches[begin:end], **options)
 
     def __len__(self) -> int:
         return len(self._loader)
@@ -163,8 +172,10 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
     return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, place, damage, **_loader_options(args))
 
 
-def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:
+def build_evaluation(args: Namespace, purpose: Purpose, place: tuple[int, int] = (0, 1)) -> list[EvaluationData]:
     """One `EvaluationData` per name in --<purpose>-validation-loaders.
+
+    place: number of this process and how many there are
 
     Raises:
         UserError: when a loader is unknown, files are missing or damaged, or no frame has ground truth.
@@ -177,7 +188,7 @@ def build_evaluation(args: Namespace, purpose: Purpose) -> list[EvaluationData]:
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         kind = truth_kind(spec, samples, **_truth_options(args))
         data = EvaluationSet(spec, samples, size=size)
-        found.append(EvaluationData(data, batch_size, skipped, kind, **_loader_options(args)))
+        found.append(EvaluationData(data, batch_size, skipped, kind, place, **_loader_options(args)))
     return found
 
 
@@ -280,8 +291,11 @@ def _check_inputs(args: Namespace) -> None:
 def _loader_options(args: Namespace) -> dict[str, Any]:
     # Benchmarks and the doctor have no option for the device.
     pinned = torch.cuda.is_available() and not getattr(args, "sys_cpu", False)
+    # Others than forked workers, the default of newer Pythons, do not notice that their parent was killed.
+    forked = "fork" if args.sys_num_workers and sys.platform == "linux" else None
+    # A loader draws a number whenever it begins; from the common stream, a run that goes on would be a number ahead.
     return {"num_workers": args.sys_num_workers, "collate_fn": _same, "worker_init_fn": _start_worker,
-            "pin_memory": pinned}  # fmt: skip
+            "pin_memory": pinned, "generator": torch.Generator(), "multiprocessing_context": forked}  # fmt: skip
 
 
 def _same(batch: RawBatch | Failure) -> RawBatch | Failure:

@@ -41,6 +41,12 @@ def on_device(
         yield waiting
 
 
+def stream(batches: Iterable[RawBatch], device: torch.device | str) -> Iterator[Batch]:
+    """Single batches on the device, see `on_device`."""
+    for (batch,) in on_device(((raw,) for raw in batches), device):
+        yield batch
+
+
 def _hand_over(batches: Sequence[Batch], side: torch.cuda.Stream) -> None:
     """Let the stream of the network wait for the copies, and keep their memory until it has used them."""
     main = torch.cuda.current_stream(side.device)

@@ -16,6 +16,7 @@ from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
 from evaluation.protocols import CLAMPS, MASKS
 from presets.options import COMMANDS, Option
+from presets.resume import MEANING, RULES
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.csv"
@@ -79,6 +80,13 @@ def all_options() -> str:
     return "\n".join(lines)
 
 
+def rules_of_resume() -> str:
+    """What becomes of each option of training where a run goes on with another value."""
+    flags = {rule: ", ".join(f"`--{name.replace('_', '-')}`" for name in names) for rule, names in RULES.items()}
+    return _table(["another value is", "which means", "options"],
+                  [[rule, MEANING[rule], flags[rule]] for rule in RULES])  # fmt: skip
+
+
 def loaders() -> str:
     """Names for the options ``--<purpose>-training-loaders`` and ``--<purpose>-validation-loaders``."""
     rows = []
@@ -137,6 +145,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 PARTS: dict[str, Callable[[], str]] = {
     "most used options": most_used_options,
     "all options": all_options,
+    "rules of resume": rules_of_resume,
     "loaders": loaders,
     "results so far": results_so_far,
     "all results": all_results,

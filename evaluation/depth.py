@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from errors import UserError
 from perspective_resample.depth import scale_disparity
 
-from .interface import Batch, Batches, Loader, Predict, Truth, ignore
+from .interface import Batch, Batches, Everywhere, Loader, Predict, Truth, alone, ignore, joined_names
 from .protocols import CLAMPS, MASKS
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
@@ -120,13 +120,15 @@ def evaluate_depth(
     depth_max: float,
     fixed_scaling: float = 0.0,
     on_image: OnDepth = ignore,
+    everywhere: Everywhere = alone,
 ) -> DepthResult:
     """Judges every image of one loader by the mask and the clamp that the loader names.
 
     predict:       images -> object whose `.disp[0]` is the network disparity (B, 1, h, w)
     depth_min/max: metres, what disparity 1 and 0 stand for
     fixed_scaling: multiplies all predictions; 0 scales every image by its median ratio
-    on_image:      gets the position in the set, the truth and the unscaled, unclamped depth (H, W) of every image
+    on_image:      gets the position among `batches`, the truth and the unscaled, unclamped depth (H, W) of every image
+    everywhere:    takes in what other processes found in their batches
 
     Images without a valid pixel are skipped and counted.  Raises: UserError when none is left.
     """
@@ -136,7 +138,7 @@ def evaluate_depth(
         return [native_depth(disp[sample : sample + 1], truth.depth.shape, depth_min, depth_max)
                 for sample, truth in enumerate(batch.truth)]  # fmt: skip
 
-    return judge(depths, batches, fixed_scaling=fixed_scaling, on_image=on_image)
+    return judge(depths, batches, fixed_scaling=fixed_scaling, on_image=on_image, everywhere=everywhere)
 
 
 def inside_mask(truth: Truth, spec: Loader) -> np.ndarray:
@@ -152,30 +154,39 @@ def judge(
     fixed_scaling: float = 0.0,
     on_image: OnDepth = ignore,
     counts: Counts = inside_mask,
+    everywhere: Everywhere = alone,
 ) -> DepthResult:
     """As `evaluate_depth`, for anything that knows depth.
 
     depths: batch -> depth (H, W) of every image, at the size of its truth
     counts: which of its pixels count
     """
-    names: list[str] = []
-    scores: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
-    position = 0
-    domain = ""
-    for batch in batches:
-        domain = batch.spec.domain
-        for truth, depth in zip(batch.truth, depths(batch), strict=True):
-            on_image(position, truth, depth)
-            position += 1
-            score = _score(truth, depth, batch.spec, fixed_scaling, counts)
-            if score is not None:
-                names.append(truth.name)
-                scores.append(score)
+
+    def share() -> DepthResult:
+        names: list[str] = []
+        scores: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
+        position = 0
+        domain = ""
+        for batch in batches:
+            domain = batch.spec.domain
+            for truth, depth in zip(batch.truth, depths(batch), strict=True):
+                on_image(position, truth, depth)
+                position += 1
+                score = _score(truth, depth, batch.spec, fixed_scaling, counts)
+                if score is not None:
+                    names.append(truth.name)
+                    scores.append(score)
+        table = torch.stack(scores).cpu().numpy() if scores else np.zeros((0, 1 + len(METRICS)))
+        return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names))
+
+    parts = everywhere(share)
+    domain, names = joined_names(parts)
+    skipped = sum(part.skipped for part in parts)
     if not names:
-        raise UserError(f"{domain or 'depth evaluation'}: none of {position} images has a valid ground-truth pixel; "
+        raise UserError(f"{domain or 'depth evaluation'}: none of {skipped} images has a valid ground-truth pixel; "
                         "check the ground truth with python -m dataloader.check")
-    table = torch.stack(scores).cpu().numpy()
-    return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names))
+    values, ratios = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "ratios"))
+    return DepthResult(domain, names, values, ratios, skipped)
 
 
 def _score(truth: Truth, depth: Tensor, spec: Loader, fixed_scaling: float, counts: Counts) -> Tensor | None:

@@ -1,7 +1,7 @@
 """What the evaluation loops expect of data and networks; anything of this shape will do."""
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Protocol
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from torch import Tensor
@@ -39,6 +39,27 @@ Predict = Callable[[Tensor], Any]
 
 PredictPose = Callable[[Tensor, Tensor], Tensor]
 """First and second images (B, 3, H, W) -> (B, 4, 4), points of the first camera to the second."""
+
+Found = TypeVar("Found")
+Everywhere = Callable[[Callable[[], Found]], list[Found]]
+"""Does a work on the images of this process -> what all processes found in theirs, in the order of the images."""
+
+
+def alone(work: Callable[[], Found]) -> list[Found]:
+    """The `everywhere` of a loop whose caller has all images."""
+    return [work()]
+
+
+class Share(Protocol):
+    """What one process found in its images."""
+
+    domain: str
+    names: tuple[str, ...]
+
+
+def joined_names(shares: Sequence[Share]) -> tuple[str, tuple[str, ...]]:
+    """Domain, which a share without images does not know, and all names."""
+    return max(share.domain for share in shares), tuple(name for share in shares for name in share.names)
 
 
 def ignore(*_: object) -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from errors import UserError
 
-from .interface import Batches, PredictPose
+from .interface import Batches, Everywhere, PredictPose, alone, joined_names
 
 WINDOW = 5
 """Frames per window; one fewer steps are chained."""
@@ -78,25 +78,44 @@ def trajectory_errors(poses: np.ndarray, motions: np.ndarray) -> np.ndarray:
     return np.sqrt(np.square(scale[:, None, None] * found - true).sum(axis=(1, 2))) / WINDOW
 
 
+@dataclass(frozen=True)
+class _Drive:
+    """Frames of one process: true poses (N, 4, 4) and predicted motions (N, 4, 4) to the frame after each."""
+
+    domain: str
+    names: tuple[str, ...]
+    poses: np.ndarray
+    motions: np.ndarray
+
+
 @torch.inference_mode()
-def evaluate_pose(predict_pose: PredictPose, batches: Batches) -> PoseResult:
+def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Everywhere = alone) -> PoseResult:
     """Judges the motion from every frame to the next; the frames of a loader are one drive in order.
 
     predict_pose: images of frame 0 and of frame +1 -> (B, 4, 4)
+    everywhere:   takes in what other processes found in their batches
 
     Raises: UserError when the set is shorter than a window.
     """
-    names: list[str] = []
-    poses: list[np.ndarray] = []
-    motions: list[Tensor] = []  # on the device until the last pair, so that nothing waits for it in between
-    domain = ""
-    for batch in batches:
-        domain = batch.spec.domain
-        motions.append(predict_pose(batch.inputs[0], batch.inputs[1]).float().reshape(-1, 4, 4))
-        poses += [truth.pose for truth in batch.truth]
-        names += [truth.name for truth in batch.truth]
-    if len(poses) < WINDOW:
-        raise UserError(f"{domain or 'pose evaluation'}: {len(poses)} frames with poses are fewer than a window "
+
+    def share() -> _Drive:
+        names: list[str] = []
+        poses: list[np.ndarray] = []
+        motions: list[Tensor] = []  # on the device until the last pair, so that nothing waits for it in between
+        domain = ""
+        for batch in batches:
+            domain = batch.spec.domain
+            motions.append(predict_pose(batch.inputs[0], batch.inputs[1]).float().reshape(-1, 4, 4))
+            poses += [truth.pose for truth in batch.truth]
+            names += [truth.name for truth in batch.truth]
+        found = torch.cat(motions).cpu().numpy() if motions else np.zeros((0, 4, 4), np.float32)
+        return _Drive(domain, tuple(names), np.reshape(poses, (-1, 4, 4)), found)
+
+    parts = everywhere(share)
+    domain, names = joined_names(parts)
+    if len(names) < WINDOW:
+        raise UserError(f"{domain or 'pose evaluation'}: {len(names)} frames with poses are fewer than a window "
                         f"of {WINDOW}; use a longer drive")
-    errors = trajectory_errors(np.stack(poses), torch.cat(motions).cpu().numpy())
-    return PoseResult(domain, tuple(names[: len(errors)]), errors, len(poses))
+    poses, motions = (np.concatenate([getattr(part, name) for part in parts]) for name in ("poses", "motions"))
+    errors = trajectory_errors(poses, motions)
+    return PoseResult(domain, names[: len(errors)], errors, len(names))

@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 
 from errors import UserError
 
-from .interface import Batches, Predict, Truth, ignore
+from .interface import Batches, Everywhere, Predict, Truth, alone, ignore, joined_names
 
 VOID = 19
 """The channel behind Cityscapes' 19 train ids; no ground truth ever names it."""
@@ -65,7 +65,9 @@ def confusion_matrix(labels: Tensor, ids: Tensor, classes: int) -> Tensor:
     labels, ids = labels.reshape(-1).long(), ids.reshape(-1).long()
     # What is ignored goes to one bin behind the others: selecting by a mask would cost another pass.
     pairs = torch.where((labels >= 0) & (labels < classes), labels * classes + ids, classes**2)
-    return torch.bincount(pairs, minlength=classes**2 + 1)[:-1].view(classes, classes)
+    # `bincount` would ask the device for the largest pair first.
+    counts = torch.zeros(classes**2 + 1, dtype=torch.int64, device=pairs.device)
+    return counts.scatter_add_(0, pairs, torch.ones_like(pairs))[:-1].view(classes, classes)
 
 
 def segmentation_scores(confusion: np.ndarray) -> dict[str, np.ndarray | float]:
@@ -108,36 +110,47 @@ def native_ids(logits: Tensor, size: tuple[int, int]) -> Tensor:
 
 @torch.inference_mode()
 def evaluate_segmentation(
-    predict: Predict, batches: Batches, *, on_image: Callable[[int, Truth, Tensor], None] = ignore
+    predict: Predict,
+    batches: Batches,
+    *,
+    on_image: Callable[[int, Truth, Tensor], None] = ignore,
+    everywhere: Everywhere = alone,
 ) -> SegmentationResult:
     """Judges every image of one loader at its own size.
 
-    predict:  images -> object with `.logits` (B, C, h, w)
-    on_image: gets the position in the set, the truth and the predicted ids (H, W) of every image
+    predict:    images -> object with `.logits` (B, C, h, w)
+    on_image:   gets the position among `batches`, the truth and the predicted ids (H, W) of every image
+    everywhere: takes in what other processes found in their batches
 
     Images without a labelled pixel are skipped and counted.  Raises: UserError when none is left.
     """
-    names: list[str] = []
-    confusions: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
-    position = 0
-    domain = ""
-    for batch in batches:
-        domain = batch.spec.domain
-        logits = predict(batch.inputs[0]).logits
-        for sample, truth in enumerate(batch.truth):
-            ids = native_ids(logits[sample : sample + 1], truth.labels.shape)
-            on_image(position, truth, ids)
-            labels = torch.from_numpy(truth.labels).to(ids.device, non_blocking=True)
-            confusions.append(confusion_matrix(labels, ids, logits.shape[1]))
-            position += 1
-        names += [truth.name for truth in batch.truth]
-    table = torch.stack(confusions).cpu().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
-    judged = table.any(axis=(1, 2))
-    if not judged.any():
-        raise UserError(f"{domain or 'segmentation evaluation'}: none of {position} images has a labelled pixel; "
+
+    def share() -> SegmentationResult:
+        names: list[str] = []
+        confusions: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
+        domain = ""
+        for batch in batches:
+            domain = batch.spec.domain
+            logits = predict(batch.inputs[0]).logits
+            for sample, truth in enumerate(batch.truth):
+                ids = native_ids(logits[sample : sample + 1], truth.labels.shape)
+                on_image(len(names), truth, ids)
+                labels = torch.from_numpy(truth.labels).to(ids.device, non_blocking=True)
+                confusions.append(confusion_matrix(labels, ids, logits.shape[1]))
+                names.append(truth.name)
+        table = torch.stack(confusions).cpu().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
+        judged = table.any(axis=(1, 2))
+        kept = tuple(name for name, keep in zip(names, judged, strict=True) if keep)
+        return SegmentationResult(domain, kept, table[judged], int((~judged).sum()))
+
+    parts = everywhere(share)
+    domain, names = joined_names(parts)
+    skipped = sum(part.skipped for part in parts)
+    if not names:
+        raise UserError(f"{domain or 'segmentation evaluation'}: none of {skipped} images has a labelled pixel; "
                         "check the labels with python -m dataloader.check")
-    kept = tuple(name for name, keep in zip(names, judged, strict=True) if keep)
-    return SegmentationResult(domain, kept, table[judged], int((~judged).sum()))
+    confusions = np.concatenate([part.confusions for part in parts if part.names])
+    return SegmentationResult(domain, names, confusions, skipped)
 
 
 def _nanmean(values: np.ndarray) -> float:

@@ -15,7 +15,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
 from .depth import DepthResult, OnDepth, inside_mask, judge
-from .interface import Batch, Batches, Loader, Truth, ignore
+from .interface import Batch, Batches, Everywhere, Loader, Truth, alone, ignore
 from .protocols import CLAMPS, depth_protocol
 
 Crop = tuple[int, ...]
@@ -30,6 +30,7 @@ def evaluate_teacher(
     crop: Crop = (),
     fixed_scaling: float = 0.0,
     on_image: OnDepth = ignore,
+    everywhere: Everywhere = alone,
 ) -> DepthResult:
     """Judges a teacher by the mask and the clamp that the loader names.
 
@@ -37,7 +38,8 @@ def evaluate_teacher(
     metric:        whether that is 1/m; otherwise scale and shift are fitted to every image
     crop:          what the teacher sees of the image; ground truth outside does not count
     fixed_scaling: multiplies metric depth; 0 leaves it as it is
-    on_image:      gets the position in the set, the truth and the depth (H, W) in metres of every image
+    on_image:      gets the position among `batches`, the truth and the depth (H, W) in metres of every image
+    everywhere:    takes in what other processes found in their batches
 
     Raises: UserError when no image has a valid pixel.
     """
@@ -56,7 +58,8 @@ def evaluate_teacher(
             found.append(1 / inverse)
         return found
 
-    return judge(depths, batches, fixed_scaling=(metric and fixed_scaling) or 1.0, on_image=on_image, counts=counts)
+    return judge(depths, batches, fixed_scaling=(metric and fixed_scaling) or 1.0, on_image=on_image, counts=counts,
+                 everywhere=everywhere)  # fmt: skip
 
 
 def teacher_protocol(

@@ -37,6 +37,7 @@ class DynamicClassMask:
         self._moving[list(classes)] = True
         self._ious: list[Tensor] = []
         self._masked: list[Tensor] = []
+        self._unfinished = 0  # notes since the last step, at the end of both lists
 
     def active(self, epoch: int) -> bool:
         """True from the epoch on that collects statistics."""
@@ -44,7 +45,7 @@ class DynamicClassMask:
 
     def begin_epoch(self) -> None:
         """Forget the statistics of the epoch before; the threshold stays."""
-        self._ious, self._masked = [], []
+        self._ious, self._masked, self._unfinished = [], [], 0
 
     def __call__(self, target: Tensor, warped: Sequence[Tensor]) -> Tensor:
         """Pixels that count, and a note of the IoU of each sample.
@@ -65,11 +66,26 @@ class DynamicClassMask:
         drop = torch.stack([here, *there]).any(0) & (iou < self.threshold)[:, None, None]
         self._ious.append(iou)
         self._masked.append(drop.float().mean())
+        self._unfinished += 1
         return ~drop
+
+    def after_step(self, bad: Tensor | float) -> None:
+        """Notes since the last step stay, but for those of a step that was left out (`bad` is 1)."""
+        for notes in (self._ious, self._masked):
+            for place in range(len(notes) - self._unfinished, len(notes)):
+                notes[place] = torch.where(torch.as_tensor(bad) > 0, torch.nan, notes[place])
+        self._unfinished = 0
+
+    def drop_unfinished(self) -> None:
+        """Forget the notes since the last step."""
+        for notes in (self._ious, self._masked):
+            del notes[len(notes) - self._unfinished :]
+        self._unfinished = 0
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         """Set the threshold of the next epoch; numbers for the log (reads the device once)."""
         ious, masked = self.ious(), self._of_all(self._masked)
+        masked = masked[~masked.isnan()]
         percentile = self._percentile(epoch)
         usable = len(ious) > 0 and 0 <= percentile <= 1
         self.threshold = float(np.percentile(ious, 100 * percentile)) if usable else 0.0

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
 from typing import TypeVar
 
@@ -20,8 +20,9 @@ from torch import Tensor, nn
 from errors import UserError
 
 Item = TypeVar("Item")
+Found = TypeVar("Found")
 # A process that ends closes its connections, which the others see at once. This is for those that hang, and must be
-# longer than the first one takes to validate.
+# longer than one takes to judge its share of a data set.
 TIMEOUT = timedelta(hours=1)
 _board: dict[int, dist.Store] = {}  # own process id -> where all note what they have said; not for loader processes
 _said: Counter[str] = Counter()
@@ -149,6 +150,21 @@ def gather(values: Tensor) -> Tensor:
     return torch.cat(found)
 
 
+def everywhere(work: Callable[[], Found]) -> list[Found]:
+    """What each process found with its `work`, in their order.
+
+    Raises:
+        UserError: of any of them, in all.
+    """
+    with together():
+        mine = work()
+    if not joined():
+        return [mine]
+    found = [mine] * place()[1]
+    dist.all_gather_object(found, mine)
+    return found
+
+
 def mean(values: Tensor) -> Tensor:
     """Mean over the processes, element by element, without gradient."""
     if not joined():
@@ -158,18 +174,18 @@ def mean(values: Tensor) -> Tensor:
     return total / dist.get_world_size()
 
 
-def denominator(count: Tensor, least: float = 1.0) -> Tensor:
+def denominator(count: Tensor) -> Tensor:
     """What a process divides its sum by, so that the mean over the processes is that over everything they counted.
 
     Args:
-        count: scalar, the share of this process; without gradient.
-        least: what the count of all is raised to.
+        count: scalar, the share of this process; without gradient. That of all is raised to 1, so that gradients stay
+            finite where nothing counts.
     """
     if not joined():
-        return count.clamp(min=least)
+        return count.clamp(min=1)
     total = count.clone()
     dist.all_reduce(total)
-    return total.clamp(min=least) / dist.get_world_size()
+    return total.clamp(min=1) / dist.get_world_size()
 
 
 def spread(network: nn.Module, partly_idle: bool) -> nn.Module:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from torch import Tensor
+
 from .masking import DynamicClassMask
 from .patches.distillation import PatchDistillation
 
@@ -56,10 +58,17 @@ class Schedule:
             patches=self.patches if self.patches and self.patches.active(epoch, batch) else None,
         )
 
-    def after_step(self) -> None:
-        """The network has changed."""
+    def after_step(self, bad: Tensor | float = 0.0) -> None:
+        """The network has changed; not where `bad` is 1: the step was left out and leaves no trace."""
+        if self.masking:
+            self.masking.after_step(bad)
         if self.patches:
-            self.patches.after_step()
+            self.patches.after_step(bad)
+
+    def drop_unfinished(self) -> None:
+        """Forget the batches since the last step: they will come again."""
+        if self.masking:
+            self.masking.drop_unfinished()
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         """Close an epoch, before its checkpoint is written; statistics of the masking for the log, or {}."""

@@ -42,12 +42,14 @@ class SelfTeacher:
             self._branch = None
 
     @torch.no_grad()
-    def after_step(self) -> None:
-        """Follow the network, where the kind asks for it."""
+    def after_step(self, bad: Tensor | float = 0.0) -> None:
+        """Follow the network, where the kind asks for it and the step was not left out (`bad` is 1)."""
         if self.kind != "ema" or self._branch is None:
             return
         live = self.network.depth_branch()
-        torch._foreach_lerp_(list(self._branch.parameters()), list(live.parameters()), 1 - EMA_DECAY)
+        weight = (1 - EMA_DECAY) * (1 - bad)
+        for mine, other in zip(self._branch.parameters(), live.parameters(), strict=True):
+            mine.lerp_(other, weight)
         for mine, other in zip(self._branch.buffers(), live.buffers(), strict=True):
             mine.copy_(other)
 

@@ -14,27 +14,36 @@ from torch import Tensor, nn
 
 from errors import UserError
 
+from .scan import Refused, check_loaded, scan
+
 log = logging.getLogger(__name__)
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
 _GAIN = "common.attended.attention.gain"
 _UNUSED = re.compile(r"(common|pose)\.encoder\.(dilated_conv\.conv|convx)\.(weight|bias)")  # by the released SGDEM code
 
 
-def load_file(path: Path) -> Any:
+def load_file(path: Path, repeated: bool = False) -> Any:
     """Content of a file written by ``torch.save``, in the zip or the older container, on the CPU.
+
+    It takes no more memory than the file is large. With `repeated`, tensors may say that they repeat what is stored of
+    them, and become larger where they are copied: compare their shapes first.
 
     Raises:
         UserError: when the file is missing, damaged, or holds anything but tensors and plain values.
     """
     try:
+        scan(path)
         with path.open("rb") as file:
-            return torch.load(file, map_location="cpu", weights_only=True)
+            content = torch.load(file, map_location="cpu", weights_only=True)
+        check_loaded(content, repeated)
+        return content
     except Exception as error:  # torch raises a dozen kinds for damaged files
         if isinstance(error, OSError) and error.filename is not None:
             raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a checkpoint") from None
         log.debug("%s: %s", path, error)
-        raise UserError(f"{path}: not a checkpoint, damaged, or holding code instead of tensors; give the path of a "
-                        "model.pth, or fetch or write it again") from None  # fmt: skip
+        reason = f" ({error})" if isinstance(error, Refused) else ""
+        raise UserError(f"{path}: not a checkpoint, damaged, or holding code instead of tensors{reason}; give the path "
+                        "of a model.pth, or fetch or write it again") from None  # fmt: skip
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -43,7 +52,7 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     Raises:
         UserError: as `load_file`, or when the file holds something else than a state dict.
     """
-    content = load_file(path)
+    content = load_file(path, repeated=True)
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
@@ -110,7 +119,7 @@ def sgdepth_shape(state: Mapping[str, Tensor]) -> dict[str, int | bool]:
     if "pose.encoder.encoder.conv1.weight" in state:
         shape["model_num_layers_pose"] = _resnet_layers(state, "pose.encoder.encoder.")
     if "seg.multires.convs.0.weight" in state:
-        shape["model_num_classes"] = state["seg.multires.convs.0.weight"].shape[0]
+        shape["model_num_classes"] = next(iter(state["seg.multires.convs.0.weight"].shape), 0)
     return shape
 
 

@@ -11,6 +11,7 @@ from errors import check_shape
 from .camera import pixel_grid
 
 _EPS = 1e-7
+_NEAREST = 1e-12  # the gradient of 1 / z is finite down to here
 
 
 def sampling_grid(depth: Tensor, K: Tensor, inv_K: Tensor, T_source_target: Tensor) -> Tensor:
@@ -29,7 +30,8 @@ def sampling_grid(depth: Tensor, K: Tensor, inv_K: Tensor, T_source_target: Tens
     rays = (project @ inv_K[:, :3, :3]) @ pixel_grid(height, width, depth)  # (B, 3, H*W)
     shift = K[:, :3, :3] @ T_source_target[:, :3, 3:] + K[:, :3, 3:]  # (B, 3, 1)
     points = depth.view(-1, batch, 1, height * width) * rays + shift  # (R, B, 3, H*W)
-    inverse = 1.0 / (points[:, :, 2] + _EPS)  # (R, B, H*W)
+    z = points[:, :, 2] + _EPS
+    inverse = 1.0 / torch.where(z.abs() < _NEAREST, _NEAREST, z)  # (R, B, H*W)
     x = points[:, :, 0] * inverse * (2.0 / (width - 1)) - 1.0
     y = points[:, :, 1] * inverse * (2.0 / (height - 1)) - 1.0
     return torch.stack((x, y), -1).view(-1, height, width, 2)

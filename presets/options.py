@@ -146,6 +146,8 @@ TRAINING = ("training", [
            "the disparity from collapsing before the motion is found", low=0),
     Option("--train-accumulate", 1, "batches whose gradients are added up for one step of the optimiser; epochs and "
            "the log count batches, warm-up counts steps of the optimiser", low=1),
+    Option("--train-max-bad-steps", 10, "steps of the optimiser in a row with a number that is NaN or infinite after "
+           "which the run ends; each of them is left out, named, and the first are kept in bad_steps/", low=1),
     Option("--train-sync-batchnorm", False, "batch normalisation over the batches of all processes; GPUs only"),
     Option("--train-compile", False, "compile network and losses with torch.compile; the first steps take minutes"),
     Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1),

@@ -9,6 +9,7 @@ import pytest
 
 import arguments
 from errors import UserError
+from models.notes import METADATA, as_text
 
 PUBLISHED_DEFAULTS = {
     "sys_num_workers": 3, "model_num_layers": 18, "model_num_layers_pose": 18, "model_split_pos": 1,
@@ -182,7 +183,7 @@ def test_how_a_run_was_started_is_not_repeated(tmp_path):
 
 def checkpoint(folder: Path, **options: object) -> Path:
     folder.mkdir(parents=True)
-    write(folder / arguments.METADATA, json.dumps({"options": {"method": "sgdepth", **options}}))
+    write(folder / METADATA, as_text({"options": {"method": "sgdepth", **options}, "files": {}}))
     return folder
 
 
@@ -224,7 +225,7 @@ def test_damaged_metadata_is_one_sentence(tmp_path):
     folder = checkpoint(tmp_path / "epoch_1", model_num_layers="many")
     with pytest.raises(UserError, match="meta.json: model_num_layers"):
         arguments.parse("inference", ["--model-path", str(folder)])
-    write(folder / arguments.METADATA, "{")
+    write(folder / METADATA, "{")
     with pytest.raises(UserError, match="meta.json: damaged"):
         arguments.parse("inference", ["--model-path", str(folder)])
 

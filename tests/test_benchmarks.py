@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
 import arguments
-from benchmarks import demo, evaluation, loading, train_step
+from benchmarks import __main__ as bench
+from benchmarks import demo, evaluation, gpu, loading, scaling, train_step
 from benchmarks.unit import seconds
 
 
@@ -39,6 +42,59 @@ def test_random_batches_go_through_a_step():
     assert set(depth.images) == {0, -1, 1} and depth.images[0].shape == (1, 3, 64, 64)
     assert labelled.labels.max() < 19
     torch.testing.assert_close(depth.K @ depth.inv_K, torch.eye(4)[None])
+
+
+TINY = train_step.Setting(batch=1, size=(64, 64))
+
+
+@pytest.mark.parametrize("changes", [{}, {"masking": True}, {"precision": "bf16"}, {"precision": "fp16"}])
+def test_every_setting_is_a_training_step(changes):
+    model = {}
+    total = train_step.make_step(replace(TINY, **changes), spread=lambda net: model.setdefault("net", net))()
+    assert total.isfinite() and all(weight.grad is not None for weight in model["net"].seg.parameters())
+
+
+@pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the memory of a process")
+def test_memory_of_a_step_grows_with_the_batch():
+    least, most = (train_step.peak_bytes(replace(TINY, batch=batch, size=(96, 192))) for batch in (1, 8))
+    assert 0 < least < most
+
+
+def test_operations_are_those_of_the_convolutions():
+    once, twice = (gpu.operations(replace(TINY, batch=batch)) for batch in (1, 2))
+    assert twice == 2 * once > 1e9
+    assert gpu.matrix_rate(torch.float32, "cpu", size=64) > 0
+
+
+def test_the_busy_share_counts_time_in_which_anything_runs():
+    assert gpu.busy_share([(0, 1), (0.5, 2), (3, 4)]) == 0.75
+    assert gpu.busy_share([(0, 8), (8, 9), (9.5, 10)], skip=0.8) == 0.75
+
+
+def test_a_profile_names_what_takes_the_time():
+    step = train_step.make_step(TINY)
+    rows = gpu.step_profile(step, "cpu", rows=3)
+    assert len(rows) == 3 and 1 >= rows[0][1] >= rows[1][1] > 0
+    assert any("conv" in name for name, _ in rows)
+
+
+def test_the_busy_share_of_a_training_is_measured(street: Path, tmp_path: Path):
+    words = [*gpu.training_words(street, tmp_path, batches=2), "--sys-cpu", "--sys-num-workers", "0",
+             "--depth-resize-height", "64", "--depth-resize-width", "64", "--depth-training-batch-size",
+             "1"]  # fmt: skip
+    assert 0 < gpu.training_busy_share(words, "cpu") <= 1
+
+
+def test_processes_take_more_images_together():
+    assert scaling.images_per_second(TINY, 2) > 0
+
+
+def test_measuring_a_gpu_needs_one(monkeypatch, capsys):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr("sys.argv", ["benchmarks", "--gpu"])
+    with pytest.raises(SystemExit, match="2"):
+        bench.main()
+    assert capsys.readouterr().err.startswith("error: --gpu: PyTorch finds no GPU")
 
 
 def test_the_loading_benchmark_counts_whole_epochs(street: Path):

@@ -67,6 +67,21 @@ def rows(place: SimpleNamespace, domain: str) -> list[dict[str, str]]:
     return list(csv.DictReader((run_folder(place) / f"metrics_{domain}.csv").read_text().splitlines()))
 
 
+@pytest.mark.parametrize("purpose", ["depth", "pose"])
+def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, purpose):
+    launcher = commands.torchrun(f"eval_{purpose}.py", *flags(place, purpose, "--model-name", f"shared_{purpose}"))
+    out, err = launcher.communicate(timeout=240)
+    assert launcher.returncode == 0, err
+    alone, shared = run_folder(place), run_folder(place).with_name(f"shared_{purpose}")
+    whole = {domain: entry for domain, entry in read(place).items() if domain.endswith(purpose)}
+    assert json.loads((shared / "metrics.json").read_text()) == whole
+    assert [line for line in out.splitlines() if "0." in line] == [
+        line for line in judged[purpose].splitlines() if "0." in line]  # fmt: skip
+    files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]
+    assert len(files) == {"depth": 2 + 2 * 2, "pose": 1}[purpose]
+    assert all((shared / name).read_bytes() == (alone / name).read_bytes() for name in files)
+
+
 def test_metrics_file_holds_every_domain_with_the_promised_keys(place, judged):
     found = read(place)
     keys = {"kitti_zhou_test_depth": {*METRICS, "ratio_median", "ratio_std"},

@@ -7,20 +7,14 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 from argparse import Namespace
-from contextlib import nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
-import numpy as np
 import pytest
 import torch
 
-import arguments
 import harness
 from errors import UserError
-from models import build_model
 
 ROOT = Path(__file__).parents[1]
 
@@ -68,22 +62,6 @@ def test_first_signal_is_noted_and_handlers_come_back():
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_a_run_folder_belongs_to_one_training_at_a_time(tmp_path):
-    code = f"import harness, time\nfrom pathlib import Path\nwith harness.exclusive(Path({str(tmp_path)!r})):\n"
-    code += "    print('in', flush=True)\n    time.sleep(60)"
-    other = subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stdout=subprocess.PIPE, text=True)
-    try:
-        assert other.stdout.readline() == "in\n"
-        message = f"process {other.pid} trains in this run folder"
-        with pytest.raises(UserError, match=message), harness.exclusive(tmp_path):
-            pass
-    finally:
-        other.kill()
-        other.wait()
-    with harness.exclusive(tmp_path):  # what a killed process left is no obstacle
-        assert (tmp_path / ".lock").read_text() == f"{os.getpid()}\n"
-
-
 def test_work_between_two_items_stops_after_a_signal():
     seen = []
     with harness.StopRequest() as stop, pytest.raises(harness.Stopped):
@@ -92,6 +70,15 @@ def test_work_between_two_items_stops_after_a_signal():
             if item == 1:
                 os.kill(os.getpid(), signal.SIGTERM)
     assert seen == [0, 1]
+
+
+def test_work_that_all_processes_share_is_given_up_after_a_signal():
+    with harness.StopRequest() as stop:
+        assert stop.everywhere(lambda: 1) == [1]
+        with pytest.raises(harness.Stopped):
+            stop.everywhere(lambda: os.kill(os.getpid(), signal.SIGTERM))
+        with pytest.raises(harness.Stopped):
+            stop.everywhere(lambda: [*stop.interruptible([1])])
 
 
 def test_second_signal_ends_at_once():
@@ -143,7 +130,6 @@ def test_folders_must_be_given_and_exist(tmp_path):
 
 @pytest.mark.parametrize(("asked", "used"), [("auto", "fp32"), ("bf16", "bf16"), ("fp32", "fp32")])
 def test_precision_is_settled_before_it_is_written_down(asked, used):
-    import torch
 
     args = Namespace(sys_cpu=True, sys_seed=1, sys_best_effort_determinism=False, train_precision=asked)
     device = harness.prepare_torch(args)
@@ -151,55 +137,3 @@ def test_precision_is_settled_before_it_is_written_down(asked, used):
     with harness.autocast(args, device)():
         product = torch.ones(2, 2) @ torch.ones(2, 2)
     assert product.dtype == (torch.bfloat16 if used == "bf16" else torch.float32)
-
-
-def evaluation(folder: Path, model: object = None) -> harness.Evaluation:
-    return harness.Evaluation(model, torch.device("cpu"), nullcontext, (), folder, pictures=20)
-
-
-def test_evaluating_depth_computes_what_the_whole_network_says_without_its_classes(monkeypatch):
-    model = build_model(arguments.parse("inference", ["--method", "sgdepth", "--model-disparity-bias", "0"])).eval()
-    images = torch.rand(2, 3, 64, 128)
-    with torch.inference_mode():
-        expected = model.predict(images).disp[0]
-        monkeypatch.setattr(model.seg, "forward", lambda *_: pytest.fail("classes are computed"))
-        found = evaluation(Path(), model).predict_depth(images)
-    assert torch.equal(found.disp[0], expected) and found.logits is None
-
-
-def test_evaluating_segmentation_leaves_the_disparity_out(monkeypatch):
-    model = build_model(arguments.parse("inference", ["--method", "sgdepth"])).eval()
-    images = torch.rand(1, 3, 64, 128)
-    with torch.inference_mode():
-        expected = model.predict(images).logits
-        monkeypatch.setattr(model.depth, "forward", lambda *_: pytest.fail("disparity is computed"))
-        found = evaluation(Path(), model).predict_classes(images)
-    assert torch.equal(found.logits, expected) and not found.disp
-
-
-def test_pictures_are_drawn_beside_the_loop_and_a_few_wait_at_most(tmp_path):
-    judging, go_on, drawn = evaluation(tmp_path), threading.Event(), []
-
-    def draw() -> np.ndarray:
-        assert go_on.wait(60)
-        drawn.append(0)
-        return np.zeros((4, 6, 3), np.uint8)
-
-    for position in range(harness.WAITING_PICTURES):
-        judging.keep_picture("set", position, draw)
-    assert not drawn
-    go_on.set()
-    for position in range(harness.WAITING_PICTURES, 9):
-        judging.keep_picture("set", position, draw)
-        assert len(drawn) >= position - harness.WAITING_PICTURES
-    loader = SimpleNamespace(spec=SimpleNamespace(domain="set"), skipped=0)
-    judging.keep_results(loader, {"a": 1.0}, [{"name": "x"}], {})
-    assert {path.name for path in (tmp_path / "eval_images/set").iterdir()} == {f"img_{n}.png" for n in range(9)}
-
-
-def test_a_picture_that_cannot_be_written_ends_the_evaluation(tmp_path):
-    (tmp_path / "eval_images").write_text("a file where the folder belongs")
-    judging = evaluation(tmp_path)
-    judging.keep_picture("set", 0, lambda: np.zeros((4, 6, 3), np.uint8))
-    with pytest.raises(OSError, match="eval_images"):
-        judging.keep_results(SimpleNamespace(spec=SimpleNamespace(domain="set"), skipped=0), {}, [{"name": "x"}], {})

@@ -28,11 +28,13 @@ from losses import DepthLoss, DynamicClassMask, Objective, PatchLoss, Phase, Seg
 from losses.consistency import SemanticDepthConsistency
 from losses.patches.refine import Refined
 from losses.step import compare
+from losses.updates import Updates
 from models import build_model
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
+from tests.commands import torchrun
 from tests.conftest import ROOT, tiny_options
-from train import Updates, check_training
+from train import check_training
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
@@ -87,8 +89,8 @@ def train_a_little(rank: int, count: int) -> dict[str, object]:
                           consistency_weight=10.0)  # fmt: skip
     masking = DynamicClassMask(0, 20, False, 0.3, classes=[7])  # of which it sees a lot
     data, found = batches(rank, count), []
-    updates = Updates(torch.optim.SGD(model.parameters(), 1e-4), torch.amp.GradScaler("cpu", enabled=False),
-                      accumulate=2, batches=4)  # fmt: skip
+    updates = Updates(torch.optim.SGD(model.parameters(), 1e-4, fused=True),
+                      torch.amp.GradScaler("cpu", enabled=False), accumulate=2, batches=4)  # fmt: skip
     network = processes.spread(model, partly_idle=False)
     for batch in range(4):
         with updates.collecting(network, batch):
@@ -304,15 +306,6 @@ def test_the_signal_of_torchrun_may_follow_that_of_the_user(monkeypatch):
 # The command, as torchrun starts it.
 
 
-def torchrun(*words: object) -> subprocess.Popen:
-    """Start ``train.py`` in two processes."""
-    return subprocess.Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", "train.py",
-         *map(str, words)], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-    )  # fmt: skip
-
-
 def options(data: Path, folder: Path) -> list[str]:
     """One triplet per process, statistics of masking from the first epoch on, an optimiser step per two batches."""
     return [*tiny_options(data, folder), "--depth-training-batch-size", "1", "--masking-enable", "--masking-from-epoch",
@@ -335,8 +328,8 @@ def weights(folder: Path) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def trained(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("trained")
-    launcher = torchrun(*options(street, folder), "--segmentation-validation-loaders", "cityscapes_validation",
-                        "--sys-num-workers", "1")  # fmt: skip
+    launcher = torchrun("train.py", *options(street, folder), "--segmentation-validation-loaders",
+                        "cityscapes_validation", "--sys-num-workers", "1")  # fmt: skip
     out, err = launcher.communicate(timeout=240)
     assert launcher.returncode == 0, err
     return folder / RUN, out
@@ -357,7 +350,7 @@ def test_one_process_speaks_and_writes_a_checkpoint_as_alone(trained, street, tm
 
 @pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds its processes in /proc")
 def test_a_signal_to_one_process_stops_all_and_they_go_on_bit_for_bit(trained, street, tmp_path):
-    launcher = torchrun(*options(street, tmp_path))
+    launcher = torchrun("train.py", *options(street, tmp_path))
     for line in launcher.stdout:
         if line.startswith("epoch 1/2 batch 1/3"):
             os.kill(processes_of(launcher)["1"], signal.SIGTERM)
@@ -365,7 +358,7 @@ def test_a_signal_to_one_process_stops_all_and_they_go_on_bit_for_bit(trained, s
     out, err = launcher.communicate(timeout=120)
     assert "stopped; saved" in out and err.count("exitcode  : 143") == 2, err
     assert [path.name for path in (tmp_path / RUN / "checkpoints").iterdir()] == ["epoch_0_batch_2"]
-    launcher = torchrun(*options(street, tmp_path), "--resume", "auto")
+    launcher = torchrun("train.py", *options(street, tmp_path), "--resume", "auto")
     out, err = launcher.communicate(timeout=240)
     assert launcher.returncode == 0, err
     assert out.count("going on from") == 1
@@ -385,7 +378,7 @@ def test_a_damaged_image_of_one_process_is_one_sentence_and_the_run_is_saved(str
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255  # head and end stay whole, so only decoding finds it
     path.write_bytes(content)
-    launcher = torchrun(*words)
+    launcher = torchrun("train.py", *words)
     out, err = launcher.communicate(timeout=120)
     assert launcher.returncode != 0 and err.count("error: ") == 1, err
     assert str(path) in err and err.count("exitcode  : 2") == 2 and 'train.py", line' not in err
@@ -418,6 +411,6 @@ def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last, co
         assert second.strip().endswith(last or "")
 
 
-def test_other_commands_refuse_to_be_several():
-    sentence = "error: eval_pose.py: works in one process; start it with python instead of torchrun"
-    test_a_process_that_ends_ends_the_other_with_a_sentence("mistake", [2, 2], sentence, command="eval_pose")
+def test_inference_refuses_to_be_several():
+    sentence = "error: inference.py: works in one process; start it with python instead of torchrun"
+    test_a_process_that_ends_ends_the_other_with_a_sentence("mistake", [2, 2], sentence, command="inference")

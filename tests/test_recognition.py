@@ -15,6 +15,8 @@ from torch.testing import assert_close
 
 import arguments
 from errors import UserError
+from models.checkpoint_folder import described
+from models.notes import METADATA, as_text
 from models.sgdepth import SGDepth
 from models.weights import load_weights
 from state_manager import checkpoints, load_model, load_other, settle_network
@@ -44,7 +46,8 @@ def write(folder: Path, state: dict[str, Tensor], notes: dict[str, object] | Non
     folder.mkdir(parents=True, exist_ok=True)
     torch.save(state, folder / "model.pth")
     if notes is not None:
-        (folder / arguments.METADATA).write_text(json.dumps({"options": notes, "files": {}}))
+        files = {"model.pth": described(folder / "model.pth")}
+        (folder / METADATA).write_text(as_text({"options": notes, "files": files}))
     return folder
 
 
@@ -236,7 +239,7 @@ def test_fine_tuning_the_released_network_goes_on_without_the_file(runs, street,
         (loaded / "model.pth").unlink(missing_ok=True)
     folder = tmp_path / "sgdepth_eccv_test/sgdepth_base"
     assert [path.name for path in checkpoints(folder)] == ["epoch_1", "epoch_2"]
-    noted = json.loads((folder / "checkpoints/epoch_2" / arguments.METADATA).read_text())["options"]
+    noted = json.loads((folder / "checkpoints/epoch_2" / METADATA).read_text())["options"]
     assert (noted["model_attention"], noted["model_num_layers"], noted["method"]) == ("released", 18, "sgdem")
     assert json.loads((folder / "opt.json").read_text())["model_attention"] == "released"
     again = parsed("inference", folder / "checkpoints/epoch_2")

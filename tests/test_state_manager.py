@@ -10,10 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-import state_manager
 from errors import UserError
 from losses.masking import DynamicClassMask
-from models import weights
+from models import checkpoint_folder, weights
 from models.sgdepth import SGDepth
 from models.weights import load_weights, read_state_dict
 from state_manager import RunState, checkpoints, load_model, needs_pretrained, start, verify
@@ -100,41 +99,12 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(state_manager, "_save", full)
+    monkeypatch.setattr(checkpoint_folder, "_save", full)
     with pytest.raises(UserError, match="No space left on device.*--resume auto"):
         state.save(tmp_path, arguments(tmp_path))
     assert (folder / "model.pth").read_bytes() == before
     verify(folder)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [folder.name]
-
-
-@pytest.mark.parametrize("name", ["model.pth", "optim.pth", "train.pth"])
-@pytest.mark.parametrize("damage", ["flip", "cut", "gone"])
-def test_damage_is_found_and_the_checkpoint_before_it_is_taken(tmp_path, name, damage, caplog):
-    state = small_state()
-    for state.epoch in (1, 2):
-        state.save(tmp_path, arguments(tmp_path))
-    path = tmp_path / "checkpoints/epoch_2" / name
-    content = bytearray(path.read_bytes())
-    content[len(content) // 2] ^= 1
-    if damage == "gone":
-        path.unlink()
-    else:
-        path.write_bytes(content if damage == "flip" else content[:-7])
-    other = small_state()
-    start(other, tmp_path, arguments(tmp_path, resume="auto"))
-    assert other.epoch == 1 and name in caplog.text
-
-
-def test_what_a_killed_writer_left_is_swept(tmp_path):
-    state = small_state()
-    state.epoch = 1
-    folder = state.save(tmp_path, arguments(tmp_path))
-    folder.rename(folder.with_name(".epoch_1.123.old.tmp"))
-    folder.with_name(".epoch_1.123.tmp").mkdir()
-    other = small_state()
-    start(other, tmp_path, arguments(tmp_path, resume="auto"))
-    assert other.epoch == 1 and [path.name for path in checkpoints(tmp_path)] == ["epoch_1"]
 
 
 def test_a_used_run_folder_is_refused_unless_told(tmp_path):

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shutil
-import signal
 from pathlib import Path
 
 import pytest
 import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from models.checkpoint_folder import described
+from models.notes import METADATA, as_text, read
 from tests import real_data
 from tests.commands import stopped_training
 from tests.conftest import Run, tiny_options
@@ -85,27 +86,6 @@ def test_console_shows_losses_speed_and_time_left(trained):
                      r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
                      r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d", line)  # fmt: skip
     assert re.search(r"Can use \d+ images from the kitti_zhou_train_depth", output)
-
-
-def test_other_worker_counts_give_the_same_network(trained, street, tmp_path, run):
-    folder, output = trained
-    result = run("train.py", *tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
-                 "--masking-linear-increase")  # fmt: skip
-    assert result.returncode == 0, result.stderr
-    assert losses(result.stdout) == losses(output) and len(losses(output)) == 6
-    assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
-
-
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_stopped_run_saves_and_goes_on_bit_for_bit(trained, street, tmp_path, run, number):
-    folder, _ = trained
-    options = [*tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
-               "--masking-linear-increase"]  # fmt: skip
-    saved = stopped_training(options, tmp_path / RUN, "epoch 1/2 batch 2/3", number)
-    result = run("train.py", *options, "--resume", "auto")
-    assert result.returncode == 0, result.stderr
-    assert f"going on from {saved}" in result.stdout
-    assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
 
 
 def test_half_precision_and_gradients_of_several_batches_survive_a_stop(street, tmp_path, run):
@@ -264,7 +244,10 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_checkpoints(street,
     state = torch.load(optimizer, weights_only=True)
     state["param_groups"][0]["lr"] = 1e30
     torch.save(state, optimizer)
-    (optimizer.parent / "meta.json").unlink()
+    notes = optimizer.parent / METADATA
+    content = read(notes)
+    content["files"]["optim.pth"] = described(optimizer)
+    notes.write_text(as_text(content))
     result = run("train.py", *options, "--resume", "auto", "--train-print-frequency", "100")
     assert result.returncode == 2, result.stdout
     assert "the loss is NaN or infinite" in result.stderr and "--resume auto" in result.stderr

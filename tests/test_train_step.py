@@ -16,10 +16,10 @@ from errors import UserError
 from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
 from losses.step import Outcome, compare
+from losses.updates import Updates, warmed_up
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 from tests import golden
-from train import Updates, warmed_up
 
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
 
@@ -196,7 +196,7 @@ def test_network_views_and_losses_compile_in_one_piece_each():
 
 def test_gradients_of_several_batches_make_one_step():
     weight = torch.zeros(2, requires_grad=True)
-    optimizer = torch.optim.SGD([weight], lr=1.0)
+    optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
     updates = Updates(optimizer, torch.amp.GradScaler("cpu", enabled=False), accumulate=3, batches=5)
     changed, seen = [], []
     for batch, gradient in enumerate((3.0, 6.0, 9.0, 2.0, 4.0)):
@@ -209,7 +209,7 @@ def test_gradients_of_several_batches_make_one_step():
 
 def test_a_run_that_goes_on_begins_a_group_of_batches():
     weight = torch.zeros(1, requires_grad=True)
-    optimizer = torch.optim.SGD([weight], lr=1.0)
+    optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
     updates = Updates(optimizer, torch.amp.GradScaler("cpu", enabled=False), accumulate=4, batches=8)
     updates.begin_epoch(3)
     assert [updates(weight.sum(), batch, batch) for batch in range(3, 8)] == [False, False, False, True, True]

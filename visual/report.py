@@ -13,12 +13,11 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from errors import UserError
 from perspective_resample.camera import normals
 
+from .board import Board
 from .panels import class_panel, depth_panel, refinement_panel, segmentation_panel
 
 log = logging.getLogger("train")
@@ -39,12 +38,11 @@ class Report:
 
     def __init__(self, folder: Path, args: Namespace, state: Any, place: tuple[int, int] = (0, 1),
                  average: Callable[[Tensor], Tensor] = lambda values: values):  # fmt: skip
-        self.folder, self.args, self.state, self.average = folder, args, state, average
+        self.args, self.state, self.average = args, state, average
         self.first, self.processes = place[0] == 0, place[1]
-        self.writers: dict[str, SummaryWriter] = {}
+        self._board = Board(folder)
         self._started, self._images, self._steps = time.perf_counter(), 0, 0
         self._spent = dict.fromkeys(("loading", "transfer", "forward", "optimizer"), 0.0)
-        self._healthy: Tensor | None = None
         self._warned = False
         self._bar: tqdm | None = None
 
@@ -52,8 +50,7 @@ class Report:
         return self
 
     def __exit__(self, *_: object) -> None:
-        for writer in self.writers.values():
-            writer.close()
+        self._board.close()
 
     def watch(self, batches: Iterable[Any]) -> Iterator[Any]:
         """The batches of one epoch, with a progress bar; notes how long each one is waited for."""
@@ -81,36 +78,17 @@ class Report:
         """Note a step; on logging steps write and print what it gave (see `losses.step.Outcome`)."""
         self._images += self.processes * sum(outcome.batch.images[0].shape[0] for outcome in outcomes)
         self._steps += 1
-        # Warping forgives a depth or a motion that is no number, so they are looked at besides the loss.
-        seen = [outcome.total for outcome in outcomes]
-        for outcome in outcomes:
-            seen += [value.mean() for value in (*outcome.prediction.disp.values(), *outcome.prediction.motion.values())]
-        finite = torch.stack(seen).detach().isfinite().all()
-        self._healthy = finite if self._healthy is None else self._healthy & finite
         index = self.state.batch - 1
         to_board = index % self.args.train_tb_frequency == 0
         to_console = index % self.args.train_print_frequency == 0
         if to_board or to_console:
-            self.check_health()
             self._look_for_collapse(outcomes)
         if to_board:
-            self._board(outcomes)
+            self._to_board(outcomes)
         if to_console:
             self._console(outcomes)
         if index == 0 and self.first:
             self._pictures(outcomes)
-
-    def check_health(self) -> None:
-        """Stop a run whose loss is no longer a number in one of the processes, which must all ask.
-
-        Raises:
-            UserError: naming the epoch and the step.
-        """
-        if self._healthy is not None and self.average(self._healthy.float()).item() < 1:
-            raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite; the "
-                            "checkpoints written so far are sound: go on from the last one with --resume auto, "
-                            "a lower --train-learning-rate or --train-precision fp32")  # fmt: skip
-        self._healthy = None
 
     def _look_for_collapse(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
@@ -119,13 +97,13 @@ class Report:
             disp = outcome.prediction.disp[0].detach()
             mean = disp.mean().item()
             spread = disp.std().item() / max(mean, 1e-12)
-            if not 0.002 <= mean <= 0.95 or spread < 0.03:
+            if mean < 0.002 or mean > 0.95 or spread < 0.03:
                 self._warned = True
                 self._say(f"warning: the disparity looks collapsed (mean {mean:.4f}, std/mean {spread:.3f}); from "
                           "scratch --train-warmup-steps 150, a lower --train-learning-rate, --model-disparity-bias -2 "
                           "with --model-depth-min 0.03, or video with slower motion helps")  # fmt: skip
 
-    def _board(self, outcomes: Sequence[Any]) -> None:
+    def _to_board(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
             scalars = {"loss": outcome.total, **outcome.terms}
             if outcome.views:
@@ -174,14 +152,14 @@ class Report:
                 if outcome.classes is not None:
                     panels["classes"] = class_panel(batch.images[0], outcome.classes)
             for name, panel in panels.items():
-                self._writer("images").add_image(f"{batch.spec.domain}_{name}", panel.float().cpu(), self.state.step)
+                self._board.image("images", f"{batch.spec.domain}_{name}", panel.float().cpu(), self.state.step)
 
     def scalars(self, writer: str, domain: str, values: Mapping[str, float]) -> None:
         """Write ``<domain>_<name>`` at the current optimiser step."""
         if not self.first:
             return
         for name, value in values.items():
-            self._writer(writer).add_scalar(f"{domain}_{name}", value, self.state.step)
+            self._board.scalar(writer, f"{domain}_{name}", value, self.state.step)
 
     def masking(self, statistics: Mapping[str, float]) -> None:
         """Threshold, mean IoU and masked share of an epoch that masks moving objects; {} for one that does not."""
@@ -197,18 +175,12 @@ class Report:
 
     def saved(self, folder: Path) -> None:
         """A checkpoint was written; events are flushed with it."""
-        for writer in self.writers.values():
-            writer.flush()
+        self._board.flush()
         self._say(f"saved {folder}")
 
     def stopped(self, folder: Path) -> None:
         """The run was asked to stop and has saved its state."""
         self._say(f"stopped; saved {folder}; go on with --resume auto")
-
-    def _writer(self, name: str) -> SummaryWriter:
-        if name not in self.writers:
-            self.writers[name] = SummaryWriter(str(self.folder / name))
-        return self.writers[name]
 
     def _say(self, line: str) -> None:
         if self.first:

@@ -31,8 +31,8 @@ class Follower(Protocol):
     def end_epoch(self, last: bool) -> None:
         """It has ended; `last`: none of the range follows."""
 
-    def after_step(self) -> None:
-        """The network has changed."""
+    def after_step(self, bad: Tensor | float = 0.0) -> None:
+        """The network has changed; not where `bad` is 1: the step was left out."""
 
     def __call__(self, image: Tensor) -> Tensor:
         """Disparity of images."""
@@ -87,9 +87,9 @@ class PatchDistillation:
         """End an epoch, before its checkpoint is written."""
         self.self_teacher.end_epoch(last=not self.in_range(epoch + 1))
 
-    def after_step(self) -> None:
-        """The network has changed."""
-        self.self_teacher.after_step()
+    def after_step(self, bad: Tensor | float = 0.0) -> None:
+        """The network has changed; not where `bad` is 1: the step was left out."""
+        self.self_teacher.after_step(bad)
 
     @torch.no_grad()
     def __call__(

@@ -122,6 +122,7 @@ def _become(
     import torch
 
     torch.set_num_threads(1)
+    multiprocessing.set_start_method(None, force=True)  # that of a new interpreter instead of the one used here
     for name in [name for name in os.environ if name.startswith("IFN_DIR")]:
         del os.environ[name]
     os.environ.update(env)

@@ -1,0 +1,97 @@
+"""``python -m benchmarks.replay FILE``: a step that training left out, computed again, number by number.
+
+The file is one of ``bad_steps/`` in a run folder: the batch, and the network as it was when the step was found.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import harness
+from dataloader.batch import RawBatch, to_device
+from errors import UserError
+from losses import Phase, build_objective
+from losses.finite import are_finite, quantities
+from losses.patches.refine import Refined
+from losses.step import compare
+from models import build_model
+from models.weights import load_file
+from perspective_resample.views import synthesise
+from presets.options import options_of
+
+
+def replay(path: Path) -> dict[str, bool]:
+    """Numbers of the step by name, in the order in which they come about: which are finite.
+
+    What was masked and refined is taken as it was then; teachers are not needed. Computes on the CPU.
+
+    Raises:
+        UserError: when the file cannot be read or is none of these.
+    """
+    content = load_file(path)
+    try:
+        args = _options(content["options"])
+        model = build_model(args)
+        model.load_state_dict(content["model"])
+        passes = content["passes"]
+    except (KeyError, TypeError, RuntimeError) as error:
+        raise UserError(f"{path}: holds no step that was left out ({str(error).splitlines()[0]}); give a file of a run "
+                        "folder's bad_steps/") from None  # fmt: skip
+    model.train()
+    finite: dict[str, bool] = {}
+    for place, batches in enumerate(passes):
+        prefix = f"batch {place + 1}: " if len(passes) > 1 else ""
+        finite |= {prefix + name: fine for name, fine in _finite(model, args, batches).items()}
+    named = {f"gradient of {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return finite | dict(zip(named, are_finite(named.values()).tolist(), strict=True))
+
+
+def _options(stored: Mapping[str, Any]) -> Namespace:
+    """Options of the run; those that came later have their defaults."""
+    return Namespace(**{option.name: option.default for option in options_of("train")} | dict(stored))
+
+
+def _finite(model: torch.nn.Module, args: Namespace, batches: list[dict[str, Any]]) -> dict[str, bool]:
+    """Which numbers of one pass are finite; its gradients are added up in the network."""
+    device = torch.device("cpu")
+    given = [to_device(RawBatch.of(one["raw"]), device) for one in batches]
+    masks = iter([one["keep"] for one in batches if one["keep"] is not None])
+    targets = iter([Refined(patches=(), **one["refined"]) for one in batches if one["refined"]])
+    phase = Phase(
+        masking=(lambda *_: next(masks)) if any(one["keep"] is not None for one in batches) else None,
+        consistency=any(one["consistency"] for one in batches),
+        patches=(lambda *_: next(targets)) if any(one["refined"] for one in batches) else None,
+    )
+    resample = partial(synthesise, depth_min=args.model_depth_min, depth_max=args.model_depth_max)
+    outcomes = compare(model, build_objective(args), given, resample, harness.autocast(args, device), phase)
+    sum(outcome.total for outcome in outcomes).backward()
+    named = quantities(outcomes)
+    return dict(zip(named, are_finite(named.values()).tolist(), strict=True))
+
+
+def main() -> int:
+    """Print what is finite and what is not; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__)
+    parser.add_argument("file", type=Path, help="bad_steps/step_<n>.pt of a run folder")
+    try:
+        finite = replay(parser.parse_args().file)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for name, fine in finite.items():
+        if not fine:
+            print(f"{name}: NaN or infinite")
+    print(f"{sum(finite.values())} of {len(finite)} numbers are finite")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,148 @@
+"""What the evaluation commands do around judging: batches in, pictures and tables out."""
+
+from __future__ import annotations
+
+import logging
+import sys
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol
+
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from .interface import Batch, Everywhere, Found, Loader, alone
+from .tables import report_files
+
+log = logging.getLogger(__name__)
+WAITING_PICTURES = 4  # that are still being drawn
+
+
+class Data(Protocol):
+    """Raw batches of one loader, in order."""
+
+    spec: Loader
+    first: int
+    """Number of its first image within the set."""
+    skipped: int
+    """Images it left out."""
+
+    def __len__(self) -> int:
+        """Number of batches."""
+
+    def __iter__(self) -> Iterator[Any]:
+        """The batches."""
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """A network, what to judge it on, and where the results go.
+
+    Attributes:
+        loaders: the sets; of several processes each has its own share of every set
+        pictures: of how many images of a set there will be one
+        refine: (network, images, prediction) -> refined prediction, where that was asked for; it can describe itself
+        precision: makes a context in which networks compute
+        stream: raw batches -> batches on the device
+        write: puts a content into a file, whole or not at all
+        speaks: whether this process writes and speaks for all
+        gather: see `Everywhere`
+    """
+
+    model: nn.Module
+    loaders: Sequence[Data]
+    folder: Path
+    pictures: int
+    precision: Callable[[], AbstractContextManager]
+    stream: Callable[[Iterable[Any]], Iterable[Batch]]
+    write: Callable[[Path, bytes], None]
+    refine: Any | None = None
+    speaks: bool = True
+    gather: Everywhere = alone
+    _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
+    _drawn: deque[Future] = field(default_factory=deque)
+
+    def predict_depth(self, images: Tensor) -> Any:
+        """Disparity of images (B, 3, H, W) in [0, 1], refined where that was asked for; classes are not computed."""
+        with self.precision():
+            prediction = self.model.predict(images, ("depth",))
+            return self.refine(self.model, images, prediction) if self.refine else prediction
+
+    def predict_classes(self, images: Tensor) -> Any:
+        """Logits of images (B, 3, H, W) in [0, 1]."""
+        with self.precision():
+            return self.model.predict(images, ("segmentation",))
+
+    def inverse_depth(self, images: Tensor) -> Tensor:
+        """What a teacher says about images (N, 3, h, w) in [0, 1]: (N, h, w)."""
+        with self.precision():
+            return self.model(images)
+
+    def predict_motion(self, first: Tensor, second: Tensor) -> Tensor:
+        """Points of the first camera to the second: two times (B, 3, H, W) -> (B, 4, 4)."""
+        with self.precision():
+            return self.model.predict_motion(first, second)
+
+    def batches(self, loader: Data) -> Iterator[Batch]:
+        """The loader's batches on the device, with a progress bar on stderr."""
+        bar = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr, disable=not self.speaks)
+        yield from self.stream(bar)
+
+    def everywhere(self, work: Callable[[], Found]) -> list[Found]:
+        """What all processes found, when the last picture of each is written."""
+
+        def finished() -> Found:
+            found = work()
+            self._await_pictures(0)
+            return found
+
+        return self.gather(finished)
+
+    def keep_picture(self, loader: Data, position: int, draw: Callable[[], bytes]) -> None:
+        """Write eval_images/<domain>/img_<number>.png beside the network, for the first images of the whole set.
+
+        position: of the image among those of `loader`
+        draw:     makes the content of the file
+        """
+        number = loader.first + position
+        if number >= self.pictures:
+            return
+        path = self.folder / "eval_images" / loader.spec.domain / f"img_{number}.png"
+        self._drawn.append(self._artist.submit(lambda: self.write(path, draw())))
+        self._await_pictures(WAITING_PICTURES)
+
+    def _await_pictures(self, most: int) -> None:
+        """Wait until at most so many pictures are not written yet; raises what went wrong with the others."""
+        while len(self._drawn) > most:
+            self._drawn.popleft().result()
+
+    def keep_results(
+        self,
+        loader: Data,
+        metrics: Mapping[str, float],
+        rows: Sequence[Mapping[str, object]],
+        protocol: Mapping[str, object],
+        skipped: int = 0,
+        **more: object,
+    ) -> None:
+        """Put one domain into metrics.json and its rows into metrics_<domain>.csv.
+
+        skipped: images that the metric could not judge; those the loader left out are added.
+        """
+        skipped += loader.skipped
+        if skipped:
+            log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)
+        if not self.speaks:
+            return
+        entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
+        for path, content in report_files(self.folder, loader.spec.domain, entry, rows).items():
+            self.write(path, content)
+
+    def tell(self, text: str) -> None:
+        """Print to stdout, once for all processes."""
+        if self.speaks:
+            print(text, flush=True)

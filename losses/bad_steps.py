@@ -1,0 +1,253 @@
+"""Steps with a number that is none: left out without a trace, named, kept for a second look; too many end the run."""
+
+from __future__ import annotations
+
+import io
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor, nn
+
+from errors import UserError
+
+from . import processes
+from .finite import are_finite, quantities
+from .patches.refine import Refined
+from .step import Outcome
+
+log = logging.getLogger("train")
+FOLDER = "bad_steps"
+KEPT = 3  # files with bad steps in a run folder; each is as large as the network
+_LAG = 2  # steps a GPU may have taken before their flags are read: it always has work while the host waits for them
+_NAMED = 4  # samples of a batch that are named
+
+
+class RunState(Protocol):
+    """Where the run is; see `state_manager.RunState`."""
+
+    model: nn.Module
+    epoch: int
+    batch: int
+    step: int
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """What it takes to see a batch of one data set again: its bytes, and what was found about it on the way."""
+
+    raw: Any
+    keep: Tensor | None
+    refined: Refined | None
+    consistency: bool
+
+    @classmethod
+    def of(cls, outcome: Outcome) -> _Kept:
+        return cls(outcome.batch.raw, outcome.keep, outcome.refined, outcome.prediction.ids is not None)
+
+    def plain(self) -> dict[str, Any]:
+        """As tensors, words and numbers."""
+        refined = self.refined and {name: value for name, value in vars(self.refined).items() if name != "patches"}
+        return {**vars(self), "raw": self.raw.plain(), "refined": refined}
+
+
+@dataclass(frozen=True)
+class _Pass:
+    """One batch of every data set: names of its numbers, which are finite (N,), whether any process lost one."""
+
+    names: tuple[str, ...]
+    finite: Tensor
+    lost: Tensor
+    outcomes: tuple[_Kept, ...]
+
+
+@dataclass(frozen=True)
+class _Step:
+    """A step of the optimiser on its way to the host; the last two flags: a number was lost somewhere, left out."""
+
+    place: Mapping[str, int]  # epoch, batch in it and step of the run, from 1
+    names: tuple[str, ...]
+    flags: Tensor
+    copied: torch.cuda.Event | None
+    passes: tuple[_Pass, ...]
+
+
+class BadSteps:
+    """Watches over the numbers of every step without waiting for the device.
+
+    In every step: `weigh` before the backward pass; where the weights were to change `settle`, and, when the state
+    has been advanced, `check`. All processes come to the same decision. A step in which only float16 gradients are
+    too large is none of these: the scaler leaves it out and carries on.
+
+    Args:
+        state: network and counters.
+        folder: run folder; the first bad steps are kept in its folder ``bad_steps``.
+        options: all options, kept beside them.
+        limit: bad steps in a row that end the run.
+        write: writes a file whole or not at all.
+    """
+
+    def __init__(self, state: RunState, folder: Path, options: Mapping[str, Any], limit: int,
+                 write: Callable[[Path, bytes], None]):  # fmt: skip
+        self.state, self.folder, self.options, self.limit, self.write = state, folder, options, limit, write
+        self.statistics = Statistics(state.model)
+        self._passes: list[_Pass] = []
+        self._steps: list[_Step] = []
+        self._latest: tuple[Sequence[dict[int, Tensor]], Sequence[str]] | None = None
+        self._in_a_row = 0
+
+    def weigh(self, outcomes: Sequence[Outcome]) -> Tensor:
+        """Loss of all data sets; NaN, so that no gradient is finite, where a number of any process is none."""
+        named = quantities(outcomes)
+        finite = are_finite(named.values())
+        lost = processes.mean((~finite.all()).float()) > 0
+        self._passes.append(_Pass(tuple(named), finite, lost, tuple(_Kept.of(outcome) for outcome in outcomes)))
+        self._latest = [o.batch.inputs for o in outcomes], [o.batch.spec.purpose for o in outcomes]
+        return sum(outcome.total for outcome in outcomes) * torch.where(lost, torch.nan, 1.0)
+
+    def settle(self, gradients: Tensor | None) -> Tensor:
+        """After a step: 1 where it was left out, else 0; running statistics are then what they were before.
+
+        gradients: (P,) bool, which are finite, in the order of the parameters that have one; None where that does
+            not matter
+        """
+        passes, self._passes = tuple(self._passes), []
+        names = [name for one in passes for name in one.names]
+        flags = [one.finite for one in passes]
+        lost = bad = torch.stack([one.lost for one in passes]).any()
+        if gradients is not None:
+            names += [f"gradient of {name}" for name, p in self.state.model.named_parameters() if p.grad is not None]
+            flags.append(gradients)
+            bad = lost | ~gradients.all()
+        self.statistics.settle(bad)
+        place = {"epoch": self.state.epoch + 1, "batch": self.state.batch + 1, "step": self.state.step + 1}
+        self._steps.append(_Step(place, tuple(names), *_to_host(torch.cat([*flags, lost[None], bad[None]])), passes))
+        return bad.float()
+
+    def drop_unfinished(self) -> None:
+        """Undo what batches since the last step did to running statistics: they will come again."""
+        self._passes = []
+        self.statistics.restore()
+
+    def check(self) -> None:
+        """Look at the steps whose flags are here by now; of a GPU, all but the newest ones.
+
+        Raises:
+            UserError: in all processes, when as many in a row were bad as end the run.
+        """
+        while self._steps and (self._steps[0].copied is None or len(self._steps) > _LAG):
+            self._look(self._steps.pop(0))
+            if self._in_a_row >= self.limit:
+                self.require_sound()
+                raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: {self._in_a_row} steps in a "
+                                "row had a number that is NaN or infinite (--train-max-bad-steps) and were left out; "
+                                f"{self.folder / FOLDER} holds the first ones; mend the data, lower "
+                                "--train-learning-rate or take --train-precision fp32")  # fmt: skip
+
+    def require_sound(self) -> None:
+        """Look at all steps so far, before a checkpoint is written; waits for the device.
+
+        Raises:
+            UserError: in all processes, when the latest were bad and the network gives no numbers even for an image
+                that is sound: it is not worth a checkpoint.
+        """
+        while self._steps:
+            self._look(self._steps.pop(0))
+        with processes.together():
+            if self._in_a_row and not self._gives_numbers():
+                raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite, "
+                                "and so is what the network says of any image; the checkpoints written so far are "
+                                "sound: go on from the last one with --resume auto, a lower --train-learning-rate or "
+                                "--train-precision fp32")  # fmt: skip
+
+    @torch.no_grad()
+    def _gives_numbers(self) -> bool:
+        model, (inputs, purposes) = self.state.model, self._latest
+        sound = [{frame: image.nan_to_num(0.5, 0.5, 0.5) for frame, image in images.items()} for images in inputs]
+        model.eval()
+        predictions = model.forward(sound, purposes)  # as it is: compiling it for this would take minutes
+        model.train()
+        said = [value for found in predictions for value in (*found.disp.values(), *found.motion.values(), found.logits)
+                if value is not None]  # fmt: skip
+        return bool(are_finite([*said, *model.parameters()]).all())
+
+    def _look(self, step: _Step) -> None:
+        if step.copied:
+            step.copied.synchronize()
+        *finite, lost, bad = step.flags.tolist()
+        self._in_a_row = self._in_a_row + 1 if bad else 0
+        count = sum(len(one.names) for one in step.passes)
+        mine = [name for name, fine in zip(step.names[:count], finite[:count], strict=True) if not fine]
+        if mine:
+            self._tell(step, mine)
+        elif bad and not lost:  # where one is lost, all gradients are, and the process that lost it names it
+            self._tell(step, [name for name, fine in zip(step.names[count:], finite[count:], strict=True) if not fine])
+
+    def _tell(self, step: _Step, names: Sequence[str]) -> None:
+        samples = [name for one in step.passes for kept in one.outcomes for name in kept.raw.names]
+        more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
+        log.warning("epoch %d, step %d: left out, %s is NaN or infinite; samples %s%s%s", step.place["epoch"],
+                    step.place["step"], names[0], ", ".join(samples[:_NAMED]), more, self._kept(step, names))
+
+    def _kept(self, step: _Step, names: Sequence[str]) -> str:
+        """Keep the step in a file, where there are not enough of them; what to say about it."""
+        number, count = processes.place()
+        path = self.folder / FOLDER / f"step_{step.place['step']}{f'_process_{number}' if count > 1 else ''}.pt"
+        if len(list(path.parent.glob("step_*.pt"))) >= KEPT * count:
+            return ""
+        content = {**step.place, "bad": list(names), "options": dict(self.options),
+                   "model": self.state.model.state_dict(),
+                   "passes": [[kept.plain() for kept in one.outcomes] for one in step.passes]}  # fmt: skip
+        file = io.BytesIO()
+        torch.save(content, file)
+        try:
+            self.write(path, file.getvalue())
+        except OSError as error:
+            return f"; {path} cannot be written ({error.strerror})"
+        return f"; look at them with python -m benchmarks.replay {path}"
+
+
+class Statistics:
+    """What forward passes change in a network: its buffers, with a copy of what they were."""
+
+    def __init__(self, network: nn.Module):
+        groups: dict[torch.dtype, list[Tensor]] = {}
+        for buffer in network.buffers():
+            groups.setdefault(buffer.dtype, []).append(buffer)
+        self._groups = list(groups.values())
+        self.keep()
+
+    def keep(self) -> None:
+        """What they are now is what they are brought back to."""
+        self._kept = [_flat(group) for group in self._groups]
+
+    def settle(self, bad: Tensor) -> None:
+        """Bring them back where `bad`; what they are then is kept."""
+        self._kept = [torch.where(bad, kept, _flat(group))
+                      for kept, group in zip(self._kept, self._groups, strict=True)]  # fmt: skip
+        self.restore()
+
+    @torch.no_grad()
+    def restore(self) -> None:
+        """Bring them back."""
+        for kept, group in zip(self._kept, self._groups, strict=True):
+            parts = kept.split([buffer.numel() for buffer in group])
+            torch._foreach_copy_(group, [part.view_as(buffer) for part, buffer in zip(parts, group, strict=True)])
+
+
+def _flat(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.cat([tensor.reshape(-1) for tensor in tensors])
+
+
+def _to_host(flags: Tensor) -> tuple[Tensor, torch.cuda.Event | None]:
+    """Flags on their way to the host, and what tells when they are there; None: they are."""
+    if not flags.is_cuda:
+        return flags, None
+    there = torch.empty(flags.shape, dtype=flags.dtype, pin_memory=True)
+    there.copy_(flags, non_blocking=True)
+    copied = torch.cuda.Event()
+    copied.record()
+    return there, copied

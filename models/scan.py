@@ -1,0 +1,88 @@
+"""What a file of ``torch.save`` declares, looked at before torch reads it.
+
+``weights_only=True`` executes nothing, yet it unpacks what is compressed and calls what fills memory: some hundred
+bytes became gigabytes (torch 2.15). So only what state dicts are made of may be called, and nothing may be larger in
+memory than in its file.
+"""
+
+from __future__ import annotations
+
+import pickletools
+import zipfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import torch
+from torch import Tensor
+
+_CALLED = {"collections OrderedDict", "__builtin__ set", "torch Size", "torch device",
+           "torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3",
+           *(f"torch {name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype))}  # fmt: skip
+_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02"
+_LEGACY_PICKLES = 5  # of the older container: magic number, version, system, content, keys of the storages
+
+
+class Refused(ValueError):
+    """A file that is more than tensors and plain values."""
+
+
+def scan(path: Path) -> None:
+    """Look at either container of torch.
+
+    Raises:
+        Refused: when it is none, asks for anything but tensors and plain values, or unpacks to more than its size.
+        OSError: when it cannot be read.
+        Exception: of `zipfile` and `pickletools`, when it is damaged.
+    """
+    with path.open("rb") as file:
+        start = file.read(4)
+        file.seek(0)
+        if start == _ZIP:
+            _scan_zip(file, path.stat().st_size)
+        elif start.startswith(_PICKLE):
+            for _ in range(_LEGACY_PICKLES):
+                _scan_pickle(file)
+        else:
+            raise Refused("not written by torch.save")
+
+
+def _scan_zip(file: BinaryIO, size: int) -> None:
+    with zipfile.ZipFile(file) as archive:
+        entries = archive.infolist()
+        packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
+        if packed or sum(entry.file_size for entry in entries) > size:
+            raise Refused("it unpacks to more than it holds")
+        for entry in entries:
+            if entry.filename.endswith(".pkl"):
+                _scan_pickle(BytesIO(archive.read(entry)))
+
+
+def _scan_pickle(file: BinaryIO) -> None:
+    for code, word, _ in pickletools.genops(file):
+        harmless = code.name != "GLOBAL" or word in _CALLED or (word.startswith("torch ") and word.endswith("Storage"))
+        if not harmless or code.name in ("STACK_GLOBAL", "INST"):
+            raise Refused(f"it calls {str(word).replace(' ', '.')}, which is no part of a state dict")
+
+
+def check_loaded(content: Any, repeated: bool) -> None:
+    """Look at what torch made of a file, and take attributes from its dicts, which could hide their methods.
+
+    repeated: tensors may be larger than what is stored of them, as after `Tensor.expand`
+
+    Raises:
+        Refused: when a tensor is and may not.
+    """
+    seen, todo = set(), [content]
+    while todo:
+        value = todo.pop()
+        if id(value) in seen:
+            continue
+        seen.add(id(value))
+        if isinstance(value, dict):
+            getattr(value, "__dict__", {}).clear()
+            todo += dict.values(value)
+        elif isinstance(value, list | tuple | set):
+            todo += value
+        elif isinstance(value, Tensor) and not repeated and value.nbytes > value.untyped_storage().nbytes():
+            raise Refused(f"a tensor of shape {tuple(value.shape)} is not stored in full")

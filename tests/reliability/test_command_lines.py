@@ -1,0 +1,140 @@
+"""Random command lines end with 0 or 2, and what is wrong with them is said in a few lines without a traceback."""
+
+from __future__ import annotations
+
+import os
+import random
+import resource
+import shutil
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from presets.options import COMMANDS, Option, options_of
+from tests.commands import write_checkpoint
+from tests.conftest import ROOT, tiny_options
+from tests.reliability.warm import Command, Warm
+
+LINES = 5
+AT_ONCE = 2
+MEMORY = 8 << 30
+WORDS = ("", " ", "-", "--", "---", "0", "-1", "1e9", "nan", "inf", "-inf", "1e400", "99999999999999999999", "0x10",
+         "1_0", "٣", "½", "true", "None", "ä ö", "日本", "\u202e", "a\nb", "a,b", ",", ",,", "..", "../..", "/",
+         "/dev/null", "/dev/full", "/proc/1/x", "~", "$HOME", "%s", "{}", "*", "\\", "'", '"', "x" * 300, "\udcff", "=",
+         "-h", "--help=1", "README.md", "presets/sgdem.toml", "presets")  # fmt: skip
+SLOW = ("--sys-num-workers", "--train-compile", "--sys-seed", "--patch-teacher", "--train-weights-init")
+
+
+def little_memory() -> None:
+    """What a size with too many digits asks for is refused before it hurts the machine; files go where they may."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    os.chdir(os.environ["SCRATCH"])
+
+
+@pytest.fixture(scope="module")
+def place(street, tmp_path_factory) -> Path:
+    """Folder with data, a checkpoint, images, and files that are none of these."""
+    folder = tmp_path_factory.mktemp("place")
+    (folder / "data").symlink_to(street)
+    write_checkpoint(folder / "runs/start")
+    (folder / "images").mkdir()
+    for name in "ab":
+        Image.new("RGB", (80, 64), (90, 20, 120)).save(folder / f"images/{name}.png")
+    (folder / "empty").mkdir()
+    (folder / "file").write_bytes(b"\x89PNG\r\n\x1a\n\0\xff")
+    (folder / "list.json").write_text("[1, 2]")
+    (folder / "bad.toml").write_text("train-num-epochs = 'many'")
+    return folder
+
+
+def plain(command: str, place: Path, run: Path) -> list[str]:
+    """A command line that works, in a second or two."""
+    if command == "train":
+        return [*tiny_options(place / "data", run), "--train-num-epochs", "1", "--train-batches-per-epoch", "1"]
+    words = ["--method", "sgdepth", "--sys-cpu", "--sys-num-workers", "0"]
+    if command == "inference":
+        return [*words, "--model-path", str(place / "runs/start"), "--image-path", str(place / "images"),
+                "--output-path", str(run / "out"), "--inference-resize-height", "64", "--inference-resize-width", "64"]
+    purpose, loader = {"eval_depth": ("depth", "kitti_zhou_test"), "eval_pose": ("pose", "kitti_odom09_validation"),
+                       "eval_segmentation": ("segmentation", "cityscapes_validation")}[command]  # fmt: skip
+    return [*words, "--dataset-dir", str(place / "data"), "--checkpoint-dir", str(run), "--model-load",
+            str(place / "runs/start"), "--eval-num-images", "1", f"--{purpose}-validation-loaders", loader,
+            f"--{purpose}-validation-resize-height", "64", f"--{purpose}-validation-resize-width", "64"]  # fmt: skip
+
+
+def value(rng: random.Random, option: Option, place: Path) -> str:
+    """Something to give to an option: what it allows, what is near it, or anything at all."""
+    kind = rng.random()
+    if kind < 0.3:
+        return rng.choice(WORDS)
+    if kind < 0.4:
+        return str(place / rng.choice(("data", "runs/start", "images", "empty", "file", "list.json", "bad.toml", "no")))
+    if option.choices:
+        chosen = str(rng.choice(option.choices))
+        return chosen if rng.random() < 0.6 else chosen[: rng.randrange(1, 4)] + rng.choice(("", "x", chosen))
+    if isinstance(option.default, int) and not isinstance(option.default, bool):
+        return str(rng.choice((0, 1, 2, 3, 31, 32, 64, 96, 128, 255, 256, 4096, 10**6, 2**31, 2**63, -1, 1.5)))
+    if isinstance(option.default, float):
+        return str(rng.choice((0, 1, 0.5, 1e-30, 1e-300, 1e30, 1e300, -1, -0.0, 1e-7)))
+    if isinstance(option.default, tuple):
+        numbers = (0, 1, 19, 254, 255, 256, -3, 1e9, 74.5)
+        return ",".join(str(rng.choice(numbers)) for _ in range(rng.choice((1, 3, 4, 4, 5))))
+    return str(option.default) + rng.choice(("", "x", "/x", ".png"))
+
+
+def random_words(rng: random.Random, command: str, place: Path) -> list[str]:
+    """One to four options of a command with values, some of them without, twice, unknown, or of another command."""
+    words: list[str] = []
+    for _ in range(rng.randint(1, 4)):
+        owner = command if rng.random() < 0.95 else rng.choice(list(COMMANDS))
+        option = rng.choice([option for option in options_of(owner) if option.flag not in SLOW])
+        flag = option.flag
+        if rng.random() < 0.06:
+            flag = rng.choice((flag[:-1], flag + "s", flag[1:], flag.replace("-", "_"), flag.upper(), "--config"))
+        if isinstance(option.default, bool):
+            words += [rng.choice((flag, "--no-" + flag[2:], flag + "=1"))]
+        elif rng.random() < 0.04:
+            words += [flag]
+        else:
+            given = value(rng, option, place)
+            words += [f"{flag}={given}"] if rng.random() < 0.3 else [flag, given]
+    return words
+
+
+def told(command: Command) -> list[str]:
+    """Lines on stderr, without those that a progress bar draws."""
+    lines = command.err.read_bytes().decode(errors="replace").split("\n")
+    return [line for line in lines if line.strip() and "\r" not in line]
+
+
+def fault(command: Command, code: int) -> str:
+    """What is wrong with how a command ended, or nothing."""
+    lines = told(command)
+    if code not in (0, 2):
+        return f"exit code {code}"
+    if "Traceback" in command.stderr + command.stdout:
+        return "traceback"
+    if len(lines) > LINES:
+        return f"{len(lines)} lines"
+    return "" if code == 0 or any(line.startswith("error: ") for line in lines) else "no sentence"
+
+
+def test_random_command_lines_end_with_0_or_2(place, tmp_path, warm: Warm, rounds):
+    waiting, wrong, codes = [], [], []
+    count = rounds(40, 300)
+    for seed in range(count + AT_ONCE):
+        if seed < count:
+            rng = random.Random(seed)
+            command, run = rng.choice(list(COMMANDS)), tmp_path / f"run{seed}"
+            words = [*plain(command, place, run), *random_words(rng, command, place)]
+            started = warm(ROOT / f"{command}.py", *words, before=little_memory, env={"SCRATCH": str(tmp_path)})
+            waiting.append((seed, run, words, started))
+        if seed >= AT_ONCE - 1 and waiting:
+            number, run, words, started = waiting.pop(0)
+            codes.append(started.wait())
+            if found := fault(started, codes[-1]):
+                wrong.append(f"{number}: {found}: {words[-8:]}\n{started.stderr[-1500:]}")
+            shutil.rmtree(run, ignore_errors=True)
+    assert not wrong, f"{len(wrong)} command lines\n" + "\n".join(wrong)
+    assert 0 in codes and 2 in codes

@@ -1,0 +1,36 @@
+"""Of several processes that train together one dies: the others end soon and say why."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.commands import torchrun
+from tests.test_processes import RUN, options, processes_of
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
+
+
+@pytest.mark.parametrize("dying", ["0", "1"])
+def test_the_others_end_within_seconds_and_the_cause_is_shown(street, tmp_path, rounds, dying):
+    if dying != "1" and not rounds(0, 1):
+        pytest.skip("one of the full matrix")
+    words = [*options(street, tmp_path), "--train-num-epochs", "100", "--train-checkpoint-frequency", "1"]
+    launcher = torchrun("train.py", *words)
+    for line in launcher.stdout:
+        if line.startswith("epoch 2/100 batch 1/3"):
+            break
+    family = processes_of(launcher)
+    os.kill(family[dying], signal.SIGKILL)
+    killed = time.monotonic()
+    _, said = launcher.communicate(timeout=60)
+    assert time.monotonic() - killed < 10
+    assert launcher.returncode == 1
+    assert "error: another process of this run has ended or does not answer" in said
+    assert "exitcode  : -9" in said and "Signal 9 (SIGKILL)" in said
+    assert not any(Path(f"/proc/{pid}").exists() for pid in family.values())
+    assert sorted(path.name for path in (tmp_path / RUN / "checkpoints").iterdir()) == ["epoch_1"]
