@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -65,6 +66,8 @@ def everything_works(street: Path, place: Path, warm: Warm, turn: int) -> None:
     pictures(source, stems)
     for stem in stems:
         pictures(own / stem, [f"{stem}{number}" for number in range(3)])
+        (own / stem / "depth").mkdir()
+        np.save(own / stem / "depth" / f"{stem}1.npy", np.full(tiny.SIZE, 9.0))
     run = [f"--experiment-class={kind}", f"--model-name={name}"]
     words = [*tiny_options(data, runs), *run, f"--data-cache={cache}", "--depth-training-loaders", LOADERS,
              "--segmentation-training-loaders", "", f"--data-folder={own}", "--data-intrinsics", "40,42,38,13",
@@ -75,11 +78,14 @@ def everything_works(street: Path, place: Path, warm: Warm, turn: int) -> None:
     assert "pictures are there" in said and "to make" not in said  # times of files are the same everywhere
     saved = runs / kind / name / "checkpoints/epoch_2"
     judged = succeeded(warm.run(
-        "eval_depth.py", "--sys-cpu", "--dataset-dir", data, "--checkpoint-dir", runs, *run,
-        f"--model-load={saved.relative_to(runs)}", "--depth-validation-loaders", "kitti_zhou_validation",
+        "eval_depth.py", "--sys-cpu", "--dataset-dir", data, "--checkpoint-dir", runs, *run, f"--data-folder={own}",
+        "--data-intrinsics", "40,42,38,13", f"--model-load={saved.relative_to(runs)}",
+        "--depth-validation-loaders", "kitti_zhou_validation,folder_test",
         "--depth-validation-resize-height", 64, "--depth-validation-resize-width", 64, "--sys-num-workers", 0,
         "--eval-num-images", 1))  # fmt: skip
-    assert "abs_rel" in judged
+    assert judged.count("abs_rel") == 2
+    with (runs / kind / name / "metrics_folder_test_depth.csv").open(errors="surrogateescape", newline="") as file:
+        assert {row[0] for row in csv.reader(file)} > {f"{stem}/{stem}1" for stem in stems}
     succeeded(warm.run("inference.py", *INFERENCE, f"--model-path={saved / 'model.pth'}", f"--image-path={source}",
                        f"--output-path={target}", "--save-arrays"))  # fmt: skip
     assert {path.name for path in target.iterdir()} == expected(stems)
