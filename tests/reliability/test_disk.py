@@ -93,7 +93,8 @@ def test_the_size_said_is_the_size_needed(tmp_path):
 def test_a_file_that_does_not_fit_leaves_the_one_before_it(tmp_path):
     path = tmp_path / "results" / "metrics.json"
     write_whole(path, b"old")
-    with room(100), pytest.raises(OSError, match=r"written \(File too large; 1000 bytes, \d+ are free\): .*metrics.json"):
+    said = r"written \(File too large; 1000 bytes, \d+ are free\): .*metrics.json"
+    with room(100), pytest.raises(OSError, match=said):
         write_whole(path, bytes(1000))
     assert path.read_bytes() == b"old" and not temporary(tmp_path)
 
