@@ -67,7 +67,7 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
             raise
         traceback.print_exc()
         code = BUG
-    sys.stdout.flush()
+    code = code if _all_said() else USER_ERROR
     if among_others():
         sys.stderr.flush()
         os._exit(code)  # taking down what is shared with others hangs where they are gone, and may abort otherwise
@@ -87,7 +87,7 @@ def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except OSError as error:
-        if error.filename is None and not isinstance(error, BrokenPipeError):
+        if error.filename is None and error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
         _complain(f"{error.filename or 'output'}: {error.strerror}")
         code = USER_ERROR
@@ -102,6 +102,17 @@ def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
             raise
         code = USER_ERROR
     return code
+
+
+def _all_said() -> bool:
+    """Bring to its end what was said; complains where that cannot be done."""
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        _complain(f"output: {error.strerror}; what the command does is done, what it says is not complete")
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try once more
+        return False
+    return True
 
 
 def among_others() -> bool:
@@ -155,6 +166,7 @@ def _talk() -> None:
     warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
     # The other name that newer versions want is unknown to older ones.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+    logging.raiseExceptions = False  # what cannot be said must not end the work
     plain, warning = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
     plain.addFilter(lambda record: _speaks() and record.levelno < logging.WARNING)
     warning.setLevel(logging.WARNING)

@@ -297,9 +297,12 @@ def _named(args: Namespace) -> Path:
 
 
 def _load(state: RunState, args: Namespace) -> None:
-    folder = _named(args)
+    folder, wanted = _named(args), Rates.of(state.optimizer, state.scheduler)
     state.load(folder, network_only=args.model_disable_lr_loading)
     log.info("loaded %s", folder)
+    if Rates.of(state.optimizer, state.scheduler) != wanted:
+        log.warning("%s: brings its own learning rate, schedule and weight decay, which count; pass "
+                    "--model-disable-lr-loading to train with those of the options", folder)  # fmt: skip
     if state.epoch >= args.train_num_epochs > 0:
         log.warning("%s has finished %d epochs, --train-num-epochs is %d: nothing is left to train; raise it, or "
                     "pass --model-disable-lr-loading to begin at epoch 0", folder, state.epoch, args.train_num_epochs

@@ -140,8 +140,9 @@ class _Nowhere(io.RawIOBase):
     size = 0
 
     def write(self, data: Any) -> int:
-        self.size += len(data)
-        return len(data)
+        count = memoryview(data).nbytes
+        self.size += count
+        return count
 
 
 def _aside(folder: Path) -> Path:

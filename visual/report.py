@@ -43,7 +43,7 @@ class Report:
         self._board = Board(folder)
         self._started, self._images, self._steps = time.perf_counter(), 0, 0
         self._spent = dict.fromkeys(("loading", "transfer", "forward", "optimizer"), 0.0)
-        self._warned = False
+        self._warned = self._mute = False
         self._bar: tqdm | None = None
 
     def __enter__(self) -> Report:
@@ -183,5 +183,10 @@ class Report:
         self._say(f"stopped; saved {folder}; go on with --resume auto")
 
     def _say(self, line: str) -> None:
-        if self.first:
+        if not self.first or self._mute:
+            return
+        try:
             tqdm.write(line)
+        except OSError as error:  # a full disk, or a reader that is gone
+            self._mute = True
+            log.warning("the output cannot be written (%s); the run goes on without a word", error.strerror)

@@ -99,5 +99,6 @@ def test_two_trainings_in_one_folder(street, tmp_path, warm):
     assert len(second.stderr.splitlines()) == 1
     first.process.kill()
     first.process.join()
-    third = warm.run("train.py", *words, "--resume", "auto", "--train-num-epochs", 1)
+    third = warm.run("train.py", *words, "--resume", "auto", "--train-num-epochs", 1,
+                     "--train-batches-per-epoch", 1)  # fmt: skip
     assert third.wait() == 0, third.stderr

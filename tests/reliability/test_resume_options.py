@@ -89,8 +89,17 @@ def test_another_rate_or_decay_takes_effect_as_if_it_had_always_been(tmp_path, n
         now["train_learning_rate"] * now["train_scheduler_gamma"] ** (5 // now["train_scheduler_step_size"]), rel=1e-9)
 
 
+@pytest.mark.parametrize(("rate", "told"), [(1e-3, False), (2e-3, True)])
+def test_rates_of_a_loaded_checkpoint_that_count_are_told(tmp_path, rate, told, caplog):
+    folder = small_state(1, 1).save(tmp_path / "old", options(tmp_path))
+    other = small_state()
+    other.scheduler.base_lrs = [rate]
+    start(other, tmp_path / "new", options(tmp_path, model_load=str(folder)))
+    assert ("brings its own learning rate" in caplog.text) == told
+
+
 def test_a_training_says_what_has_changed(street: Path, tmp_path: Path, warm):
-    words = tiny_options(street, tmp_path)
+    words = (*tiny_options(street, tmp_path), "--train-batches-per-epoch", 1)
     first = warm.run("train.py", *words, "--train-num-epochs", 1)
     assert first.wait() == 0, first.stderr
     network = warm.run("train.py", *words, "--resume", "auto", "--model-split-pos", 2)
