@@ -17,7 +17,7 @@ from errors import UserError
 from .batch import UNCHANGED, RawBatch, Truth, camera_matrix
 from .catalog import LoaderSpec
 from .damage import SKIP_HINT, Damaged
-from .files import open_rgb, read_depth, read_labels
+from .files import image_size, open_rgb, read_depth, read_labels
 from .pictures import DecodedPictures, Pictures
 from .samples import Sample
 from .teacher_cache import LoaderMaps
@@ -124,6 +124,7 @@ class TrainingSet:
         self.jitter_share = JITTER_SHARE[spec.purpose] if jitter else 0.0
         self.maps, self.substitutes = maps, substitutes
         self.pictures: Pictures = DecodedPictures(size)
+        self._fitting: set[str] = set()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -167,6 +168,7 @@ class TrainingSet:
             window = random_window(rng, self.size, self.crop)
             images = [shrink_image(image, window) for image in images]
             labels = shrink_labels(self.pictures.labels(sample.labels, sample.labels_mode), window)
+            self._check_labels(sample)
             height, width = self.crop
         return _Item(
             name=sample.name,
@@ -177,6 +179,12 @@ class TrainingSet:
             labels=labels,
             teacher=self.maps(sample, key.epoch) if self.maps else None,
         )
+
+    def _check_labels(self, sample: Sample) -> None:
+        """Raises `UserError` unless labels fit their image; looks at every file once in a process."""
+        if sample.labels not in self._fitting:
+            _check_shape(sample.labels, image_size(sample.labels), sample.images[0], image_size(sample.images[0]))
+            self._fitting.add(sample.labels)
 
     def _draw_jitter(self, rng: np.random.Generator) -> tuple[float, ...]:
         factors = [rng.uniform(low, high) for low, high in JITTER_RANGES]
@@ -209,9 +217,9 @@ class EvaluationSet:
         depth = read_depth(sample.depth) if sample.depth else None
         labels = read_labels(sample.labels, sample.labels_mode) if sample.labels else None
         if depth is not None:
-            _check_shape(sample.depth.path, depth, sample.images[0], image)
+            _check_shape(sample.depth.path, depth.shape, sample.images[0], image.shape)
         if labels is not None:
-            _check_shape(sample.labels, labels, sample.images[0], image)
+            _check_shape(sample.labels, labels.shape, sample.images[0], image.shape)
         return _Item(
             name=sample.name,
             images=[resize_image(picture, self.size) for picture in pictures],
@@ -220,9 +228,12 @@ class EvaluationSet:
         )
 
 
-def _check_shape(path: str, truth: np.ndarray, image_path: str, image: np.ndarray) -> None:
-    """Raises `UserError` unless truth (H, W) is about as wide for its height as its image, whatever its size."""
-    (height, width), (image_height, image_width) = truth.shape, image.shape[:2]
+def _check_shape(path: str, truth: Sequence[int], image_path: str, image: Sequence[int]) -> None:
+    """Raises `UserError` unless truth is about as wide for its height as its image, whatever its size.
+
+    truth, image: shapes that begin with height and width
+    """
+    (height, width), (image_height, image_width) = truth[:2], image[:2]
     if abs(math.log(max(width, 1) * image_height / (max(height, 1) * image_width))) > STRETCH:
         raise UserError(f"{path}: {height} x {width} (height x width) does not fit the image {image_path} of "
                         f"{image_height} x {image_width}; give the two the same size")  # fmt: skip

@@ -148,7 +148,7 @@ def test_a_run_that_stopped_for_a_damaged_file_goes_on_without_it(street, tmp_pa
     listed = root / "kitti_zhou_split/train_files.txt"
     drive, frame, side = listed.read_text().splitlines()[1].split()
     bad = damage(root / f"kitti/{drive}/image_{CAMERA_OF[side]:02d}/data/{int(frame):010d}.png")
-    words = [*tiny_options(root, tmp_path / "runs"), "--train-batches-per-epoch", 8, "--train-num-epochs", 1]
+    words = [*tiny_options(root, tmp_path / "runs"), "--train-batches-per-epoch", 4, "--train-num-epochs", 1]
     stopped = warm.run("train.py", *words)
     assert stopped.wait() == 2
     (sentence,) = [line for line in stopped.stderr.splitlines() if line]

@@ -25,7 +25,7 @@ from dataloader.data_cache.shards import RGB, Content, read_index, write_shard
 from dataloader.data_cache.shards import Made as MadePicture
 from dataloader.files import read_depth, read_labels
 from dataloader.lists import parse_image_path
-from dataloader.loaders import build_evaluation
+from dataloader.loaders import build_evaluation, build_training
 from dataloader.prepare.__main__ import main as prepare
 from dataloader.samples import DepthSource, Sample
 from dataloader.splits import resolve
@@ -367,10 +367,19 @@ def test_truth_of_another_shape_than_its_image_is_refused(tmp_path):
             list(data)
 
 
-@pytest.mark.parametrize("array", [np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4), np.uint16)])
-def test_labels_of_another_kind_are_refused(tmp_path, array):
-    with pytest.raises(UserError, match=r"a\.png: "):
-        read_labels(tiny.save(tmp_path / "a.png", array))
+@pytest.mark.parametrize("cached", [False, True])
+def test_labels_of_another_shape_than_their_image_are_refused_in_training(tmp_path, cached):
+    root = tiny.cityscapes(tmp_path / "data")
+    options = tiny.options(root, depth_training_loaders=(), data_cache=str(tmp_path / "cache") if cached else "")
+    name = "cityscapes/gtFine/train/ahrendorf/ahrendorf_000001_000019_gtFine_labelIds.png"
+    for size, fits in (((16, 32), True), ((32, 32), False)):
+        tiny.save(root / name, np.full(size, 7, np.uint8))
+        data = build_training(options)
+        if fits:
+            assert len(list(data.epoch(0))) == 5
+            continue
+        with pytest.raises(UserError, match=rf"{name}: 32 x 32 .*image .* of 32 x 64"):
+            list(data.epoch(0))
 
 
 # Caches
