@@ -99,6 +99,12 @@ def test_a_file_that_does_not_fit_leaves_the_one_before_it(tmp_path, limit):
     assert path.read_bytes() == b"old" and not temporary(tmp_path)
 
 
+def test_on_a_full_disk_a_run_folder_is_locked_without_words(tmp_path, limit):
+    limit(0)
+    with harness.exclusive(tmp_path):
+        assert (tmp_path / ".lock").stat().st_size == 0
+
+
 def test_tensorboard_that_cannot_be_written_is_given_up_with_a_warning(tmp_path, limit, caplog, capfd):
     board = Board(tmp_path)
     board.scalar("train", "loss", 1.0, 0)

@@ -19,6 +19,7 @@ import torch
 import arguments
 import harness
 from errors import UserError
+from evaluation.tables import read_metrics
 from models.checkpoint_folder import checkpoints, described
 from models.notes import METADATA, Damaged, as_text, read
 from models.sgdepth import SGDepth
@@ -184,6 +185,13 @@ def test_notes_of_any_other_kind_are_damaged(tmp_path, text):
     (tmp_path / METADATA).write_bytes(text.encode(errors="surrogatepass"))
     with pytest.raises(Damaged):
         read(tmp_path / METADATA)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "[1]", "\0", "{"])
+def test_results_of_any_other_kind_are_not_written_over(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(UserError, match="metrics.json: .*move it away"):
+        read_metrics(tmp_path)
 
 
 def test_what_links_point_at_is_neither_written_nor_removed(tmp_path):
