@@ -110,8 +110,9 @@ def parse(command: str, argv: list[str]) -> Namespace:
 
 def _command_line(parser: ArgumentParser, command: str, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
     options = {option.name: option for option in options_of(command)}
-    for place in range(len(argv) - 1, 0, -1):  # argparse takes "-1,2" for an option
-        if argv[place - 1].startswith("--") and re.match(r"-[\d.]+,", argv[place]):
+    valued = {option.flag for option in options.values() if not isinstance(option.default, bool)} | {"--config"}
+    for place in range(len(argv) - 1, 0, -1):  # argparse takes "-1,2" and "-name" for an option
+        if argv[place - 1] in valued and re.match("-[^-]", argv[place]):
             argv = [*argv[: place - 1], f"{argv[place - 1]}={argv[place]}", *argv[place + 1 :]]
     # A namespace that already holds a name keeps it: what was not given stays absent, the help still shows defaults.
     found, rest = parser.parse_known_args(argv, Namespace(**dict.fromkeys(options, _ABSENT), config=[]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import io
 import json
 import logging
 import os
@@ -154,6 +155,9 @@ def _is_news(record: logging.LogRecord) -> bool:
 
 def _talk() -> None:
     """Notes of all modules go to stdout as they are, warnings to stderr; of several processes the first one notes."""
+    for stream in (sys.stdout, sys.stderr):  # names of files may hold what the surroundings have no letters for
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     # The published default of three workers is more than small machines have cores, and works there.
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     # Images that large are refused in a sentence of their own.
@@ -314,6 +318,11 @@ def run_folder(args: Namespace) -> Path:
         UserError: when the folder cannot be made, for instance where a file has its name.
     """
     folder = Path(args.checkpoint_dir) / args.experiment_class / args.model_name
+    try:
+        str(folder).encode()
+    except UnicodeEncodeError:  # TensorBoard cannot write there
+        raise UserError(f"{folder}: the name of the run folder is no UTF-8; rename it, or, where it has letters that "
+                        "your locale lacks, set PYTHONUTF8=1") from None  # fmt: skip
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:

@@ -70,7 +70,8 @@ def report_files(
     """
     table = read_metrics(folder) | {domain: _plain(entry)}
     text = json.dumps(table, indent=2, allow_nan=False) + "\n"
-    return {folder / METRICS_FILE: text.encode(), folder / f"metrics_{domain}.csv": csv_table(rows).encode()}
+    rows_as_stored = csv_table(rows).encode(errors="surrogateescape")  # images may have names that are no UTF-8
+    return {folder / METRICS_FILE: text.encode(), folder / f"metrics_{domain}.csv": rows_as_stored}
 
 
 def _plain(value: object) -> object:

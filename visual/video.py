@@ -16,9 +16,19 @@ CODEC = "mp4v"
 UNKNOWN_RATE = 25.0  # frames per second, for files that do not say
 
 
+def _encodable(path: Path) -> str:
+    """The path as OpenCV takes it; raises `UserError` where its name is no UTF-8."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        raise UserError(f"{path}: its name is no UTF-8; rename it") from None
+    return str(path)
+
+
 @contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
-    capture = cv2.VideoCapture(str(path))
+    # A relative name such as "concat:a" would be an order to FFmpeg.
+    capture = cv2.VideoCapture(_encodable(path.absolute()))
     try:
         if not capture.isOpened():
             raise UserError(f"{path}: cannot be read as a video (damaged, or a codec OpenCV lacks); convert it to MP4")
@@ -80,7 +90,8 @@ class VideoWriter:
         """Append one frame, uint8 RGB (H, W, 3).   Raises: UserError where OpenCV cannot write the file."""
         if self._writer is None:
             size = (frame.shape[1], frame.shape[0])
-            self._writer = cv2.VideoWriter(str(self._part), cv2.VideoWriter_fourcc(*CODEC), self.rate, size)
+            part = _encodable(self._part.absolute())
+            self._writer = cv2.VideoWriter(part, cv2.VideoWriter_fourcc(*CODEC), self.rate, size)
             if not self._writer.isOpened():
                 raise UserError(f"{self.path}: OpenCV cannot write a video of {size[0]}x{size[1]} pixels here; "
                                 "check the folder, or extract the frames and pass them as a folder")

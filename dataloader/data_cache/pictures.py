@@ -106,7 +106,9 @@ class CachedPictures:
             path = self.folder / shard
             try:
                 # Maps of numpy and of Python each keep a file open, and a process may have too few for all shards.
-                mapped = torch.from_file(str(path), size=os.path.getsize(path), dtype=torch.uint8).numpy()
+                with path.open("rb") as file:  # PyTorch takes no name that is no UTF-8
+                    mapped = torch.from_file(f"/dev/fd/{file.fileno()}", size=os.fstat(file.fileno()).st_size,
+                                             dtype=torch.uint8).numpy()  # fmt: skip
             except (OSError, RuntimeError) as fault:
                 raise UserError(f"{path}: cannot be read ({fault}); start again, which makes it anew") from fault
             mapped.flags.writeable = False

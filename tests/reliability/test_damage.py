@@ -148,7 +148,7 @@ def test_a_run_that_stopped_for_a_damaged_file_goes_on_without_it(street, tmp_pa
     listed = root / "kitti_zhou_split/train_files.txt"
     drive, frame, side = listed.read_text().splitlines()[1].split()
     bad = damage(root / f"kitti/{drive}/image_{CAMERA_OF[side]:02d}/data/{int(frame):010d}.png")
-    words = [*tiny_options(root, tmp_path / "runs"), "--train-batches-per-epoch", 6]
+    words = [*tiny_options(root, tmp_path / "runs"), "--train-batches-per-epoch", 8, "--train-num-epochs", 1]
     stopped = warm.run("train.py", *words)
     assert stopped.wait() == 2
     (sentence,) = [line for line in stopped.stderr.splitlines() if line]
@@ -159,6 +159,6 @@ def test_a_run_that_stopped_for_a_damaged_file_goes_on_without_it(street, tmp_pa
     assert gone_on.stderr.count(str(bad)) == 1 and "Traceback" not in gone_on.stderr
     fresh = warm.run("train.py", *words, "--model-name", "fresh", "--data-on-error", "skip")
     assert fresh.wait() == 0, fresh.stderr
-    first, second = (torch.load(tmp_path / f"runs/sgdepth_eccv_test/{name}/checkpoints/epoch_2/model.pth",
+    first, second = (torch.load(tmp_path / f"runs/sgdepth_eccv_test/{name}/checkpoints/epoch_1/model.pth",
                                 weights_only=True) for name in ("sgdepth_base", "fresh"))  # fmt: skip
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,11 +32,14 @@ def limited(size: int) -> None:
     resource.setrlimit(resource.RLIMIT_FSIZE, (size, resource.RLIM_INFINITY))
 
 
-@pytest.fixture
-def limit() -> Iterator[Callable[[int], None]]:
-    """`limited`, until the end of the test."""
-    yield limited
-    limited(resource.RLIM_INFINITY)
+@contextlib.contextmanager
+def room(size: int) -> Iterator[None]:
+    """`limited` inside; what the tests themselves write may be longer."""
+    limited(size)
+    try:
+        yield
+    finally:
+        limited(resource.RLIM_INFINITY)
 
 
 @pytest.fixture
@@ -57,14 +61,12 @@ def temporary(folder: Path) -> list[str]:
 
 @pytest.mark.parametrize("size", [0, 1, 700, 1500, 3000, 4000])
 @pytest.mark.parametrize("epoch", [1, 2])
-def test_a_checkpoint_that_does_not_fit_leaves_those_before_it(tmp_path, limit, size, epoch):
+def test_a_checkpoint_that_does_not_fit_leaves_those_before_it(tmp_path, size, epoch):
     small_state(1, 1).save(tmp_path, options(tmp_path))
-    limit(size)
     said = rf"epoch_{epoch}: the checkpoint of \d{{4,5}} bytes cannot be written \(.*; \d+ bytes are free\); free some"
-    with pytest.raises(UserError, match=said):
+    with room(size), pytest.raises(UserError, match=said):
         small_state(2, epoch).save(tmp_path, options(tmp_path))
     assert not temporary(tmp_path)
-    limit(resource.RLIM_INFINITY)
     assert resumed(tmp_path).step == 1
 
 
@@ -79,42 +81,39 @@ def test_on_a_full_disk_as_many_checkpoints_are_whole_as_fit(small_disk):
     assert not temporary(small_disk)
 
 
-def test_the_size_said_is_the_size_needed(tmp_path, limit):
+def test_the_size_said_is_the_size_needed(tmp_path):
     state = small_state(1, 1)
     folder = state.save(tmp_path, options(tmp_path))
     needed = sum((folder / name).stat().st_size for name in ("model.pth", "optim.pth", "scheduler.pth", "train.pth"))
-    limit(10)
-    with pytest.raises(UserError) as caught:
+    with room(10), pytest.raises(UserError) as caught:
         state.save(tmp_path, options(tmp_path))
     assert int(re.search(r"of (\d+) bytes", str(caught.value))[1]) == needed
 
 
-def test_a_file_that_does_not_fit_leaves_the_one_before_it(tmp_path, limit):
+def test_a_file_that_does_not_fit_leaves_the_one_before_it(tmp_path):
     path = tmp_path / "results" / "metrics.json"
     write_whole(path, b"old")
-    limit(100)
-    with pytest.raises(OSError, match=r"written \(File too large; 1000 bytes, \d+ are free\): .*metrics.json"):
+    said = r"written \(File too large; 1000 bytes, \d+ are free\): .*metrics.json"
+    with room(100), pytest.raises(OSError, match=said):
         write_whole(path, bytes(1000))
-    limit(resource.RLIM_INFINITY)
     assert path.read_bytes() == b"old" and not temporary(tmp_path)
 
 
-def test_on_a_full_disk_a_run_folder_is_locked_without_words(tmp_path, limit):
-    limit(0)
-    with harness.exclusive(tmp_path):
+def test_on_a_full_disk_a_run_folder_is_locked_without_words(tmp_path):
+    with room(0), harness.exclusive(tmp_path):
         assert (tmp_path / ".lock").stat().st_size == 0
 
 
-def test_tensorboard_that_cannot_be_written_is_given_up_with_a_warning(tmp_path, limit, caplog, capfd):
+def test_tensorboard_that_cannot_be_written_is_given_up_with_a_warning(tmp_path, caplog, capfd):
     board = Board(tmp_path)
     board.scalar("train", "loss", 1.0, 0)
     board.flush()
-    limit(300)
-    for step in range(100):
-        board.scalar("train", "loss", 1.0, step)
-        board.image("images", "picture", torch.rand(3, 8, 8), step)
-        board.flush()
-    board.close()
+    with room(300):
+        for step in range(100):
+            board.scalar("train", "loss", 1.0, step)
+            board.image("images", "picture", torch.rand(3, 8, 8), step)
+            board.flush()
+        board.close()
     assert caplog.text.count("TensorBoard cannot be written (File too large); the run goes on without it") == 1
     assert "Traceback" not in capfd.readouterr().err
 
