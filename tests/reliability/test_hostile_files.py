@@ -22,6 +22,7 @@ from errors import UserError
 from evaluation.tables import read_metrics
 from models.checkpoint_folder import checkpoints, described
 from models.notes import METADATA, Damaged, as_text, read
+from models.published import place
 from models.sgdepth import SGDepth
 from models.weights import load_file, read_state_dict
 from presets.options import options_of
@@ -93,6 +94,15 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, zipped, what):
     with pytest.raises(UserError, match=r"model.pth: .* \(it calls .*\); "):
         read_state_dict(path)
     assert not mark.exists()
+
+
+def test_code_in_the_place_of_published_weights_is_refused_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(Call(open, str(tmp_path / "mark"), "w"), place("resnet18-f37072fd.pth"))
+    with pytest.raises(UserError, match="resnet18-f37072fd.pth: damaged or not the published file"):
+        SGDepth(pretrained=True)
+    assert not (tmp_path / "mark").exists()
 
 
 @pytest.mark.parametrize("name", FILES)
