@@ -226,9 +226,10 @@ def _lock(file: TextIO, folder: Path) -> None:
             raise
         log.warning("%s: its file system has no locks (%s); see that no other training works in this run folder",
                     folder, error.strerror)  # fmt: skip
-    file.truncate(0)
-    file.write(f"{os.getpid()} on {socket.gethostname()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n")
-    file.flush()
+    words = f"{os.getpid()} on {socket.gethostname()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n"
+    with contextlib.suppress(OSError):  # on a full disk it locks without words
+        file.truncate(0)
+        os.write(file.fileno(), words.encode())
 
 
 class Stopped(Exception):

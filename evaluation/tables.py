@@ -53,7 +53,7 @@ def read_metrics(folder: Path) -> dict[str, object]:
         table = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise UserError(f"{path}: not valid JSON ({error}); move it away") from None
     if not isinstance(table, dict):
         raise UserError(f"{path}: holds no table of data sets; move it away")

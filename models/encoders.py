@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import torch
 import torchvision
 from torch import Tensor, nn
 
 from errors import UserError
+
+from .published import obtain, place
+from .weights import read_state_dict
 
 WIDTHS = {layers: (64, 64, 128, 256, 512) if layers < 50 else (64, 256, 512, 1024, 2048)
           for layers in (18, 34, 50, 101, 152)}  # fmt: skip
@@ -16,18 +18,21 @@ def imagenet_resnet(layers: int, pretrained: bool) -> nn.Module:
     """ResNet of torchvision with random or ImageNet weights.
 
     Raises:
-        UserError: when the ImageNet weights are neither cached nor can be downloaded.
+        UserError: when the ImageNet weights are neither cached nor can be downloaded, or are not the published ones.
     """
-    weights = torchvision.models.get_model_weights(f"resnet{layers}").IMAGENET1K_V1 if pretrained else None
+    model = torchvision.models.get_model(f"resnet{layers}", weights=None)
+    if not pretrained:
+        return model
+    address = torchvision.models.get_model_weights(f"resnet{layers}").IMAGENET1K_V1.url
+    path = place(address.rpartition("/")[2])
     try:
-        return torchvision.models.get_model(f"resnet{layers}", weights=weights)
-    except (OSError, RuntimeError) as error:
-        folder = f"{torch.hub.get_dir()}/checkpoints"
-        name = weights.url.rsplit("/", 1)[-1] if weights else ""
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise UserError(f"ImageNet weights of ResNet-{layers} cannot be fetched from {weights.url} ({reason}); "
-                        f"put {name} into {folder}, or train from scratch with --train-weights-init scratch"
-                        ) from None  # fmt: skip
+        obtain(f"ImageNet weights of ResNet-{layers}", address, fetch=True)
+    except UserError as error:
+        reason = str(error).partition("; ")[0]
+        raise UserError(f"{reason}; put {path.name} of {address} into {path.parent}, or train from scratch with "
+                        "--train-weights-init scratch") from None  # fmt: skip
+    model.load_state_dict(read_state_dict(path))
+    return model
 
 
 class ResnetEncoder(nn.Module):

@@ -8,6 +8,7 @@ memory than in its file.
 from __future__ import annotations
 
 import pickletools
+import re
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -19,6 +20,7 @@ from torch import Tensor
 _CALLED = {"collections OrderedDict", "__builtin__ set", "torch Size", "torch device",
            "torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3",
            *(f"torch {name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype))}  # fmt: skip
+_STORAGE = re.compile(r"torch(\.cuda)? \w+Storage")
 _ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02"
 _LEGACY_PICKLES = 5  # of the older container: magic number, version, system, content, keys of the storages
 
@@ -31,7 +33,8 @@ def scan(path: Path) -> None:
     """Look at either container of torch.
 
     Raises:
-        Refused: when it is none, asks for anything but tensors and plain values, or unpacks to more than its size.
+        Refused: when it is none, asks for anything but tensors and plain values, unpacks to more than its size, or a
+            bit has flipped where checksums tell.
         OSError: when it cannot be read.
         Exception: of `zipfile` and `pickletools`, when it is damaged.
     """
@@ -53,6 +56,9 @@ def _scan_zip(file: BinaryIO, size: int) -> None:
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
         if packed or sum(entry.file_size for entry in entries) > size:
             raise Refused("it unpacks to more than it holds")
+        damaged = archive.testzip()  # torch reads on where a bit has flipped
+        if damaged:
+            raise Refused(f"{damaged} has another checksum")
         for entry in entries:
             if entry.filename.endswith(".pkl"):
                 _scan_pickle(BytesIO(archive.read(entry)))
@@ -60,7 +66,7 @@ def _scan_zip(file: BinaryIO, size: int) -> None:
 
 def _scan_pickle(file: BinaryIO) -> None:
     for code, word, _ in pickletools.genops(file):
-        harmless = code.name != "GLOBAL" or word in _CALLED or (word.startswith("torch ") and word.endswith("Storage"))
+        harmless = code.name != "GLOBAL" or word in _CALLED or _STORAGE.fullmatch(word)
         if not harmless or code.name in ("STACK_GLOBAL", "INST"):
             raise Refused(f"it calls {str(word).replace(' ', '.')}, which is no part of a state dict")
 

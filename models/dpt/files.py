@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
-
 from errors import UserError, closest
-from models.download import download
+from models.published import hash_in, obtain, place, sha256
 from models.teacher import Habits
 
 ADDRESS = "https://github.com/intel-isl/DPT/releases/download/1_0/"
@@ -28,12 +25,12 @@ class Official:
     @property
     def hash(self) -> str:
         """First digits of the file's SHA-256, which torch's convention puts into its name."""
-        return self.file.removesuffix(".pt").rpartition("-")[2]
+        return hash_in(self.file)
 
     @property
     def path(self) -> Path:
         """Where torch keeps downloaded weights."""
-        return Path(torch.hub.get_dir()) / "checkpoints" / self.file
+        return place(self.file)
 
 
 OFFICIAL = {
@@ -89,35 +86,6 @@ def identity(name: str) -> dict[str, str]:
     return find(name).identity
 
 
-def sha256(path: Path) -> str:
-    """Hash of a file, in hexadecimal digits."""
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a weight file") from None
-
-
 def _official(name: str, fetch: bool) -> Weights:
     entry = OFFICIAL[name]
-    fetched = not entry.path.is_file() and fetch
-    if fetched:
-        _download(name, entry)
-    if not entry.path.is_file():
-        raise UserError(f"{name}: {entry.path} is not there; download {ADDRESS}{entry.file} and put it there")
-    digest = sha256(entry.path)
-    if not digest.startswith(entry.hash):
-        remedy = "run again to fetch it anew" if fetched else f"delete it and download {ADDRESS}{entry.file} again"
-        if fetched:
-            entry.path.unlink()
-        raise UserError(f"{entry.path}: damaged or not the published file (its SHA-256 begins with {digest[:8]}, not "
-                        f"{entry.hash}); {remedy}")  # fmt: skip
-    return Weights(entry.path, digest, name)
-
-
-def _download(name: str, entry: Official) -> None:
-    try:
-        download(ADDRESS + entry.file, entry.path, attempts=3)
-    except UserError as error:
-        reason = str(error).partition("; ")[0]
-        raise UserError(f"{name}: {reason}; download the file elsewhere and put it there as {entry.path}") from None
+    return Weights(entry.path, obtain(name, ADDRESS + entry.file, fetch), name)

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 
 from errors import UserError
+from models.weights import read_state_dict
 from state_manager import start
 
 from .saving import options, resumed, small_state
@@ -182,6 +184,19 @@ def test_where_no_checkpoint_is_whole_the_run_is_refused(two):
         (two / f"checkpoints/epoch_{number}/optim.pth").unlink()
     with pytest.raises(UserError, match="none of its 2 checkpoints is valid; pass --overwrite"):
         resumed(two)
+
+
+def test_a_flipped_bit_in_a_file_without_notes_is_found(tmp_path, rounds):
+    path = tmp_path / "model.pth"
+    torch.save({"a": torch.rand(64, 64)}, path)
+    whole = path.read_bytes()
+    begin = whole.index(torch.load(path)["a"].numpy().tobytes())
+    chance = random.Random(7)
+    for _ in range(rounds(20, 200)):
+        place = begin + chance.randrange(64 * 64 * 4)
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 1 << chance.randrange(8)]) + whole[place + 1 :])
+        with pytest.raises(UserError, match="data/0 has another checksum"):
+            read_state_dict(path)
 
 
 @pytest.mark.parametrize("name", ["model.pth", "meta.json"])

@@ -81,6 +81,22 @@ def test_on_a_full_disk_as_many_checkpoints_are_whole_as_fit(small_disk):
     assert not temporary(small_disk)
 
 
+def test_a_checkpoint_that_cannot_take_its_place_leaves_the_one_there(tmp_path, monkeypatch):
+    small_state(1, 1).save(tmp_path, options(tmp_path))
+    rename = Path.rename
+
+    def failing(path: Path, target: Path) -> Path:
+        if path.name == f".epoch_1.{os.getpid()}.tmp":
+            raise OSError(5, "Input/output error")
+        return rename(path, target)
+
+    monkeypatch.setattr(Path, "rename", failing)
+    with pytest.raises(UserError, match="Input/output error"):
+        small_state(2, 1).save(tmp_path, options(tmp_path))
+    monkeypatch.undo()
+    assert resumed(tmp_path).step == 1
+
+
 def test_the_size_said_is_the_size_needed(tmp_path):
     state = small_state(1, 1)
     folder = state.save(tmp_path, options(tmp_path))
@@ -97,6 +113,11 @@ def test_a_file_that_does_not_fit_leaves_the_one_before_it(tmp_path):
     with room(100), pytest.raises(OSError, match=said):
         write_whole(path, bytes(1000))
     assert path.read_bytes() == b"old" and not temporary(tmp_path)
+
+
+def test_on_a_full_disk_a_run_folder_is_locked_without_words(tmp_path):
+    with room(0), harness.exclusive(tmp_path):
+        assert (tmp_path / ".lock").stat().st_size == 0
 
 
 def test_tensorboard_that_cannot_be_written_is_given_up_with_a_warning(tmp_path, caplog, capfd):

@@ -19,8 +19,10 @@ import torch
 import arguments
 import harness
 from errors import UserError
+from evaluation.tables import read_metrics
 from models.checkpoint_folder import checkpoints, described
 from models.notes import METADATA, Damaged, as_text, read
+from models.published import place
 from models.sgdepth import SGDepth
 from models.weights import load_file, read_state_dict
 from presets.options import options_of
@@ -92,6 +94,15 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, zipped, what):
     with pytest.raises(UserError, match=r"model.pth: .* \(it calls .*\); "):
         read_state_dict(path)
     assert not mark.exists()
+
+
+def test_code_in_the_place_of_published_weights_is_refused_and_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    (tmp_path / "checkpoints").mkdir()
+    torch.save(Call(open, str(tmp_path / "mark"), "w"), place("resnet18-f37072fd.pth"))
+    with pytest.raises(UserError, match="resnet18-f37072fd.pth: damaged or not the published file"):
+        SGDepth(pretrained=True)
+    assert not (tmp_path / "mark").exists()
 
 
 @pytest.mark.parametrize("name", FILES)
@@ -184,6 +195,13 @@ def test_notes_of_any_other_kind_are_damaged(tmp_path, text):
     (tmp_path / METADATA).write_bytes(text.encode(errors="surrogatepass"))
     with pytest.raises(Damaged):
         read(tmp_path / METADATA)
+
+
+@pytest.mark.parametrize("text", ["[" * 100_000, "1" * 5000, "[1]", "\0", "{"])
+def test_results_of_any_other_kind_are_not_written_over(tmp_path, text):
+    (tmp_path / "metrics.json").write_text(text)
+    with pytest.raises(UserError, match="metrics.json: .*move it away"):
+        read_metrics(tmp_path)
 
 
 def test_what_links_point_at_is_neither_written_nor_removed(tmp_path):
