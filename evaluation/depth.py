@@ -14,6 +14,7 @@ from perspective_resample.depth import scale_disparity
 
 from .interface import Batch, Batches, Loader, Predict, Truth, ignore
 from .protocols import CLAMPS, MASKS
+from .rows import Rows
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 OnDepth = Callable[[int, Truth, Tensor], None]
@@ -159,7 +160,7 @@ def judge(
     counts: which of its pixels count
     """
     names: list[str] = []
-    scores: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
+    scores = Rows()
     position = 0
     domain = ""
     for batch in batches:
@@ -174,7 +175,7 @@ def judge(
     if not names:
         raise UserError(f"{domain or 'depth evaluation'}: none of {position} images has a valid ground-truth pixel; "
                         "check the ground truth with python -m dataloader.check")
-    table = torch.stack(scores).cpu().numpy()
+    table = scores.table().numpy()
     return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names))
 
 

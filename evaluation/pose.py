@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from errors import UserError
 
 from .interface import Batches, PredictPose
+from .rows import Rows
 
 WINDOW = 5
 """Frames per window; one fewer steps are chained."""
@@ -88,15 +88,16 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches) -> PoseResult:
     """
     names: list[str] = []
     poses: list[np.ndarray] = []
-    motions: list[Tensor] = []  # on the device until the last pair, so that nothing waits for it in between
+    motions = Rows()
     domain = ""
     for batch in batches:
         domain = batch.spec.domain
-        motions.append(predict_pose(batch.inputs[0], batch.inputs[1]).float().reshape(-1, 4, 4))
+        for motion in predict_pose(batch.inputs[0], batch.inputs[1]).float().reshape(-1, 4, 4):
+            motions.append(motion)
         poses += [truth.pose for truth in batch.truth]
         names += [truth.name for truth in batch.truth]
     if len(poses) < WINDOW:
         raise UserError(f"{domain or 'pose evaluation'}: {len(poses)} frames with poses are fewer than a window "
                         f"of {WINDOW}; use a longer drive")
-    errors = trajectory_errors(np.stack(poses), torch.cat(motions).cpu().numpy())
+    errors = trajectory_errors(np.stack(poses), motions.table().numpy())
     return PoseResult(domain, tuple(names[: len(errors)]), errors, len(poses))

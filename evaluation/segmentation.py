@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from errors import UserError
 
 from .interface import Batches, Predict, Truth, ignore
+from .rows import Rows
 
 VOID = 19
 """The channel behind Cityscapes' 19 train ids; no ground truth ever names it."""
@@ -118,7 +119,7 @@ def evaluate_segmentation(
     Images without a labelled pixel are skipped and counted.  Raises: UserError when none is left.
     """
     names: list[str] = []
-    confusions: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
+    confusions = Rows()
     position = 0
     domain = ""
     for batch in batches:
@@ -131,7 +132,7 @@ def evaluate_segmentation(
             confusions.append(confusion_matrix(labels, ids, logits.shape[1]))
             position += 1
         names += [truth.name for truth in batch.truth]
-    table = torch.stack(confusions).cpu().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
+    table = confusions.table().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
     judged = table.any(axis=(1, 2))
     if not judged.any():
         raise UserError(f"{domain or 'segmentation evaluation'}: none of {position} images has a labelled pixel; "

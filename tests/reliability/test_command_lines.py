@@ -23,6 +23,7 @@ WORDS = ("", " ", "-", "--", "---", "0", "-1", "1e9", "nan", "inf", "-inf", "1e4
          "1_0", "٣", "½", "true", "None", "ä ö", "日本", "\u202e", "a\nb", "a,b", ",", ",,", "..", "../..", "/",
          "/dev/null", "/dev/full", "/proc/1/x", "~", "$HOME", "%s", "{}", "*", "\\", "'", '"', "x" * 300, "\udcff", "=",
          "-h", "--help=1", "README.md", "presets/sgdem.toml", "presets")  # fmt: skip
+BUDGET = ("--train-num-epochs", "--train-batches-per-epoch")
 SLOW = ("--sys-num-workers", "--train-compile", "--sys-seed", "--patch-teacher", "--train-weights-init")
 
 
@@ -66,6 +67,8 @@ def plain(command: str, place: Path, run: Path) -> list[str]:
 def value(rng: random.Random, option: Option, place: Path) -> str:
     """Something to give to an option: what it allows, what is near it, or anything at all."""
     kind = rng.random()
+    if option.flag in BUDGET:
+        return rng.choice(("0", "1", "-1", "1.5", "nan", "", "one"))
     if kind < 0.3:
         return rng.choice(WORDS)
     if kind < 0.4:
