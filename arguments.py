@@ -25,6 +25,7 @@ SHAPE = ("model_num_layers", "model_num_layers_pose", "model_split_pos", "model_
          "model_num_classes", *ATTENTION)  # fmt: skip
 STORED = ("method", "model_depth_min", "model_depth_max", *SHAPE)  # with a checkpoint, for evaluation and inference
 METADATA = "meta.json"  # beside model.pth: method, options and versions a checkpoint was made with
+LARGEST = 2**31 - 1  # whole number
 _ABSENT = object()
 ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
 ELSEWHERE = ("eval_avg_with_flipped",)  # in published opt.json files, without meaning for any command
@@ -91,6 +92,9 @@ def parse(command: str, argv: list[str]) -> Namespace:
 
 def _command_line(parser: ArgumentParser, command: str, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
     options = {option.name: option for option in options_of(command)}
+    for word in argv:
+        if word != word.encode(errors="replace").decode():  # no log, no TensorBoard and no opt.json could name it
+            raise UserError(f"{ascii(word)}: is no UTF-8 text; rename the file or folder")
     for place in range(len(argv) - 1, 0, -1):  # argparse takes "-1,2" for an option
         if argv[place - 1].startswith("--") and re.match(r"-[\d.]+,", argv[place]):
             argv = [*argv[: place - 1], f"{argv[place - 1]}={argv[place]}", *argv[place + 1 :]]
@@ -124,9 +128,10 @@ def _checked(option: Option, value: Any, where: str) -> Any:
         hint = closest(str(result), map(str, option.choices)) if isinstance(result, str) else ""
         raise UserError(f"{where}: {result!r} is not one of {allowed}{hint}")
     if isinstance(result, int | float):
-        if not (option.low <= result <= option.high and math.isfinite(result)):
+        highest = min(option.high, LARGEST) if isinstance(result, int) else option.high
+        if not (option.low <= result <= highest and math.isfinite(result)):
             low = f" of at least {option.low:g}" if math.isfinite(option.low) else ""
-            high = f" and at most {option.high:g}" if math.isfinite(option.high) else ""
+            high = f" and at most {highest:.10g}" if math.isfinite(highest) else ""
             raise UserError(f"{where}: {result} is out of range; give a finite number{low}{high}")
         if option.multiple > 1 and result % option.multiple:
             lower = result - result % option.multiple
