@@ -28,7 +28,8 @@ SHAPE = ("model_num_layers", "model_num_layers_pose", "model_split_pos", "model_
          "model_num_classes", *ATTENTION)  # fmt: skip
 STORED = ("method", "model_depth_min", "model_depth_max", *SHAPE)  # with a checkpoint, for evaluation and inference
 MOST_BYTES = 1 << 20  # of a preset
-MOST_BITS = 256  # of a whole number
+MOST_BITS = 256  # of a whole number in a message
+LARGEST = 2**31 - 1  # whole number
 _ABSENT = object()
 ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
 ELSEWHERE = ("eval_avg_with_flipped",)  # in published opt.json files, without meaning for any command
@@ -145,9 +146,10 @@ def _checked(option: Option, value: Any, where: str) -> Any:
         hint = closest(result[:80], map(str, option.choices)) if isinstance(result, str) else ""
         raise UserError(f"{where}: {_SHORT.repr(result)} is not one of {allowed}{hint}")
     if isinstance(result, int | float):
-        if not (option.low <= result <= option.high and math.isfinite(result)):
+        highest = min(option.high, LARGEST) if isinstance(result, int) else option.high
+        if not (option.low <= result <= highest and math.isfinite(result)):
             low = f" of at least {option.low:g}" if math.isfinite(option.low) else ""
-            high = f" and at most {option.high:g}" if math.isfinite(option.high) else ""
+            high = f" and at most {highest:.10g}" if math.isfinite(highest) else ""
             raise UserError(f"{where}: {result} is out of range; give a finite number{low}{high}")
         if option.multiple > 1 and result % option.multiple:
             lower = result - result % option.multiple

@@ -43,6 +43,7 @@ PUBLISHED_EXTRAS = {
 
 BUG, USER_ERROR = 1, 2
 ALONE = ("inference",)  # commands that work in one process
+NO_MEMORY = "the memory is exhausted; lower the batch sizes, the image sizes or --sys-num-workers"
 
 
 def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
@@ -91,8 +92,13 @@ def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
             raise
         _complain(f"{error.filename or 'output'}: {error.strerror}")
         code = USER_ERROR
+    except MemoryError:
+        _complain(NO_MEMORY)
+        code = USER_ERROR
     except RuntimeError as error:
-        if type(error).__name__ == "OutOfMemoryError":
+        if "can't allocate memory" in str(error):
+            _complain(NO_MEMORY)
+        elif type(error).__name__ == "OutOfMemoryError":
             _complain("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
         elif "DataLoader worker" in str(error):
             _complain("a loader process was killed, perhaps for want of memory; lower --sys-num-workers")

@@ -14,6 +14,7 @@ from perspective_resample.depth import scale_disparity
 
 from .interface import Batch, Batches, Everywhere, Loader, Predict, Truth, alone, ignore, joined_names
 from .protocols import CLAMPS, MASKS
+from .rows import Rows
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 OnDepth = Callable[[int, Truth, Tensor], None]
@@ -164,7 +165,7 @@ def judge(
 
     def share() -> DepthResult:
         names: list[str] = []
-        scores: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
+        scores = Rows()
         position = 0
         domain = ""
         for batch in batches:
@@ -176,7 +177,7 @@ def judge(
                 if score is not None:
                     names.append(truth.name)
                     scores.append(score)
-        table = torch.stack(scores).cpu().numpy() if scores else np.zeros((0, 1 + len(METRICS)))
+        table = scores.table().numpy() if scores else np.zeros((0, 1 + len(METRICS)))
         return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names))
 
     parts = everywhere(share)

@@ -4,11 +4,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from errors import UserError
 
 from .interface import Batches, Everywhere, PredictPose, alone, joined_names
+from .rows import Rows
 
 WINDOW = 5
 """Frames per window; one fewer steps are chained."""
@@ -101,14 +101,15 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Ev
     def share() -> _Drive:
         names: list[str] = []
         poses: list[np.ndarray] = []
-        motions: list[Tensor] = []  # on the device until the last pair, so that nothing waits for it in between
+        motions = Rows()
         domain = ""
         for batch in batches:
             domain = batch.spec.domain
-            motions.append(predict_pose(batch.inputs[0], batch.inputs[1]).float().reshape(-1, 4, 4))
+            for motion in predict_pose(batch.inputs[0], batch.inputs[1]).float().reshape(-1, 4, 4):
+                motions.append(motion)
             poses += [truth.pose for truth in batch.truth]
             names += [truth.name for truth in batch.truth]
-        found = torch.cat(motions).cpu().numpy() if motions else np.zeros((0, 4, 4), np.float32)
+        found = motions.table().numpy() if motions else np.zeros((0, 4, 4), np.float32)
         return _Drive(domain, tuple(names), np.reshape(poses, (-1, 4, 4)), found)
 
     parts = everywhere(share)

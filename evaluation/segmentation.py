@@ -11,6 +11,7 @@ from torch.nn.functional import interpolate
 from errors import UserError
 
 from .interface import Batches, Everywhere, Predict, Truth, alone, ignore, joined_names
+from .rows import Rows
 
 VOID = 19
 """The channel behind Cityscapes' 19 train ids; no ground truth ever names it."""
@@ -127,7 +128,7 @@ def evaluate_segmentation(
 
     def share() -> SegmentationResult:
         names: list[str] = []
-        confusions: list[Tensor] = []  # on the device until the last image, so that nothing waits for it in between
+        confusions = Rows()
         domain = ""
         for batch in batches:
             domain = batch.spec.domain
@@ -138,7 +139,7 @@ def evaluate_segmentation(
                 labels = torch.from_numpy(truth.labels).to(ids.device, non_blocking=True)
                 confusions.append(confusion_matrix(labels, ids, logits.shape[1]))
                 names.append(truth.name)
-        table = torch.stack(confusions).cpu().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
+        table = confusions.table().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
         judged = table.any(axis=(1, 2))
         kept = tuple(name for name, keep in zip(names, judged, strict=True) if keep)
         return SegmentationResult(domain, kept, table[judged], int((~judged).sum()))

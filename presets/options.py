@@ -8,6 +8,7 @@ from typing import Any
 
 from models import METHODS
 
+LONGEST = 16384  # side of a resized image, pixels
 RESNETS = (18, 34, 50, 101, 152)
 
 
@@ -64,8 +65,8 @@ class Option:
 
 def _size(prefix: str, what: str, height: int = 192, width: int = 640) -> list[Option]:
     note = f"{what}, pixels, a multiple of 32"
-    return [Option(f"--{prefix}-height", height, f"height of {note}", low=64, multiple=32),
-            Option(f"--{prefix}-width", width, f"width of {note}", low=64, multiple=32)]  # fmt: skip
+    return [Option(f"--{prefix}-height", height, f"height of {note}", low=64, high=LONGEST, multiple=32),
+            Option(f"--{prefix}-width", width, f"width of {note}", low=64, high=LONGEST, multiple=32)]  # fmt: skip
 
 
 def _unused_size(prefix: str) -> list[Option]:
@@ -184,9 +185,9 @@ SEGMENTATION_TRAINING = ("segmentation training", [
     Option("--segmentation-training-loaders", ("cityscapes_train",), "data sets; '' trains depth alone"),
     Option("--segmentation-training-batch-size", 6, "images per batch and process", low=1),
     Option("--segmentation-resize-height", 512, "height of the image before it is shrunk by 1 to 1.5 and cropped",
-           low=64),
+           low=64, high=LONGEST),
     Option("--segmentation-resize-width", 1024, "width of the image before it is shrunk by 1 to 1.5 and cropped",
-           low=64),
+           low=64, high=LONGEST),
     *_size("segmentation-crop", "the network input"),
 ])  # fmt: skip
 MASKING = ("masking of moving objects", [

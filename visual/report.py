@@ -106,6 +106,8 @@ class Report:
     def _to_board(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
             scalars = {"loss": outcome.total, **outcome.terms}
+            if "loss_patch" in scalars and outcome.refined is None and self._has_patches():
+                del scalars["loss_patch"]  # left out in this step by --patch-interval: its 0 measures nothing
             if outcome.views:
                 depth = outcome.views.depth[: outcome.batch.images[0].shape[0]]
                 scalars |= {"depth_mean": depth.mean(), "depth_std": depth.std()}
@@ -114,6 +116,10 @@ class Report:
                             "patch_passed": outcome.refined.passed.double().mean()}  # fmt: skip
             values = self._averages(scalars.values())
             self.scalars("train", outcome.batch.spec.domain, dict(zip(scalars, values, strict=True)))
+
+    def _has_patches(self) -> bool:
+        """Whether the running epoch has steps with a patch loss."""
+        return self.args.patch_from_epoch <= self.state.epoch < self.args.patch_until_epoch
 
     def _averages(self, scalars: Iterable[Tensor]) -> list[float]:
         """Means over the processes; reads the device once."""

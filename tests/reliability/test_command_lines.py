@@ -23,6 +23,7 @@ WORDS = ("", " ", "-", "--", "---", "0", "-1", "1e9", "nan", "inf", "-inf", "1e4
          "1_0", "٣", "½", "true", "None", "ä ö", "日本", "\u202e", "a\nb", "a,b", ",", ",,", "..", "../..", "/",
          "/dev/null", "/dev/full", "/proc/1/x", "~", "$HOME", "%s", "{}", "*", "\\", "'", '"', "x" * 300, "\udcff", "=",
          "-h", "--help=1", "README.md", "presets/sgdem.toml", "presets")  # fmt: skip
+BUDGET = ("--train-num-epochs", "--train-batches-per-epoch")
 SLOW = ("--sys-num-workers", "--train-compile", "--sys-seed", "--patch-teacher", "--train-weights-init")
 
 
@@ -30,6 +31,11 @@ def little_memory() -> None:
     """What a size with too many digits asks for is refused before it hurts the machine; files go where they may."""
     resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
     os.chdir(os.environ["SCRATCH"])
+
+
+def less_memory() -> None:
+    """Too little for an image of 8192x8192."""
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY // 2, MEMORY // 2))
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +72,8 @@ def plain(command: str, place: Path, run: Path) -> list[str]:
 def value(rng: random.Random, option: Option, place: Path) -> str:
     """Something to give to an option: what it allows, what is near it, or anything at all."""
     kind = rng.random()
+    if option.flag in BUDGET:
+        return rng.choice(("0", "1", "-1", "1.5", "nan", "", "one"))
     if kind < 0.3:
         return rng.choice(WORDS)
     if kind < 0.4:
@@ -138,3 +146,16 @@ def test_random_command_lines_end_with_0_or_2(place, tmp_path, warm: Warm, round
             shutil.rmtree(run, ignore_errors=True)
     assert not wrong, f"{len(wrong)} command lines\n" + "\n".join(wrong)
     assert 0 in codes and 2 in codes
+
+
+@pytest.mark.parametrize(("command", "words", "sentence"), [
+    ("train", ["--segmentation-resize-height", "3200000"], "--segmentation-resize-height: 3200000 is out of range"),
+    ("train", ["--train-tb-frequency", str(2**63)], "--train-tb-frequency: 9223372036854775808 is out of range"),
+    ("eval_depth", ["--model-name", "\udcff"], "'\\udcff': is no UTF-8 text"),
+    ("eval_depth", ["--depth-validation-resize-height", "8192", "--depth-validation-resize-width", "8192"],
+     "the memory is exhausted; lower the batch sizes"),
+])  # fmt: skip
+def test_what_is_beyond_the_machine_is_one_sentence(place, tmp_path, warm: Warm, command, words, sentence):
+    started = warm(f"{command}.py", *plain(command, place, tmp_path / "run"), *words, before=less_memory)
+    assert not fault(started, started.wait())
+    assert f"error: {sentence}" in told(started)[-1]

@@ -44,5 +44,17 @@ def test_the_first_steps_are_not_judged(tmp_path, capsys):
     assert "collapsed" not in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(("epoch", "names"), [(0, ["loss", "loss_patch"]), (1, ["loss"])])
+def test_a_step_between_two_with_patches_has_no_patch_loss(tmp_path, monkeypatch, epoch, names):
+    run, written = report(tmp_path), {}
+    vars(run.args).update(train_tb_frequency=1, patch_from_epoch=1, patch_until_epoch=2)
+    run.state.epoch, run.state.batch = epoch, 4
+    monkeypatch.setattr(run, "scalars", lambda writer, domain, values: written.update(values))
+    found = outcome(torch.rand(2, 1, 4, 4))
+    found.terms["loss_patch"] = torch.zeros(())
+    run.after_step([found])
+    assert list(written) == names
+
+
 def test_batches_pass_through_whole(tmp_path):
     assert list(report(tmp_path).watch(range(5))) == [0, 1, 2, 3, 4]
