@@ -14,7 +14,6 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from models.checkpoint_folder import described
 from models.notes import METADATA, as_text, read
 from tests import real_data
-from tests.commands import stopped_training
 from tests.conftest import Run, tiny_options
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
@@ -86,22 +85,6 @@ def test_console_shows_losses_speed_and_time_left(trained):
                      r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
                      r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d", line)  # fmt: skip
     assert re.search(r"Can use \d+ images from the kitti_zhou_train_depth", output)
-
-
-def test_half_precision_and_gradients_of_several_batches_survive_a_stop(street, tmp_path, run):
-    options = [*tiny_options(street, tmp_path), "--train-precision", "fp16", "--train-accumulate", "2",
-               "--train-warmup-steps", "2"]  # fmt: skip
-    whole = run("train.py", *options, "--model-name", "whole")
-    assert whole.returncode == 0, whole.stderr
-    saved = stopped_training(options, tmp_path / RUN, "epoch 1/2 batch 1/3")
-    assert saved.name == "epoch_0_batch_2"  # not in the middle of what makes one step
-    kept = torch.load(saved / "train.pth", weights_only=True)["scaler"]
-    assert kept["scale"] > 0 and kept["_growth_tracker"] <= 1
-    result = run("train.py", *options, "--resume", "auto")
-    assert result.returncode == 0, result.stderr
-    last = torch.load(tmp_path / RUN / "checkpoints/epoch_2/optim.pth", weights_only=True)
-    assert next(iter(last["state"].values()))["step"] <= 4  # two epochs of two steps
-    assert_equal_weights(tmp_path / RUN.parent / "whole/checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
 
 
 def test_compiling_leaves_the_checkpoint_as_it_is(trained, street, tmp_path, run, monkeypatch):

@@ -124,6 +124,20 @@ def test_a_run_stopped_inside_an_epoch_goes_on_with_other_workers_as_if_nothing_
     assert seen.read_text() == (whole / "seen").read_text() and seen.read_text().count("\n") == 2 * STEPS
 
 
+def test_gradients_of_several_batches_are_not_cut_apart(street, tmp_path, warm):
+    words, parts = ("--train-accumulate", 2), tmp_path / "parts"
+    reference = warm.run("train.py", *options(street, tmp_path), *words)
+    assert reference.wait() == 0, reference.stderr
+    stop = partial(signal_in, "forward", signal.SIGTERM, "process", 1)
+    assert warm.run("train.py", *options(street, parts), *words, before=stop).wait() == 143
+    assert [path.name for path in (parts / RUN / "checkpoints").glob("epoch_*")] == ["epoch_0_batch_2"]
+    done = warm.run("train.py", *options(street, parts), *words)
+    assert done.wait() == 0, done.stderr
+    assert_same_state(tmp_path / LAST, parts / LAST)
+    moments = torch.load(parts / LAST / "optim.pth", weights_only=True)["state"]
+    assert max(moment["step"] for moment in moments.values()) <= 4  # two epochs of two steps
+
+
 PHASES = {"loading": (0,), "waiting": (2,), "forward": (0, 2), "backward": (0, 2), "optimizer": (0, 2),
           "validation": (0, 2), "saving": (0, 2)}  # fmt: skip
 WAYS = [(phase, workers, number, target) for phase, counts in PHASES.items() for workers in counts
