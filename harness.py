@@ -216,7 +216,12 @@ def exclusive(folder: Path) -> Iterator[None]:
 
 
 def _not_a_link(path: str, flags: int) -> int:
-    return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    try:
+        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise UserError(f"{path}: a link, which is never written through; remove it") from None
+        raise
 
 
 def _lock(file: TextIO, folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import itertools
 import os
@@ -32,6 +33,7 @@ BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one
 MOST_THREADS = 16  # that decode, and as many that write
 RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
 PARTLY_FAILED = 3
+FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class Outputs:
         from visual.pictures import encode, inference_picture
 
         data = encode(inference_picture(job.image, found.inv_depth, found.ids), self.extension)
-        write_whole(self.picture(job.name), data)
+        write_whole(self.picture(job.name), data, durable=False)
         self.write_arrays(job, found)
 
     def write_arrays(self, job: Job, found: Found) -> None:
@@ -95,7 +97,7 @@ def _save(path: Path, array: np.ndarray) -> None:
 
     content = io.BytesIO()
     np.save(content, array)
-    write_whole(path, content.getvalue())
+    write_whole(path, content.getvalue(), durable=False)
 
 
 class Predictor:
@@ -324,6 +326,8 @@ def _pipeline(
             try:
                 future.result()
             except (OSError, ValueError) as error:
+                if getattr(error, "errno", None) in FULL:
+                    raise
                 failed += 1
                 _complain(f"{job.name}: cannot be written ({error})")
     return failed

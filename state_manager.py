@@ -55,6 +55,7 @@ class RunState:
     """All that changes while a network trains.
 
     `parts` are what else has a state, by the name it is kept under;
+    `samples` how many each data set holds;
     `epoch` finished epochs, `batch` finished steps of the running one, `step` steps in all, `saved_step`
     those of them that the newest checkpoint holds.
     """
@@ -63,10 +64,15 @@ class RunState:
     optimizer: Optimizer
     scheduler: StepLR
     parts: Mapping[str, Stateful] = field(default_factory=dict)
+    samples: tuple[int, ...] = ()
     epoch: int = 0
     batch: int = 0
     step: int = 0
     saved_step: int = 0
+
+    def options(self, args: Namespace) -> dict[str, Any]:
+        """What a run that goes on is compared with: all options, and what they mean here."""
+        return as_table(args) | {"nproc_per_node": processes.place()[1], "samples": self.samples}
 
     def save(self, run_folder: Path, args: Namespace) -> Path:
         """Write a checkpoint folder, whole or not at all, and drop mid-epoch ones it replaces.
@@ -88,7 +94,8 @@ class RunState:
     def _replace(self, folder: Path, files: dict[str, Any], args: Namespace) -> None:
         run_folder = folder.parents[1]
         if not run_folder.is_dir():
-            log.warning("%s: is gone with all that was in it; made anew for the checkpoint", run_folder)
+            log.warning("%s: is gone with all that was in it, options and lock, too; made anew for the checkpoint",
+                        run_folder)  # fmt: skip
         try:
             write(folder, files, self._about(args))
         except OSError as error:
@@ -112,8 +119,8 @@ class RunState:
         }
 
     def _about(self, args: Namespace) -> dict[str, Any]:
-        options = as_table(args) | _processes()
-        return {"method": args.method, "options": options, "versions": {name: version(name) for name in _PACKAGES},
+        versions = {name: version(name) for name in _PACKAGES}
+        return {"method": args.method, "options": self.options(args), "versions": versions,
                 "epoch": self.epoch, "batch": self.batch, "step": self.step}  # fmt: skip
 
     def load(self, folder: Path, network_only: bool = False, strict: bool = False) -> None:
@@ -261,16 +268,17 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
                         f"{state.batch} of its epoch; give at least that many")  # fmt: skip
     processes.agree()  # all have read what they need
     if args.overwrite and processes.first():
-        discard(run_folder / "checkpoints")
+        for name in ("checkpoints", "bad_steps"):
+            discard(run_folder / name)
 
 
-def _changed_options(folder: Path, noted: Mapping[str, Any], args: Namespace) -> set[str]:
+def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
     """Names of the options that are others than those of a checkpoint; says which, each after its rule.
 
     Raises:
         UserError: when the run cannot go on with one of them.
     """
-    changed = changes(noted["options"], as_table(args) | _processes())
+    changed = changes(noted["options"], now)
     refused = changed.get(NETWORK, {})
     if refused:
         raise UserError(f"{folder}: goes on with the network it has, not with {', '.join(refused.values())}; give the "
@@ -284,11 +292,6 @@ def _changed_options(folder: Path, noted: Mapping[str, Any], args: Namespace) ->
     if FREE in changed:
         log.info("with %s", ", ".join(changed[FREE].values()))
     return {*warned}
-
-
-def _processes() -> dict[str, int]:
-    """How many train together, which is an option of torchrun."""
-    return {"nproc_per_node": processes.place()[1]}
 
 
 def _named(args: Namespace) -> Path:
@@ -320,7 +323,7 @@ def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
             log.warning("%s; trying the checkpoint before it", error)
             continue
         noted = read(folder / METADATA)
-        changed = _changed_options(folder, noted, args)
+        changed = _changed_options(folder, noted, state.options(args))
         state.load(folder, strict=True)
         if not {*RATES}.isdisjoint(changed):
             rates.apply(state.optimizer, state.scheduler)

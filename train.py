@@ -74,7 +74,7 @@ def _train(args: Namespace, folder: Path) -> int:
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, args.train_scheduler_step_size, gamma)
         updates = Updates(optimizer, harness.gradient_scaler(args, device), warmup=args.train_warmup_steps,
                           accumulate=args.train_accumulate, batches=args.train_batches_per_epoch)  # fmt: skip
-        state = RunState(model, optimizer, scheduler, schedule.parts | updates.parts)
+        state = RunState(model, optimizer, scheduler, schedule.parts | updates.parts, data.lengths)
         start(state, folder, args)
         untouched = not checkpoints(folder)
         harness.write_options(folder, args, "train")
@@ -179,7 +179,7 @@ def drop_unfinished(state: RunState, updates: Updates, schedule: Schedule, bad_s
     Raises:
         UserError: when what is left is not worth a checkpoint.
     """
-    number = updates.unfinished(state.batch)
+    number = updates.unfinished
     state.batch, state.step = state.batch - number, state.step - number
     bad_steps.drop_unfinished()
     schedule.drop_unfinished()

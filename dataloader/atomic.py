@@ -8,8 +8,10 @@ import shutil
 from pathlib import Path
 
 
-def write_whole(path: Path, content: bytes) -> None:
+def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
     """Writes `content` beside `path` and renames it there; makes the folder where it is missing.
+
+    durable: survives a loss of power; waits for the disk
 
     Raises:
         OSError: naming the path, the bytes to write and those that are free; nothing is left behind.
@@ -20,7 +22,8 @@ def write_whole(path: Path, content: bytes) -> None:
         with open(temporary, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         os.replace(temporary, path)
     except OSError as error:
         reason = f"cannot be written ({error.strerror}; {len(content)} bytes, {free_bytes(path)} are free)"

@@ -74,7 +74,7 @@ class RawBatch:
 
     def plain(self) -> dict[str, Any]:
         """All of a training batch as tensors, words and numbers, for a file."""
-        content = {name: value for name, value in vars(self).items() if name not in ("spec", "truth")}
+        content = {name: value for name, value in vars(self).items() if name not in ("spec", "truth", "damaged")}
         return {**content, "loader": self.spec.name, "purpose": self.spec.purpose}
 
     @classmethod

@@ -170,6 +170,10 @@ def _reaches(row: tuple[int, int, int, int], frames: Sequence[int]) -> bool:
     return row[1] >= -min(frames) and row[2] >= max(frames)
 
 
+def _file_name(item: Any) -> Any:
+    return item.replace("\\", "/").rpartition("/")[2] if isinstance(item, str) else item
+
+
 def _neighbours(basic: Index, name: str, own: list[Any], local: list[int], offset: int) -> list[Any]:
     """Items `offset` places behind those of a split, `own`, which lie at the places `local` of the whole data set."""
     items = basic[name].items if name in basic else []
@@ -178,7 +182,7 @@ def _neighbours(basic: Index, name: str, own: list[Any], local: list[int], offse
         if not 0 <= wanted < len(items) or place >= len(items):
             raise UserError(f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {wanted}; "
                             "use index files made together")  # fmt: skip
-        if items[place] != item:
+        if _file_name(items[place]) != _file_name(item):  # folders may be spelled otherwise
             raise UserError(f"basic_files.json: entry {place} of {name} is {items[place]!r}, in a split it is "
                             f"{item!r}; use index files made together")  # fmt: skip
     return [items[place + offset] for place in local]

@@ -16,7 +16,7 @@ from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
 from evaluation.protocols import CLAMPS, MASKS
 from presets.options import COMMANDS, Option
-from presets.resume import MEANING, RULES
+from presets.resume import MEANING, RULES, called
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.csv"
@@ -82,7 +82,7 @@ def all_options() -> str:
 
 def rules_of_resume() -> str:
     """What becomes of each option of training where a run goes on with another value."""
-    flags = {rule: ", ".join(f"`--{name.replace('_', '-')}`" for name in names) for rule, names in RULES.items()}
+    flags = {rule: ", ".join(f"`{called(name)}`" for name in names) for rule, names in RULES.items()}
     return _table(["another value is", "which means", "options"],
                   [[rule, MEANING[rule], flags[rule]] for rule in RULES])  # fmt: skip
 

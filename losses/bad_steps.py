@@ -69,7 +69,6 @@ class _Step:
     """A step of the optimiser on its way to the host; the last two flags: a number was lost somewhere, left out."""
 
     place: Mapping[str, int]  # epoch, batch in it and step of the run, from 1
-    names: tuple[str, ...]
     flags: Tensor
     copied: torch.cuda.Event | None
     passes: tuple[_Pass, ...]
@@ -97,7 +96,7 @@ class BadSteps:
         self._passes: list[_Pass] = []
         self._steps: list[_Step] = []
         self._latest: tuple[Sequence[dict[int, Tensor]], Sequence[str]] | None = None
-        self._in_a_row = 0
+        self._in_a_row = self._files = 0
 
     def weigh(self, outcomes: Sequence[Outcome]) -> Tensor:
         """Loss of all data sets; NaN, so that no gradient is finite, where a number of any process is none."""
@@ -115,16 +114,14 @@ class BadSteps:
             not matter
         """
         passes, self._passes = tuple(self._passes), []
-        names = [name for one in passes for name in one.names]
         flags = [one.finite for one in passes]
         lost = bad = torch.stack([one.lost for one in passes]).any()
         if gradients is not None:
-            names += [f"gradient of {name}" for name, p in self.state.model.named_parameters() if p.grad is not None]
             flags.append(gradients)
             bad = lost | ~gradients.all()
         self.statistics.settle(bad)
         place = {"epoch": self.state.epoch + 1, "batch": self.state.batch + 1, "step": self.state.step + 1}
-        self._steps.append(_Step(place, tuple(names), *_to_host(torch.cat([*flags, lost[None], bad[None]])), passes))
+        self._steps.append(_Step(place, *_to_host(torch.cat([*flags, lost[None], bad[None]])), passes))
         return bad.float()
 
     def drop_unfinished(self) -> None:
@@ -179,12 +176,15 @@ class BadSteps:
             step.copied.synchronize()
         *finite, lost, bad = step.flags.tolist()
         self._in_a_row = self._in_a_row + 1 if bad else 0
-        count = sum(len(one.names) for one in step.passes)
-        mine = [name for name, fine in zip(step.names[:count], finite[:count], strict=True) if not fine]
+        names = [name for one in step.passes for name in one.names]
+        count = len(names)
+        mine = [name for name, fine in zip(names, finite[:count], strict=True) if not fine]
         if mine:
             self._tell(step, mine)
         elif bad and not lost:  # where one is lost, all gradients are, and the process that lost it names it
-            self._tell(step, [name for name, fine in zip(step.names[count:], finite[count:], strict=True) if not fine])
+            followed = [name for name, p in self.state.model.named_parameters() if p.grad is not None]
+            self._tell(step, [f"gradient of {name}" for name, fine in zip(followed, finite[count:], strict=True)
+                              if not fine])  # fmt: skip
 
     def _tell(self, step: _Step, names: Sequence[str]) -> None:
         samples = [name for one in step.passes for kept in one.outcomes for name in kept.raw.names]
@@ -196,8 +196,11 @@ class BadSteps:
         """Keep the step in a file, where there are not enough of them; what to say about it."""
         number, count = processes.place()
         path = self.folder / FOLDER / f"step_{step.place['step']}{f'_process_{number}' if count > 1 else ''}.pt"
-        if len(list(path.parent.glob("step_*.pt"))) >= KEPT * count:
+        if self._files == KEPT:
             return ""
+        if not self._files and number == 0:
+            for old in path.parent.glob("step_*.pt"):  # of an earlier start
+                old.unlink()
         content = {**step.place, "bad": list(names), "options": dict(self.options),
                    "model": self.state.model.state_dict(),
                    "passes": [[kept.plain() for kept in one.outcomes] for one in step.passes]}  # fmt: skip
@@ -207,6 +210,7 @@ class BadSteps:
             self.write(path, file.getvalue())
         except OSError as error:
             return f"; {path} cannot be written ({error.strerror})"
+        self._files += 1
         return f"; look at them with python -m benchmarks.replay {path}"
 
 

@@ -35,11 +35,11 @@ class Updates:
         self.optimizer, self.scaler = optimizer, scaler
         self.warmup, self.accumulate, self.batches = warmup, accumulate, batches
         self.finite: Tensor | None = None
-        self._begin = 0
+        self._begin = self._pending = 0
 
     def begin_epoch(self, batch: int) -> None:
         """Count groups of batches from this one of the epoch."""
-        self._begin = batch
+        self._begin, self._pending = batch, 0
 
     def check(self) -> None:
         """Look whether float16 can hold the gradients at all; waits for the device.
@@ -60,11 +60,13 @@ class Updates:
     def __call__(self, total: Tensor, batch: int, step: int) -> bool:
         """Take the loss of one batch; `batch` counts within the epoch, `step` over the run. True if weights changed."""
         together = self._together(batch)
-        if self.unfinished(batch) == 0:
+        if self._pending == 0:
             self.optimizer.zero_grad(set_to_none=True)
         self.scaler.scale(total / together if together > 1 else total).backward()
         if self._goes_on(batch):
+            self._pending += 1
             return False
+        self._pending = 0
         if not self.scaler.is_enabled():
             self.finite = are_finite(p.grad for group in self.optimizer.param_groups for p in group["params"]
                                      if p.grad is not None)  # fmt: skip
@@ -76,20 +78,25 @@ class Updates:
 
     def _together(self, batch: int) -> int:
         """Number of batches in the group of this one."""
-        return min(self.accumulate, self.batches - (batch - self.unfinished(batch)))
+        return min(self.accumulate, self.batches - (batch - self._place(batch)))
 
     def _goes_on(self, batch: int) -> bool:
         """Whether its group has more batches after this one."""
-        return self.unfinished(batch) + 1 < self._together(batch)
+        return self._place(batch) + 1 < self._together(batch)
 
     def collecting(self, network: nn.Module, batch: int) -> contextlib.AbstractContextManager:
         """Context for the passes of a batch: only with the last of a group do processes exchange gradients."""
         alone = not hasattr(network, "no_sync") or not self._goes_on(batch)
         return contextlib.nullcontext() if alone else network.no_sync()
 
-    def unfinished(self, batch: int) -> int:
-        """Number of batches before this one whose gradients no optimiser step has seen."""
+    def _place(self, batch: int) -> int:
+        """Number of batches before this one in its group."""
         return (batch - self._begin) % self.accumulate
+
+    @property
+    def unfinished(self) -> int:
+        """Number of batches whose gradients no optimiser step has seen."""
+        return self._pending
 
 
 @contextlib.contextmanager

@@ -115,7 +115,8 @@ def discard(folder: Path) -> None:
 
 def sweep(run_folder: Path) -> None:
     """Remove what a killed process left in a run folder; a checkpoint it had moved aside comes back."""
-    for path in [*run_folder.glob(".checkpoints.*.tmp"), *run_folder.glob(".opt.json.*.tmp")]:
+    left = (".checkpoints.*.tmp", ".opt.json.*.tmp", "bad_steps/.step_*.tmp")
+    for path in (path for pattern in left for path in run_folder.glob(pattern)):
         _remove(path)
     for path in run_folder.glob("checkpoints/.epoch_*.tmp"):
         if path.name.endswith(".old.tmp"):
@@ -176,6 +177,8 @@ def _save(content: Any, file: BinaryIO) -> None:
         file.flush()
         os.fsync(file.fileno())
     except RuntimeError as error:  # torch hides the error of the file system
+        if "write" not in str(error) and "enforce fail" not in str(error):
+            raise
         raise OSError(28, "writing failed; the disk may be full") from error
 
 

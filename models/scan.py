@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import pickletools
 import re
+import struct
 import zipfile
 from io import BytesIO
 from pathlib import Path
@@ -18,10 +19,12 @@ import torch
 from torch import Tensor
 
 _CALLED = {"collections OrderedDict", "__builtin__ set", "torch Size", "torch device",
-           "torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor_v2", "torch._utils _rebuild_tensor_v3",
+           "torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2",
            *(f"torch {name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype))}  # fmt: skip
 _STORAGE = re.compile(r"torch(\.cuda)? \w+Storage")
-_ZIP, _PICKLE = b"PK\x03\x04", b"\x80\x02"
+_ZIP, _PICKLE, _PROTOCOL = b"PK\x03\x04", b"\x80\x02", b"\x80"
+_TAIL = struct.Struct("<4s36xQQ4s4xQ4x4s8xLLH")  # record and locator of zip64, then the end record
+_END = 22  # bytes of the end record
 _LEGACY_PICKLES = 5  # of the older container: magic number, version, system, content, keys of the storages
 
 
@@ -46,13 +49,18 @@ def scan(path: Path) -> None:
         elif start.startswith(_PICKLE):
             for _ in range(_LEGACY_PICKLES):
                 _scan_pickle(file)
+        elif start.startswith(_PROTOCOL):
+            raise Refused(f"written with protocol {start[1]} of pickle instead of 2")
         else:
             raise Refused("not written by torch.save")
 
 
 def _scan_zip(file: BinaryIO, size: int) -> None:
+    _require_one_directory(file, size)
     with zipfile.ZipFile(file) as archive:
         entries = archive.infolist()
+        if len({entry.filename.lower() for entry in entries}) < len(entries):  # torch does not tell them apart
+            raise Refused("two of its parts have one name")
         packed = any(entry.compress_type != zipfile.ZIP_STORED for entry in entries)
         if packed or sum(entry.file_size for entry in entries) > size:
             raise Refused("it unpacks to more than it holds")
@@ -60,8 +68,25 @@ def _scan_zip(file: BinaryIO, size: int) -> None:
         if damaged:
             raise Refused(f"{damaged} has another checksum")
         for entry in entries:
-            if entry.filename.endswith(".pkl"):
+            if entry.filename.lower().endswith(".pkl"):
                 _scan_pickle(BytesIO(archive.read(entry)))
+
+
+def _require_one_directory(file: BinaryIO, size: int) -> None:
+    """Check that the list of parts ends where the end of the file begins, as `torch.save` writes it.
+
+    Otherwise Python and torch may find two different lists, of which only one is scanned.
+    """
+    file.seek(max(0, size - _TAIL.size))
+    tail = file.read().rjust(_TAIL.size, b"\0")
+    record, length64, place64, locator, record_place, end, length, place, comment = _TAIL.unpack(tail)
+    behind = size - _END
+    if locator == b"PK\x06\x07":
+        length, place, behind = length64, place64, size - _TAIL.size
+        if record != b"PK\x06\x06" or record_place != behind:
+            raise Refused("its list of parts is not where it belongs")
+    if end != b"PK\x05\x06" or comment or place + length != behind:
+        raise Refused("its list of parts is not where it belongs")
 
 
 def _scan_pickle(file: BinaryIO) -> None:

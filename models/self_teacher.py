@@ -47,9 +47,10 @@ class SelfTeacher:
         if self.kind != "ema" or self._branch is None:
             return
         live = self.network.depth_branch()
-        weight = (1 - EMA_DECAY) * (1 - bad)
-        for mine, other in zip(self._branch.parameters(), live.parameters(), strict=True):
-            mine.lerp_(other, weight)
+        mine = list(self._branch.parameters())
+        steps = torch._foreach_sub(list(live.parameters()), mine)
+        torch._foreach_mul_(steps, (1 - EMA_DECAY) * (1 - bad))
+        torch._foreach_add_(mine, steps)
         for mine, other in zip(self._branch.buffers(), live.buffers(), strict=True):
             mine.copy_(other)
 

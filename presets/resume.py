@@ -21,7 +21,7 @@ RULES: dict[str, tuple[str, ...]] = {
         "model_attention_strips", "model_attention_gain", "model_aspp",
     ),
     BETWEEN: (
-        "nproc_per_node", "sys_seed", "depth_training_loaders", "depth_training_batch_size",
+        "nproc_per_node", "samples", "sys_seed", "depth_training_loaders", "depth_training_batch_size",
         "segmentation_training_loaders", "segmentation_training_batch_size", "data_on_missing",
     ),
     NOTED: (
@@ -54,6 +54,8 @@ RULES: dict[str, tuple[str, ...]] = {
         "train_weights_init",
     ),
 }  # fmt: skip
+FACTS = {"nproc_per_node": "--nproc-per-node", "samples": "numbers of samples"}
+"""What is compared besides the options of train.py: processes of torchrun, and how much each data set holds."""
 RATES = ("train_learning_rate", "train_scheduler_step_size", "train_scheduler_gamma", "train_weight_decay")
 
 
@@ -67,9 +69,14 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict
     for rule, names in RULES.items():
         for name in names:
             if rule != START and name in before and name in now and before[name] != now[name]:
-                flag = f"--{name.replace('_', '-')}"
-                found.setdefault(rule, {})[name] = f"{flag} {_word(now[name])} (was {_word(before[name])})"
+                text = f"{called(name)} {_word(now[name])} (was {_word(before[name])})"
+                found.setdefault(rule, {})[name] = text
     return found
+
+
+def called(name: str) -> str:
+    """What users call an option, or what else is compared."""
+    return FACTS.get(name) or f"--{name.replace('_', '-')}"
 
 
 def _word(value: Any) -> str:

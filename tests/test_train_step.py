@@ -198,13 +198,14 @@ def test_gradients_of_several_batches_make_one_step():
     weight = torch.zeros(2, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
     updates = Updates(optimizer, torch.amp.GradScaler("cpu", enabled=False), accumulate=3, batches=5)
-    changed, seen = [], []
+    changed, seen, unfinished = [], [], []
     for batch, gradient in enumerate((3.0, 6.0, 9.0, 2.0, 4.0)):
+        unfinished.append(updates.unfinished)
         changed.append(updates(weight[0] * gradient, batch, batch))
         seen.append(-weight[0].item())
     assert changed == [False, False, True, False, True]  # the last two of the epoch make a step of their own
     assert seen == [0, 0, 6, 6, 9]
-    assert [updates.unfinished(batch) for batch in range(5)] == [0, 1, 2, 0, 1]
+    assert unfinished == [0, 1, 2, 0, 1] and updates.unfinished == 0
 
 
 def test_a_run_that_goes_on_begins_a_group_of_batches():
@@ -214,6 +215,7 @@ def test_a_run_that_goes_on_begins_a_group_of_batches():
     updates.begin_epoch(3)
     assert [updates(weight.sum(), batch, batch) for batch in range(3, 8)] == [False, False, False, True, True]
     assert weight.item() == -2  # the mean gradient, twice
+    assert updates.unfinished == 0  # though the group was not full
 
 
 def test_a_step_that_float16_cannot_hold_is_left_out():

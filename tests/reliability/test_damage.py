@@ -10,9 +10,11 @@ import pytest
 import torch
 
 from dataloader import integrity
+from dataloader.batch import RawBatch
 from dataloader.lists import CAMERA_OF
 from dataloader.loaders import TrainingData, build_evaluation, build_training
 from errors import UserError
+from models.weights import load_file
 from tests.conftest import tiny_options
 from tests.dataloader import tiny
 from tests.dataloader.test_dataset import same
@@ -74,6 +76,14 @@ def test_other_samples_stand_in_the_same_ones_for_any_workers_start_and_cache(ro
     assert len(said) == 2  # each file once, however many samples need it, however often
     assert all("other samples take the place" in line for line in said)
     assert {line.partition(": ")[0] for line in said} == {*map(str, bad)}
+
+
+def test_a_batch_with_a_stand_in_can_be_kept_and_read_again(root, tmp_path):
+    damage(root / IMAGE)
+    batch = next(batch for step in steps(root, train_batches_per_epoch=20) for batch in step if batch.damaged)
+    torch.save(batch.plain(), tmp_path / "batch.pt")
+    found = RawBatch.of(load_file(tmp_path / "batch.pt"))
+    assert torch.equal(found.images, batch.images) and found.names == batch.names and found.spec == batch.spec
 
 
 def test_processes_that_train_together_see_what_one_would_see(root):

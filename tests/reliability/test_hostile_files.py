@@ -129,6 +129,26 @@ def test_what_fills_the_memory_is_not_called(tmp_path, zipped):
         load_file(tmp_path / "model.pth")
 
 
+def test_a_name_in_capitals_hides_no_pickle(tmp_path):
+    torch.save({"a": Call(bytearray, HUGE)}, tmp_path / "plain")
+    with zipfile.ZipFile(tmp_path / "plain") as plain, zipfile.ZipFile(tmp_path / "model.pth", "w") as other:
+        for entry in plain.infolist():
+            other.writestr(entry.filename.replace("data.pkl", "DATA.PKL"), plain.read(entry))
+    with little_memory(), pytest.raises(UserError, match="calls .*bytearray"):
+        load_file(tmp_path / "model.pth")
+
+
+def test_a_file_with_two_lists_of_parts_is_refused(tmp_path):
+    """Python reads the last list and allows for what is written before it; torch reads where it is told to."""
+    for name, value in (("evil", Call(bytearray, HUGE)), ("good", torch.zeros(3))):
+        torch.save({"a": value}, tmp_path / name)
+    evil, good = ((tmp_path / name).read_bytes() for name in ("evil", "good"))
+    (tmp_path / "model.pth").write_bytes(evil[:-22] + good[:-22] + evil[-22:])
+    with little_memory(), pytest.raises(UserError, match="not where it belongs"):
+        load_file(tmp_path / "model.pth")
+    assert load_file(tmp_path / "good")["a"].shape == (3,)
+
+
 def test_a_file_that_unpacks_to_more_is_not_unpacked(tmp_path):
     torch.save({"a": torch.zeros(HUGE // 32)}, tmp_path / "large")
     bomb = rewritten(tmp_path / "large", tmp_path / "model.pth", lambda _, data: data, zipfile.ZIP_DEFLATED)

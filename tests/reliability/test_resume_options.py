@@ -8,7 +8,7 @@ import pytest
 
 from errors import UserError
 from presets.options import options_of
-from presets.resume import BETWEEN, FREE, NETWORK, NOTED, RULES, START
+from presets.resume import BETWEEN, FACTS, FREE, NETWORK, NOTED, RULES, START
 from state_manager import start
 from tests.conftest import tiny_options
 
@@ -19,7 +19,7 @@ TRAINING = {option.name: option for option in options_of("train")}
 
 def test_every_option_of_training_has_one_rule():
     decided = [name for names in RULES.values() for name in names]
-    assert sorted(decided) == sorted([*TRAINING, "nproc_per_node"])
+    assert sorted(decided) == sorted([*TRAINING, *FACTS])
 
 
 def changed(value: object) -> object:
@@ -52,6 +52,21 @@ def test_each_option_is_taken_warned_of_or_refused_by_its_name(tmp_path, name, i
     start(small_state(), tmp_path, now)
     said = [record.levelname for record in caplog.records if flag in record.message and " (was " in record.message]
     assert said == {BETWEEN: ["WARNING"], NOTED: ["WARNING"], FREE: ["INFO"], START: []}[rule]
+
+
+@pytest.mark.parametrize("inside", [False, True])
+def test_data_sets_that_have_grown_are_told_and_do_not_change_inside_an_epoch(tmp_path, inside, caplog):
+    before = small_state(1, 1, 2 if inside else 0)
+    before.samples = (8, 4)
+    before.save(tmp_path, options(tmp_path))
+    grown = small_state()
+    grown.samples = (9, 4)
+    if inside:
+        with pytest.raises(UserError, match=r"numbers of samples 9,4 \(was 8,4\); give the old value"):
+            start(grown, tmp_path, options(tmp_path, resume="auto"))
+        return
+    start(grown, tmp_path, options(tmp_path, resume="auto"))
+    assert "numbers of samples 9,4 (was 8,4)" in caplog.text
 
 
 def test_the_same_options_are_no_change(tmp_path, caplog):
