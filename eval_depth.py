@@ -36,14 +36,14 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
 
     if args.method == "dpt":
         result, protocol = _judge_teacher(args, evaluation, loader, draw)
-        evaluation.tell(depth_table(result.metrics))
         evaluation.keep_results(loader, result.metrics, result.rows, protocol, result.skipped)
+        evaluation.tell(depth_table(result.metrics))
         return
     result, protocol = _judge_network(args, evaluation, loader, draw)
     median, std = result.scaling(first_quarter=args.depth_ratio_on_validation)
-    evaluation.tell(f"{scaling_line(median, std)}\n\n{depth_table(result.metrics)}")
     metrics = result.metrics | {"ratio_median": median, "ratio_std": std}
     evaluation.keep_results(loader, metrics, result.rows, protocol, result.skipped)
+    evaluation.tell(f"{scaling_line(median, std)}\n\n{depth_table(result.metrics)}")
 
 
 def _judge_network(

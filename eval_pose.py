@@ -19,8 +19,8 @@ def evaluate(args: Namespace) -> None:
     protocol = pose_protocol(ground_truth="camera poses", size=size)
     for loader in evaluation.loaders:
         result = evaluate_pose(evaluation.predict_motion, evaluation.batches(loader), everywhere=evaluation.everywhere)
-        evaluation.tell(pose_line(result.metrics))
         evaluation.keep_results(loader, result.metrics, result.rows, protocol, images=result.frames)
+        evaluation.tell(pose_line(result.metrics))
 
 
 if __name__ == "__main__":

@@ -24,9 +24,11 @@ def evaluate(args: Namespace) -> None:
     from evaluation.tables import SEGMENTATION_HEADER
 
     evaluation = open_evaluation(args, "eval_segmentation", "segmentation")
-    evaluation.tell(SEGMENTATION_HEADER)
+    lines = [SEGMENTATION_HEADER]
     for loader in evaluation.loaders:
-        evaluation.tell(_evaluate_loader(args, evaluation, loader))
+        lines.append(_evaluate_loader(args, evaluation, loader))
+        evaluation.tell("\n".join(lines))
+        lines = []
 
 
 def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> str:

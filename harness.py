@@ -72,6 +72,8 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     if among_others():
         sys.stderr.flush()
         os._exit(code)  # taking down what is shared with others hangs where they are gone, and may abort otherwise
+    for number in (signal.SIGINT, signal.SIGTERM):  # what it was is settled
+        signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
 
@@ -188,7 +190,8 @@ def _complain(sentence: str) -> None:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who takes the word must be let finish
         if not processes.first_to_say(sentence):
             return
-    print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):  # the reader of a pipe may be gone
+        print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
 
 
 def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
@@ -221,7 +224,7 @@ def _not_a_link(path: str, flags: int) -> int:
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UserError(f"{path}: a link, which is never written through; remove it") from None
-        raise
+        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --checkpoint-dir") from None
 
 
 def _lock(file: TextIO, folder: Path) -> None:
@@ -256,7 +259,7 @@ class StopRequest:
 
     def __init__(self) -> None:
         self.code = 0
-        self._owner = os.getpid()
+        self._owner, self._parent = os.getpid(), os.getppid()
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
@@ -272,6 +275,8 @@ class StopRequest:
         """Exit code with which all processes are to stop now, 0 to go on; all of them must ask."""
         from losses import processes
 
+        if among_others() and os.getppid() != self._parent:
+            self.code = self.code or 128 + signal.SIGTERM  # torchrun is gone without a word
         return processes.agree(self.code)
 
     def interruptible(self, items: Iterable[Any]) -> Iterator[Any]:

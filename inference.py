@@ -70,6 +70,7 @@ class Outputs:
         from dataloader.atomic import write_whole
         from visual.pictures import encode, inference_picture
 
+        require_numbers(found)
         data = encode(inference_picture(job.image, found.inv_depth, found.ids), self.extension)
         write_whole(self.picture(job.name), data, durable=False)
         self.write_arrays(job, found)
@@ -87,6 +88,14 @@ class Outputs:
             arrays["seg"] = cv2.resize(found.ids, size, interpolation=cv2.INTER_NEAREST)
         for kind, array in arrays.items():
             _save(self.folder / f"{job.name}_{kind}.npy", array)
+
+
+def require_numbers(found: Found) -> None:
+    """Raise `UserError` where the network gives no numbers."""
+    import numpy as np
+
+    if not np.isfinite(found.inv_depth).all():
+        raise UserError("the network gives NaN or infinite numbers for it; take another checkpoint")
 
 
 def _save(path: Path, array: np.ndarray) -> None:
@@ -271,6 +280,7 @@ def _run_video(source: Path, target: Path, size: tuple[int, int], predictor: Pre
                 return frame if frame is None else Job(f"{source.stem}_{index:06d}", frame, network_input(frame, size))
 
             def write(job: Job, found: Found) -> None:
+                require_numbers(found)
                 writer.write(inference_picture(job.image, found.inv_depth, found.ids, max(maxima)))
                 outputs.write_arrays(job, found)
 
@@ -325,6 +335,9 @@ def _pipeline(
         for (job, _), future in started_ahead(writers, lambda pair: write(*pair), predicted(), ahead):
             try:
                 future.result()
+            except UserError as error:
+                failed += 1
+                _complain(f"{job.name}: {error}")
             except (OSError, ValueError) as error:
                 if getattr(error, "errno", None) in FULL:
                     raise

@@ -124,8 +124,10 @@ def _train(args: Namespace, folder: Path) -> int:
             report.masking(schedule.end_epoch(state.epoch))
             scheduler.step()
             state.epoch, state.batch = state.epoch + 1, 0
-            with contextlib.suppress(harness.Stopped):
+            try:
                 validate(model, validation, args, device, autocast, report, stop)
+            except harness.Stopped:
+                log.info("stopped; the validation of epoch %d is left out", state.epoch)
             code, last = stop.agreed(), state.epoch == args.train_num_epochs
             if last or code or state.epoch % args.train_checkpoint_frequency == 0:
                 report.saved(state.save(folder, args))

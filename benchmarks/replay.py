@@ -27,6 +27,8 @@ from models.weights import load_file
 from perspective_resample.views import synthesise
 from presets.options import options_of
 
+NAMED = 10  # numbers that are none, of the hundreds that may come of the first
+
 
 def replay(path: Path) -> dict[str, bool]:
     """Numbers of the step by name, in the order in which they come about: which are finite.
@@ -86,9 +88,11 @@ def main() -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    for name, fine in finite.items():
-        if not fine:
-            print(f"{name}: NaN or infinite")
+    bad = [name for name, fine in finite.items() if not fine]
+    for name in bad[:NAMED]:
+        print(f"{name}: NaN or infinite")
+    if bad[NAMED:]:
+        print(f"... and what comes of them: {len(bad) - NAMED} more")
     print(f"{sum(finite.values())} of {len(finite)} numbers are finite")
     return 0
 

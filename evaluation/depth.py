@@ -12,7 +12,7 @@ from torch.nn.functional import interpolate
 from errors import UserError
 from perspective_resample.depth import scale_disparity
 
-from .interface import Batch, Batches, Everywhere, Loader, Predict, Truth, alone, ignore, joined_names
+from .interface import Batch, Batches, Everywhere, Loader, Predict, Truth, alone, ignore, joined_names, require_numbers
 from .protocols import CLAMPS, MASKS
 from .rows import Rows
 
@@ -186,6 +186,9 @@ def judge(
     if not names:
         raise UserError(f"{domain or 'depth evaluation'}: none of {skipped} images has a valid ground-truth pixel; "
                         "check the ground truth with python -m dataloader.check")
+    undefined = [name for part in parts for name, row in zip(part.names, part.values, strict=True)
+                 if np.isnan(row).any()]  # fmt: skip
+    require_numbers(domain, undefined, len(names))
     values, ratios = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "ratios"))
     return DepthResult(domain, names, values, ratios, skipped)
 

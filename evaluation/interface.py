@@ -6,6 +6,8 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from torch import Tensor
 
+from errors import UserError
+
 
 class Loader(Protocol):
     """The part of a loader's description that decides how its images are judged."""
@@ -60,6 +62,13 @@ class Share(Protocol):
 def joined_names(shares: Sequence[Share]) -> tuple[str, tuple[str, ...]]:
     """Domain, which a share without images does not know, and all names."""
     return max(share.domain for share in shares), tuple(name for share in shares for name in share.names)
+
+
+def require_numbers(domain: str, undefined: Sequence[str], count: int) -> None:
+    """Check that a network gives numbers; raises `UserError` naming the first of the images for which it does not."""
+    if undefined:
+        raise UserError(f"{domain}: the network gives NaN or infinite numbers for {len(undefined)} of {count} images, "
+                        f"the first of them {undefined[0]}; evaluate another checkpoint")  # fmt: skip
 
 
 def ignore(*_: object) -> None:

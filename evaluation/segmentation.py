@@ -10,11 +10,13 @@ from torch.nn.functional import interpolate
 
 from errors import UserError
 
-from .interface import Batches, Everywhere, Predict, Truth, alone, ignore, joined_names
+from .interface import Batches, Everywhere, Predict, Truth, alone, ignore, joined_names, require_numbers
 from .rows import Rows
 
 VOID = 19
 """The channel behind Cityscapes' 19 train ids; no ground truth ever names it."""
+NO_NUMBERS = -1
+"""In place of the counts of an image for which a network gives none: its most likely class means nothing."""
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,8 @@ def evaluate_segmentation(
                 ids = native_ids(logits[sample : sample + 1], truth.labels.shape)
                 on_image(len(names), truth, ids)
                 labels = torch.from_numpy(truth.labels).to(ids.device, non_blocking=True)
-                confusions.append(confusion_matrix(labels, ids, logits.shape[1]))
+                confusion = confusion_matrix(labels, ids, logits.shape[1])
+                confusions.append(torch.where(logits[sample].isfinite().all(), confusion, NO_NUMBERS))
                 names.append(truth.name)
         table = confusions.table().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
         judged = table.any(axis=(1, 2))
@@ -150,6 +153,9 @@ def evaluate_segmentation(
     if not names:
         raise UserError(f"{domain or 'segmentation evaluation'}: none of {skipped} images has a labelled pixel; "
                         "check the labels with python -m dataloader.check")
+    undefined = [name for part in parts for name, confusion in zip(part.names, part.confusions, strict=True)
+                 if (confusion == NO_NUMBERS).any()]  # fmt: skip
+    require_numbers(domain, undefined, len(names))
     confusions = np.concatenate([part.confusions for part in parts if part.names])
     return SegmentationResult(domain, names, confusions, skipped)
 

@@ -148,16 +148,16 @@ class BadSteps:
         """Look at all steps so far, before a checkpoint is written; waits for the device.
 
         Raises:
-            UserError: in all processes, when the latest were bad and the network gives no numbers even for an image
-                that is sound: it is not worth a checkpoint.
+            UserError: in all processes, when the network gives no numbers even for an image that is sound: it is not
+                worth a checkpoint. A step with sound gradients can do that, too.
         """
         while self._steps:
             self._look(self._steps.pop(0))
         with processes.together():
-            if self._in_a_row and not self._gives_numbers():
+            if self._latest and not self._gives_numbers():
                 raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite, "
-                                "and so is what the network says of any image; the checkpoints written so far are "
-                                "sound: go on from the last one with --resume auto, a lower --train-learning-rate or "
+                                "and so is what the network says of any image; it is not saved: go on from a "
+                                "checkpoint written before with --resume auto, a lower --train-learning-rate or "
                                 "--train-precision fp32")  # fmt: skip
 
     @torch.no_grad()

@@ -179,7 +179,7 @@ def _save(content: Any, file: BinaryIO) -> None:
     except RuntimeError as error:  # torch hides the error of the file system
         if "write" not in str(error) and "enforce fail" not in str(error):
             raise
-        raise OSError(28, "writing failed; the disk may be full") from error
+        raise OSError(28, "writing failed: the disk is full, or a quota or a limit on file sizes reached") from error
 
 
 def _sync(folder: Path) -> None:

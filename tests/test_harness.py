@@ -21,12 +21,13 @@ ROOT = Path(__file__).parents[1]
 
 def ended(monkeypatch: pytest.MonkeyPatch, run: object) -> int:
     monkeypatch.setattr(sys, "argv", ["eval_pose.py"])
-    before = signal.getsignal(signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         with pytest.raises(SystemExit) as stop:
             harness.main("eval_pose", run)
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
     return stop.value.code
 
 

@@ -31,18 +31,18 @@ def _plasma() -> Tensor:
 
 
 def plasma(values: Tensor) -> Tensor:
-    """Matplotlib's plasma, linear between its 256 entries; above 1 it stays at the last.
+    """Matplotlib's plasma, linear between its 256 entries; above 1 it stays at the last, what is no number is black.
 
     Shapes:  values (B, 1, H, W), >= 0
     Returns: (B, 3, H, W) float32
     """
     table = _plasma().to(values.device)
-    position = values[:, 0] * len(table)
+    position = values[:, 0].nan_to_num(0.0) * len(table)
     lower = position.floor().clamp(0, len(table) - 1)
     weight = (position - lower).clamp(0, 1)[..., None]
     index = lower.long()
     colours = torch.lerp(table[index], table[(index + 1).clamp(max=len(table) - 1)], weight)
-    return colours.permute(0, 3, 1, 2)
+    return torch.where(values.isnan(), 0.0, colours.permute(0, 3, 1, 2))
 
 
 def depth_image(depth: Tensor, valid: Tensor | None = None) -> Tensor:

@@ -158,7 +158,8 @@ class Report:
                 if outcome.classes is not None:
                     panels["classes"] = class_panel(batch.images[0], outcome.classes)
             for name, panel in panels.items():
-                self._board.image("images", f"{batch.spec.domain}_{name}", panel.float().cpu(), self.state.step)
+                self._board.image("images", f"{batch.spec.domain}_{name}", panel.float().nan_to_num(0.0).cpu(),
+                                  self.state.step)  # fmt: skip
 
     def scalars(self, writer: str, domain: str, values: Mapping[str, float]) -> None:
         """Write ``<domain>_<name>`` at the current optimiser step."""

@@ -310,6 +310,22 @@ def equal(one: Any, other: Any) -> bool:
     return one == other or isinstance(one, list) and all(map(equal, one, other))
 
 
+def test_a_bad_step_may_be_the_one_that_pictures_are_drawn_of(street, tmp_path, monkeypatch, caplog):
+    victim(monkeypatch, range(1))
+    assert train.train(options(street, tmp_path, "--train-batches-per-epoch", 2)) == 0
+    assert "epoch 1, step 1: left out, intrinsics of kitti_zhou_train_depth" in caplog.text
+
+
+def test_a_network_that_a_sound_step_broke_is_not_saved(tmp_path):
+    training = Training(tmp_path)
+    training.step()
+    training.guard.require_sound()
+    with torch.no_grad():
+        training.model.depth.weight.fill_(torch.inf)
+    with pytest.raises(UserError, match="it is not saved"):
+        training.guard.require_sound()
+
+
 def test_a_run_with_a_bad_step_that_was_stopped_goes_on_bit_for_bit(street, tmp_path, monkeypatch, caplog):
     victim(monkeypatch, range(1, 2))
     assert train.train(options(street, tmp_path / "whole")) == 0

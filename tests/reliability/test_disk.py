@@ -193,7 +193,7 @@ def test_a_run_folder_that_vanished_is_made_anew_for_the_checkpoint(tmp_path, ca
     shutil.rmtree(tmp_path / "class")
     caplog.clear()
     small_state(2, 2).save(run_folder, options(run_folder))
-    assert f"{run_folder}: is gone with all that was in it; made anew" in caplog.text
+    assert f"{run_folder}: is gone with all that was in it, options and lock, too; made anew" in caplog.text
     assert resumed(run_folder).step == 2
 
 
