@@ -8,6 +8,7 @@ import math
 import os
 import signal
 import sys
+import threading
 from argparse import Namespace
 from collections.abc import Iterator
 from typing import Any
@@ -309,7 +310,17 @@ def _checked(batch: RawBatch | Failure) -> RawBatch:
 
 
 def _start_worker(_: int) -> None:
-    """Workers outlive Ctrl-C, so that training can finish its step and save; they end with the main process."""
+    """Workers outlive signals to all processes, so that training can finish its step and save; they end with it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    if hasattr(signal, "sigwaitinfo"):
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        threading.Thread(target=_end_for_parent, daemon=True).start()
     with contextlib.suppress(OSError):
         os.setpgid(0, 0)
+
+
+def _end_for_parent() -> None:
+    """End at a SIGTERM of the process that started this one; job schedulers send theirs to all processes of a run."""
+    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
+        pass
+    os._exit(0)

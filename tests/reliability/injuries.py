@@ -66,8 +66,12 @@ def signal_in(phase: str, number: int, target: str = "process", time_of_phase: i
 
 def _send(number: int, target: str) -> None:
     if target == "tree":
-        for child in children(os.getpid()):
-            os.kill(child, number)
+        family = children(os.getpid())
+        if not (stranger := os.fork()):  # what a parent sends its loaders is something else
+            for child in family:
+                os.kill(child, number)
+            os._exit(0)
+        os.waitpid(stranger, 0)
     if target == "group":
         os.killpg(os.getpgrp(), number)
     else:
