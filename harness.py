@@ -4,24 +4,21 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import io
 import json
 import logging
 import os
 import signal
-import socket
 import sys
 import traceback
 import warnings
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, NoReturn, TextIO, TypeVar
+from typing import TYPE_CHECKING, NoReturn
 
 import arguments
 from errors import UserError
@@ -32,7 +29,6 @@ if TYPE_CHECKING:
     from evaluation.judging import Evaluation
     from losses.patches.use import Refinement
 
-Found = TypeVar("Found")
 log = logging.getLogger(__name__)
 # What published opt.json files hold besides the options of a command; nothing here reads it.
 PUBLISHED_EXTRAS = {
@@ -208,104 +204,14 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises:
         UserError: naming the process that works there, and since when.
     """
+    from dataloader.lock import lock, opened
     from losses import processes
 
-    # What a link in a folder of someone else's points at would be emptied.
-    with open(folder / ".lock", "a+", errors="replace", opener=_not_a_link) as file:
+    with opened(folder) as file:
         with processes.together():
             if processes.first():
-                _lock(file, folder)
+                lock(file, folder)
         yield
-
-
-def _not_a_link(path: str, flags: int) -> int:
-    try:
-        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
-    except OSError as error:
-        if error.errno == errno.ELOOP:
-            raise UserError(f"{path}: a link, which is never written through; remove it") from None
-        raise UserError(f"{path}: cannot be written ({error.strerror}); choose another --checkpoint-dir") from None
-
-
-def _lock(file: TextIO, folder: Path) -> None:
-    try:
-        # Not flock: loader processes, which outlive a killed training by seconds, would hold it on.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except (BlockingIOError, PermissionError):
-        file.seek(0)
-        raise UserError(f"{folder}: process {file.read(200).strip() or '?'} trains in this run folder; wait for it, "
-                        "stop it, or choose another --model-name") from None  # fmt: skip
-    except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
-            raise
-        log.warning("%s: its file system has no locks (%s); see that no other training works in this run folder",
-                    folder, error.strerror)  # fmt: skip
-    words = f"{os.getpid()} on {socket.gethostname()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n"
-    with contextlib.suppress(OSError):  # on a full disk it locks without words
-        file.truncate(0)
-        os.write(file.fileno(), words.encode())
-
-
-class Stopped(Exception):
-    """Work that may be left undone was given up because the run is to stop."""
-
-
-class StopRequest:
-    """Remembers SIGINT and SIGTERM so that a loop can stop between two steps; the second one ends at once.
-
-    Use as a context manager: ``with StopRequest() as stop: ... if stop.agreed(): save()``. Among other processes,
-    which may get a signal from ``torchrun`` besides their own, further ones are ignored.
-    """
-
-    def __init__(self) -> None:
-        self.code = 0
-        self._owner, self._parent = os.getpid(), os.getppid()
-        self._before: dict[int, object] = {}
-
-    def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
-
-    def agreed(self) -> int:
-        """Exit code with which all processes are to stop now, 0 to go on; all of them must ask."""
-        from losses import processes
-
-        if among_others() and os.getppid() != self._parent:
-            self.code = self.code or 128 + signal.SIGTERM  # torchrun is gone without a word
-        return processes.agree(self.code)
-
-    def interruptible(self, items: Iterable[Any]) -> Iterator[Any]:
-        """The items one by one; raises `Stopped` between two of them once a signal has come."""
-        for item in items:
-            if self.code:
-                raise Stopped
-            yield item
-
-    def everywhere(self, work: Callable[[], Found]) -> list[Found]:
-        """What all processes found with `work`, in their order; raises `Stopped` in all once one has got a signal."""
-        from losses import processes
-
-        def unless_stopped() -> Found | None:
-            with contextlib.suppress(Stopped):
-                return work()
-
-        found = processes.everywhere(unless_stopped)
-        if self.agreed():
-            raise Stopped
-        return found
-
-    def _note(self, number: int, frame: FrameType | None) -> None:
-        # Worker processes inherit the handler; they leave the decision to the process that started them.
-        if os.getpid() != self._owner:
-            return
-        if self.code and not among_others():
-            os._exit(128 + number)
-        self.code = 128 + number
 
 
 def require_folders(args: Namespace) -> None:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from dataloader.loaders import EvaluationData, TrainingData
     from losses import Schedule
     from losses.bad_steps import BadSteps
+    from losses.stopping import StopRequest
     from losses.updates import Updates
     from models.prediction import Prediction
     from state_manager import RunState
@@ -49,6 +50,7 @@ def _train(args: Namespace, folder: Path) -> int:
     from losses import build_objective, processes
     from losses.bad_steps import BadSteps
     from losses.step import compare
+    from losses.stopping import Stopped, StopRequest
     from losses.updates import Updates
     from models import build_model
     from perspective_resample.views import synthesise
@@ -93,7 +95,7 @@ def _train(args: Namespace, folder: Path) -> int:
     report = Report(folder, args, state, processes.place(), processes.mean)
     bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, write_whole)
     unfinished = partial(drop_unfinished, state, updates, schedule, bad_steps)
-    with harness.StopRequest() as stop, report, saved_on_error(state, unfinished, folder, args, report):
+    with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, args, report):
         while state.epoch < args.train_num_epochs:
             model.train()
             (schedule.go_on if state.batch else schedule.begin_epoch)(state.epoch)
@@ -126,7 +128,7 @@ def _train(args: Namespace, folder: Path) -> int:
             state.epoch, state.batch = state.epoch + 1, 0
             try:
                 validate(model, validation, args, device, autocast, report, stop)
-            except harness.Stopped:
+            except Stopped:
                 log.info("stopped; the validation of epoch %d is left out", state.epoch)
             code, last = stop.agreed(), state.epoch == args.train_num_epochs
             if last or code or state.epoch % args.train_checkpoint_frequency == 0:
@@ -210,12 +212,12 @@ def validate(
     device: torch.device,
     autocast: Callable[[], contextlib.AbstractContextManager],
     report: Report,
-    stop: harness.StopRequest,
+    stop: StopRequest,
 ) -> None:
     """Measure depth and segmentation of all validation sets, shared among the processes, and note the results.
 
     Raises:
-        harness.Stopped: when a signal comes in between; the set at hand is not noted.
+        Stopped: when a signal comes in between; the set at hand is not noted.
     """
     from dataloader.prefetch import stream
     from evaluation.depth import evaluate_depth

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
 import sys
 from argparse import Namespace
 from pathlib import Path
@@ -52,41 +50,6 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["eval_pose.py"])
     with pytest.raises(ZeroDivisionError):
         harness.main("eval_pose", lambda args: 1 // 0)
-
-
-def test_first_signal_is_noted_and_handlers_come_back():
-    before = signal.getsignal(signal.SIGINT)
-    with harness.StopRequest() as stop:
-        assert stop.code == 0
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.code == 130
-    assert signal.getsignal(signal.SIGINT) is before
-
-
-def test_work_between_two_items_stops_after_a_signal():
-    seen = []
-    with harness.StopRequest() as stop, pytest.raises(harness.Stopped):
-        for item in stop.interruptible(range(5)):
-            seen.append(item)
-            if item == 1:
-                os.kill(os.getpid(), signal.SIGTERM)
-    assert seen == [0, 1]
-
-
-def test_work_that_all_processes_share_is_given_up_after_a_signal():
-    with harness.StopRequest() as stop:
-        assert stop.everywhere(lambda: 1) == [1]
-        with pytest.raises(harness.Stopped):
-            stop.everywhere(lambda: os.kill(os.getpid(), signal.SIGTERM))
-        with pytest.raises(harness.Stopped):
-            stop.everywhere(lambda: [*stop.interruptible([1])])
-
-
-def test_second_signal_ends_at_once():
-    code = ("import harness, os, signal, time\nwith harness.StopRequest():\n"
-            "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)")
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False)
-    assert result.returncode == 143
 
 
 def arguments_in(folder: Path) -> Namespace:

@@ -295,22 +295,6 @@ def test_every_process_has_a_gpu_of_its_own(monkeypatch):
         harness.prepare_torch(args)
 
 
-def test_the_signal_of_torchrun_may_follow_that_of_the_user(monkeypatch):
-    among_two(monkeypatch)
-    with harness.StopRequest() as stop:
-        os.kill(os.getpid(), signal.SIGTERM)
-        os.kill(os.getpid(), signal.SIGTERM)
-        assert stop.code == 143
-
-
-def test_processes_whose_torchrun_is_gone_stop_and_save(monkeypatch):
-    among_two(monkeypatch)
-    with harness.StopRequest() as stop:
-        assert stop.agreed() == 0
-        monkeypatch.setattr(os, "getppid", lambda: 1)
-        assert stop.agreed() == 143
-
-
 # The command, as torchrun starts it.
 
 

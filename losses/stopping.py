@@ -1,0 +1,72 @@
+"""Signals that ask a training to stop: noted at once, obeyed between two steps, by all processes together."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable, Iterable, Iterator
+from types import FrameType
+from typing import Any, TypeVar
+
+from . import processes
+
+Found = TypeVar("Found")
+
+
+class Stopped(Exception):
+    """Work that may be left undone was given up because the run is to stop."""
+
+
+class StopRequest:
+    """Remembers SIGINT and SIGTERM so that a loop can stop between two steps; the second one ends at once.
+
+    Use as a context manager: ``with StopRequest() as stop: ... if stop.agreed(): save()``. Among other processes,
+    which may get a signal from ``torchrun`` besides their own, further ones are ignored.
+    """
+
+    def __init__(self) -> None:
+        self.code = 0
+        self._owner, self._parent = os.getpid(), os.getppid()
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> StopRequest:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._note)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def agreed(self) -> int:
+        """Exit code with which all processes are to stop now, 0 to go on; all of them must ask."""
+        if processes.joined() and os.getppid() != self._parent:
+            self.code = self.code or 128 + signal.SIGTERM  # torchrun is gone without a word
+        return processes.agree(self.code)
+
+    def interruptible(self, items: Iterable[Any]) -> Iterator[Any]:
+        """The items one by one; raises `Stopped` between two of them once a signal has come."""
+        for item in items:
+            if self.code:
+                raise Stopped
+            yield item
+
+    def everywhere(self, work: Callable[[], Found]) -> list[Found]:
+        """What all processes found with `work`, in their order; raises `Stopped` in all once one has got a signal."""
+        def unless_stopped() -> Found | None:
+            with contextlib.suppress(Stopped):
+                return work()
+
+        found = processes.everywhere(unless_stopped)
+        if self.agreed():
+            raise Stopped
+        return found
+
+    def _note(self, number: int, frame: FrameType | None) -> None:
+        # Worker processes inherit the handler; they leave the decision to the process that started them.
+        if os.getpid() != self._owner:
+            return
+        if self.code and not processes.joined():
+            os._exit(128 + number)
+        self.code = 128 + number
