@@ -130,7 +130,7 @@ def fault(command: Command, code: int) -> str:
 
 def test_random_command_lines_end_with_0_or_2(place, tmp_path, warm: Warm, rounds):
     waiting, wrong, codes = [], [], []
-    count = rounds(40, 300)
+    count = rounds(25, 300)
     for seed in range(count + AT_ONCE):
         if seed < count:
             rng = random.Random(seed)
