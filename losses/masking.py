@@ -11,6 +11,8 @@ from torch import Tensor
 
 from . import processes
 
+_BLOCK = 1024  # numbers there is room for at first
+
 
 class DynamicClassMask:
     """Compares dynamic-class pixels of a frame with those its neighbours predict for it.
@@ -35,9 +37,7 @@ class DynamicClassMask:
         self.threshold = 0.0
         self._moving = torch.zeros(256, dtype=torch.bool)
         self._moving[list(classes)] = True
-        self._ious: list[Tensor] = []
-        self._masked: list[Tensor] = []
-        self._unfinished = 0  # notes since the last step, at the end of both lists
+        self._ious, self._masked = _Notes(torch.float64), _Notes(torch.float32)
 
     def active(self, epoch: int) -> bool:
         """True from the epoch on that collects statistics."""
@@ -45,7 +45,7 @@ class DynamicClassMask:
 
     def begin_epoch(self) -> None:
         """Forget the statistics of the epoch before; the threshold stays."""
-        self._ious, self._masked, self._unfinished = [], [], 0
+        self._ious, self._masked = _Notes(torch.float64), _Notes(torch.float32)
 
     def __call__(self, target: Tensor, warped: Sequence[Tensor]) -> Tensor:
         """Pixels that count, and a note of the IoU of each sample.
@@ -54,37 +54,30 @@ class DynamicClassMask:
         Returns: (B, H, W) bool, False where a dynamic object is masked.
         """
         if self._moving.device != target.device:
-            # What a checkpoint brought back lies on the CPU until the first batch shows where the run computes.
             self._moving = self._moving.to(target.device)
-            self._ious = [iou.to(target.device) for iou in self._ious]
-            self._masked = [share.to(target.device) for share in self._masked]
         here = self._moving[target.long()]
         there = [self._moving[ids.long()] for ids in warped]
         common = sum(((here & moving).sum((1, 2)) for moving in there), start=0)
         either = sum(((here | moving).sum((1, 2)) for moving in there), start=0)
         iou = common.double() / either  # NaN where nothing is dynamic: neither noted nor masked
         drop = torch.stack([here, *there]).any(0) & (iou < self.threshold)[:, None, None]
-        self._ious.append(iou)
-        self._masked.append(drop.float().mean())
-        self._unfinished += 1
+        self._ious.add(iou)
+        self._masked.add(drop.float().mean())
         return ~drop
 
     def after_step(self, bad: Tensor | float) -> None:
         """Notes since the last step stay, but for those of a step that was left out (`bad` is 1)."""
         for notes in (self._ious, self._masked):
-            for place in range(len(notes) - self._unfinished, len(notes)):
-                notes[place] = torch.where(torch.as_tensor(bad) > 0, torch.nan, notes[place])
-        self._unfinished = 0
+            notes.settle(bad)
 
     def drop_unfinished(self) -> None:
         """Forget the notes since the last step."""
         for notes in (self._ious, self._masked):
-            del notes[len(notes) - self._unfinished :]
-        self._unfinished = 0
+            notes.drop_unsettled()
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         """Set the threshold of the next epoch; numbers for the log (reads the device once)."""
-        ious, masked = self.ious(), self._of_all(self._masked)
+        ious, masked = self.ious(), self._masked.of_all()
         masked = masked[~masked.isnan()]
         percentile = self._percentile(epoch)
         usable = len(ious) > 0 and 0 <= percentile <= 1
@@ -94,7 +87,7 @@ class DynamicClassMask:
 
     def ious(self) -> np.ndarray:
         """IoU of every sample of this epoch that holds dynamic classes, float64, in order, process by process."""
-        found = self._of_all(self._ious).numpy()
+        found = self._ious.of_all().numpy()
         return found[~np.isnan(found)]
 
     def _percentile(self, epoch: int) -> float:
@@ -105,18 +98,50 @@ class DynamicClassMask:
 
     def state_dict(self) -> dict[str, Any]:
         """Threshold and the statistics of the running epoch, for the checkpoint; all processes must ask for it."""
-        return {"threshold": self.threshold, "ious": self._of_all(self._ious), "masked": self._of_all(self._masked)}
-
-    @staticmethod
-    def _of_all(values: Sequence[Tensor]) -> Tensor:
-        mine = torch.cat([value.flatten() for value in values]) if values else torch.zeros(0, dtype=torch.float64)
-        return processes.gather(mine)
+        return {"threshold": self.threshold, "ious": self._ious.of_all(), "masked": self._masked.of_all()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self.threshold = float(state.get("threshold", 0.0))
         if not processes.first():
             state = {}  # the statistics are those of all, and count once
-        device = self._moving.device
-        self._ious = [state["ious"].to(device)] if len(state.get("ious", ())) else []
-        self._masked = list(state["masked"].to(device)) if len(state.get("masked", ())) else []
+        self.begin_epoch()
+        for notes, name in ((self._ious, "ious"), (self._masked, "masked")):
+            notes.add(state.get(name, torch.zeros(0)))
+            notes.settle(0.0)
+
+
+class _Notes:
+    """Numbers that are noted step by step, on their device, in one block of memory.
+
+    Small tensors of their own, kept for an epoch among large ones that come and go with every step, would scatter over
+    the heap of a CPU: in 300 steps a training grew by half.
+    """
+
+    def __init__(self, dtype: torch.dtype):
+        self._block = torch.zeros(_BLOCK, dtype=dtype)
+        self._count = self._settled = 0
+
+    def add(self, values: Tensor) -> None:
+        """Note numbers (N,) or one."""
+        values = values.detach().flatten()
+        end = self._count + len(values)
+        if end > len(self._block) or self._block.device != values.device:
+            room = self._block.new_zeros(max(0, 2 * end - len(self._block)))
+            self._block = torch.cat([self._block, room]).to(values.device)
+        self._block[self._count : end] = values
+        self._count = end
+
+    def settle(self, bad: Tensor | float) -> None:
+        """What was noted since the last time stays; as NaN where `bad` is 1."""
+        latest = self._block[self._settled : self._count]
+        latest.copy_(torch.where(torch.as_tensor(bad) > 0, torch.nan, latest))
+        self._settled = self._count
+
+    def drop_unsettled(self) -> None:
+        """Forget what was noted since the last time."""
+        self._count = self._settled
+
+    def of_all(self) -> Tensor:
+        """A copy of the notes of all processes, (M,) on the CPU."""
+        return processes.gather(self._block[: self._count].clone())
