@@ -50,7 +50,8 @@ def main(setting: Setting | None = None) -> None:
           "| images/s | times one process |\n| --- | --- | --- |")  # fmt: skip
     for count in counts:
         found = alone if count == 1 else images_per_second(setting, count)
-        print(f"| {count} processes with one thread each | {found:.2f} | {found / alone:.2f} |", flush=True)
+        name = "1 process" if count == 1 else f"{count} processes"
+        print(f"| {name} with one thread each | {found:.2f} | {found / alone:.2f} |", flush=True)
     if setting.device == "cpu":
         found = images_per_second(replace(setting, batch=THREADS * setting.batch), 1, THREADS)
         print(f"| 1 process with {THREADS} threads and the batch of all | {found:.2f} | {found / alone:.2f} |")
