@@ -195,18 +195,19 @@ class BadSteps:
     def _kept(self, step: _Step, names: Sequence[str]) -> str:
         """Keep the step in a file, where there are not enough of them; what to say about it."""
         number, count = processes.place()
-        path = self.folder / FOLDER / f"step_{step.place['step']}{f'_process_{number}' if count > 1 else ''}.pt"
+        mine = f"_process_{number}" if count > 1 else ""
+        path = self.folder / FOLDER / f"step_{step.place['step']}{mine}.pt"
         if self._files == KEPT:
             return ""
-        if not self._files and number == 0:
-            for old in path.parent.glob("step_*.pt"):  # of an earlier start
-                old.unlink()
         content = {**step.place, "bad": list(names), "options": dict(self.options),
                    "model": self.state.model.state_dict(),
                    "passes": [[kept.plain() for kept in one.outcomes] for one in step.passes]}  # fmt: skip
         file = io.BytesIO()
         torch.save(content, file)
         try:
+            if not self._files:
+                for old in path.parent.glob(f"step_*{mine}.pt"):  # of an earlier start; others' may be new
+                    old.unlink()
             self.write(path, file.getvalue())
         except OSError as error:
             return f"; {path} cannot be written ({error.strerror})"

@@ -386,3 +386,16 @@ def test_processes_leave_a_step_out_together(street, tmp_path, warm):
     assert {int(part["step"]) for part in state["optim.pth"]["state"].values()} == {2}
     assert all(value.isfinite().all() for value in state["model.pth"].values())
     assert [path.name for path in (tmp_path / RUN / "bad_steps").iterdir()] == ["step_1_process_1.pt"]
+
+
+def test_files_of_an_earlier_start_make_room_and_those_of_other_processes_stay(tmp_path, monkeypatch):
+    monkeypatch.setattr("losses.processes.place", lambda: (0, 2))
+    (tmp_path / "bad_steps").mkdir()
+    for name in ("step_1_process_0.pt", "step_9_process_0.pt", "step_1_process_1.pt"):
+        (tmp_path / "bad_steps" / name).touch()
+    training, spoiled = Training(tmp_path), street_like()
+    in_the_image(training, spoiled)
+    training.step(spoiled)
+    left = {path.name for path in (tmp_path / "bad_steps").iterdir()}
+    assert left == {"step_1_process_0.pt", "step_1_process_1.pt"}
+    assert (tmp_path / "bad_steps/step_1_process_0.pt").stat().st_size > 0
