@@ -186,10 +186,8 @@ def judge(
     if not names:
         raise UserError(f"{domain or 'depth evaluation'}: none of {skipped} images has a valid ground-truth pixel; "
                         "check the ground truth with python -m dataloader.check")
-    undefined = [name for part in parts for name, row in zip(part.names, part.values, strict=True)
-                 if np.isnan(row).any()]  # fmt: skip
-    require_numbers(domain, undefined, len(names))
     values, ratios = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "ratios"))
+    require_numbers(domain, names, ~np.isnan(values).any(axis=1))
     return DepthResult(domain, names, values, ratios, skipped)
 
 

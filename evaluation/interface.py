@@ -64,11 +64,15 @@ def joined_names(shares: Sequence[Share]) -> tuple[str, tuple[str, ...]]:
     return max(share.domain for share in shares), tuple(name for share in shares for name in share.names)
 
 
-def require_numbers(domain: str, undefined: Sequence[str], count: int) -> None:
-    """Check that a network gives numbers; raises `UserError` naming the first of the images for which it does not."""
-    if undefined:
-        raise UserError(f"{domain}: the network gives NaN or infinite numbers for {len(undefined)} of {count} images, "
-                        f"the first of them {undefined[0]}; evaluate another checkpoint")  # fmt: skip
+def require_numbers(domain: str, names: Sequence[str], given: np.ndarray) -> None:
+    """Check that a network gives numbers; raises `UserError` naming the first of the images for which it does not.
+
+    given: (N,) bool, whether it does for each of the N names
+    """
+    missing = np.flatnonzero(~given)
+    if len(missing):
+        raise UserError(f"{domain}: the network gives NaN or infinite numbers for {len(missing)} of {len(names)} "
+                        f"images, the first of them {names[missing[0]]}; evaluate another checkpoint")  # fmt: skip
 
 
 def ignore(*_: object) -> None:

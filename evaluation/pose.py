@@ -118,7 +118,6 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Ev
         raise UserError(f"{domain or 'pose evaluation'}: {len(names)} frames with poses are fewer than a window "
                         f"of {WINDOW}; use a longer drive")
     poses, motions = (np.concatenate([getattr(part, name) for part in parts]) for name in ("poses", "motions"))
-    undefined = [name for name, motion in zip(names, motions, strict=True) if not np.isfinite(motion).all()]
-    require_numbers(domain, undefined, len(names))
+    require_numbers(domain, names, np.isfinite(motions).all(axis=(1, 2)))
     errors = trajectory_errors(poses, motions)
     return PoseResult(domain, names[: len(errors)], errors, len(names))

@@ -153,10 +153,8 @@ def evaluate_segmentation(
     if not names:
         raise UserError(f"{domain or 'segmentation evaluation'}: none of {skipped} images has a labelled pixel; "
                         "check the labels with python -m dataloader.check")
-    undefined = [name for part in parts for name, confusion in zip(part.names, part.confusions, strict=True)
-                 if (confusion == NO_NUMBERS).any()]  # fmt: skip
-    require_numbers(domain, undefined, len(names))
     confusions = np.concatenate([part.confusions for part in parts if part.names])
+    require_numbers(domain, names, (confusions != NO_NUMBERS).all(axis=(1, 2)))
     return SegmentationResult(domain, names, confusions, skipped)
 
 

@@ -54,6 +54,7 @@ class StopRequest:
 
     def everywhere(self, work: Callable[[], Found]) -> list[Found]:
         """What all processes found with `work`, in their order; raises `Stopped` in all once one has got a signal."""
+
         def unless_stopped() -> Found | None:
             with contextlib.suppress(Stopped):
                 return work()
