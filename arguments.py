@@ -24,8 +24,14 @@ from presets.options import COMMANDS, NETWORK, WORDS, Option, options_of
 
 PRESETS = Path(__file__).parent / "presets"
 ATTENTION = ("model_attention", "model_attention_strips", "model_attention_gain", "model_aspp")
-SHAPE = ("model_num_layers", "model_num_layers_pose", "model_split_pos", "model_depth_resolutions",
-         "model_num_classes", *ATTENTION)  # fmt: skip
+SHAPE = (
+    "model_num_layers",
+    "model_num_layers_pose",
+    "model_split_pos",
+    "model_depth_resolutions",
+    "model_num_classes",
+    *ATTENTION,
+)
 STORED = ("method", "model_depth_min", "model_depth_max", *SHAPE)  # with a checkpoint, for evaluation and inference
 MOST_BYTES = 1 << 20  # of a preset
 MOST_BITS = 256  # of a whole number in a message
@@ -60,12 +66,22 @@ _SHORT = _Short()
 def build_parser(command: str) -> ArgumentParser:
     """Parser of one command; options that were not given are absent from its result."""
     about, groups = COMMANDS[command]
-    parser = _Parser(prog=f"{command}.py", usage="%(prog)s [options]", description=about, allow_abbrev=False,
-                     formatter_class=ArgumentDefaultsHelpFormatter,
-                     epilog="The recipe of a method, presets/<method>.toml where there is one, replaces the defaults "
-                            "above; --config and the command line replace both.")  # fmt: skip
-    parser.add_argument("--config", action="append", default=[], metavar="FILE",
-                        help="preset (.toml) or an earlier run's opt.json; may be repeated, later wins")  # fmt: skip
+    parser = _Parser(
+        prog=f"{command}.py",
+        usage="%(prog)s [options]",
+        description=about,
+        allow_abbrev=False,
+        formatter_class=ArgumentDefaultsHelpFormatter,
+        epilog="The recipe of a method, presets/<method>.toml where there is one, replaces the defaults "
+        "above; --config and the command line replace both.",
+    )
+    parser.add_argument(
+        "--config",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="preset (.toml) or an earlier run's opt.json; may be repeated, later wins",
+    )
     for title, options in groups:
         group = parser.add_argument_group(title)
         for option in options:
@@ -153,8 +169,10 @@ def _checked(option: Option, value: Any, where: str) -> Any:
             raise UserError(f"{where}: {result} is out of range; give a finite number{low}{high}")
         if option.multiple > 1 and result % option.multiple:
             lower = result - result % option.multiple
-            raise UserError(f"{where}: {result} is not a multiple of {option.multiple}; "
-                            f"nearest are {lower} and {lower + option.multiple}")  # fmt: skip
+            raise UserError(
+                f"{where}: {result} is not a multiple of {option.multiple}; "
+                f"nearest are {lower} and {lower + option.multiple}"
+            )
     return result
 
 
@@ -224,8 +242,10 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
     try:
         return notes, read(notes)["options"]
     except Damaged as error:
-        raise UserError(f"{notes}: damaged ({error}); delete it and give --method, --model-num-layers "
-                        "and the depth range on the command line") from None  # fmt: skip
+        raise UserError(
+            f"{notes}: damaged ({error}); delete it and give --method, --model-num-layers "
+            "and the depth range on the command line"
+        ) from None
 
 
 def with_checkpoint(args: Namespace, checkpoint: str) -> Namespace:
@@ -260,24 +280,30 @@ def checked_network(values: Mapping[str, Any], where: Path) -> dict[str, Any]:
 def _check_together(args: Namespace) -> None:
     """What one option cannot know alone."""
     if args.model_depth_min >= args.model_depth_max:
-        raise UserError(f"--model-depth-min {args.model_depth_min}: must be below --model-depth-max "
-                        f"{args.model_depth_max}")  # fmt: skip
+        raise UserError(
+            f"--model-depth-min {args.model_depth_min}: must be below --model-depth-max {args.model_depth_max}"
+        )
     if getattr(args, "overwrite", False) and args.resume == "auto":
         raise UserError("--overwrite and --resume auto: one discards the run, the other continues it; give one of them")
     if "overwrite" in args and args.model_attention_gain and args.model_attention == "none":
-        raise UserError("--model-attention-gain: there is nothing to weigh with --model-attention none; give another "
-                        "one or --no-model-attention-gain")  # fmt: skip
+        raise UserError(
+            "--model-attention-gain: there is nothing to weigh with --model-attention none; give another "
+            "one or --no-model-attention-gain"
+        )
     if args.data_intrinsics and len(args.data_intrinsics) != 4:
         raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
     for name in ("model_name", "experiment_class"):
         value = getattr(args, name)
         if value in ("", ".") or "\0" in value or Path(value).is_absolute() or ".." in Path(value).parts:
-            raise UserError(f"--{name.replace('_', '-')} {value!r}: not a folder name below the checkpoint folder; "
-                            "give a plain name")  # fmt: skip
+            raise UserError(
+                f"--{name.replace('_', '-')} {value!r}: not a folder name below the checkpoint folder; "
+                "give a plain name"
+            )
 
 
 def markdown_table(options: Iterable[Option]) -> str:
     """The options as rows of a Markdown table; README and docs are made from it."""
+
     def shown(value: Any) -> str:
         if isinstance(value, bool):
             return "on" if value else "off"

@@ -31,8 +31,9 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     from visual.pictures import depth_comparison, encode
 
     def draw(position: int, truth: Truth, depth: Tensor) -> None:
-        evaluation.keep_picture(loader, position,
-                                lambda: encode(depth_comparison(truth.image, depth, truth.depth), ".png"))  # fmt: skip
+        evaluation.keep_picture(
+            loader, position, lambda: encode(depth_comparison(truth.image, depth, truth.depth), ".png")
+        )
 
     if args.method == "dpt":
         result, protocol = _judge_teacher(args, evaluation, loader, draw)
@@ -53,9 +54,14 @@ def _judge_network(
     from evaluation.protocols import depth_protocol
 
     size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
-    protocol = depth_protocol(loader.spec.mask, loader.spec.clamp, ground_truth=loader.truth_kind, size=size,
-                              fixed_scaling=args.depth_validation_fixed_scaling,
-                              refinement=evaluation.refine and evaluation.refine.describe(size[0]))  # fmt: skip
+    protocol = depth_protocol(
+        loader.spec.mask,
+        loader.spec.clamp,
+        ground_truth=loader.truth_kind,
+        size=size,
+        fixed_scaling=args.depth_validation_fixed_scaling,
+        refinement=evaluation.refine and evaluation.refine.describe(size[0]),
+    )
     result = evaluate_depth(
         evaluation.predict_depth,
         evaluation.batches(loader),
@@ -76,11 +82,14 @@ def _judge_teacher(
     habits = evaluation.model.habits
     kind = {"metric": habits.metric, "crop": habits.crop, "fixed_scaling": args.depth_validation_fixed_scaling}
     if args.depth_validation_fixed_scaling and not habits.metric:
-        raise UserError(f"--depth-validation-fixed-scaling: {args.model_load} knows no metres, its scale and shift are "
-                        "fitted to every image; leave it out")  # fmt: skip
+        raise UserError(
+            f"--depth-validation-fixed-scaling: {args.model_load} knows no metres, its scale and shift are "
+            "fitted to every image; leave it out"
+        )
     protocol = teacher_protocol(loader.spec, ground_truth=loader.truth_kind, target=habits.target, **kind)
-    result = evaluate_teacher(evaluation.inverse_depth, evaluation.batches(loader), on_image=draw,
-                              everywhere=evaluation.everywhere, **kind)  # fmt: skip
+    result = evaluate_teacher(
+        evaluation.inverse_depth, evaluation.batches(loader), on_image=draw, everywhere=evaluation.everywhere, **kind
+    )
     return result, protocol | {"teacher": evaluation.model.identity}
 
 

@@ -48,11 +48,16 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
             loader, position, lambda: encode(segmentation_comparison(truth.image, ids, truth.labels), ".png")
         )
 
-    result = evaluate_segmentation(evaluation.predict_classes, evaluation.batches(loader), on_image=draw,
-                                   everywhere=evaluation.everywhere)  # fmt: skip
+    result = evaluate_segmentation(
+        evaluation.predict_classes, evaluation.batches(loader), on_image=draw, everywhere=evaluation.everywhere
+    )
     if result.void_share:
-        log.warning("%s: %.2f %% of the pixels were predicted as channel 19, which has no ground truth; "
-                    "its IoU of 0 lowers the mean", domain, 100 * result.void_share)  # fmt: skip
+        log.warning(
+            "%s: %.2f %% of the pixels were predicted as channel 19, which has no ground truth; "
+            "its IoU of 0 lowers the mean",
+            domain,
+            100 * result.void_share,
+        )
     by_class = {name: float(iou) for (name, *_), iou in zip(CLASSES, result.scores["iou"], strict=False)}
     evaluation.keep_results(loader, result.metrics, result.rows, protocol, result.skipped, class_iou=by_class)
     return segmentation_row(args.model_name, domain, result.metrics)

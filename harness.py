@@ -33,9 +33,15 @@ log = logging.getLogger(__name__)
 # What published opt.json files hold besides the options of a command; nothing here reads it.
 PUBLISHED_EXTRAS = {
     "train": {"eval_avg_with_flipped": False},
-    "evaluation": {"train_learning_rate": 0, "train_scheduler_step_size": 1000, "train_weight_decay": 0,
-                   "train_weights_init": "scratch", "train_depth_grad_scale": 0, "train_segmentation_grad_scale": 0},
-}  # fmt: skip
+    "evaluation": {
+        "train_learning_rate": 0,
+        "train_scheduler_step_size": 1000,
+        "train_weight_decay": 0,
+        "train_weights_init": "scratch",
+        "train_depth_grad_scale": 0,
+        "train_segmentation_grad_scale": 0,
+    },
+}
 
 BUG, USER_ERROR = 1, 2
 ALONE = ("inference",)  # commands that work in one process
@@ -229,8 +235,10 @@ def require_folders(args: Namespace) -> None:
             flag = f"--{name.replace('_', '-')}"
             raise UserError(f"{flag}: not given; pass {flag} FOLDER or set the environment variable {variable}")
     if len(needed) > 1 and not Path(args.dataset_dir).is_dir():
-        raise UserError(f"--dataset-dir {args.dataset_dir}: no such folder; make one with "
-                        "'python -m dataloader.prepare synthetic --out FOLDER' or name yours")  # fmt: skip
+        raise UserError(
+            f"--dataset-dir {args.dataset_dir}: no such folder; make one with "
+            "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
+        )
 
 
 def run_folder(args: Namespace) -> Path:
@@ -243,13 +251,17 @@ def run_folder(args: Namespace) -> Path:
     try:
         str(folder).encode()
     except UnicodeEncodeError:  # TensorBoard cannot write there
-        raise UserError(f"{folder}: the name of the run folder is no UTF-8; rename it, or, where it has letters that "
-                        "your locale lacks, set PYTHONUTF8=1") from None  # fmt: skip
+        raise UserError(
+            f"{folder}: the name of the run folder is no UTF-8; rename it, or, where it has letters that "
+            "your locale lacks, set PYTHONUTF8=1"
+        ) from None
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise UserError(f"{error.filename or folder}: the run folder cannot be made ({error.strerror}); "
-                        "choose another --checkpoint-dir, --experiment-class or --model-name") from None  # fmt: skip
+        raise UserError(
+            f"{error.filename or folder}: the run folder cannot be made ({error.strerror}); "
+            "choose another --checkpoint-dir, --experiment-class or --model-name"
+        ) from None
     return folder
 
 
@@ -315,8 +327,10 @@ def _own_gpu() -> torch.device:
 
     number, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
     if number >= found:
-        raise UserError(f"torchrun --nproc-per-node: starts more processes than there are GPUs ({found}); give at most "
-                        f"{found}, or pass --sys-cpu")  # fmt: skip
+        raise UserError(
+            f"torchrun --nproc-per-node: starts more processes than there are GPUs ({found}); give at most "
+            f"{found}, or pass --sys-cpu"
+        )
     torch.cuda.set_device(number)
     return torch.device("cuda", number)
 
@@ -367,9 +381,18 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         _warn_of_other_size(args, purpose)
         if refinement:
             refinement.to(device)
-    return Evaluation(model, loaders, folder, args.eval_num_images, autocast(args, device), write=write_whole,
-                      stream=partial(stream, device=device), refine=refinement, speaks=processes.first(),
-                      gather=processes.everywhere)  # fmt: skip
+    return Evaluation(
+        model,
+        loaders,
+        folder,
+        args.eval_num_images,
+        autocast(args, device),
+        write=write_whole,
+        stream=partial(stream, device=device),
+        refine=refinement,
+        speaks=processes.first(),
+        gather=processes.everywhere,
+    )
 
 
 def open_refinement(args: Namespace, prefix: str) -> Refinement | None:
@@ -398,8 +421,10 @@ def open_refinement(args: Namespace, prefix: str) -> Refinement | None:
     if not grid:
         smaller = (min(height, width) - 1) // 64 * 64
         remedy = f"pass --patch-size {smaller}" if smaller else f"give --{prefix}-height and -width of at least 96"
-        raise UserError(f"--{prefix}-height {height} and -width {width}: too small for --patch-refine; its patches of "
-                        f"{grid.size} pixels must be smaller on both axes; {remedy}")  # fmt: skip
+        raise UserError(
+            f"--{prefix}-height {height} and -width {width}: too small for --patch-refine; its patches of "
+            f"{grid.size} pixels must be smaller on both axes; {remedy}"
+        )
     teacher = None if args.patch_teacher == "none" else build_teacher(args.patch_teacher, native=True)
     return Refinement(build_refiner(args), teacher)
 
@@ -407,8 +432,14 @@ def open_refinement(args: Namespace, prefix: str) -> Refinement | None:
 def _warn_of_other_size(args: Namespace, purpose: str) -> None:
     """Depth and motion of a network suffer at another input size than it was trained at; segmentation is meant to."""
     _, trained = arguments.trained_with(vars(args))
-    sizes = [(options.get(f"{prefix}_resize_height"), options.get(f"{prefix}_resize_width"))
-             for options, prefix in ((trained, "depth"), (vars(args), f"{purpose}_validation"))]  # fmt: skip
+    sizes = [
+        (options.get(f"{prefix}_resize_height"), options.get(f"{prefix}_resize_width"))
+        for options, prefix in ((trained, "depth"), (vars(args), f"{purpose}_validation"))
+    ]
     if purpose != "segmentation" and None not in sizes[0] and sizes[0] != sizes[1]:
-        log.warning("the network was trained at %dx%d and is evaluated at %dx%d; see --%s-validation-resize-height and "
-                    "-width", *sizes[0], *sizes[1], purpose)  # fmt: skip
+        log.warning(
+            "the network was trained at %dx%d and is evaluated at %dx%d; see --%s-validation-resize-height and -width",
+            *sizes[0],
+            *sizes[1],
+            purpose,
+        )

@@ -26,8 +26,24 @@ if TYPE_CHECKING:
     from losses.patches.use import Refinement
     from models.prediction import Prediction
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".jpe", ".jp2", ".bmp", ".dib", ".tif", ".tiff", ".webp", ".gif", ".ppm",
-                  ".pgm", ".pbm", ".pnm", ".tga")  # fmt: skip
+IMAGE_SUFFIXES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jp2",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".tga",
+)
 VIDEO_SUFFIX = ".mp4"
 BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
 MOST_THREADS = 16  # that decode, and as many that write
@@ -369,11 +385,16 @@ def _source(args: Namespace) -> Path:
 
 
 def _images_in(folder: Path) -> list[Path]:
-    paths = sorted(path for path in folder.iterdir()
-                   if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file())
+    paths = sorted(
+        path
+        for path in folder.iterdir()
+        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
+    )
     if not paths:
-        raise UserError(f"--image-path {folder}: no image in this folder (subfolders are not searched); "
-                        f"known are {', '.join(IMAGE_SUFFIXES)}")
+        raise UserError(
+            f"--image-path {folder}: no image in this folder (subfolders are not searched); "
+            f"known are {', '.join(IMAGE_SUFFIXES)}"
+        )
     return paths
 
 

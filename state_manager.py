@@ -94,14 +94,17 @@ class RunState:
     def _replace(self, folder: Path, files: dict[str, Any], args: Namespace) -> None:
         run_folder = folder.parents[1]
         if not run_folder.is_dir():
-            log.warning("%s: is gone with all that was in it, options and lock, too; made anew for the checkpoint",
-                        run_folder)  # fmt: skip
+            log.warning(
+                "%s: is gone with all that was in it, options and lock, too; made anew for the checkpoint", run_folder
+            )
         try:
             write(folder, files, self._about(args))
         except OSError as error:
-            raise UserError(f"{folder}: the checkpoint of {size_of(files)} bytes cannot be written ({error.strerror}; "
-                            f"{free_bytes(folder)} bytes are free); free some space or choose another "
-                            "--checkpoint-dir, then go on with --resume auto") from None  # fmt: skip
+            raise UserError(
+                f"{folder}: the checkpoint of {size_of(files)} bytes cannot be written ({error.strerror}; "
+                f"{free_bytes(folder)} bytes are free); free some space or choose another "
+                "--checkpoint-dir, then go on with --resume auto"
+            ) from None
         for other in checkpoints(run_folder):
             if "_batch_" in other.name and order(other) < order(folder):
                 discard(other)
@@ -120,8 +123,14 @@ class RunState:
 
     def _about(self, args: Namespace) -> dict[str, Any]:
         versions = {name: version(name) for name in _PACKAGES}
-        return {"method": args.method, "options": self.options(args), "versions": versions,
-                "epoch": self.epoch, "batch": self.batch, "step": self.step}  # fmt: skip
+        return {
+            "method": args.method,
+            "options": self.options(args),
+            "versions": versions,
+            "epoch": self.epoch,
+            "batch": self.batch,
+            "step": self.step,
+        }
 
     def load(self, folder: Path, network_only: bool = False, strict: bool = False) -> None:
         """Continue from a checkpoint of ours or a published one, as far as it goes.
@@ -150,8 +159,10 @@ class RunState:
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             reason = (str(error).splitlines() or ["?"])[0]
             if strict:
-                raise UserError(f"{path}: does not fit this run ({reason}); give the options it was made with, or "
-                                "--overwrite to start again") from None  # fmt: skip
+                raise UserError(
+                    f"{path}: does not fit this run ({reason}); give the options it was made with, or "
+                    "--overwrite to start again"
+                ) from None
             log.warning("%s: does not fit and is skipped (%s); that part starts afresh", path, reason)
 
     def _load_counters(self, content: dict[str, Any]) -> None:
@@ -238,16 +249,20 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
     if os.path.lexists(folder) and not folder.is_dir():
         raise UserError(f"{folder}: is no folder; move it away or choose another --model-name")
     if args.overwrite and folder.is_symlink():
-        raise UserError(f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose "
-                        "another --model-name instead of --overwrite")  # fmt: skip
+        raise UserError(
+            f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose "
+            "another --model-name instead of --overwrite"
+        )
     if processes.first():
         sweep(run_folder)
     processes.agree()
     existing = checkpoints(run_folder)
     if existing and args.resume == "never" and not args.overwrite:
         number = f"{len(existing)} checkpoints (last: {existing[-1].name})" if existing[1:] else existing[0].name
-        raise UserError(f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard "
-                        "what is there, or another --model-name")  # fmt: skip
+        raise UserError(
+            f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard "
+            "what is there, or another --model-name"
+        )
 
 
 def start(state: RunState, run_folder: Path, args: Namespace) -> None:
@@ -264,8 +279,10 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     elif args.model_load:
         _load(state, args)
     if state.batch > args.train_batches_per_epoch:
-        raise UserError(f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch "
-                        f"{state.batch} of its epoch; give at least that many")  # fmt: skip
+        raise UserError(
+            f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch "
+            f"{state.batch} of its epoch; give at least that many"
+        )
     processes.agree()  # all have read what they need
     if args.overwrite and processes.first():
         for name in ("checkpoints", "bad_steps"):
@@ -281,11 +298,15 @@ def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, A
     changed = changes(noted["options"], now)
     refused = changed.get(NETWORK, {})
     if refused:
-        raise UserError(f"{folder}: goes on with the network it has, not with {', '.join(refused.values())}; give the "
-                        "old value, or another --model-name")  # fmt: skip
+        raise UserError(
+            f"{folder}: goes on with the network it has, not with {', '.join(refused.values())}; give the "
+            "old value, or another --model-name"
+        )
     if noted.get("batch") and BETWEEN in changed:
-        raise UserError(f"{folder}: stopped inside an epoch, which does not go on with "
-                        f"{', '.join(changed[BETWEEN].values())}; give the old value until the epoch ends")  # fmt: skip
+        raise UserError(
+            f"{folder}: stopped inside an epoch, which does not go on with "
+            f"{', '.join(changed[BETWEEN].values())}; give the old value until the epoch ends"
+        )
     warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {})
     if warned:
         log.warning("%s: learns something else from here on with %s", folder, ", ".join(warned.values()))
@@ -305,12 +326,19 @@ def _load(state: RunState, args: Namespace) -> None:
     state.load(folder, network_only=args.model_disable_lr_loading)
     log.info("loaded %s", folder)
     if Rates.of(state.optimizer, state.scheduler) != wanted:
-        log.warning("%s: brings its own learning rate, schedule and weight decay, which count; pass "
-                    "--model-disable-lr-loading to train with those of the options", folder)  # fmt: skip
+        log.warning(
+            "%s: brings its own learning rate, schedule and weight decay, which count; pass "
+            "--model-disable-lr-loading to train with those of the options",
+            folder,
+        )
     if state.epoch >= args.train_num_epochs > 0:
-        log.warning("%s has finished %d epochs, --train-num-epochs is %d: nothing is left to train; raise it, or "
-                    "pass --model-disable-lr-loading to begin at epoch 0", folder, state.epoch, args.train_num_epochs
-                    )  # fmt: skip
+        log.warning(
+            "%s has finished %d epochs, --train-num-epochs is %d: nothing is left to train; raise it, or "
+            "pass --model-disable-lr-loading to begin at epoch 0",
+            folder,
+            state.epoch,
+            args.train_num_epochs,
+        )
 
 
 def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
@@ -331,8 +359,9 @@ def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
         if state.epoch >= args.train_num_epochs:
             log.warning("all %d epochs are done; raise --train-num-epochs to train on", args.train_num_epochs)
         return
-    raise UserError(f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; "
-                    "pass --overwrite to start again")  # fmt: skip
+    raise UserError(
+        f"{existing[0].parent}: none of its {len(existing)} checkpoints is valid; pass --overwrite to start again"
+    )
 
 
 def load_model(args: Namespace, device: torch.device) -> nn.Module:
@@ -357,8 +386,10 @@ def load_model(args: Namespace, device: torch.device) -> nn.Module:
         log.warning("--method %s: %s was trained with --method %s", args.method, path, trained)
     state = read_state_dict(path)
     if _is_ambiguous(path, state) and not {"method", "model_attention"} & {*args.said}:
-        raise UserError(f"{path}: may be of SGDepth or of SGDEM, whose attention has no weights; pass --method sgdepth "
-                        "or --method sgdem")  # fmt: skip
+        raise UserError(
+            f"{path}: may be of SGDepth or of SGDEM, whose attention has no weights; pass --method sgdepth "
+            "or --method sgdem"
+        )
     return _opened(args, path, state, device)
 
 
@@ -374,8 +405,12 @@ def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Mod
     path = _model_file(args)
     state = read_state_dict(path)
     if _is_ambiguous(path, state) and args.model_attention != "none":
-        log.warning("%s: does not tell whether its network has attention; taken for one with --model-attention %s, as "
-                    "the network that trains", path, args.model_attention)  # fmt: skip
+        log.warning(
+            "%s: does not tell whether its network has attention; taken for one with --model-attention %s, as "
+            "the network that trains",
+            path,
+            args.model_attention,
+        )
     return _opened(args, path, state, device)
 
 

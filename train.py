@@ -61,8 +61,9 @@ def _train(args: Namespace, folder: Path) -> int:
         refuse_used(folder, args)
         device = harness.prepare_torch(args, training=True)
         data = build_training(args, processes.place())
-        validation = [data for purpose in ("depth", "segmentation")
-                      for data in build_evaluation(args, purpose, processes.place())]  # fmt: skip
+        validation = [
+            data for purpose in ("depth", "segmentation") for data in build_evaluation(args, purpose, processes.place())
+        ]
         settle_network(folder, args)
         with processes.one_fetches():
             model = build_model(args, pretrained=needs_pretrained(folder, args))
@@ -70,12 +71,18 @@ def _train(args: Namespace, folder: Path) -> int:
                 model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
             model = model.to(device).to(memory_format=torch.channels_last)
             objective, schedule = build_objective(args).to(device), open_schedule(args, model, device)
-        optimizer = torch.optim.Adam(model.parameters(), args.train_learning_rate, weight_decay=args.train_weight_decay,
-                                     fused=True)  # fmt: skip
+        optimizer = torch.optim.Adam(
+            model.parameters(), args.train_learning_rate, weight_decay=args.train_weight_decay, fused=True
+        )
         gamma = args.train_learning_rate if args.train_scheduler_gamma == "released" else args.train_scheduler_gamma
         scheduler = torch.optim.lr_scheduler.StepLR(optimizer, args.train_scheduler_step_size, gamma)
-        updates = Updates(optimizer, harness.gradient_scaler(args, device), warmup=args.train_warmup_steps,
-                          accumulate=args.train_accumulate, batches=args.train_batches_per_epoch)  # fmt: skip
+        updates = Updates(
+            optimizer,
+            harness.gradient_scaler(args, device),
+            warmup=args.train_warmup_steps,
+            accumulate=args.train_accumulate,
+            batches=args.train_batches_per_epoch,
+        )
         state = RunState(model, optimizer, scheduler, schedule.parts | updates.parts, data.lengths)
         start(state, folder, args)
         untouched = not checkpoints(folder)
@@ -105,8 +112,9 @@ def _train(args: Namespace, folder: Path) -> int:
             for batches in on_device(steps, device, partial(report.timed, "transfer")):
                 with updates.collecting(network, state.batch):
                     with report.timed("forward"):
-                        outcomes = compare(network, objective, batches, resample, autocast,
-                                           schedule.phase(state.epoch, state.batch))  # fmt: skip
+                        outcomes = compare(
+                            network, objective, batches, resample, autocast, schedule.phase(state.epoch, state.batch)
+                        )
                     with report.timed("optimizer"):
                         changed = updates(bad_steps.weigh(outcomes), state.batch, state.step)
                 if changed:
@@ -149,10 +157,16 @@ def require_alike(state: RunState, data: TrainingData) -> None:
     """
     from losses import processes
 
-    processes.require_alike("--checkpoint-dir: the processes found different checkpoints in it; name a folder that all "
-                            "machines share", state.epoch, state.batch, state.step)  # fmt: skip
-    processes.require_alike("--dataset-dir: the processes found different numbers of samples in it; give all machines "
-                            "the same files", *data.lengths)  # fmt: skip
+    processes.require_alike(
+        "--checkpoint-dir: the processes found different checkpoints in it; name a folder that all machines share",
+        state.epoch,
+        state.batch,
+        state.step,
+    )
+    processes.require_alike(
+        "--dataset-dir: the processes found different numbers of samples in it; give all machines the same files",
+        *data.lengths,
+    )
 
 
 def open_schedule(args: Namespace, model: nn.Module, device: torch.device) -> Schedule:
@@ -232,9 +246,14 @@ def validate(
         batches = stream(stop.interruptible(data), device)
         judged = partial(predict, data.spec.purpose)
         if data.spec.purpose == "depth":
-            result = evaluate_depth(judged, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max,
-                                    fixed_scaling=args.depth_validation_fixed_scaling,
-                                    everywhere=stop.everywhere)  # fmt: skip
+            result = evaluate_depth(
+                judged,
+                batches,
+                depth_min=args.model_depth_min,
+                depth_max=args.model_depth_max,
+                fixed_scaling=args.depth_validation_fixed_scaling,
+                everywhere=stop.everywhere,
+            )
         else:
             result = evaluate_segmentation(judged, batches, everywhere=stop.everywhere)
         report.validation(data.spec.domain, result.scalars())
@@ -257,16 +276,24 @@ def check_training(args: Namespace) -> None:
         raise UserError("--train-sync-batchnorm: PyTorch has it on GPUs only; leave it out")
     warn_of_unused(args)
     if args.depth_min_sampling_res != DEPTH_MIN_SAMPLING_RES:
-        log.warning("--depth-min-sampling-res %d has no effect; every resolution is compared at full size",
-                    args.depth_min_sampling_res)  # fmt: skip
+        log.warning(
+            "--depth-min-sampling-res %d has no effect; every resolution is compared at full size",
+            args.depth_min_sampling_res,
+        )
 
 
 def warn_of_unused(args: Namespace) -> None:
     """Say which parts of a recipe a training never comes to."""
-    begins = {"sd_consistency": args.sd_consistency_weight > 0, "patch": args.patch_distill,
-              "masking": args.masking_enable}  # fmt: skip
-    late = [f"--{name.replace('_', '-')}-from-epoch {epoch}" for name, wanted in begins.items()
-            if wanted and (epoch := getattr(args, f"{name}_from_epoch")) >= args.train_num_epochs]  # fmt: skip
+    begins = {
+        "sd_consistency": args.sd_consistency_weight > 0,
+        "patch": args.patch_distill,
+        "masking": args.masking_enable,
+    }
+    late = [
+        f"--{name.replace('_', '-')}-from-epoch {epoch}"
+        for name, wanted in begins.items()
+        if wanted and (epoch := getattr(args, f"{name}_from_epoch")) >= args.train_num_epochs
+    ]
     if late:
         log.warning("%s: never reached with --train-num-epochs %d", ", ".join(late), args.train_num_epochs)
     if args.train_sync_batchnorm and not harness.among_others():
@@ -285,15 +312,20 @@ def check_classes(args: Namespace) -> None:
     asking = {"--masking-enable": "--no-masking-enable"} if args.masking_enable else {}
     asking |= {consistency: "--sd-consistency-weight 0"} if consistency else {}
     if asking and not args.segmentation_training_loaders:
-        raise UserError(f"{' and '.join(asking)}: a trained segmentation is needed; name "
-                        f"--segmentation-training-loaders, or pass {' '.join(asking.values())}")  # fmt: skip
+        raise UserError(
+            f"{' and '.join(asking)}: a trained segmentation is needed; name "
+            f"--segmentation-training-loaders, or pass {' '.join(asking.values())}"
+        )
     if consistency and args.model_num_classes != CITYSCAPES_CLASSES:
-        raise UserError(f"{consistency}: knows the classes of Cityscapes only; pass 0 with --model-num-classes "
-                        f"{args.model_num_classes}")  # fmt: skip
+        raise UserError(
+            f"{consistency}: knows the classes of Cityscapes only; pass 0 with --model-num-classes "
+            f"{args.model_num_classes}"
+        )
     wrong = [ident for ident in args.masking_classes if not 0 <= ident < args.model_num_classes]
     if args.masking_enable and wrong:
-        raise UserError(f"--masking-classes {wrong[0]}: not a class of this network; give ids of 0 to "
-                        f"{args.model_num_classes - 1}")  # fmt: skip
+        raise UserError(
+            f"--masking-classes {wrong[0]}: not a class of this network; give ids of 0 to {args.model_num_classes - 1}"
+        )
 
 
 def check_patches(args: Namespace) -> None:
@@ -307,21 +339,28 @@ def check_patches(args: Namespace) -> None:
 
     first, last = args.patch_from_epoch, args.patch_until_epoch
     if first >= last:
-        raise UserError(f"--patch-from-epoch {first}: must be below --patch-until-epoch {last}; pass "
-                        "--no-patch-distill to train without patches")  # fmt: skip
+        raise UserError(
+            f"--patch-from-epoch {first}: must be below --patch-until-epoch {last}; pass "
+            "--no-patch-distill to train without patches"
+        )
     height, width = args.depth_resize_height, args.depth_resize_width
     grid = Grid.of(height, width, args.patch_size)
     if not grid:
-        raise UserError(f"--patch-size {grid.size}: no such patch fits into the {height}x{width} network input (it "
-                        "must be larger than the patch); lower it, raise --depth-resize-*, or pass --no-patch-distill"
-                        )  # fmt: skip
+        raise UserError(
+            f"--patch-size {grid.size}: no such patch fits into the {height}x{width} network input (it "
+            "must be larger than the patch); lower it, raise --depth-resize-*, or pass --no-patch-distill"
+        )
     if args.patch_teacher_cache and args.patch_teacher == "none":
-        raise UserError(f"--patch-teacher-cache {args.patch_teacher_cache}: --patch-teacher is none; give the teacher "
-                        "the cache was made with, or leave the cache out")  # fmt: skip
+        raise UserError(
+            f"--patch-teacher-cache {args.patch_teacher_cache}: --patch-teacher is none; give the teacher "
+            "the cache was made with, or leave the cache out"
+        )
     own = args.patch_self_teacher
     if own not in KINDS and not (Path(args.checkpoint_dir) / own).exists():
-        raise UserError(f"--patch-self-teacher {own}: no checkpoint of that name, nor one of {', '.join(KINDS)}"
-                        f"{closest(own, KINDS)}; give one of these or the path of a checkpoint")  # fmt: skip
+        raise UserError(
+            f"--patch-self-teacher {own}: no checkpoint of that name, nor one of {', '.join(KINDS)}"
+            f"{closest(own, KINDS)}; give one of these or the path of a checkpoint"
+        )
 
 
 if __name__ == "__main__":

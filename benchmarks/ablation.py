@@ -34,9 +34,23 @@ BLUR = 2.0  # sigma in pixels, of the informative teacher
 NOISE_BLUR = 6.0
 NO_PATCHES = ["--no-patch-distill"]
 NO_CONSISTENCY, CONSISTENCY = ["--sd-consistency-weight", "0"], ["--sd-consistency-weight", "10"]
-MORE = ["--model-attention", "none", "--model-disable-lr-loading", "--train-num-epochs", "3", "--train-warmup-steps",
-        "0", "--train-learning-rate", "1e-4", "--sd-consistency-from-epoch", "0", "--patch-from-epoch", "0",
-        "--patch-until-epoch", "3"]  # fmt: skip
+MORE = [
+    "--model-attention",
+    "none",
+    "--model-disable-lr-loading",
+    "--train-num-epochs",
+    "3",
+    "--train-warmup-steps",
+    "0",
+    "--train-learning-rate",
+    "1e-4",
+    "--sd-consistency-from-epoch",
+    "0",
+    "--patch-from-epoch",
+    "0",
+    "--patch-until-epoch",
+    "3",
+]
 
 
 @dataclass(frozen=True)
@@ -58,11 +72,15 @@ ROWS = {
     "e": Row("+ patches, useless teacher", CONSISTENCY, "c/checkpoints/epoch_3", informative=False),
     "f": Row("300 steps more", [*MORE, *NO_CONSISTENCY, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
     "g": Row("with consistency, weight 10", [*MORE, *CONSISTENCY, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
-    "h": Row("with consistency, weight 1", [*MORE, *NO_PATCHES, "--sd-consistency-weight", "1"],
-             "a/checkpoints/epoch_11", "epoch_3"),
+    "h": Row(
+        "with consistency, weight 1",
+        [*MORE, *NO_PATCHES, "--sd-consistency-weight", "1"],
+        "a/checkpoints/epoch_11",
+        "epoch_3",
+    ),
     "i": Row("with patches, informative teacher", [*MORE, *NO_CONSISTENCY], "a/checkpoints/epoch_11", "epoch_3", True),
     "j": Row("with patches, useless teacher", [*MORE, *NO_CONSISTENCY], "a/checkpoints/epoch_11", "epoch_3", False),
-}  # fmt: skip
+}
 
 
 def true_depths(data: Path, options: dict) -> Iterator[tuple[CachedImage, np.random.Generator, np.ndarray]]:
@@ -87,8 +105,11 @@ def teacher_maps(informative: bool, depth: np.ndarray, rng: np.random.Generator)
     """
     grid = Grid.of(*depth.shape)
     inverse = np.where(depth > 0, 1 / np.maximum(depth, 1e-3), 0)
-    shown = cv2.GaussianBlur(inverse, (0, 0), BLUR) if informative else cv2.GaussianBlur(
-        rng.standard_normal(depth.shape), (0, 0), NOISE_BLUR)  # fmt: skip
+    shown = (
+        cv2.GaussianBlur(inverse, (0, 0), BLUR)
+        if informative
+        else cv2.GaussianBlur(rng.standard_normal(depth.shape), (0, 0), NOISE_BLUR)
+    )
     windows = np.lib.stride_tricks.sliding_window_view(shown, (grid.size, grid.size))
     patches = windows[:: grid.stride, :: grid.stride][: grid.rows, : grid.columns].reshape(-1, grid.size, grid.size)
     slope, offset = np.exp(rng.uniform(-1.5, 1.5, (len(grid), 1, 1))), rng.uniform(-1, 1, (len(grid), 1, 1))
@@ -101,9 +122,17 @@ def make_teacher(folder: Path, data: Path, informative: bool) -> list[str]:
     note = folder.with_suffix(".json")
     note.write_text(json.dumps({"informative": informative, "blur": BLUR, "noise blur": NOISE_BLUR, **options}))
     grid = Grid.of(options["height"], options["width"])
-    recipe = Recipe(layout="grid", height=options["height"], width=options["width"], teacher=note.name,
-                    sha256=hashlib.sha256(note.read_bytes()).hexdigest(), patch_size=grid.size,
-                    patch_stride=grid.stride, patches=len(grid), patch_automatic=True)  # fmt: skip
+    recipe = Recipe(
+        layout="grid",
+        height=options["height"],
+        width=options["width"],
+        teacher=note.name,
+        sha256=hashlib.sha256(note.read_bytes()).hexdigest(),
+        patch_size=grid.size,
+        patch_stride=grid.stride,
+        patches=len(grid),
+        patch_automatic=True,
+    )
     if not folder.exists():
         writer = CacheWriter(folder, recipe)
         for image, rng, depth in true_depths(data, options):
@@ -114,16 +143,40 @@ def make_teacher(folder: Path, data: Path, informative: bool) -> list[str]:
 def run(row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
     """Train one row, or go on with it, and judge it."""
     runs = out / "checkpoints"
-    common = ["--config", PRESET, "--sys-cpu", "--sys-seed", str(seed), "--sys-num-workers", "0", "--dataset-dir", data,
-              "--checkpoint-dir", runs, "--experiment-class", CLASS]  # fmt: skip
+    common = [
+        "--config",
+        PRESET,
+        "--sys-cpu",
+        "--sys-seed",
+        str(seed),
+        "--sys-num-workers",
+        "0",
+        "--dataset-dir",
+        data,
+        "--checkpoint-dir",
+        runs,
+        "--experiment-class",
+        CLASS,
+    ]
     wanted = ROWS[row]
     more = list(wanted.options)
     if wanted.informative is not None:
         more += make_teacher(out / f"teacher_{'de'[not wanted.informative]}", data, wanted.informative)
     if wanted.start:
         more += ["--model-load", f"{CLASS}/{wanted.start}"]
-    command("train.py", *common, "--model-name", row, "--resume", "auto", "--depth-validation-loaders", "",
-            "--segmentation-validation-loaders", "", *more)  # fmt: skip
+    command(
+        "train.py",
+        *common,
+        "--model-name",
+        row,
+        "--resume",
+        "auto",
+        "--depth-validation-loaders",
+        "",
+        "--segmentation-validation-loaders",
+        "",
+        *more,
+    )
     judged = ["--model-name", f"eval_{row}", "--model-load", f"{CLASS}/{row}/checkpoints/{wanted.last}"]
     for script in ("eval_depth.py", "eval_segmentation.py"):
         command(script, *common, *judged, "--eval-num-images", "4")
@@ -147,8 +200,11 @@ def main() -> None:
     print("| row | | Abs Rel | RMSE | a1 | mIoU |\n| --- | --- | --- | --- | --- | --- |")
     for row in args.rows:
         found = run(row, args.seed, data, out)
-        print(f"| {row} | {ROWS[row].title} | {found['abs_rel']:.3f} | {found['rmse']:.2f} | {found['a1']:.3f} | "
-              f"{found['miou']:.3f} |", flush=True)  # fmt: skip
+        print(
+            f"| {row} | {ROWS[row].title} | {found['abs_rel']:.3f} | {found['rmse']:.2f} | {found['a1']:.3f} | "
+            f"{found['miou']:.3f} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

@@ -26,8 +26,19 @@ def command(*words: str | Path) -> None:
 
 def train(common: list[str | Path], name: str, *more: str) -> None:
     """Train one network, or take the checkpoint an earlier demo left."""
-    command("train.py", *common, "--model-name", name, "--resume", "auto", "--depth-validation-loaders", "",
-            "--segmentation-validation-loaders", "", *more)  # fmt: skip
+    command(
+        "train.py",
+        *common,
+        "--model-name",
+        name,
+        "--resume",
+        "auto",
+        "--depth-validation-loaders",
+        "",
+        "--segmentation-validation-loaders",
+        "",
+        *more,
+    )
 
 
 def evaluate(common: list[str | Path], name: str, checkpoint: str) -> dict:
@@ -50,8 +61,9 @@ def constant_depth(common: list[str | Path]) -> float:
     args = arguments.parse("eval_depth", [str(word) for word in common])
     (data,) = build_evaluation(args, "depth")
     batches = (to_device(raw, "cpu") for raw in data)
-    return evaluate_depth(predict, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max
-                          ).metrics["abs_rel"]  # fmt: skip
+    return evaluate_depth(predict, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max).metrics[
+        "abs_rel"
+    ]
 
 
 def picture(data: Path, common: list[str | Path], out: Path, count: int = 4) -> Path:
@@ -66,8 +78,20 @@ def picture(data: Path, common: list[str | Path], out: Path, count: int = 4) -> 
         source = data / "kitti" / drive / "image_02" / "data" / f"{int(frame):010d}.png"
         (chosen / f"{number}.png").write_bytes(source.read_bytes())
     folder = Path(common[common.index("--checkpoint-dir") + 1]) / CLASS / TRAINED / "checkpoints" / LAST
-    command("inference.py", "--config", PRESET, "--sys-cpu", "--model-path", folder / "model.pth", "--image-path",
-            chosen, "--output-path", out / "predictions", "--output-format", ".png")  # fmt: skip
+    command(
+        "inference.py",
+        "--config",
+        PRESET,
+        "--sys-cpu",
+        "--model-path",
+        folder / "model.pth",
+        "--image-path",
+        chosen,
+        "--output-path",
+        out / "predictions",
+        "--output-format",
+        ".png",
+    )
     columns = [cv2.imread(str(path)) for path in sorted((out / "predictions").glob("*.png"))]
     cv2.imwrite(str(out / "street.png"), cv2.hconcat(columns))
     return out / "street.png"
@@ -75,14 +99,19 @@ def picture(data: Path, common: list[str | Path], out: Path, count: int = 4) -> 
 
 def table(results: dict[str, dict], constant: float) -> str:
     """Markdown: constant depth, untrained and trained network."""
-    lines = ["| | Abs Rel | RMSE | a1 | mIoU | ATE 09 | ATE 10 |", "| --- | --- | --- | --- | --- | --- | --- |",
-             f"| constant depth | {constant:.3f} | | | | | |"]  # fmt: skip
+    lines = [
+        "| | Abs Rel | RMSE | a1 | mIoU | ATE 09 | ATE 10 |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
+        f"| constant depth | {constant:.3f} | | | | | |",
+    ]
     for name, found in results.items():
         depth = found["kitti_zhou_val_depth"]["metrics"]
         miou = found["cityscapes_val_seg"]["metrics"]["miou"]
         motion = [found[f"kitti_odom{n}_val_pose"]["metrics"]["ate_mean"] for n in ("09", "10")]
-        lines.append(f"| {name} | {depth['abs_rel']:.3f} | {depth['rmse']:.2f} | {depth['a1']:.3f} | {miou:.3f} | "
-                     f"{motion[0]:.3f} | {motion[1]:.3f} |")  # fmt: skip
+        lines.append(
+            f"| {name} | {depth['abs_rel']:.3f} | {depth['rmse']:.2f} | {depth['a1']:.3f} | {miou:.3f} | "
+            f"{motion[0]:.3f} | {motion[1]:.3f} |"
+        )
     return "\n".join(lines)
 
 
@@ -95,8 +124,21 @@ def main() -> None:
     out = (args.out / f"seed_{args.seed}").resolve()
     out.mkdir(parents=True, exist_ok=True)
     data, start = out / "data", time.perf_counter()
-    common = ["--config", PRESET, "--sys-cpu", "--sys-seed", str(args.seed), "--sys-num-workers", "1", "--dataset-dir",
-              data, "--checkpoint-dir", out / "checkpoints", "--experiment-class", CLASS]  # fmt: skip
+    common = [
+        "--config",
+        PRESET,
+        "--sys-cpu",
+        "--sys-seed",
+        str(args.seed),
+        "--sys-num-workers",
+        "1",
+        "--dataset-dir",
+        data,
+        "--checkpoint-dir",
+        out / "checkpoints",
+        "--experiment-class",
+        CLASS,
+    ]
     command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed))
     train(common, UNTRAINED, "--train-num-epochs", "0")
     train(common, TRAINED)
@@ -106,8 +148,10 @@ def main() -> None:
     text = table(results, constant)
     (out / "table.md").write_text(text + "\n")
     ratio = results[TRAINED]["kitti_zhou_val_depth"]["metrics"]["abs_rel"] / constant
-    print(f"\n{text}\n\nAbs Rel is {ratio:.2f} of the constant's; {(time.perf_counter() - start) / 60:.1f} minutes\n"
-          f"picture: {image}")  # fmt: skip
+    print(
+        f"\n{text}\n\nAbs Rel is {ratio:.2f} of the constant's; {(time.perf_counter() - start) / 60:.1f} minutes\n"
+        f"picture: {image}"
+    )
 
 
 if __name__ == "__main__":

@@ -70,17 +70,36 @@ def compare(command: Callable[[], object], alone: Callable[[], object], images: 
     return images / median(seconds[2::2]), images / median(seconds[3::2])  # the first ones warm up
 
 
-def evaluation_rates(data: Path, network: Path, workers: int, *, size: tuple[int, int] = (192, 640),
-                     repeats: int = 3, cpu: bool = True) -> Rates:  # fmt: skip
+def evaluation_rates(
+    data: Path, network: Path, workers: int, *, size: tuple[int, int] = (192, 640), repeats: int = 3, cpu: bool = True
+) -> Rates:
     """eval_depth with so many loader processes, its one picture included; the projected scans are cached.
 
     data: data set folder;  network: checkpoint folder;  size: (height, width) of the network's input
     """
-    args = arguments.parse("eval_depth", [
-        *NETWORK, *(["--sys-cpu"] if cpu else []), "--dataset-dir", str(data),
-        "--checkpoint-dir", str(network.parent), "--model-load", str(network),
-        "--depth-validation-loaders", "kitti_zhou_test", "--sys-num-workers", str(workers), "--eval-num-images", "1",
-        "--depth-validation-resize-height", str(size[0]), "--depth-validation-resize-width", str(size[1])])  # fmt: skip
+    args = arguments.parse(
+        "eval_depth",
+        [
+            *NETWORK,
+            *(["--sys-cpu"] if cpu else []),
+            "--dataset-dir",
+            str(data),
+            "--checkpoint-dir",
+            str(network.parent),
+            "--model-load",
+            str(network),
+            "--depth-validation-loaders",
+            "kitti_zhou_test",
+            "--sys-num-workers",
+            str(workers),
+            "--eval-num-images",
+            "1",
+            "--depth-validation-resize-height",
+            str(size[0]),
+            "--depth-validation-resize-width",
+            str(size[1]),
+        ],
+    )
     evaluation = open_evaluation(args, "eval_depth", "depth")
     (loader,) = evaluation.loaders
     paths = [sample.images[0] for sample in loader.samples]

@@ -56,8 +56,9 @@ def busy_share(spans: Iterable[Span], skip: float = 0.0) -> float:
 def device_spans(recorded: profile, kind: str) -> list[Span]:
     """What ran on devices of this kind: kernels and copies on a GPU, operators on a CPU."""
     wanted = getattr(torch.autograd.DeviceType, kind.upper())
-    return [(event.time_range.start, event.time_range.end) for event in recorded.events()
-            if event.device_type == wanted]  # fmt: skip
+    return [
+        (event.time_range.start, event.time_range.end) for event in recorded.events() if event.device_type == wanted
+    ]
 
 
 def training_busy_share(words: list[str], device: str) -> float:
@@ -90,28 +91,56 @@ def print_steps(device: str) -> None:
     """Time, memory and achieved operations per second of every precision, eager and compiled."""
     unit = seconds(unit_step(device))
     print(f"contract unit on this GPU: {unit * 1e3:.2f} ms")
-    most = {name: matrix_rate(dtype, device) for name, dtype in
-            (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16))}  # fmt: skip
+    most = {
+        name: matrix_rate(dtype, device)
+        for name, dtype in (("fp32", torch.float32), ("bf16", torch.bfloat16), ("fp16", torch.float16))
+    }
     print("matrix products, TFLOP/s: " + ", ".join(f"{name} {rate / 1e12:.0f}" for name, rate in most.items()) + "\n")
-    print(f"| training step, {BATCH}+{BATCH} images 192x640 | ms | units | images/s | memory, GB | TFLOP/s "
-          "| share of matrix rate |\n| --- | --- | --- | --- | --- | --- | --- |")  # fmt: skip
+    print(
+        f"| training step, {BATCH}+{BATCH} images 192x640 | ms | units | images/s | memory, GB | TFLOP/s "
+        "| share of matrix rate |\n| --- | --- | --- | --- | --- | --- | --- |"
+    )
     for name in PUBLISHED:
         for precision, compiled in ((p, c) for c in (False, True) for p in most):
             setting = Setting(int(name[7:9]), "masking" in name, precision, compiled, device, BATCH)
             spent, memory = step_seconds(setting), peak_bytes(setting)
             rate = operations(Setting(setting.layers, setting.masking, device=device, batch=BATCH)) / spent
-            print(f"| {name}, {precision}{', compiled' if compiled else ''} | {spent * 1e3:.1f} | {spent / unit:.2f} "
-                  f"| {2 * BATCH / spent:.0f} | {memory / 1e9:.2f} | {rate / 1e12:.1f} "
-                  f"| {rate / most[precision]:.2f} |", flush=True)  # fmt: skip
+            print(
+                f"| {name}, {precision}{', compiled' if compiled else ''} | {spent * 1e3:.1f} | {spent / unit:.2f} "
+                f"| {2 * BATCH / spent:.0f} | {memory / 1e9:.2f} | {rate / 1e12:.1f} "
+                f"| {rate / most[precision]:.2f} |",
+                flush=True,
+            )
 
 
 def training_words(data: Path, folder: Path, batches: int = 60) -> list[str]:
     """Options of a training from the cache on the frames of a benchmark, an epoch of so many batches."""
-    return ["--method", "sgdepth", "--dataset-dir", str(data), "--checkpoint-dir", str(folder / "runs"),
-            "--data-cache", str(folder / "cache"), "--train-weights-init", "scratch", "--train-num-epochs", "1",
-            "--train-batches-per-epoch", str(batches), "--depth-training-loaders", "kitti_zhou_train",
-            "--segmentation-training-loaders", "", "--depth-validation-loaders", "",
-            "--segmentation-validation-loaders", "", "--depth-training-batch-size", "4"]  # fmt: skip
+    return [
+        "--method",
+        "sgdepth",
+        "--dataset-dir",
+        str(data),
+        "--checkpoint-dir",
+        str(folder / "runs"),
+        "--data-cache",
+        str(folder / "cache"),
+        "--train-weights-init",
+        "scratch",
+        "--train-num-epochs",
+        "1",
+        "--train-batches-per-epoch",
+        str(batches),
+        "--depth-training-loaders",
+        "kitti_zhou_train",
+        "--segmentation-training-loaders",
+        "",
+        "--depth-validation-loaders",
+        "",
+        "--segmentation-validation-loaders",
+        "",
+        "--depth-training-batch-size",
+        "4",
+    ]
 
 
 def main(device: str = "cuda") -> None:
@@ -128,8 +157,10 @@ def main(device: str = "cuda") -> None:
         print(f"| {name[:80]} | {share:.3f} |")
     with kitti_folder() as (data, source), tempfile.TemporaryDirectory() as name:
         words = training_words(data, Path(name))
-        print(f"\nGPU busy in training from the cache ({source} frames, ResNet-18, 4 triplets): "
-              f"{training_busy_share(words, device):.2f}")  # fmt: skip
+        print(
+            f"\nGPU busy in training from the cache ({source} frames, ResNet-18, 4 triplets): "
+            f"{training_busy_share(words, device):.2f}"
+        )
         write_test_list(data, 200)
         rates = evaluation_rates(data, write_network(Path(name) / "network"), 4, cpu=False)
         print(f"eval_depth, 4 workers, images/s: {rates[0]:.1f}, decoding and network alone: {rates[1]:.1f}")

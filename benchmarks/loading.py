@@ -68,11 +68,22 @@ def triplets_per_second(
 
     torch.set_num_threads(1)
     args = Namespace(
-        dataset_dir=str(folder), checkpoint_dir="", sys_num_workers=workers, sys_seed=1, data_cache=cache,
-        depth_training_loaders=("kitti_zhou_train",), segmentation_training_loaders=(), depth_gt="raw",
-        depth_training_batch_size=batch_size, depth_resize_height=192, depth_resize_width=640, data_folder="",
-        data_intrinsics=(), train_color_jitter="on", train_batches_per_epoch=batches,
-    )  # fmt: skip
+        dataset_dir=str(folder),
+        checkpoint_dir="",
+        sys_num_workers=workers,
+        sys_seed=1,
+        data_cache=cache,
+        depth_training_loaders=("kitti_zhou_train",),
+        segmentation_training_loaders=(),
+        depth_gt="raw",
+        depth_training_batch_size=batch_size,
+        depth_resize_height=192,
+        depth_resize_width=640,
+        data_folder="",
+        data_intrinsics=(),
+        train_color_jitter="on",
+        train_batches_per_epoch=batches,
+    )
     data = build_training(args)
     for epoch in range(2):
         start = time.perf_counter()
@@ -88,14 +99,21 @@ def main() -> None:
     """Print the table."""
     with kitti_folder() as (folder, source), tempfile.TemporaryDirectory() as name:
         jpeg, cache = as_jpeg(folder, Path(name) / "jpeg"), f"{name}/cache"
-        print(f"| loading, {source} 375x1242 frames to 192x640, triplets/s | bytes, no worker "
-              f"| bytes, {THREADS} workers | mirrored and jittered on the CPU, no worker |\n| --- | --- | --- | --- |")
+        print(
+            f"| loading, {source} 375x1242 frames to 192x640, triplets/s | bytes, no worker "
+            f"| bytes, {THREADS} workers | mirrored and jittered on the CPU, no worker |\n| --- | --- | --- | --- |"
+        )
         print(f"| published, PNG | | | {PUBLISHED:.0f} |")
-        for kind, place, kept, batches in (("PNG", folder, "", 24), ("JPEG", jpeg, "", 48),
-                                           ("data cache", folder, cache, 600)):  # fmt: skip
+        for kind, place, kept, batches in (
+            ("PNG", folder, "", 24),
+            ("JPEG", jpeg, "", 48),
+            ("data cache", folder, cache, 600),
+        ):
             ways = ((batches, 0, ""), (batches, THREADS, ""), (min(batches, 60), 0, "cpu"))
-            rates = [triplets_per_second(place, count, workers=workers, cache=kept, device=device)
-                     for count, workers, device in ways]  # fmt: skip
+            rates = [
+                triplets_per_second(place, count, workers=workers, cache=kept, device=device)
+                for count, workers, device in ways
+            ]
             print(f"| ours, {kind} | {' | '.join(f'{rate:.0f}' for rate in rates)} |", flush=True)
 
 

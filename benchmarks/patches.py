@@ -85,8 +85,10 @@ def main() -> None:
     print("| --- | --- | --- | --- |")
     alone = in_units(refinement_seconds, unit)
     print(f"| selection to fusion | {PUBLISHED_REFINEMENT:.0f} | {alone:.2f} | |\n", flush=True)
-    print("| training step of SGDEM, 2+2 images 192x640, 18 patches per image | plain | patches, teacher cached "
-          "| patches, DPT-Hybrid | (contract units) |")  # fmt: skip
+    print(
+        "| training step of SGDEM, 2+2 images 192x640, 18 patches per image | plain | patches, teacher cached "
+        "| patches, DPT-Hybrid | (contract units) |"
+    )
     print("| --- | --- | --- | --- | --- |")
     for layers in (18, 50):
         found = [in_units(partial(step_seconds, layers, kind), unit) for kind in ("", "cached", "online")]

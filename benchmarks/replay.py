@@ -45,8 +45,10 @@ def replay(path: Path) -> dict[str, bool]:
         model.load_state_dict(content["model"])
         passes = content["passes"]
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{path}: holds no step that was left out ({str(error).splitlines()[0]}); give a file of a run "
-                        "folder's bad_steps/") from None  # fmt: skip
+        raise UserError(
+            f"{path}: holds no step that was left out ({str(error).splitlines()[0]}); give a file of a run "
+            "folder's bad_steps/"
+        ) from None
     model.train()
     finite: dict[str, bool] = {}
     for place, batches in enumerate(passes):

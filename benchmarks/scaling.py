@@ -32,8 +32,13 @@ def _step_seconds(setting: Setting, count: int, threads: int, port: int, rank: i
     if setting.device != "cpu":
         torch.cuda.set_device(rank)
     if count > 1:
-        os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(count),
-                       "MASTER_ADDR": "localhost", "MASTER_PORT": str(port)}  # fmt: skip
+        os.environ |= {
+            "RANK": str(rank),
+            "LOCAL_RANK": str(rank),
+            "WORLD_SIZE": str(count),
+            "MASTER_ADDR": "localhost",
+            "MASTER_PORT": str(port),
+        }
         processes.join()
     spent = seconds(make_step(setting, spread=partial(processes.spread, partly_idle=False)))
     processes.agree()
@@ -46,8 +51,10 @@ def main(setting: Setting | None = None) -> None:
     most = torch.cuda.device_count() if setting.device != "cpu" else THREADS
     counts = [2**power for power in range(most.bit_length()) if 2**power <= most]
     alone = images_per_second(setting, 1)
-    print(f"| ResNet-{setting.layers}, {setting.precision}, {setting.batch} + {setting.batch} images per process "
-          "| images/s | times one process |\n| --- | --- | --- |")  # fmt: skip
+    print(
+        f"| ResNet-{setting.layers}, {setting.precision}, {setting.batch} + {setting.batch} images per process "
+        "| images/s | times one process |\n| --- | --- | --- |"
+    )
     for count in counts:
         found = alone if count == 1 else images_per_second(setting, count)
         name = "1 process" if count == 1 else f"{count} processes"

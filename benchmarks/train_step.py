@@ -48,9 +48,12 @@ def random_batches(size: int = 2, height: int = 192, width: int = 640, device: s
     common |= {"K": K.expand(size, 4, 4).to(device), "inv_K": torch.linalg.inv(K).expand(size, 4, 4).to(device)}
     image = torch.rand(size, 3, height, width).to(device)
     labels = torch.randint(0, 19, (size, height, width)).to(device)
-    return [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
-            SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
-                            labels=labels, **common)]  # fmt: skip
+    return [
+        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image}, labels=labels, **common
+        ),
+    ]
 
 
 def make_step(setting: Setting, spread: Callable[[nn.Module], nn.Module] | None = None) -> Callable[[], Tensor]:
@@ -128,8 +131,11 @@ def main(compiled: bool = False) -> None:
         settings = [Setting(int(name[7:9]), "masking" in name, *way) for way in ways]
         ratios = [in_units(partial(step_seconds, setting), unit) for setting in settings]
         memory = [peak_bytes(setting) / 1e9 for setting in settings if not setting.compile]
-        print(f"| {name} | {published:.1f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} "
-              f"| {', '.join(f'{size:.2f}' for size in memory)} |", flush=True)  # fmt: skip
+        print(
+            f"| {name} | {published:.1f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} "
+            f"| {', '.join(f'{size:.2f}' for size in memory)} |",
+            flush=True,
+        )
 
 
 if __name__ == "__main__":

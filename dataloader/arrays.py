@@ -13,8 +13,21 @@ import numpy as np
 
 _LONGEST_HEAD = 1 << 14  # bytes before the numbers
 _HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-FAULTS = (OSError, SyntaxError, ValueError, TypeError, KeyError, AttributeError, EOFError, OverflowError,
-          NotImplementedError, RuntimeError, MemoryError, tokenize.TokenError, zipfile.BadZipFile)  # fmt: skip
+FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    KeyError,
+    AttributeError,
+    EOFError,
+    OverflowError,
+    NotImplementedError,
+    RuntimeError,
+    MemoryError,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+)
 """What a damaged file comes to here. Deep brackets in a head end in `RecursionError` or `MemoryError`."""
 
 

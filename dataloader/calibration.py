@@ -66,8 +66,10 @@ def projection(path: Path, key: str, *shape: int) -> np.ndarray:
     """
     matrix = calibration_entry(path, key, *shape)
     if min(matrix[0, 0], matrix[1, 1]) <= 0:
-        raise UserError(f"{path}, line {read_calibration(path)[key][0]}: {key} has focal lengths {matrix[0, 0]:g} and "
-                        f"{matrix[1, 1]:g}; {REMEDY}")  # fmt: skip
+        raise UserError(
+            f"{path}, line {read_calibration(path)[key][0]}: {key} has focal lengths {matrix[0, 0]:g} and "
+            f"{matrix[1, 1]:g}; {REMEDY}"
+        )
     return matrix
 
 

@@ -70,18 +70,42 @@ class LoaderSpec:
 
 def _kitti_train(split: str) -> LoaderSpec:
     name = f"kitti_{split}_train"
-    return LoaderSpec(name=name, purpose="depth", dataset="kitti", split=split, part="train", domain=f"{name}_depth",
-                      training=True, video=True, cameras=("color", "color_right"))  # fmt: skip
+    return LoaderSpec(
+        name=name,
+        purpose="depth",
+        dataset="kitti",
+        split=split,
+        part="train",
+        domain=f"{name}_depth",
+        training=True,
+        video=True,
+        cameras=("color", "color_right"),
+    )
 
 
 def _kitti_depth(split: str, part: Part, domain: str) -> LoaderSpec:
-    return LoaderSpec(name=f"kitti_{split}_{part}", purpose="depth", dataset="kitti", split=split, part=part,
-                      domain=domain, mask=f"kitti_{split}", clamp="kitti")  # fmt: skip
+    return LoaderSpec(
+        name=f"kitti_{split}_{part}",
+        purpose="depth",
+        dataset="kitti",
+        split=split,
+        part=part,
+        domain=domain,
+        mask=f"kitti_{split}",
+        clamp="kitti",
+    )
 
 
 def _kitti_pose(split: str) -> LoaderSpec:
-    return LoaderSpec(name=f"kitti_{split}_validation", purpose="pose", dataset="kitti", split=split, part="test",
-                      domain=f"kitti_{split}_val_pose", video=True)  # fmt: skip
+    return LoaderSpec(
+        name=f"kitti_{split}_validation",
+        purpose="pose",
+        dataset="kitti",
+        split=split,
+        part="test",
+        domain=f"kitti_{split}_val_pose",
+        video=True,
+    )
 
 
 _TABLE = (
@@ -89,24 +113,57 @@ _TABLE = (
     _kitti_train("kitti"),
     _kitti_train("odom09"),
     _kitti_train("benchmark"),
-    LoaderSpec(name="folder_train", purpose="depth", dataset="folder", part="train", domain="folder_train_depth",
-               training=True, video=True),
+    LoaderSpec(
+        name="folder_train",
+        purpose="depth",
+        dataset="folder",
+        part="train",
+        domain="folder_train_depth",
+        training=True,
+        video=True,
+    ),
     _kitti_depth("zhou", "validation", "kitti_zhou_val_depth"),
     _kitti_depth("zhou", "test", "kitti_zhou_test_depth"),
     _kitti_depth("kitti", "validation", "kitti_kitti_val_depth"),
-    LoaderSpec(name="kitti_2015_train", purpose="depth", dataset="kitti_2015", part="train",
-               domain="kitti_2015_train_depth", mask="kitti_kitti", clamp="kitti"),
-    LoaderSpec(name="folder_test", purpose="depth", dataset="folder", part="test", domain="folder_test_depth",
-               mask="kitti_kitti", clamp="kitti"),
-    LoaderSpec(name="cityscapes_train", purpose="segmentation", dataset="cityscapes", part="train",
-               domain="cityscapes_train_seg", training=True),
-    LoaderSpec(name="cityscapes_validation", purpose="segmentation", dataset="cityscapes", part="validation",
-               domain="cityscapes_val_seg"),
-    LoaderSpec(name="kitti_2015_train", purpose="segmentation", dataset="kitti_2015", part="train",
-               domain="kitti_2015_val_seg"),
+    LoaderSpec(
+        name="kitti_2015_train",
+        purpose="depth",
+        dataset="kitti_2015",
+        part="train",
+        domain="kitti_2015_train_depth",
+        mask="kitti_kitti",
+        clamp="kitti",
+    ),
+    LoaderSpec(
+        name="folder_test",
+        purpose="depth",
+        dataset="folder",
+        part="test",
+        domain="folder_test_depth",
+        mask="kitti_kitti",
+        clamp="kitti",
+    ),
+    LoaderSpec(
+        name="cityscapes_train",
+        purpose="segmentation",
+        dataset="cityscapes",
+        part="train",
+        domain="cityscapes_train_seg",
+        training=True,
+    ),
+    LoaderSpec(
+        name="cityscapes_validation",
+        purpose="segmentation",
+        dataset="cityscapes",
+        part="validation",
+        domain="cityscapes_val_seg",
+    ),
+    LoaderSpec(
+        name="kitti_2015_train", purpose="segmentation", dataset="kitti_2015", part="train", domain="kitti_2015_val_seg"
+    ),
     _kitti_pose("odom09"),
     _kitti_pose("odom10"),
-)  # fmt: skip
+)
 
 LOADERS: dict[tuple[Purpose, str], LoaderSpec] = {(spec.purpose, spec.name): spec for spec in _TABLE}
 

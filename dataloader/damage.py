@@ -46,8 +46,10 @@ class Damage:
         for domain, index, sentence in found:
             self._samples.add((domain, index))
             if len(self._samples) > self.limit:
-                raise UserError(f"--data-max-errors {self.limit}: already {len(self._samples)} samples have damaged "
-                                f"files, the last one for {sentence}")  # fmt: skip
+                raise UserError(
+                    f"--data-max-errors {self.limit}: already {len(self._samples)} samples have damaged "
+                    f"files, the last one for {sentence}"
+                )
             if sentence not in self._told:
                 self._told.add(sentence)
                 log.warning("%s; other samples take the place of those that need it", sentence)
@@ -62,5 +64,9 @@ class Damage:
         Raises:
             UserError: when there are too many.
         """
-        self.note(Damaged(spec.domain, index, faults[path]) for index, sample in enumerate(samples)
-                  for path in needed(sample) if path in faults)  # fmt: skip
+        self.note(
+            Damaged(spec.domain, index, faults[path])
+            for index, sample in enumerate(samples)
+            for path in needed(sample)
+            if path in faults
+        )

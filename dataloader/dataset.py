@@ -235,5 +235,7 @@ def _check_shape(path: str, truth: Sequence[int], image_path: str, image: Sequen
     """
     (height, width), (image_height, image_width) = truth[:2], image[:2]
     if abs(math.log(max(width, 1) * image_height / (max(height, 1) * image_width))) > STRETCH:
-        raise UserError(f"{path}: {height} x {width} (height x width) does not fit the image {image_path} of "
-                        f"{image_height} x {image_width}; give the two the same size")  # fmt: skip
+        raise UserError(
+            f"{path}: {height} x {width} (height x width) does not fit the image {image_path} of "
+            f"{image_height} x {image_width}; give the two the same size"
+        )

@@ -31,8 +31,9 @@ def describe(folder: Path, name: str, content: bytes, kind: str) -> bool:
         names = os.listdir(folder)  # the description comes before anything else
         foreign = [other for other in names if not other.startswith(".")]
         if foreign and name not in names:
-            raise UserError(f"{folder}: holds other things ({foreign[0]}) and is no {kind}; choose an empty or a new "
-                            "folder")  # fmt: skip
+            raise UserError(
+                f"{folder}: holds other things ({foreign[0]}) and is no {kind}; choose an empty or a new folder"
+            )
         if name in names:
             return True
         with (folder / ".lock").open("a") as lock:  # of two processes that begin together, one describes

@@ -46,8 +46,18 @@ TURNS = {  # EXIF orientation -> how to turn the stored picture upright
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = tuple(TURNS[orientation] for orientation in (5, 6, 7, 8))
-DECODE_FAULTS = (OSError, SyntaxError, ValueError, TypeError, EOFError, IndexError, OverflowError, struct.error,
-                 zlib.error, Image.DecompressionBombError)  # fmt: skip
+DECODE_FAULTS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    TypeError,
+    EOFError,
+    IndexError,
+    OverflowError,
+    struct.error,
+    zlib.error,
+    Image.DecompressionBombError,
+)
 
 
 def open_at_once(path: str | Path, flags: int) -> int:
@@ -216,11 +226,13 @@ def read_counts(path: str | Path) -> np.ndarray:
     """
     stored = np.asarray(open_stored(path))
     if stored.ndim != 2 or stored.dtype.itemsize < 2 or stored.dtype.kind not in "ui":
-        raise UserError(f"{path}: {stored.dtype} of shape {stored.shape} is not a 16-bit grey PNG; export depth "
-                        "as 16 bit")  # fmt: skip
+        raise UserError(
+            f"{path}: {stored.dtype} of shape {stored.shape} is not a 16-bit grey PNG; export depth as 16 bit"
+        )
     if stored.dtype.itemsize > 2 and not (stored.min() >= 0 and stored.max() < 1 << 16):
-        raise UserError(f"{path}: values from {stored.min()} to {stored.max()} do not fit into 16 bit; export depth as "
-                        "16 bit")  # fmt: skip
+        raise UserError(
+            f"{path}: values from {stored.min()} to {stored.max()} do not fit into 16 bit; export depth as 16 bit"
+        )
     return stored.astype(np.uint16)
 
 

@@ -47,8 +47,9 @@ def read_json(path: Path) -> dict[str, Any]:
     except OSError as fault:
         raise UserError(f"{path}: cannot be read ({fault.strerror}); fetch or rebuild the index files") from fault
     except (ValueError, RecursionError) as fault:
-        raise UserError(f"{path}: damaged index file ({fault}); {REBUILD.format('DATASET')} or fetch it "
-                        "again") from fault  # fmt: skip
+        raise UserError(
+            f"{path}: damaged index file ({fault}); {REBUILD.format('DATASET')} or fetch it again"
+        ) from fault
     if not isinstance(content, dict):
         raise UserError(f"{path}: holds a {type(content).__name__} instead of an object; fetch it again")
     return content
@@ -180,9 +181,13 @@ def _neighbours(basic: Index, name: str, own: list[Any], local: list[int], offse
     for item, place in zip(own, local, strict=True):
         wanted = place + offset
         if not 0 <= wanted < len(items) or place >= len(items):
-            raise UserError(f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {wanted}; "
-                            "use index files made together")  # fmt: skip
+            raise UserError(
+                f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {wanted}; "
+                "use index files made together"
+            )
         if _file_name(items[place]) != _file_name(item):  # folders may be spelled otherwise
-            raise UserError(f"basic_files.json: entry {place} of {name} is {items[place]!r}, in a split it is "
-                            f"{item!r}; use index files made together")  # fmt: skip
+            raise UserError(
+                f"basic_files.json: entry {place} of {name} is {items[place]!r}, in a split it is "
+                f"{item!r}; use index files made together"
+            )
     return [items[place + offset] for place in local]

@@ -65,8 +65,15 @@ def find_damaged(paths: Iterable[str], limit: float = LIMIT) -> dict[str, str]:
     looked = 0
     try:
         groups = (wanted[start : start + GROUP] for start in range(0, len(wanted), GROUP))
-        with tqdm(total=len(wanted), desc="look at files", unit="file", delay=PATIENCE, leave=False, disable=None,
-                  mininterval=0.5) as bar:  # fmt: skip
+        with tqdm(
+            total=len(wanted),
+            desc="look at files",
+            unit="file",
+            delay=PATIENCE,
+            leave=False,
+            disable=None,
+            mininterval=0.5,
+        ) as bar:
             for found in pool.map(lambda group: _look(group, deadline), groups):
                 faults |= {path: fault for path, fault in found.items() if fault}
                 _sound.update(path for path, fault in found.items() if not fault)
@@ -75,8 +82,12 @@ def find_damaged(paths: Iterable[str], limit: float = LIMIT) -> dict[str, str]:
     finally:
         pool.shutdown(cancel_futures=True)
     if looked < len(wanted):
-        log.info("looked at %d of %d files in %.0f seconds; damage in the others shows when they are read",
-                 looked, len(wanted), limit)  # fmt: skip
+        log.info(
+            "looked at %d of %d files in %.0f seconds; damage in the others shows when they are read",
+            looked,
+            len(wanted),
+            limit,
+        )
     return faults
 
 
@@ -134,8 +145,14 @@ def without_damaged(spec: LoaderSpec, samples: list[Sample], faults: Mapping[str
         return samples
     kept = [sample for sample, paths in zip(samples, lacking, strict=True) if not paths]
     if drop and kept and spec.may_drop:
-        log.warning("%s: %d of %d samples left out for %s: %s", spec.name, len(samples) - len(kept), len(samples),
-                    _counted(len(bad)), first_of(bad))  # fmt: skip
+        log.warning(
+            "%s: %d of %d samples left out for %s: %s",
+            spec.name,
+            len(samples) - len(kept),
+            len(samples),
+            _counted(len(bad)),
+            first_of(bad),
+        )
         return kept
     hint = f", {DROP_HINT}" if spec.may_drop and not drop else ""
     others = f"; {_counted(len(bad))} in all, also {first_of(bad[1:])}" if bad[1:] else ""

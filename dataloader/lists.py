@@ -10,8 +10,9 @@ from errors import UserError
 
 CAMERA_OF = {"l": 2, "2": 2, "r": 3, "3": 3}
 _DIGITS = 10  # of a frame number, as KITTI has them
-_IMAGE = re.compile(r"(?P<drive>.+?)/image_0?(?P<camera>[23])(?:/data)?/(?P<frame>[0-9]{1,10})\.(?:png|jpe?g)",
-                    re.IGNORECASE)  # fmt: skip
+_IMAGE = re.compile(
+    r"(?P<drive>.+?)/image_0?(?P<camera>[23])(?:/data)?/(?P<frame>[0-9]{1,10})\.(?:png|jpe?g)", re.IGNORECASE
+)
 _PREFIXES = ("./", "kitti/", "Raw_data/", "sequences/")
 
 
@@ -77,11 +78,15 @@ def read_list(path: Path) -> list[Frame]:
             continue
         frame = _parse_line(line)
         if frame is None:
-            raise UserError(f"{path}, line {number}: {line.strip()[:80]!r} is neither '<date>/<drive> <frame> <l|r>' "
-                            "nor an image path; mend or fetch the list again")  # fmt: skip
+            raise UserError(
+                f"{path}, line {number}: {line.strip()[:80]!r} is neither '<date>/<drive> <frame> <l|r>' "
+                "nor an image path; mend or fetch the list again"
+            )
         if leads_out(frame.drive):
-            raise UserError(f"{path}, line {number}: {line.strip()[:80]!r} leads out of the data set folder; mend or "
-                            "fetch the list again")  # fmt: skip
+            raise UserError(
+                f"{path}, line {number}: {line.strip()[:80]!r} leads out of the data set folder; mend or "
+                "fetch the list again"
+            )
         frames.append(frame)
     if not frames:
         raise UserError(f"{path}: the list is empty; fetch it with python -m dataloader.prepare splits")

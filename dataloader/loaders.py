@@ -70,8 +70,15 @@ class TrainingData:
     took the place of are noted in `damage`.
     """
 
-    def __init__(self, datasets: list[TrainingSet], batch_sizes: list[int], batches_per_epoch: int,
-                 place: tuple[int, int] = (0, 1), damage: Damage | None = None, **options: Any):  # fmt: skip
+    def __init__(
+        self,
+        datasets: list[TrainingSet],
+        batch_sizes: list[int],
+        batches_per_epoch: int,
+        place: tuple[int, int] = (0, 1),
+        damage: Damage | None = None,
+        **options: Any,
+    ):
         self.datasets = tuple(datasets)
         self.lengths = tuple(len(data) for data in datasets)
         self.batches_per_epoch = batches_per_epoch
@@ -117,8 +124,15 @@ class EvaluationData:
         truth_kind: what the ground truth is, for metrics.json
     """
 
-    def __init__(self, data: EvaluationSet, batch_size: int, skipped: int, truth_kind: str,
-                 place: tuple[int, int] = (0, 1), **options: Any):  # fmt: skip
+    def __init__(
+        self,
+        data: EvaluationSet,
+        batch_size: int,
+        skipped: int,
+        truth_kind: str,
+        place: tuple[int, int] = (0, 1),
+        **options: Any,
+    ):
         self.spec, self.samples, self.skipped, self.truth_kind = data.spec, data.samples, skipped, truth_kind
         rank, processes = place
         batches = [[*range(len(data))[start : start + batch_size]] for start in range(0, len(data), batch_size)]
@@ -144,8 +158,11 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
         UserError: when a loader is unknown, files are missing or damaged, sizes and batch sizes do not fit the data, or
             a cache cannot be used.
     """
-    specs = [find_loader(purpose, name, training=True) for purpose in ("depth", "segmentation")
-             for name in getattr(args, f"{purpose}_training_loaders")]  # fmt: skip
+    specs = [
+        find_loader(purpose, name, training=True)
+        for purpose in ("depth", "segmentation")
+        for name in getattr(args, f"{purpose}_training_loaders")
+    ]
     sizes = {spec.purpose: _training_sizes(args, spec.purpose) for spec in specs}
     _check_inputs(args)
     cache = _teacher_cache(args) if "depth" in sizes else None
@@ -157,16 +174,27 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
         batch_size = getattr(args, f"{spec.purpose}_training_batch_size")
         if batch_size * place[1] > len(samples):
             shared = f" in each of {place[1]} processes" if place[1] > 1 else ""
-            raise UserError(f"--{spec.purpose}-training-batch-size {batch_size}{shared}: {spec.name} has "
-                            f"{len(samples)} samples; use a smaller batch or more data")  # fmt: skip
+            raise UserError(
+                f"--{spec.purpose}-training-batch-size {batch_size}{shared}: {spec.name} has "
+                f"{len(samples)} samples; use a smaller batch or more data"
+            )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
         size, crop = sizes[spec.purpose]
         maps = None
         if cache and spec.purpose == "depth":
             maps = _maps_of(spec, damage.sound(spec, samples) if damage else samples, cache, args)
-        datasets.append(TrainingSet(spec, samples, size=size, crop=crop, seed=args.sys_seed, maps=maps,
-                                    jitter=args.train_color_jitter == "on",
-                                    substitutes=damage.limit if damage else 0))  # fmt: skip
+        datasets.append(
+            TrainingSet(
+                spec,
+                samples,
+                size=size,
+                crop=crop,
+                seed=args.sys_seed,
+                maps=maps,
+                jitter=args.train_color_jitter == "on",
+                substitutes=damage.limit if damage else 0,
+            )
+        )
         batch_sizes.append(batch_size)
     if args.data_cache:
         _use_data_cache(datasets, args, damage)
@@ -193,9 +221,7 @@ def build_evaluation(args: Namespace, purpose: Purpose, place: tuple[int, int] =
     return found
 
 
-def _find(
-    specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None
-) -> list[tuple[list[Sample], int]]:
+def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None) -> list[tuple[list[Sample], int]]:
     """Usable samples of every loader, and how many frames have no ground truth; all files are looked at in one go.
 
     With `damage`, samples with damaged files are noted there and keep their places.
@@ -204,9 +230,16 @@ def _find(
     drop = getattr(args, "data_on_missing", "stop") == "drop"
     found = []
     for spec in specs:
-        samples = resolve(spec, args.dataset_dir, data_folder=args.data_folder, data_intrinsics=args.data_intrinsics,
-                          cache_folder=args.checkpoint_dir, drop=drop, skip=damage is not None,
-                          **_truth_options(args))  # fmt: skip
+        samples = resolve(
+            spec,
+            args.dataset_dir,
+            data_folder=args.data_folder,
+            data_intrinsics=args.data_intrinsics,
+            cache_folder=args.checkpoint_dir,
+            drop=drop,
+            skip=damage is not None,
+            **_truth_options(args),
+        )
         kept = with_truth(spec, samples)
         found.append((kept, len(samples) - len(kept)))
     faults = find_damaged(path for samples, _ in found for sample in samples for path in needed(sample))
@@ -214,8 +247,10 @@ def _find(
         for spec, (samples, _) in zip(specs, found, strict=True):
             damage.note_files(spec, samples, faults)
         return found
-    return [(without_damaged(spec, samples, faults, drop), skipped)
-            for spec, (samples, skipped) in zip(specs, found, strict=True)]  # fmt: skip
+    return [
+        (without_damaged(spec, samples, faults, drop), skipped)
+        for spec, (samples, skipped) in zip(specs, found, strict=True)
+    ]
 
 
 def _truth_options(args: Namespace) -> dict[str, Any]:
@@ -231,9 +266,11 @@ def _training_sizes(args: Namespace, purpose: Purpose) -> tuple[tuple[int, int],
     crop = (args.segmentation_crop_height, args.segmentation_crop_width)
     for side, whole, least, wanted in zip(("height", "width"), size, smallest_size(*size), crop, strict=True):
         if wanted > least:
-            raise UserError(f"--segmentation-crop-{side} {wanted}: images of --segmentation-resize-{side} {whole} "
-                            f"shrink by up to {RESCALE_MAX:g}, to {least}; crop at most {least} or resize to at least "
-                            f"{math.ceil(wanted * RESCALE_MAX)}")  # fmt: skip
+            raise UserError(
+                f"--segmentation-crop-{side} {wanted}: images of --segmentation-resize-{side} {whole} "
+                f"shrink by up to {RESCALE_MAX:g}, to {least}; crop at most {least} or resize to at least "
+                f"{math.ceil(wanted * RESCALE_MAX)}"
+            )
     return size, crop
 
 
@@ -244,8 +281,13 @@ def _teacher_cache(args: Namespace) -> TeacherCache | None:
         return None
     if not args.patch_teacher_cache:
         return None
-    return open_cache(args.patch_teacher_cache, size=(args.depth_resize_height, args.depth_resize_width),
-                      teacher=args.patch_teacher, patch_size=args.patch_size, enlarge=args.patch_enlarge)  # fmt: skip
+    return open_cache(
+        args.patch_teacher_cache,
+        size=(args.depth_resize_height, args.depth_resize_width),
+        teacher=args.patch_teacher,
+        patch_size=args.patch_size,
+        enlarge=args.patch_enlarge,
+    )
 
 
 def _maps_of(spec: LoaderSpec, samples: list[Sample], cache: TeacherCache, args: Namespace) -> LoaderMaps:
@@ -262,17 +304,24 @@ def _use_data_cache(datasets: list[TrainingSet], args: Namespace, damage: Damage
     With `damage`, samples with damaged files are noted there.
     """
     faults: dict[Picture, str] | None = None if damage is None else {}
-    wanted = [pictures_of(data.spec, data.samples, image_root(data.spec, args.dataset_dir, args.data_folder), data.size)
-              for data in datasets]  # fmt: skip
-    places = provide(args.data_cache, dict.fromkeys(picture for pictures in wanted for picture in pictures.values()),
-                     threads=os.cpu_count() or 1, tell=lambda text: log.info("  - %s", text),
-                     faults=faults)  # fmt: skip
+    wanted = [
+        pictures_of(data.spec, data.samples, image_root(data.spec, args.dataset_dir, args.data_folder), data.size)
+        for data in datasets
+    ]
+    places = provide(
+        args.data_cache,
+        dict.fromkeys(picture for pictures in wanted for picture in pictures.values()),
+        threads=os.cpu_count() or 1,
+        tell=lambda text: log.info("  - %s", text),
+        faults=faults,
+    )
     for data, pictures in zip(datasets, wanted, strict=True):
         data.pictures = CachedPictures(
-            args.data_cache, data.size,
+            args.data_cache,
+            data.size,
             {name: places[picture] for name, picture in pictures.items() if picture in places},
             {name: faults[picture] for name, picture in pictures.items() if faults and picture in faults},
-        )  # fmt: skip
+        )
         if damage and faults:
             damage.note_files(data.spec, data.samples, {picture.path: fault for picture, fault in faults.items()})
 
@@ -285,8 +334,10 @@ def _check_inputs(args: Namespace) -> None:
     depth = (args.depth_resize_height, args.depth_resize_width)
     crop = (args.segmentation_crop_height, args.segmentation_crop_width)
     if depth != crop:
-        raise UserError(f"--depth-resize-height/-width {depth[0]} x {depth[1]} and --segmentation-crop-height/-width "
-                        f"{crop[0]} x {crop[1]} differ; one network pass takes both, so make them equal")  # fmt: skip
+        raise UserError(
+            f"--depth-resize-height/-width {depth[0]} x {depth[1]} and --segmentation-crop-height/-width "
+            f"{crop[0]} x {crop[1]} differ; one network pass takes both, so make them equal"
+        )
 
 
 def _loader_options(args: Namespace) -> dict[str, Any]:
@@ -295,8 +346,14 @@ def _loader_options(args: Namespace) -> dict[str, Any]:
     # Others than forked workers, the default of newer Pythons, do not notice that their parent was killed.
     forked = "fork" if args.sys_num_workers and sys.platform == "linux" else None
     # A loader draws a number whenever it begins; from the common stream, a run that goes on would be a number ahead.
-    return {"num_workers": args.sys_num_workers, "collate_fn": _same, "worker_init_fn": _start_worker,
-            "pin_memory": pinned, "generator": torch.Generator(), "multiprocessing_context": forked}  # fmt: skip
+    return {
+        "num_workers": args.sys_num_workers,
+        "collate_fn": _same,
+        "worker_init_fn": _start_worker,
+        "pin_memory": pinned,
+        "generator": torch.Generator(),
+        "multiprocessing_context": forked,
+    }
 
 
 def _same(batch: RawBatch | Failure) -> RawBatch | Failure:

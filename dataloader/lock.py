@@ -46,13 +46,18 @@ def lock(file: TextIO, folder: Path) -> None:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except (BlockingIOError, PermissionError):
         file.seek(0)
-        raise UserError(f"{folder}: process {file.read(200).strip() or '?'} trains in this run folder; wait for it, "
-                        "stop it, or choose another --model-name") from None  # fmt: skip
+        raise UserError(
+            f"{folder}: process {file.read(200).strip() or '?'} trains in this run folder; wait for it, "
+            "stop it, or choose another --model-name"
+        ) from None
     except OSError as error:
         if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
             raise
-        log.warning("%s: its file system has no locks (%s); see that no other training works in this run folder",
-                    folder, error.strerror)  # fmt: skip
+        log.warning(
+            "%s: its file system has no locks (%s); see that no other training works in this run folder",
+            folder,
+            error.strerror,
+        )
     words = f"{os.getpid()} on {socket.gethostname()} since {datetime.now().astimezone():%Y-%m-%d %H:%M:%S %z}\n"
     with contextlib.suppress(OSError):  # on a full disk it locks without words
         file.truncate(0)

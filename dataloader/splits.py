@@ -15,7 +15,7 @@ log = logging.getLogger(__name__)
 
 TRUTH_REMEDIES = {
     ("kitti", "depth"): "unpack velodyne_points and the calibration (--depth-gt raw) or data_depth_annotated.zip "
-                        "(--depth-gt improved)",
+    "(--depth-gt improved)",
     ("kitti_2015", "depth"): "unpack data_scene_flow.zip and data_scene_flow_calib.zip",
     ("kitti_2015", "segmentation"): "unpack data_semantics.zip",
     ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",
@@ -52,15 +52,25 @@ def resolve(
     Raises:
         UserError: when something is missing or damaged, named with what to do.
     """
-    request = Request(spec=spec, dataset_dir=Path(dataset_dir), depth_gt=depth_gt, cache_folder=cache_folder,
-                      as_released=as_released, drop=drop, skip=skip)  # fmt: skip
+    request = Request(
+        spec=spec,
+        dataset_dir=Path(dataset_dir),
+        depth_gt=depth_gt,
+        cache_folder=cache_folder,
+        as_released=as_released,
+        drop=drop,
+        skip=skip,
+    )
     if spec.dataset != "folder":
         if not dataset_dir:
-            raise UserError("--dataset-dir: not given; pass --dataset-dir FOLDER or set the environment variable "
-                            "IFN_DIR_DATASET")  # fmt: skip
+            raise UserError(
+                "--dataset-dir: not given; pass --dataset-dir FOLDER or set the environment variable IFN_DIR_DATASET"
+            )
         if not request.dataset_dir.is_dir():
-            raise UserError(f"--dataset-dir {dataset_dir}: no such folder; make one with "
-                            "'python -m dataloader.prepare synthetic --out FOLDER' or name yours")  # fmt: skip
+            raise UserError(
+                f"--dataset-dir {dataset_dir}: no such folder; make one with "
+                "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
+            )
     match spec.dataset:
         case "folder":
             from .layouts.folder import folder_samples
@@ -104,8 +114,9 @@ def with_truth(spec: LoaderSpec, samples: list[Sample]) -> list[Sample]:
     kept = [sample for sample in samples if has_truth(spec, sample)]
     if not kept:
         wanted = "labels" if spec.purpose == "segmentation" else "depth"
-        raise UserError(f"{spec.name}: none of its {len(samples)} frames has {wanted}; "
-                        f"{TRUTH_REMEDIES[spec.dataset, spec.purpose]}")  # fmt: skip
+        raise UserError(
+            f"{spec.name}: none of its {len(samples)} frames has {wanted}; {TRUTH_REMEDIES[spec.dataset, spec.purpose]}"
+        )
     if len(kept) < len(samples):
         log.info("  - %s: %d of %d frames skipped, no ground truth", spec.name, len(samples) - len(kept), len(samples))
     return kept

@@ -60,9 +60,12 @@ def shrink_image(image: np.ndarray, window: Window) -> np.ndarray:
     """
     height, width = window.size
     scale_y, scale_x = image.shape[1] / height, image.shape[2] / width
-    box = (window.left * scale_x, window.top * scale_y,
-           min((window.left + window.width) * scale_x, image.shape[2]),
-           min((window.top + window.height) * scale_y, image.shape[1]))  # fmt: skip
+    box = (
+        window.left * scale_x,
+        window.top * scale_y,
+        min((window.left + window.width) * scale_x, image.shape[2]),
+        min((window.top + window.height) * scale_y, image.shape[1]),
+    )
     planes = (Image.fromarray(plane) for plane in image)
     return np.stack([plane.resize((window.width, window.height), Image.Resampling.BILINEAR, box) for plane in planes])
 

@@ -23,13 +23,34 @@ RESULTS = ROOT / "docs" / "results.csv"
 EIGEN = "KITTI Eigen test"
 SHOWN = ("SGDEM", "SGDepth", "Monodepth2")
 MOST_USED = (
-    "--dataset-dir", "--checkpoint-dir", "--experiment-class", "--model-name", "--model-load", "--resume", "--method",
-    "--model-num-layers", "--depth-training-loaders", "--depth-training-batch-size",
-    "--segmentation-training-loaders", "--segmentation-training-batch-size", "--train-num-epochs",
-    "--train-batches-per-epoch", "--train-learning-rate", "--train-weights-init", "--train-precision",
-    "--masking-enable", "--patch-distill", "--patch-teacher", "--depth-validation-loaders", "--depth-gt",
-    "--eval-num-images", "--save-arrays", "--sys-cpu", "--sys-num-workers", "--sys-seed",
-)  # fmt: skip
+    "--dataset-dir",
+    "--checkpoint-dir",
+    "--experiment-class",
+    "--model-name",
+    "--model-load",
+    "--resume",
+    "--method",
+    "--model-num-layers",
+    "--depth-training-loaders",
+    "--depth-training-batch-size",
+    "--segmentation-training-loaders",
+    "--segmentation-training-batch-size",
+    "--train-num-epochs",
+    "--train-batches-per-epoch",
+    "--train-learning-rate",
+    "--train-weights-init",
+    "--train-precision",
+    "--masking-enable",
+    "--patch-distill",
+    "--patch-teacher",
+    "--depth-validation-loaders",
+    "--depth-gt",
+    "--eval-num-images",
+    "--save-arrays",
+    "--sys-cpu",
+    "--sys-num-workers",
+    "--sys-seed",
+)
 _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
 
@@ -83,8 +104,9 @@ def all_options() -> str:
 def rules_of_resume() -> str:
     """What becomes of each option of training where a run goes on with another value."""
     flags = {rule: ", ".join(f"`{called(name)}`" for name in names) for rule, names in RULES.items()}
-    return _table(["another value is", "which means", "options"],
-                  [[rule, MEANING[rule], flags[rule]] for rule in RULES])  # fmt: skip
+    return _table(
+        ["another value is", "which means", "options"], [[rule, MEANING[rule], flags[rule]] for rule in RULES]
+    )
 
 
 def loaders() -> str:

@@ -136,8 +136,10 @@ def evaluate_depth(
 
     def depths(batch: Batch) -> list[Tensor]:
         disp = predict(batch.inputs[0]).disp[0]
-        return [native_depth(disp[sample : sample + 1], truth.depth.shape, depth_min, depth_max)
-                for sample, truth in enumerate(batch.truth)]  # fmt: skip
+        return [
+            native_depth(disp[sample : sample + 1], truth.depth.shape, depth_min, depth_max)
+            for sample, truth in enumerate(batch.truth)
+        ]
 
     return judge(depths, batches, fixed_scaling=fixed_scaling, on_image=on_image, everywhere=everywhere)
 
@@ -184,8 +186,10 @@ def judge(
     domain, names = joined_names(parts)
     skipped = sum(part.skipped for part in parts)
     if not names:
-        raise UserError(f"{domain or 'depth evaluation'}: none of {skipped} images has a valid ground-truth pixel; "
-                        "check the ground truth with python -m dataloader.check")
+        raise UserError(
+            f"{domain or 'depth evaluation'}: none of {skipped} images has a valid ground-truth pixel; "
+            "check the ground truth with python -m dataloader.check"
+        )
     values, ratios = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "ratios"))
     require_numbers(domain, names, ~np.isnan(values).any(axis=1))
     return DepthResult(domain, names, values, ratios, skipped)

@@ -71,8 +71,10 @@ def require_numbers(domain: str, names: Sequence[str], given: np.ndarray) -> Non
     """
     missing = np.flatnonzero(~given)
     if len(missing):
-        raise UserError(f"{domain}: the network gives NaN or infinite numbers for {len(missing)} of {len(names)} "
-                        f"images, the first of them {names[missing[0]]}; evaluate another checkpoint")  # fmt: skip
+        raise UserError(
+            f"{domain}: the network gives NaN or infinite numbers for {len(missing)} of {len(names)} "
+            f"images, the first of them {names[missing[0]]}; evaluate another checkpoint"
+        )
 
 
 def ignore(*_: object) -> None:

@@ -65,6 +65,7 @@ class Evaluation:
     gather: Everywhere = alone
     _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _drawn: deque[Future] = field(default_factory=deque)
+    _bars: list[tqdm] = field(default_factory=list)
 
     def predict_depth(self, images: Tensor) -> Any:
         """Disparity of images (B, 3, H, W) in [0, 1], refined where that was asked for; classes are not computed."""
@@ -90,13 +91,18 @@ class Evaluation:
     def batches(self, loader: Data) -> Iterator[Batch]:
         """The loader's batches on the device, with a progress bar on stderr."""
         bar = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr, disable=not self.speaks)
+        self._bars.append(bar)
         yield from self.stream(bar)
 
     def everywhere(self, work: Callable[[], Found]) -> list[Found]:
         """What all processes found, when the last picture of each is written."""
 
         def finished() -> Found:
-            found = work()
+            try:
+                found = work()
+            finally:  # what is said of an error gets a line of its own
+                while self._bars:
+                    self._bars.pop().close()
             self._await_pictures(0)
             return found
 

@@ -115,8 +115,10 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Ev
     parts = everywhere(share)
     domain, names = joined_names(parts)
     if len(names) < WINDOW:
-        raise UserError(f"{domain or 'pose evaluation'}: {len(names)} frames with poses are fewer than a window "
-                        f"of {WINDOW}; use a longer drive")
+        raise UserError(
+            f"{domain or 'pose evaluation'}: {len(names)} frames with poses are fewer than a window "
+            f"of {WINDOW}; use a longer drive"
+        )
     poses, motions = (np.concatenate([getattr(part, name) for part in parts]) for name in ("poses", "motions"))
     require_numbers(domain, names, np.isfinite(motions).all(axis=(1, 2)))
     errors = trajectory_errors(poses, motions)

@@ -38,8 +38,15 @@ CLAMPS = {"kitti": (1e-3, 80.0), "cityscapes": (1e-3, 80.0)}
 """Metres; predictions beyond are moved to the nearer end after scaling."""
 
 
-def depth_protocol(mask: str, clamp: str, *, ground_truth: str, fixed_scaling: float, size: tuple[int, int],
-                   refinement: dict | None = None) -> dict:  # fmt: skip
+def depth_protocol(
+    mask: str,
+    clamp: str,
+    *,
+    ground_truth: str,
+    fixed_scaling: float,
+    size: tuple[int, int],
+    refinement: dict | None = None,
+) -> dict:
     """Describes a depth evaluation for metrics.json; `size` is the network's (height, width).
 
     `refinement` says how disparities were refined before they were judged; ``none`` where they were not.

@@ -151,8 +151,10 @@ def evaluate_segmentation(
     domain, names = joined_names(parts)
     skipped = sum(part.skipped for part in parts)
     if not names:
-        raise UserError(f"{domain or 'segmentation evaluation'}: none of {skipped} images has a labelled pixel; "
-                        "check the labels with python -m dataloader.check")
+        raise UserError(
+            f"{domain or 'segmentation evaluation'}: none of {skipped} images has a labelled pixel; "
+            "check the labels with python -m dataloader.check"
+        )
     confusions = np.concatenate([part.confusions for part in parts if part.names])
     require_numbers(domain, names, (confusions != NO_NUMBERS).all(axis=(1, 2)))
     return SegmentationResult(domain, names, confusions, skipped)

@@ -58,8 +58,14 @@ def evaluate_teacher(
             found.append(1 / inverse)
         return found
 
-    return judge(depths, batches, fixed_scaling=(metric and fixed_scaling) or 1.0, on_image=on_image, counts=counts,
-                 everywhere=everywhere)  # fmt: skip
+    return judge(
+        depths,
+        batches,
+        fixed_scaling=(metric and fixed_scaling) or 1.0,
+        on_image=on_image,
+        counts=counts,
+        everywhere=everywhere,
+    )
 
 
 def teacher_protocol(

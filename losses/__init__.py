@@ -15,8 +15,18 @@ from .patches.scales import Estimate
 from .schedule import Phase, Schedule
 from .semantic import SegmentationLoss
 
-__all__ = ["DepthLoss", "DynamicClassMask", "Objective", "Phase", "Schedule", "SegmentationLoss", "build_mask",
-           "build_objective", "build_refiner", "build_schedule"]  # fmt: skip
+__all__ = [
+    "DepthLoss",
+    "DynamicClassMask",
+    "Objective",
+    "Phase",
+    "Schedule",
+    "SegmentationLoss",
+    "build_mask",
+    "build_objective",
+    "build_refiner",
+    "build_schedule",
+]
 
 
 def build_objective(args: Namespace) -> Objective:
@@ -52,8 +62,14 @@ def build_mask(args: Namespace) -> DynamicClassMask | None:
 
 def build_refiner(args: Namespace) -> PatchRefiner:
     """Patch refinement, for training and for use."""
-    return PatchRefiner(size=args.patch_size, maximum=args.patch_max, enlarge=args.patch_enlarge,
-                        blend=args.patch_blend, share=args.patch_fusion_weight, chunk=args.patch_chunk)  # fmt: skip
+    return PatchRefiner(
+        size=args.patch_size,
+        maximum=args.patch_max,
+        enlarge=args.patch_enlarge,
+        blend=args.patch_blend,
+        share=args.patch_fusion_weight,
+        chunk=args.patch_chunk,
+    )
 
 
 def build_schedule(args: Namespace, self_teacher: Follower | None = None, teacher: Estimate | None = None) -> Schedule:
@@ -61,9 +77,13 @@ def build_schedule(args: Namespace, self_teacher: Follower | None = None, teache
     patches = None
     if self_teacher is not None:
         patches = PatchDistillation(
-            build_refiner(args), self_teacher, teacher, epochs=(args.patch_from_epoch, args.patch_until_epoch),
-            interval=args.patch_interval, gate=args.patch_gate == "photometric",
+            build_refiner(args),
+            self_teacher,
+            teacher,
+            epochs=(args.patch_from_epoch, args.patch_until_epoch),
+            interval=args.patch_interval,
+            gate=args.patch_gate == "photometric",
             depth_range=(args.model_depth_min, args.model_depth_max),
-        )  # fmt: skip
+        )
     consistency_from = args.sd_consistency_from_epoch if args.sd_consistency_weight > 0 else -1
     return Schedule(build_mask(args), consistency_from, patches)

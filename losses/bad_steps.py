@@ -89,8 +89,14 @@ class BadSteps:
         write: writes a file whole or not at all.
     """
 
-    def __init__(self, state: RunState, folder: Path, options: Mapping[str, Any], limit: int,
-                 write: Callable[[Path, bytes], None]):  # fmt: skip
+    def __init__(
+        self,
+        state: RunState,
+        folder: Path,
+        options: Mapping[str, Any],
+        limit: int,
+        write: Callable[[Path, bytes], None],
+    ):
         self.state, self.folder, self.options, self.limit, self.write = state, folder, options, limit, write
         self.statistics = Statistics(state.model)
         self._passes: list[_Pass] = []
@@ -139,10 +145,12 @@ class BadSteps:
             self._look(self._steps.pop(0))
             if self._in_a_row >= self.limit:
                 self.require_sound()
-                raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: {self._in_a_row} steps in a "
-                                "row had a number that is NaN or infinite (--train-max-bad-steps) and were left out; "
-                                f"{self.folder / FOLDER} holds the first ones; mend the data, lower "
-                                "--train-learning-rate or take --train-precision fp32")  # fmt: skip
+                raise UserError(
+                    f"epoch {self.state.epoch + 1}, step {self.state.step}: {self._in_a_row} steps in a "
+                    "row had a number that is NaN or infinite (--train-max-bad-steps) and were left out; "
+                    f"{self.folder / FOLDER} holds the first ones; mend the data, lower "
+                    "--train-learning-rate or take --train-precision fp32"
+                )
 
     def require_sound(self) -> None:
         """Look at all steps so far, before a checkpoint is written; waits for the device.
@@ -155,10 +163,12 @@ class BadSteps:
             self._look(self._steps.pop(0))
         with processes.together():
             if self._latest and not self._gives_numbers():
-                raise UserError(f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite, "
-                                "and so is what the network says of any image; it is not saved: go on from a "
-                                "checkpoint written before with --resume auto, a lower --train-learning-rate or "
-                                "--train-precision fp32")  # fmt: skip
+                raise UserError(
+                    f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite, "
+                    "and so is what the network says of any image; it is not saved: go on from a "
+                    "checkpoint written before with --resume auto, a lower --train-learning-rate or "
+                    "--train-precision fp32"
+                )
 
     @torch.no_grad()
     def _gives_numbers(self) -> bool:
@@ -167,8 +177,12 @@ class BadSteps:
         model.eval()
         predictions = model.forward(sound, purposes)  # as it is: compiling it for this would take minutes
         model.train()
-        said = [value for found in predictions for value in (*found.disp.values(), *found.motion.values(), found.logits)
-                if value is not None]  # fmt: skip
+        said = [
+            value
+            for found in predictions
+            for value in (*found.disp.values(), *found.motion.values(), found.logits)
+            if value is not None
+        ]
         return bool(are_finite([*said, *model.parameters()]).all())
 
     def _look(self, step: _Step) -> None:
@@ -183,14 +197,22 @@ class BadSteps:
             self._tell(step, mine)
         elif bad and not lost:  # where one is lost, all gradients are, and the process that lost it names it
             followed = [name for name, p in self.state.model.named_parameters() if p.grad is not None]
-            self._tell(step, [f"gradient of {name}" for name, fine in zip(followed, finite[count:], strict=True)
-                              if not fine])  # fmt: skip
+            self._tell(
+                step, [f"gradient of {name}" for name, fine in zip(followed, finite[count:], strict=True) if not fine]
+            )
 
     def _tell(self, step: _Step, names: Sequence[str]) -> None:
         samples = [name for one in step.passes for kept in one.outcomes for name in kept.raw.names]
         more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
-        log.warning("epoch %d, step %d: left out, %s is NaN or infinite; samples %s%s%s", step.place["epoch"],
-                    step.place["step"], names[0], ", ".join(samples[:_NAMED]), more, self._kept(step, names))
+        log.warning(
+            "epoch %d, step %d: left out, %s is NaN or infinite; samples %s%s%s",
+            step.place["epoch"],
+            step.place["step"],
+            names[0],
+            ", ".join(samples[:_NAMED]),
+            more,
+            self._kept(step, names),
+        )
 
     def _kept(self, step: _Step, names: Sequence[str]) -> str:
         """Keep the step in a file, where there are not enough of them; what to say about it."""
@@ -199,9 +221,13 @@ class BadSteps:
         path = self.folder / FOLDER / f"step_{step.place['step']}{mine}.pt"
         if self._files == KEPT:
             return ""
-        content = {**step.place, "bad": list(names), "options": dict(self.options),
-                   "model": self.state.model.state_dict(),
-                   "passes": [[kept.plain() for kept in one.outcomes] for one in step.passes]}  # fmt: skip
+        content = {
+            **step.place,
+            "bad": list(names),
+            "options": dict(self.options),
+            "model": self.state.model.state_dict(),
+            "passes": [[kept.plain() for kept in one.outcomes] for one in step.passes],
+        }
         file = io.BytesIO()
         torch.save(content, file)
         try:
@@ -231,8 +257,9 @@ class Statistics:
 
     def settle(self, bad: Tensor) -> None:
         """Bring them back where `bad`; what they are then is kept."""
-        self._kept = [torch.where(bad, kept, _flat(group))
-                      for kept, group in zip(self._kept, self._groups, strict=True)]  # fmt: skip
+        self._kept = [
+            torch.where(bad, kept, _flat(group)) for kept, group in zip(self._kept, self._groups, strict=True)
+        ]
         self.restore()
 
     @torch.no_grad()

@@ -56,8 +56,9 @@ class DepthLoss(nn.Module):
         error = self._combine([photometric_error(warped[f], reference) for f in sorted(warped, reverse=True)])
         if self.automasking:
             with torch.no_grad():
-                unmoved = self._combine([photometric_error(sources[f], reference)
-                                         for f in sorted(warped, reverse=True)])  # fmt: skip
+                unmoved = self._combine(
+                    [photometric_error(sources[f], reference) for f in sorted(warped, reverse=True)]
+                )
             error = _smaller(unmoved, error)
         if keep is not None:
             error = error * keep
@@ -67,8 +68,11 @@ class DepthLoss(nn.Module):
         for index, r in enumerate(sorted(disp)):
             loss = photometric[index]
             if self.smoothness > 0:
-                image = target if r == 0 else F.interpolate(target, disp[r].shape[-2:], mode="bilinear",
-                                                            align_corners=False)  # fmt: skip
+                image = (
+                    target
+                    if r == 0
+                    else F.interpolate(target, disp[r].shape[-2:], mode="bilinear", align_corners=False)
+                )
                 terms[f"disp_smth_loss/{r}"] = self.smoothness * edge_aware_smoothness(disp[r], image) / 2**r
                 loss = loss + terms[f"disp_smth_loss/{r}"]
             terms[f"loss/{r}"] = loss

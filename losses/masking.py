@@ -30,8 +30,14 @@ class DynamicClassMask:
         classes: train ids that may move.
     """
 
-    def __init__(self, from_epoch: int, epochs: int, linear_increase: bool, fraction: float,
-                 classes: Sequence[int] = tuple(range(11, 20))):  # fmt: skip
+    def __init__(
+        self,
+        from_epoch: int,
+        epochs: int,
+        linear_increase: bool,
+        fraction: float,
+        classes: Sequence[int] = tuple(range(11, 20)),
+    ):
         self.from_epoch, self.epochs = from_epoch, epochs
         self.linear_increase, self.fraction = linear_increase, fraction
         self.threshold = 0.0
@@ -82,8 +88,11 @@ class DynamicClassMask:
         percentile = self._percentile(epoch)
         usable = len(ious) > 0 and 0 <= percentile <= 1
         self.threshold = float(np.percentile(ious, 100 * percentile)) if usable else 0.0
-        return {"threshold": self.threshold, "mean_iou": float(ious.mean()) if len(ious) else float("nan"),
-                "masked_share": float(masked.mean()) if len(masked) else 0.0}  # fmt: skip
+        return {
+            "threshold": self.threshold,
+            "mean_iou": float(ious.mean()) if len(ious) else float("nan"),
+            "masked_share": float(masked.mean()) if len(masked) else 0.0,
+        }
 
     def ious(self) -> np.ndarray:
         """IoU of every sample of this epoch that holds dynamic classes, float64, in order, process by process."""

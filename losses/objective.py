@@ -69,8 +69,9 @@ class Objective(nn.Module):
             terms["loss_depth"] = depth
             total = total + self.reprojection * depth
             if self.consistency is not None:
-                terms["loss_sd"] = total.new_zeros(()) if ids is None else (
-                    self.consistency_weight * self.consistency(disp[0], ids))  # fmt: skip
+                terms["loss_sd"] = (
+                    total.new_zeros(()) if ids is None else (self.consistency_weight * self.consistency(disp[0], ids))
+                )
                 total = total + terms["loss_sd"]
             if self.patches is not None:
                 terms["loss_patch"] = total.new_zeros(()) if refined is None else self.patches(disp[0], refined)

@@ -32,8 +32,9 @@ def join() -> None:
     """Meet the other processes that ``torchrun`` started; tensors of a GPU travel by NCCL, others by gloo."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, count = next(iter(dist.rendezvous("env://", timeout=TIMEOUT)))
-    dist.init_process_group(backend, store=dist.PrefixStore("group", store), rank=rank, world_size=count,
-                            timeout=TIMEOUT)  # fmt: skip
+    dist.init_process_group(
+        backend, store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=TIMEOUT
+    )
     _board[os.getpid()] = dist.PrefixStore("said", store)
 
 
@@ -196,8 +197,9 @@ def spread(network: nn.Module, partly_idle: bool) -> nn.Module:
     if not joined():
         return network
     # Running statistics are averaged after every step instead: the network is used beside its forward pass, too.
-    return nn.parallel.DistributedDataParallel(network, broadcast_buffers=False, gradient_as_bucket_view=True,
-                                               find_unused_parameters=partly_idle)  # fmt: skip
+    return nn.parallel.DistributedDataParallel(
+        network, broadcast_buffers=False, gradient_as_bucket_view=True, find_unused_parameters=partly_idle
+    )
 
 
 @torch.no_grad()

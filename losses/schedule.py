@@ -28,8 +28,12 @@ class Schedule:
         patches: patch distillation, or None.
     """
 
-    def __init__(self, masking: DynamicClassMask | None = None, consistency_from: int = -1,
-                 patches: PatchDistillation | None = None):  # fmt: skip
+    def __init__(
+        self,
+        masking: DynamicClassMask | None = None,
+        consistency_from: int = -1,
+        patches: PatchDistillation | None = None,
+    ):
         self.masking, self.consistency_from, self.patches = masking, consistency_from, patches
 
     @property

@@ -89,8 +89,9 @@ def compare(
     network = getattr(model, "module", model)
     with autocast():
         segmented = [_segment(network, batch) if masking and batch.spec.purpose == "depth" else {} for batch in batches]
-        predictions = model([batch.inputs for batch in batches], [batch.spec.purpose for batch in batches],
-                            classify=phase.consistency)  # fmt: skip
+        predictions = model(
+            [batch.inputs for batch in batches], [batch.spec.purpose for batch in batches], classify=phase.consistency
+        )
     outcomes = []
     for batch, prediction, ids in zip(batches, predictions, segmented, strict=True):
         views = keep = refined = None
@@ -100,10 +101,27 @@ def compare(
             size = ids[0].shape[0]
             keep = masking(ids[0], [warp_labels(ids[f], grid[:size]) for f, grid in views.grid.items()])
         if views and phase.patches:
-            refined = phase.patches(batch.images, prediction.disp[0], views, prediction.motion, (batch.K, batch.inv_K),
-                                    autocast, keep, batch.teacher, batch.flip)  # fmt: skip
-        total, terms = objective(batch.images, batch.labels, prediction.disp, prediction.logits,
-                                 views.color if views else {}, keep, prediction.ids, refined)  # fmt: skip
+            refined = phase.patches(
+                batch.images,
+                prediction.disp[0],
+                views,
+                prediction.motion,
+                (batch.K, batch.inv_K),
+                autocast,
+                keep,
+                batch.teacher,
+                batch.flip,
+            )
+        total, terms = objective(
+            batch.images,
+            batch.labels,
+            prediction.disp,
+            prediction.logits,
+            views.color if views else {},
+            keep,
+            prediction.ids,
+            refined,
+        )
         outcomes.append(Outcome(batch, prediction, views, keep, refined, total, terms))
     return outcomes
 

@@ -30,8 +30,15 @@ class Updates:
             have one; None where the scaler looks after them.
     """
 
-    def __init__(self, optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler, *, warmup: int = 0,
-                 accumulate: int = 1, batches: int = 1):  # fmt: skip
+    def __init__(
+        self,
+        optimizer: torch.optim.Optimizer,
+        scaler: torch.amp.GradScaler,
+        *,
+        warmup: int = 0,
+        accumulate: int = 1,
+        batches: int = 1,
+    ):
         self.optimizer, self.scaler = optimizer, scaler
         self.warmup, self.accumulate, self.batches = warmup, accumulate, batches
         self.finite: Tensor | None = None
@@ -48,9 +55,11 @@ class Updates:
             UserError: when it cannot even where losses are not enlarged.
         """
         if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
-            raise UserError("--train-precision fp16: the gradients overflow or are no numbers in every step, and "
-                            "nothing is learned; go on from an earlier checkpoint with bf16 or fp32, or a lower "
-                            "--train-learning-rate")  # fmt: skip
+            raise UserError(
+                "--train-precision fp16: the gradients overflow or are no numbers in every step, and "
+                "nothing is learned; go on from an earlier checkpoint with bf16 or fp32, or a lower "
+                "--train-learning-rate"
+            )
 
     @property
     def parts(self) -> dict[str, torch.amp.GradScaler]:
@@ -68,8 +77,9 @@ class Updates:
             return False
         self._pending = 0
         if not self.scaler.is_enabled():
-            self.finite = are_finite(p.grad for group in self.optimizer.param_groups for p in group["params"]
-                                     if p.grad is not None)  # fmt: skip
+            self.finite = are_finite(
+                p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None
+            )
             self.optimizer.found_inf = (~self.finite.all()).float()  # fused optimisers skip the step where it is 1
         with warmed_up(self.optimizer, step // self.accumulate, self.warmup):
             self.scaler.step(self.optimizer)

@@ -73,8 +73,13 @@ class AtrousPyramid(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.branches = nn.ModuleList([_unit(channels, self.WIDTH), _unit(channels, self.WIDTH, dilation=2),
-                                       _unit(channels, self.WIDTH, dilation=4)])  # fmt: skip
+        self.branches = nn.ModuleList(
+            [
+                _unit(channels, self.WIDTH),
+                _unit(channels, self.WIDTH, dilation=2),
+                _unit(channels, self.WIDTH, dilation=4),
+            ]
+        )
         self.mean = _unit(channels, self.WIDTH)
         self.project = _unit(4 * self.WIDTH, channels)
 
@@ -103,8 +108,9 @@ class Attended(nn.Module):
         aspp: put an `AtrousPyramid` before the attention of the deepest map.
     """
 
-    def __init__(self, widths: Sequence[int], variant: str = "none", strips: int = 4, gain: bool = False,
-                 aspp: bool = False):  # fmt: skip
+    def __init__(
+        self, widths: Sequence[int], variant: str = "none", strips: int = 4, gain: bool = False, aspp: bool = False
+    ):
         super().__init__()
         self.levels = {"none": (), "bottleneck": (4,), "released": (1, 2, 3, 4)}[variant]
         self.attention = StripAttention(1 if variant == "released" else strips, gain) if self.levels else None

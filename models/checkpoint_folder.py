@@ -50,8 +50,10 @@ def verify(folder: Path, noted: bool = False, only: Collection[str] = ()) -> Non
         UserError: naming the file that is missing or damaged.
     """
     if not (folder / "model.pth").is_file():
-        raise UserError(f"{folder}: holds no model.pth; give the folder of a checkpoint, "
-                        "such as .../checkpoints/epoch_20, in --model-load")  # fmt: skip
+        raise UserError(
+            f"{folder}: holds no model.pth; give the folder of a checkpoint, "
+            "such as .../checkpoints/epoch_20, in --model-load"
+        )
     path = folder / METADATA
     if not path.is_file():
         if noted:
@@ -61,8 +63,9 @@ def verify(folder: Path, noted: bool = False, only: Collection[str] = ()) -> Non
         files = read(path)["files"]
         for name in only or {**files, "model.pth": {}}:
             if described(folder / name) != files.get(name):
-                raise UserError(f"{folder / name}: damaged (size or hash is not what {METADATA} notes); use another "
-                                "checkpoint")  # fmt: skip
+                raise UserError(
+                    f"{folder / name}: damaged (size or hash is not what {METADATA} notes); use another checkpoint"
+                )
     except Damaged as error:
         raise UserError(f"{path}: damaged ({error}); use another checkpoint") from None
 

@@ -10,8 +10,9 @@ from errors import UserError
 from .published import obtain, place
 from .weights import read_state_dict
 
-WIDTHS = {layers: (64, 64, 128, 256, 512) if layers < 50 else (64, 256, 512, 1024, 2048)
-          for layers in (18, 34, 50, 101, 152)}  # fmt: skip
+WIDTHS = {
+    layers: (64, 64, 128, 256, 512) if layers < 50 else (64, 256, 512, 1024, 2048) for layers in (18, 34, 50, 101, 152)
+}
 
 
 def imagenet_resnet(layers: int, pretrained: bool) -> nn.Module:
@@ -29,8 +30,10 @@ def imagenet_resnet(layers: int, pretrained: bool) -> nn.Module:
         obtain(f"ImageNet weights of ResNet-{layers}", address, fetch=True)
     except UserError as error:
         reason = str(error).partition("; ")[0]
-        raise UserError(f"{reason}; put {path.name} of {address} into {path.parent}, or train from scratch with "
-                        "--train-weights-init scratch") from None  # fmt: skip
+        raise UserError(
+            f"{reason}; put {path.name} of {address} into {path.parent}, or train from scratch with "
+            "--train-weights-init scratch"
+        ) from None
     model.load_state_dict(read_state_dict(path))
     return model
 

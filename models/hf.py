@@ -49,16 +49,20 @@ def build(name: str, native: bool = False, fetch: bool = False) -> Teacher:
     network, constants = _load(name, source, local_files_only=not fetch)
     kind = network.config.model_type
     if kind not in FAMILIES:
-        raise UserError(f"{name}: a network of kind {kind!r}, whose output is not known here; use one of kind "
-                        f"{' or '.join(FAMILIES)}")  # fmt: skip
+        raise UserError(
+            f"{name}: a network of kind {kind!r}, whose output is not known here; use one of kind "
+            f"{' or '.join(FAMILIES)}"
+        )
     if NON_COMMERCIAL.search(source):
         _tell_licence(source)
     metric = "metric" in source.rpartition("/")[2].lower() or _estimates_metres(network.config)
     try:
         habits = _habits(constants, metric, FAMILIES[kind])
     except (AttributeError, KeyError, TypeError):
-        raise UserError(f"{name}: its preprocessor_config.json does not say size, mean and std as those of DPT and "
-                        "Depth Anything do; choose another model") from None  # fmt: skip
+        raise UserError(
+            f"{name}: its preprocessor_config.json does not say size, mean and std as those of DPT and "
+            "Depth Anything do; choose another model"
+        ) from None
     return Teacher(HubNetwork(network, metric), habits, {"name": name, "sha256": ""}, native)
 
 
@@ -67,16 +71,20 @@ def _load(name: str, source: str, **options: bool) -> tuple[nn.Module, Any]:
     try:
         from transformers import AutoImageProcessor, AutoModelForDepthEstimation
     except ImportError:
-        raise UserError(f"{name}: needs the package transformers; install it with 'pip install transformers', or "
-                        "choose dpt-hybrid") from None  # fmt: skip
+        raise UserError(
+            f"{name}: needs the package transformers; install it with 'pip install transformers', or choose dpt-hybrid"
+        ) from None
     try:
-        return (AutoModelForDepthEstimation.from_pretrained(source, **options),
-                AutoImageProcessor.from_pretrained(source, **options))  # fmt: skip
+        return (
+            AutoModelForDepthEstimation.from_pretrained(source, **options),
+            AutoImageProcessor.from_pretrained(source, **options),
+        )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         log.debug("%s: %s", name, error)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{name}: cannot be loaded ({reason}); check the id, or fetch it with 'hf download {source}' "
-                        "and try again") from None  # fmt: skip
+        raise UserError(
+            f"{name}: cannot be loaded ({reason}); check the id, or fetch it with 'hf download {source}' and try again"
+        ) from None
 
 
 def _habits(processor: Any, metric: bool, fixed: bool) -> Habits:

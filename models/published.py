@@ -53,8 +53,10 @@ def obtain(name: str, address: str, fetch: bool = False) -> str:
         remedy = "run again to fetch it anew" if fetched else f"delete it and download {address} again"
         if fetched:
             path.unlink()
-        raise UserError(f"{path}: damaged or not the published file (its SHA-256 begins with {digest[:8]}, not "
-                        f"{expected}); {remedy}")  # fmt: skip
+        raise UserError(
+            f"{path}: damaged or not the published file (its SHA-256 begins with {digest[:8]}, not "
+            f"{expected}); {remedy}"
+        )
     return digest
 
 

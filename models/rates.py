@@ -48,7 +48,9 @@ class Rates:
     def apply(self, optimizer: Optimizer, scheduler: StepLR) -> None:
         """Go on as if they had been in use from the start."""
         now = [start * self.gamma ** (scheduler.last_epoch // self.step_size) for start in self.starts]
-        scheduler.load_state_dict(scheduler.state_dict() | {
-            "base_lrs": [*self.starts], "step_size": self.step_size, "gamma": self.gamma, "_last_lr": now})  # fmt: skip
+        scheduler.load_state_dict(
+            scheduler.state_dict()
+            | {"base_lrs": [*self.starts], "step_size": self.step_size, "gamma": self.gamma, "_last_lr": now}
+        )
         for group, start, rate, decay in zip(optimizer.param_groups, self.starts, now, self.decays, strict=True):
             group |= {"initial_lr": start, "lr": rate, "weight_decay": decay}

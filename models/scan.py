@@ -18,9 +18,16 @@ from typing import Any, BinaryIO
 import torch
 from torch import Tensor
 
-_CALLED = {"collections OrderedDict", "__builtin__ set", "torch Size", "torch device",
-           "torch._utils _rebuild_parameter", "torch._utils _rebuild_tensor", "torch._utils _rebuild_tensor_v2",
-           *(f"torch {name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype))}  # fmt: skip
+_CALLED = {
+    "collections OrderedDict",
+    "__builtin__ set",
+    "torch Size",
+    "torch device",
+    "torch._utils _rebuild_parameter",
+    "torch._utils _rebuild_tensor",
+    "torch._utils _rebuild_tensor_v2",
+    *(f"torch {name}" for name, value in vars(torch).items() if isinstance(value, torch.dtype)),
+}
 _STORAGE = re.compile(r"torch(\.cuda)? \w+Storage")
 _ZIP, _PICKLE, _PROTOCOL = b"PK\x03\x04", b"\x80\x02", b"\x80"
 _TAIL = struct.Struct("<4s36xQQ4s4xQ4x4s8xLLH")  # record and locator of zip64, then the end record

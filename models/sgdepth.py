@@ -129,8 +129,10 @@ class SGDepth(nn.Module):
         """
         sizes = {tuple(images[0].shape[-2:]) for images in inputs}
         if len(sizes) > 1:
-            raise UserError(f"data sets of different network sizes {sorted(sizes)} cannot share one pass; "
-                            "make --depth-resize-* and --segmentation-crop-* equal")  # fmt: skip
+            raise UserError(
+                f"data sets of different network sizes {sorted(sizes)} cannot share one pass; "
+                "make --depth-resize-* and --segmentation-crop-* equal"
+            )
         normal = [{frame: self.normalise(image) for frame, image in images.items()} for images in inputs]
         shared = self.common(torch.cat([images[0] for images in normal]))
         counts = [images[0].shape[0] for images in normal]
@@ -138,12 +140,14 @@ class SGDepth(nn.Module):
         predictions = []
         for index, (images, purpose) in enumerate(zip(normal, purposes, strict=True)):
             mine = [x.split(counts)[index] for x in by_task[purpose]]
-            predictions.append(Prediction(
-                disp=self._disparity(mine) if purpose == "depth" else {},
-                logits=self._logits(mine) if purpose == "segmentation" else None,
-                ids=self._classes(mine) if classify and purpose == "depth" else None,
-                motion=self._motion(images),
-            ))  # fmt: skip
+            predictions.append(
+                Prediction(
+                    disp=self._disparity(mine) if purpose == "depth" else {},
+                    logits=self._logits(mine) if purpose == "segmentation" else None,
+                    ids=self._classes(mine) if classify and purpose == "depth" else None,
+                    motion=self._motion(images),
+                )
+            )
         return tuple(predictions)
 
     def normalise(self, image: Tensor) -> Tensor:
@@ -153,8 +157,10 @@ class SGDepth(nn.Module):
     def predict(self, image: Tensor, purposes: Sequence[str] = ("depth", "segmentation")) -> Prediction:
         """What serves the purposes: disparity, class scores of images (B, 3, H, W); no motion."""
         shared = self.common(self.normalise(image))
-        return Prediction(disp=self._disparity(shared) if "depth" in purposes else {},
-                          logits=self._logits(shared) if "segmentation" in purposes else None)  # fmt: skip
+        return Prediction(
+            disp=self._disparity(shared) if "depth" in purposes else {},
+            logits=self._logits(shared) if "segmentation" in purposes else None,
+        )
 
     def segment(self, image: Tensor) -> Tensor:
         """Most likely class of each pixel, (B, 3, H, W) -> (B, H, W) int64, without gradient, as in evaluation.

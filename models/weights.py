@@ -42,8 +42,10 @@ def load_file(path: Path, repeated: bool = False) -> Any:
             raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a checkpoint") from None
         log.debug("%s: %s", path, error)
         reason = f" ({error})" if isinstance(error, Refused) else ""
-        raise UserError(f"{path}: not a checkpoint, damaged, or holding code instead of tensors{reason}; give the path "
-                        "of a model.pth, or fetch or write it again") from None  # fmt: skip
+        raise UserError(
+            f"{path}: not a checkpoint, damaged, or holding code instead of tensors{reason}; give the path "
+            "of a model.pth, or fetch or write it again"
+        ) from None
 
 
 def read_state_dict(path: Path) -> dict[str, Tensor]:
@@ -56,8 +58,11 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    is_state = isinstance(content, Mapping) and content and all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())  # fmt: skip
+    is_state = (
+        isinstance(content, Mapping)
+        and content
+        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
+    )
     if not is_state:
         raise UserError(f"{path}: holds no state dict of a network; give the path of a model.pth")
     return {_without_prefixes(key): value for key, value in content.items()}
@@ -179,8 +184,11 @@ def copy_weights(model: nn.Module, state: Mapping[str, Tensor], path: Path, stri
 def _remedy(model: nn.Module, state: Mapping[str, Tensor], fit: Fit, strict: bool) -> str:
     theirs, ours = sgdepth_shape(state), sgdepth_shape(model.state_dict())
     # Parts that can be on or off may be missing where not everything has to fit.
-    flags = [_flag(name, value) for name, value in theirs.items()
-             if ours.get(name) != value and (strict or not isinstance(value, bool))]  # fmt: skip
+    flags = [
+        _flag(name, value)
+        for name, value in theirs.items()
+        if ours.get(name) != value and (strict or not isinstance(value, bool))
+    ]
     if flags:
         return f"pass {' '.join(flags)}"
     parts = sorted({key.split(".")[0] for key in fit.missing} - {key.split(".")[0] for key in state})

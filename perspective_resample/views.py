@@ -28,8 +28,9 @@ class Views:
 def full_size_disparity(disp: dict[int, Tensor]) -> Tensor:
     """Disparities of all resolutions enlarged to the finest, (R*B, 1, H, W), finest first."""
     size = disp[0].shape[-2:]
-    enlarged = [disp[r] if r == 0 else F.interpolate(disp[r], size, mode="bilinear", align_corners=False)
-                for r in sorted(disp)]  # fmt: skip
+    enlarged = [
+        disp[r] if r == 0 else F.interpolate(disp[r], size, mode="bilinear", align_corners=False) for r in sorted(disp)
+    ]
     return torch.cat(enlarged)
 
 

@@ -44,15 +44,25 @@ def write_checkpoint(folder: Path) -> Path:
 
 def torchrun(*words: object) -> Popen:
     """Start a script in two processes."""
-    return Popen([sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
-                  *map(str, words)], cwd=ROOT, stdout=PIPE, stderr=PIPE, text=True,
-                 env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    return Popen(
+        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, words)],
+        cwd=ROOT,
+        stdout=PIPE,
+        stderr=PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+    )
 
 
 def stopped_training(words: Sequence[str], run_folder: Path, line: str, number: int = signal.SIGTERM) -> Path:
     """Train until a line begins so, send the signal, and find the one checkpoint that this leaves."""
-    process = Popen([sys.executable, "train.py", *words], cwd=ROOT, stdout=PIPE, text=True,
-                    env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"})  # fmt: skip
+    process = Popen(
+        [sys.executable, "train.py", *words],
+        cwd=ROOT,
+        stdout=PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+    )
     for said in process.stdout:
         if said.startswith(line):
             process.send_signal(number)

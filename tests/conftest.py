@@ -43,9 +43,14 @@ def run() -> Run:
     def call(*words: object, timeout: float = 180, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
         plain = {key: value for key, value in os.environ.items() if not key.startswith("IFN_DIR")}
         return subprocess.run(
-            [sys.executable, *map(str, words)], cwd=ROOT, capture_output=True, text=True, timeout=timeout, check=False,
+            [sys.executable, *map(str, words)],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=timeout,
+            check=False,
             env={**plain, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **(env or {})},
-        )  # fmt: skip
+        )
 
     return call
 
@@ -53,15 +58,30 @@ def run() -> Run:
 def tiny_options(data: Path | str, checkpoints: Path) -> list[str]:
     """Options with which training on the tiny street takes seconds: 64x64 networks, two epochs of three steps."""
     values = {
-        "--dataset-dir": data, "--checkpoint-dir": checkpoints, "--sys-num-workers": 0,
-        "--train-weights-init": "scratch", "--train-num-epochs": 2, "--train-batches-per-epoch": 3,
-        "--train-print-frequency": 1, "--train-tb-frequency": 2, "--train-checkpoint-frequency": 1,
-        "--model-depth-resolutions": 2, "--depth-training-loaders": "kitti_zhou_train",
-        "--depth-training-batch-size": 2, "--depth-resize-height": 64, "--depth-resize-width": 64,
-        "--segmentation-training-batch-size": 1, "--segmentation-resize-height": 96, "--segmentation-resize-width": 192,
-        "--segmentation-crop-height": 64, "--segmentation-crop-width": 64, "--depth-validation-loaders": "",
-        "--segmentation-validation-loaders": "", "--depth-validation-resize-height": 64,
-        "--depth-validation-resize-width": 64, "--segmentation-validation-resize-height": 64,
+        "--dataset-dir": data,
+        "--checkpoint-dir": checkpoints,
+        "--sys-num-workers": 0,
+        "--train-weights-init": "scratch",
+        "--train-num-epochs": 2,
+        "--train-batches-per-epoch": 3,
+        "--train-print-frequency": 1,
+        "--train-tb-frequency": 2,
+        "--train-checkpoint-frequency": 1,
+        "--model-depth-resolutions": 2,
+        "--depth-training-loaders": "kitti_zhou_train",
+        "--depth-training-batch-size": 2,
+        "--depth-resize-height": 64,
+        "--depth-resize-width": 64,
+        "--segmentation-training-batch-size": 1,
+        "--segmentation-resize-height": 96,
+        "--segmentation-resize-width": 192,
+        "--segmentation-crop-height": 64,
+        "--segmentation-crop-width": 64,
+        "--depth-validation-loaders": "",
+        "--segmentation-validation-loaders": "",
+        "--depth-validation-resize-height": 64,
+        "--depth-validation-resize-width": 64,
+        "--segmentation-validation-resize-height": 64,
         "--segmentation-validation-resize-width": 64,
-    }  # fmt: skip
+    }
     return ["--method", "sgdepth", "--sys-cpu", *(str(word) for pair in values.items() for word in pair)]

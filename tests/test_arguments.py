@@ -12,38 +12,97 @@ from errors import UserError
 from models.notes import METADATA, as_text
 
 PUBLISHED_DEFAULTS = {
-    "sys_num_workers": 3, "model_num_layers": 18, "model_num_layers_pose": 18, "model_split_pos": 1,
-    "model_depth_min": 0.1, "model_depth_max": 100.0, "model_depth_resolutions": 4,
-    "experiment_class": "sgdepth_eccv_test", "model_name": "sgdepth_base", "depth_validation_resize_height": 192,
-    "depth_validation_resize_width": 640, "depth_validation_loaders": ("kitti_kitti_validation",),
-    "depth_validation_batch_size": 1, "segmentation_validation_resize_height": 512,
-    "segmentation_validation_resize_width": 1024, "segmentation_validation_loaders": ("cityscapes_validation",),
-    "train_batches_per_epoch": 9645, "train_num_epochs": 20, "train_checkpoint_frequency": 5,
-    "train_tb_frequency": 500, "train_print_frequency": 2500, "train_learning_rate": 1e-4,
-    "train_scheduler_step_size": 15, "train_weight_decay": 0.0, "train_weights_init": "pretrained",
-    "train_depth_grad_scale": 0.9, "train_segmentation_grad_scale": 0.1,
-    "depth_training_loaders": ("kitti_kitti_train",), "depth_training_batch_size": 6, "depth_resize_height": 192,
-    "depth_resize_width": 640, "depth_crop_height": 192, "depth_disparity_smoothness": 1e-3,
-    "depth_min_sampling_res": 10000, "segmentation_training_loaders": ("cityscapes_train",),
-    "segmentation_training_batch_size": 6, "segmentation_resize_height": 512, "segmentation_resize_width": 1024,
-    "segmentation_crop_height": 192, "segmentation_crop_width": 640, "masking_from_epoch": 15,
+    "sys_num_workers": 3,
+    "model_num_layers": 18,
+    "model_num_layers_pose": 18,
+    "model_split_pos": 1,
+    "model_depth_min": 0.1,
+    "model_depth_max": 100.0,
+    "model_depth_resolutions": 4,
+    "experiment_class": "sgdepth_eccv_test",
+    "model_name": "sgdepth_base",
+    "depth_validation_resize_height": 192,
+    "depth_validation_resize_width": 640,
+    "depth_validation_loaders": ("kitti_kitti_validation",),
+    "depth_validation_batch_size": 1,
+    "segmentation_validation_resize_height": 512,
+    "segmentation_validation_resize_width": 1024,
+    "segmentation_validation_loaders": ("cityscapes_validation",),
+    "train_batches_per_epoch": 9645,
+    "train_num_epochs": 20,
+    "train_checkpoint_frequency": 5,
+    "train_tb_frequency": 500,
+    "train_print_frequency": 2500,
+    "train_learning_rate": 1e-4,
+    "train_scheduler_step_size": 15,
+    "train_weight_decay": 0.0,
+    "train_weights_init": "pretrained",
+    "train_depth_grad_scale": 0.9,
+    "train_segmentation_grad_scale": 0.1,
+    "depth_training_loaders": ("kitti_kitti_train",),
+    "depth_training_batch_size": 6,
+    "depth_resize_height": 192,
+    "depth_resize_width": 640,
+    "depth_crop_height": 192,
+    "depth_disparity_smoothness": 1e-3,
+    "depth_min_sampling_res": 10000,
+    "segmentation_training_loaders": ("cityscapes_train",),
+    "segmentation_training_batch_size": 6,
+    "segmentation_resize_height": 512,
+    "segmentation_resize_width": 1024,
+    "segmentation_crop_height": 192,
+    "segmentation_crop_width": 640,
+    "masking_from_epoch": 15,
     "moving_mask_percent": 0.1,
-}  # fmt: skip
+}
 SGDEM_DEFAULTS = {
-    "method": "sgdem", "model_num_layers": 50, "model_num_layers_pose": 18, "model_attention": "bottleneck",
-    "model_attention_strips": 4, "model_attention_gain": False, "model_aspp": False,
-    "depth_training_loaders": ("kitti_zhou_train",), "train_batches_per_epoch": 7293, "train_num_epochs": 20,
-    "train_checkpoint_frequency": 1, "depth_reprojection_weight": 2.0, "sd_consistency_weight": 10.0,
-    "sd_consistency_variant": "decided", "sd_consistency_from_epoch": 1, "patch_distill": True,
-    "patch_loss_weight": 16.0, "patch_from_epoch": 5, "patch_until_epoch": 15, "patch_interval": 1,
-    "patch_self_teacher": "snapshot", "patch_teacher": "dpt-hybrid", "patch_teacher_cache": "",
-    "patch_gate": "photometric", "patch_size": 0, "patch_max": 0, "patch_enlarge": False, "patch_blend": "window",
-    "patch_fusion_weight": 0.6, "masking_enable": True, "masking_from_epoch": 15, "masking_linear_increase": True,
+    "method": "sgdem",
+    "model_num_layers": 50,
+    "model_num_layers_pose": 18,
+    "model_attention": "bottleneck",
+    "model_attention_strips": 4,
+    "model_attention_gain": False,
+    "model_aspp": False,
+    "depth_training_loaders": ("kitti_zhou_train",),
+    "train_batches_per_epoch": 7293,
+    "train_num_epochs": 20,
+    "train_checkpoint_frequency": 1,
+    "depth_reprojection_weight": 2.0,
+    "sd_consistency_weight": 10.0,
+    "sd_consistency_variant": "decided",
+    "sd_consistency_from_epoch": 1,
+    "patch_distill": True,
+    "patch_loss_weight": 16.0,
+    "patch_from_epoch": 5,
+    "patch_until_epoch": 15,
+    "patch_interval": 1,
+    "patch_self_teacher": "snapshot",
+    "patch_teacher": "dpt-hybrid",
+    "patch_teacher_cache": "",
+    "patch_gate": "photometric",
+    "patch_size": 0,
+    "patch_max": 0,
+    "patch_enlarge": False,
+    "patch_blend": "window",
+    "patch_fusion_weight": 0.6,
+    "masking_enable": True,
+    "masking_from_epoch": 15,
+    "masking_linear_increase": True,
     "moving_mask_percent": 0.15,
-}  # fmt: skip
-SWITCHES = ("sys_cpu", "sys_best_effort_determinism", "model_disable_lr_loading", "depth_avg_reprojection",
-            "depth_disable_automasking", "masking_enable", "masking_linear_increase", "patch_distill",
-            "sd_consistency_weight", "model_attention_gain", "model_aspp")  # fmt: skip
+}
+SWITCHES = (
+    "sys_cpu",
+    "sys_best_effort_determinism",
+    "model_disable_lr_loading",
+    "depth_avg_reprojection",
+    "depth_disable_automasking",
+    "masking_enable",
+    "masking_linear_increase",
+    "patch_distill",
+    "sd_consistency_weight",
+    "model_attention_gain",
+    "model_aspp",
+)
 
 
 def test_defaults_of_sgdepth_are_the_published_ones():
@@ -73,12 +132,18 @@ def test_the_network_of_sgdem_is_the_default_of_every_command(command):
 
 def test_what_is_said_wins_over_the_recipe(tmp_path):
     preset = write(tmp_path / "a.toml", "patch-distill = false\nmodel-num-layers = 34\nsd-consistency-weight = 3\n")
-    args = arguments.parse("train", ["--config", preset, "--model-num-layers", "18", "--no-masking-enable",
-                                     "--moving-mask-percent", "0.1"])  # fmt: skip
+    args = arguments.parse(
+        "train", ["--config", preset, "--model-num-layers", "18", "--no-masking-enable", "--moving-mask-percent", "0.1"]
+    )
     assert (args.patch_distill, args.sd_consistency_weight, args.model_num_layers) == (False, 3.0, 18)
     assert (args.masking_enable, args.moving_mask_percent, args.masking_linear_increase) == (False, 0.1, True)
-    assert args.said == ["masking_enable", "model_num_layers", "moving_mask_percent", "patch_distill",
-                         "sd_consistency_weight"]  # fmt: skip
+    assert args.said == [
+        "masking_enable",
+        "model_num_layers",
+        "moving_mask_percent",
+        "patch_distill",
+        "sd_consistency_weight",
+    ]
     config = write(tmp_path / "b.toml", 'method = "sgdepth"\n')
     assert arguments.parse("train", ["--config", config]).train_checkpoint_frequency == 5
     assert arguments.parse("train", ["--config", config, "--method", "sgdem"]).train_checkpoint_frequency == 1
@@ -98,41 +163,62 @@ def test_a_gain_needs_an_attention():
 
 
 def test_published_training_commands_parse():
-    args = arguments.parse("train", [
-        "--model-name", "zhou_full", "--depth-training-loaders", "kitti_zhou_train",
-        "--train-batches-per-epoch", "7293", "--masking-enable", "--masking-from-epoch", "15",
-        "--masking-linear-increase"])  # fmt: skip
+    args = arguments.parse(
+        "train",
+        [
+            "--model-name",
+            "zhou_full",
+            "--depth-training-loaders",
+            "kitti_zhou_train",
+            "--train-batches-per-epoch",
+            "7293",
+            "--masking-enable",
+            "--masking-from-epoch",
+            "15",
+            "--masking-linear-increase",
+        ],
+    )
     assert args.masking_enable and args.train_batches_per_epoch == 7293
-    args = arguments.parse("train", [
-        "--depth-training-batch-size", "12", "--segmentation-training-loaders", "", "--train-depth-grad-scale", "1.0",
-        "--train-segmentation-grad-scale", "0.0"])  # fmt: skip
+    args = arguments.parse(
+        "train",
+        [
+            "--depth-training-batch-size",
+            "12",
+            "--segmentation-training-loaders",
+            "",
+            "--train-depth-grad-scale",
+            "1.0",
+            "--train-segmentation-grad-scale",
+            "0.0",
+        ],
+    )
     assert args.segmentation_training_loaders == () and args.train_depth_grad_scale == 1.0
 
 
 # Which command takes which published option: T(rain), evaluation of D(epth), S(egmentation), P(ose), I(nference).
 PUBLISHED_FLAGS = {
     "TDSPI": "--sys-cpu --sys-num-workers --sys-best-effort-determinism --model-num-layers --model-num-layers-pose "
-             "--model-split-pos --model-depth-min --model-depth-max --model-depth-resolutions --experiment-class "
-             "--model-name --model-load --model-disable-lr-loading",
+    "--model-split-pos --model-depth-min --model-depth-max --model-depth-resolutions --experiment-class "
+    "--model-name --model-load --model-disable-lr-loading",
     "TD": "--depth-validation-resize-height --depth-validation-resize-width --depth-validation-crop-height "
-          "--depth-validation-crop-width --depth-validation-loaders --depth-validation-batch-size "
-          "--depth-validation-fixed-scaling --depth-ratio-on-validation",
+    "--depth-validation-crop-width --depth-validation-loaders --depth-validation-batch-size "
+    "--depth-validation-fixed-scaling --depth-ratio-on-validation",
     "P": "--pose-validation-resize-height --pose-validation-resize-width --pose-validation-loaders "
-         "--pose-validation-batch-size --pose-validation-fixed-scaling",
+    "--pose-validation-batch-size --pose-validation-fixed-scaling",
     "TS": "--segmentation-validation-resize-height --segmentation-validation-resize-width "
-          "--segmentation-validation-loaders --segmentation-validation-batch-size",
+    "--segmentation-validation-loaders --segmentation-validation-batch-size",
     "DSP": "--eval-num-images",
     "T": "--train-batches-per-epoch --train-num-epochs --train-checkpoint-frequency --train-tb-frequency "
-         "--train-print-frequency --train-learning-rate --train-scheduler-step-size --train-weight-decay "
-         "--train-weights-init --train-depth-grad-scale --train-segmentation-grad-scale --depth-training-loaders "
-         "--depth-training-batch-size --depth-resize-height --depth-resize-width --depth-crop-height "
-         "--depth-crop-width --depth-disparity-smoothness --depth-min-sampling-res --depth-avg-reprojection "
-         "--depth-disable-automasking --segmentation-training-loaders --segmentation-training-batch-size "
-         "--segmentation-resize-height --segmentation-resize-width --segmentation-crop-height "
-         "--segmentation-crop-width --masking-enable "
-         "--masking-from-epoch --moving-mask-percent --masking-linear-increase",
+    "--train-print-frequency --train-learning-rate --train-scheduler-step-size --train-weight-decay "
+    "--train-weights-init --train-depth-grad-scale --train-segmentation-grad-scale --depth-training-loaders "
+    "--depth-training-batch-size --depth-resize-height --depth-resize-width --depth-crop-height "
+    "--depth-crop-width --depth-disparity-smoothness --depth-min-sampling-res --depth-avg-reprojection "
+    "--depth-disable-automasking --segmentation-training-loaders --segmentation-training-batch-size "
+    "--segmentation-resize-height --segmentation-resize-width --segmentation-crop-height "
+    "--segmentation-crop-width --masking-enable "
+    "--masking-from-epoch --moving-mask-percent --masking-linear-increase",
     "I": "--image-path --output-path --model-path --inference-resize-height --inference-resize-width --output-format",
-}  # fmt: skip
+}
 COMMAND_OF = {"T": "train", "D": "eval_depth", "S": "eval_segmentation", "P": "eval_pose", "I": "inference"}
 
 
@@ -167,8 +253,9 @@ def test_later_sources_win(tmp_path):
 
 
 def test_an_earlier_runs_options_can_be_read_back(tmp_path):
-    args = arguments.parse("train", ["--masking-enable", "--data-intrinsics", "1,2,3,4",
-                                     "--train-scheduler-gamma", "released"])  # fmt: skip
+    args = arguments.parse(
+        "train", ["--masking-enable", "--data-intrinsics", "1,2,3,4", "--train-scheduler-gamma", "released"]
+    )
     table = arguments.as_table(args)
     path = write(tmp_path / "opt.json", json.dumps({**table, "eval_avg_with_flipped": False}))
     again = arguments.parse("train", ["--config", path])
@@ -212,8 +299,9 @@ def test_checkpoints_older_than_attention_have_none(tmp_path):
 
 
 def test_the_attention_of_a_checkpoint_is_stored_with_it(tmp_path):
-    folder = checkpoint(tmp_path / "epoch_1", method="sgdem", model_num_layers=34, model_attention="released",
-                        model_attention_gain=True)  # fmt: skip
+    folder = checkpoint(
+        tmp_path / "epoch_1", method="sgdem", model_num_layers=34, model_attention="released", model_attention_gain=True
+    )
     args = arguments.parse("inference", ["--model-path", str(folder)])
     assert (args.method, args.model_num_layers, args.model_attention) == ("sgdem", 34, "released")
     assert args.model_attention_gain and not args.model_aspp
@@ -237,40 +325,49 @@ def test_folders_come_from_the_environment_unless_given(monkeypatch):
     assert (args.dataset_dir, args.checkpoint_dir) == ("mine", "/elsewhere")
 
 
-@pytest.mark.parametrize(("argv", "message"), [
-    (["--depth-resize-height", "200"], "--depth-resize-height: 200 is not a multiple of 32; nearest are 192 and 224"),
-    (["--depth-resize-height", "32"], "out of range"),
-    (["--model-num-layers", "20"], "20 is not one of 18, 34, 50, 101, 152"),
-    (["--train-learning-rate", "fast"], "'fast' is not a number"),
-    (["--train-learning-rate", "nan"], "out of range"),
-    (["--train-learning-rate", "inf"], "out of range"),
-    (["--train-num-epochs", "1.5"], "'1.5' is not a whole number"),
-    (["--train-num-epoch", "2"], r"--train-num-epoch: unknown option of train.py \(closest: --train-num-epochs"),
-    (["--method", "sgdeph"], r"closest: sgdepth"),
-    (["--train-num-epochs"], "expected one argument"),
-    (["--model-depth-min", "5", "--model-depth-max", "1"], "must be below"),
-    (["--data-intrinsics", "1,2,3"], "3 numbers"),
-    (["--data-intrinsics", "a,b,c,d"], "numbers separated by commas"),
-    (["--config", "missing.toml"], "missing.toml: cannot be read"),
-    (["--model-name", ""], "not a folder name"),
-    (["--model-name", "../../escape"], "not a folder name"),
-    (["--experiment-class", "/absolute"], "not a folder name"),
-    (["stray"], "'stray': belongs to no option of train.py; separate several values by commas"),
-    (["--overwrite", "--resume", "auto"], "one discards the run, the other continues it"),
-    (["--data-intrinsics", "-1,2,3"], "3 numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["--depth-resize-height", "200"],
+            "--depth-resize-height: 200 is not a multiple of 32; nearest are 192 and 224",
+        ),
+        (["--depth-resize-height", "32"], "out of range"),
+        (["--model-num-layers", "20"], "20 is not one of 18, 34, 50, 101, 152"),
+        (["--train-learning-rate", "fast"], "'fast' is not a number"),
+        (["--train-learning-rate", "nan"], "out of range"),
+        (["--train-learning-rate", "inf"], "out of range"),
+        (["--train-num-epochs", "1.5"], "'1.5' is not a whole number"),
+        (["--train-num-epoch", "2"], r"--train-num-epoch: unknown option of train.py \(closest: --train-num-epochs"),
+        (["--method", "sgdeph"], r"closest: sgdepth"),
+        (["--train-num-epochs"], "expected one argument"),
+        (["--model-depth-min", "5", "--model-depth-max", "1"], "must be below"),
+        (["--data-intrinsics", "1,2,3"], "3 numbers"),
+        (["--data-intrinsics", "a,b,c,d"], "numbers separated by commas"),
+        (["--config", "missing.toml"], "missing.toml: cannot be read"),
+        (["--model-name", ""], "not a folder name"),
+        (["--model-name", "../../escape"], "not a folder name"),
+        (["--experiment-class", "/absolute"], "not a folder name"),
+        (["stray"], "'stray': belongs to no option of train.py; separate several values by commas"),
+        (["--overwrite", "--resume", "auto"], "one discards the run, the other continues it"),
+        (["--data-intrinsics", "-1,2,3"], "3 numbers"),
+    ],
+)
 def test_what_is_wrong_is_said_in_one_sentence(argv, message):
     with pytest.raises(UserError, match=message) as caught:
         arguments.parse("train", argv)
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize(("text", "message"), [
-    ("train-learning-rate = 'fast'", "a.toml: train-learning-rate: 'fast' is not a number"),
-    ("sys-cpu = 1", "neither true nor false"),
-    ("train-learnin-rate = 1", r"unknown option 'train-learnin-rate' \(closest: train_learning_rate"),
-    ("not toml", "not a valid preset"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("train-learning-rate = 'fast'", "a.toml: train-learning-rate: 'fast' is not a number"),
+        ("sys-cpu = 1", "neither true nor false"),
+        ("train-learnin-rate = 1", r"unknown option 'train-learnin-rate' \(closest: train_learning_rate"),
+        ("not toml", "not a valid preset"),
+    ],
+)
 def test_presets_are_checked_like_the_command_line(tmp_path, text, message):
     with pytest.raises(UserError, match=message):
         arguments.parse("train", ["--config", write(tmp_path / "a.toml", text)])

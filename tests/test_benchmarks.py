@@ -16,8 +16,11 @@ from benchmarks.unit import seconds
 
 def metrics(abs_rel: float) -> dict:
     depth = {"abs_rel": abs_rel, "rmse": 9.0, "a1": 0.5}
-    return {"kitti_zhou_val_depth": {"metrics": depth}, "cityscapes_val_seg": {"metrics": {"miou": 0.3}},
-            **{f"kitti_odom{n}_val_pose": {"metrics": {"ate_mean": 0.04}} for n in ("09", "10")}}  # fmt: skip
+    return {
+        "kitti_zhou_val_depth": {"metrics": depth},
+        "cityscapes_val_seg": {"metrics": {"miou": 0.3}},
+        **{f"kitti_odom{n}_val_pose": {"metrics": {"ate_mean": 0.04}} for n in ("09", "10")},
+    }
 
 
 def test_the_table_shows_every_network_beside_the_constant():
@@ -79,9 +82,18 @@ def test_a_profile_names_what_takes_the_time():
 
 
 def test_the_busy_share_of_a_training_is_measured(street: Path, tmp_path: Path):
-    words = [*gpu.training_words(street, tmp_path, batches=2), "--sys-cpu", "--sys-num-workers", "0",
-             "--depth-resize-height", "64", "--depth-resize-width", "64", "--depth-training-batch-size",
-             "1"]  # fmt: skip
+    words = [
+        *gpu.training_words(street, tmp_path, batches=2),
+        "--sys-cpu",
+        "--sys-num-workers",
+        "0",
+        "--depth-resize-height",
+        "64",
+        "--depth-resize-width",
+        "64",
+        "--depth-training-batch-size",
+        "1",
+    ]
     assert 0 < gpu.training_busy_share(words, "cpu") <= 1
 
 

@@ -192,8 +192,15 @@ def test_snippets_of_the_cookbook_run(street, tmp_path):
     np.save(tmp_path / "out" / "0000000001_depth.npy", np.ones((2, 3), np.float32))
     script = "\n".join(code_blocks(DOCUMENTS["docs/cookbook.md"], "python"))
     script = script.replace("/data/sets", str(street)).replace("/data/runs", str(tmp_path / "runs"))
-    result = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=180,
-                            check=False, env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"})
+    result = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
+    )
     assert result.returncode == 0, result.stderr
     assert "IoU of each image" in result.stdout
     assert (tmp_path / "masks.png").stat().st_size > 1000 and (tmp_path / "sgdepth.pt2").is_file()

@@ -24,8 +24,11 @@ from tests.dataloader.test_kitti_2015 import download, published
 
 HEIGHT, WIDTH = 64, 128
 SCRIPTS = {"depth": eval_depth, "segmentation": eval_segmentation, "pose": eval_pose}
-LOADERS = {"depth": "kitti_zhou_test,kitti_kitti_validation", "segmentation": "cityscapes_validation",
-           "pose": "kitti_odom09_validation"}  # fmt: skip
+LOADERS = {
+    "depth": "kitti_zhou_test,kitti_kitti_validation",
+    "segmentation": "cityscapes_validation",
+    "pose": "kitti_odom09_validation",
+}
 
 
 @pytest.fixture(scope="module")
@@ -38,10 +41,32 @@ def place(tmp_path_factory, street) -> SimpleNamespace:
 
 def flags(place: SimpleNamespace, purpose: str, *more: object) -> list[str]:
     size = [f"--{purpose}-validation-resize-height", HEIGHT, f"--{purpose}-validation-resize-width", WIDTH]
-    return [*map(str, ("--method", "sgdepth", "--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", place.data,
-                       "--checkpoint-dir", place.runs, "--model-load", "start", "--model-name", "judged",
-                       "--eval-num-images", 2, *size, f"--{purpose}-validation-loaders", LOADERS[purpose],
-                       *more))]  # fmt: skip
+    return [
+        *map(
+            str,
+            (
+                "--method",
+                "sgdepth",
+                "--sys-cpu",
+                "--sys-num-workers",
+                0,
+                "--dataset-dir",
+                place.data,
+                "--checkpoint-dir",
+                place.runs,
+                "--model-load",
+                "start",
+                "--model-name",
+                "judged",
+                "--eval-num-images",
+                2,
+                *size,
+                f"--{purpose}-validation-loaders",
+                LOADERS[purpose],
+                *more,
+            ),
+        )
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -76,7 +101,8 @@ def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, p
     whole = {domain: entry for domain, entry in read(place).items() if domain.endswith(purpose)}
     assert json.loads((shared / "metrics.json").read_text()) == whole
     assert [line for line in out.splitlines() if "0." in line] == [
-        line for line in judged[purpose].splitlines() if "0." in line]  # fmt: skip
+        line for line in judged[purpose].splitlines() if "0." in line
+    ]
     files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]
     assert len(files) == {"depth": 2 + 2 * 2, "pose": 1}[purpose]
     assert all((shared / name).read_bytes() == (alone / name).read_bytes() for name in files)
@@ -84,9 +110,12 @@ def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, p
 
 def test_metrics_file_holds_every_domain_with_the_promised_keys(place, judged):
     found = read(place)
-    keys = {"kitti_zhou_test_depth": {*METRICS, "ratio_median", "ratio_std"},
-            "kitti_kitti_val_depth": {*METRICS, "ratio_median", "ratio_std"},
-            "cityscapes_val_seg": {"miou", "accuracy"}, "kitti_odom09_val_pose": {"ate_mean", "ate_std"}}  # fmt: skip
+    keys = {
+        "kitti_zhou_test_depth": {*METRICS, "ratio_median", "ratio_std"},
+        "kitti_kitti_val_depth": {*METRICS, "ratio_median", "ratio_std"},
+        "cityscapes_val_seg": {"miou", "accuracy"},
+        "kitti_odom09_val_pose": {"ate_mean", "ate_std"},
+    }
     assert {domain: set(entry["metrics"]) for domain, entry in found.items()} == keys
     for domain, entry in found.items():
         assert entry["images"] > 0 and entry["skipped"] == 0
@@ -144,9 +173,21 @@ def test_pictures_stack_image_prediction_and_truth_at_native_size(place, judged)
 
 def test_batches_change_no_number_and_other_domains_stay(place, judged):
     before = read(place)
-    eval_depth.evaluate(arguments.parse("eval_depth", flags(
-        place, "depth", "--depth-validation-loaders", "kitti_zhou_test", "--depth-validation-batch-size", 3,
-        "--eval-num-images", 0)))  # fmt: skip
+    eval_depth.evaluate(
+        arguments.parse(
+            "eval_depth",
+            flags(
+                place,
+                "depth",
+                "--depth-validation-loaders",
+                "kitti_zhou_test",
+                "--depth-validation-batch-size",
+                3,
+                "--eval-num-images",
+                0,
+            ),
+        )
+    )
     after = read(place)
     assert set(after) == set(before)
     changed = after.pop("kitti_zhou_test_depth")["metrics"]
@@ -156,8 +197,9 @@ def test_batches_change_no_number_and_other_domains_stay(place, judged):
 
 def test_fixed_scaling_and_the_first_quarter(place, judged, capsys):
     common = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", "fixed", "--eval-num-images", 0)
-    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, "--depth-validation-fixed-scaling",
-                                                            "25")))  # fmt: skip
+    eval_depth.evaluate(
+        arguments.parse("eval_depth", flags(place, "depth", *common, "--depth-validation-fixed-scaling", "25"))
+    )
     assert " Scaling ratios | med: 25.000 | std: 0.000" in capsys.readouterr().out
     entry = json.loads((run_folder(place).with_name("fixed") / "metrics.json").read_text())["kitti_zhou_test_depth"]
     assert entry["protocol"]["scaling"] == "fixed 25"
@@ -185,9 +227,23 @@ def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path):
     for number in range(2):
         tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number, (64, 192)))
         tiny.save(tmp_path / f"walk/depth/{number}.png", np.full((32, 96), 2560 + number, np.uint16))
-    eval_depth.evaluate(arguments.parse("eval_depth", flags(
-        place, "depth", "--depth-validation-loaders", "folder_test", "--model-name", "own", "--data-folder", tmp_path,
-        "--data-intrinsics", "100,100,96,32")))  # fmt: skip
+    eval_depth.evaluate(
+        arguments.parse(
+            "eval_depth",
+            flags(
+                place,
+                "depth",
+                "--depth-validation-loaders",
+                "folder_test",
+                "--model-name",
+                "own",
+                "--data-folder",
+                tmp_path,
+                "--data-intrinsics",
+                "100,100,96,32",
+            ),
+        )
+    )
     folder = run_folder(place).with_name("own")
     entry = json.loads((folder / "metrics.json").read_text())["folder_test_depth"]
     assert entry["images"] == 2 and entry["protocol"]["ground_truth"] == "folder"
@@ -195,21 +251,25 @@ def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path):
 
 
 @pytest.mark.parametrize("purpose", SCRIPTS)
-@pytest.mark.parametrize("change, fault", [
-    (("--model-load", ""), "--model-load: not given"),
-    (("--model-load", "nowhere"), "nowhere"),
-    (("--model-num-layers", "50"), "--model-num-layers 18"),
-    (("--eval-num-images", "-1"), "--eval-num-images: -1"),
-    (("--dataset-dir", "/nowhere/at/all"), "/nowhere/at/all"),
-    (("--sys-best-effort-determinism", "--{}-validation-resize-height", "200"), "nearest are 192 and 224"),
-    (("--{}-validation-loaders", ""), "names no data set"),
-    (("--{}-validation-loaders", "kitti_zho_test"), "kitti_zho_test"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        (("--model-load", ""), "--model-load: not given"),
+        (("--model-load", "nowhere"), "nowhere"),
+        (("--model-num-layers", "50"), "--model-num-layers 18"),
+        (("--eval-num-images", "-1"), "--eval-num-images: -1"),
+        (("--dataset-dir", "/nowhere/at/all"), "/nowhere/at/all"),
+        (("--sys-best-effort-determinism", "--{}-validation-resize-height", "200"), "nearest are 192 and 224"),
+        (("--{}-validation-loaders", ""), "names no data set"),
+        (("--{}-validation-loaders", "kitti_zho_test"), "kitti_zho_test"),
+    ],
+)
 def test_mistakes_are_told_in_one_sentence(place, purpose, change, fault):
     words = [word.format(purpose) for word in change]
     with pytest.raises(UserError, match=re.escape(fault)):
-        SCRIPTS[purpose].evaluate(arguments.parse(f"eval_{purpose}", flags(place, purpose, "--model-name", "none",
-                                                                           *words)))  # fmt: skip
+        SCRIPTS[purpose].evaluate(
+            arguments.parse(f"eval_{purpose}", flags(place, purpose, "--model-name", "none", *words))
+        )
     assert not run_folder(place).with_name("none").exists()
 
 
@@ -238,12 +298,15 @@ def test_real_laser_scans_and_labels_are_evaluated(place, tmp_path):
     (data / "cityscapes").symlink_to(real_data.root() / "cityscapes_mini/val_small", target_is_directory=True)
     here = SimpleNamespace(data=data, runs=place.runs)
     common = ("--model-name", "real", "--eval-num-images", 1)
-    eval_depth.evaluate(arguments.parse("eval_depth", flags(here, "depth", *common, "--depth-validation-loaders",
-                                                            "kitti_zhou_test")))  # fmt: skip
+    eval_depth.evaluate(
+        arguments.parse("eval_depth", flags(here, "depth", *common, "--depth-validation-loaders", "kitti_zhou_test"))
+    )
     eval_segmentation.evaluate(arguments.parse("eval_segmentation", flags(here, "segmentation", *common)))
     folder = run_folder(place).with_name("real")
     found = json.loads((folder / "metrics.json").read_text())
-    assert {domain: entry["images"] for domain, entry in found.items()} == {"kitti_zhou_test_depth": 3,
-                                                                            "cityscapes_val_seg": 1}  # fmt: skip
+    assert {domain: entry["images"] for domain, entry in found.items()} == {
+        "kitti_zhou_test_depth": 3,
+        "cityscapes_val_seg": 1,
+    }
     assert found["kitti_zhou_test_depth"]["metrics"]["abs_rel"] < 2
     assert Image.open(folder / "eval_images/kitti_zhou_test_depth/img_0.png").size == (1242, 3 * 375)

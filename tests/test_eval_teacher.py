@@ -27,9 +27,29 @@ def place(tmp_path_factory, street) -> SimpleNamespace:
 
 
 def flags(place: SimpleNamespace, *more: object) -> list[str]:
-    return [*map(str, ("--method", "dpt", "--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", place.data,
-                       "--checkpoint-dir", place.runs, "--model-load", "weights/mine.pt", "--eval-num-images", 1,
-                       "--depth-validation-loaders", "kitti_zhou_test", *more))]  # fmt: skip
+    return [
+        *map(
+            str,
+            (
+                "--method",
+                "dpt",
+                "--sys-cpu",
+                "--sys-num-workers",
+                0,
+                "--dataset-dir",
+                place.data,
+                "--checkpoint-dir",
+                place.runs,
+                "--model-load",
+                "weights/mine.pt",
+                "--eval-num-images",
+                1,
+                "--depth-validation-loaders",
+                "kitti_zhou_test",
+                *more,
+            ),
+        )
+    ]
 
 
 def outcome(place: SimpleNamespace, name: str) -> tuple[dict, Path]:
@@ -81,15 +101,21 @@ def test_a_file_is_found_where_one_would_look(place, monkeypatch, where):
     assert model.identity["name"] == "mine.pt" and not model.native
 
 
-@pytest.mark.parametrize("change, fault", [
-    (("--model-load", ""), "--model-load: not given; name a teacher, such as dpt-hybrid"),
-    (("--model-load", "dpt-hybrid", "--method", "sgdem"), "dpt-hybrid: a frozen teacher; eval_depth.py --method dpt"),
-    (("--model-load", "nowhere.pt"), "nowhere.pt: neither a weight file nor a known teacher"),
-    (("--model-load", "dpt-large"), "is not there; download https://"),
-    (("--model-load", "start/model.pth"), "not a weight file of DPT"),
-    (("--depth-validation-fixed-scaling", "2"), "knows no metres"),
-    (("--patch-refine",), "--patch-refine"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        (("--model-load", ""), "--model-load: not given; name a teacher, such as dpt-hybrid"),
+        (
+            ("--model-load", "dpt-hybrid", "--method", "sgdem"),
+            "dpt-hybrid: a frozen teacher; eval_depth.py --method dpt",
+        ),
+        (("--model-load", "nowhere.pt"), "nowhere.pt: neither a weight file nor a known teacher"),
+        (("--model-load", "dpt-large"), "is not there; download https://"),
+        (("--model-load", "start/model.pth"), "not a weight file of DPT"),
+        (("--depth-validation-fixed-scaling", "2"), "knows no metres"),
+        (("--patch-refine",), "--patch-refine"),
+    ],
+)
 def test_mistakes_are_told_in_one_sentence(place, tmp_path, monkeypatch, change, fault):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     if not (place.runs / "start").is_dir():

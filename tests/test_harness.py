@@ -53,8 +53,9 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
 
 def arguments_in(folder: Path) -> Namespace:
-    return Namespace(checkpoint_dir=str(folder), experiment_class="a", model_name="b", config=[],
-                     data_intrinsics=(1.0,))  # fmt: skip
+    return Namespace(
+        checkpoint_dir=str(folder), experiment_class="a", model_name="b", config=[], data_intrinsics=(1.0,)
+    )
 
 
 def test_run_folder_holds_the_options(tmp_path):

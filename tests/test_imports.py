@@ -11,16 +11,32 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 SIBLINGS = {"dataloader", "models", "losses", "evaluation", "visual"}
-LEVELS = {"errors": 0, "perspective_resample": 1, **dict.fromkeys(SIBLINGS, 2), "presets": 3, "arguments": 4,
-          "state_manager": 5, "harness": 6, "train": 7, "eval_depth": 7, "eval_segmentation": 7, "eval_pose": 7,
-          "inference": 7, "benchmarks": 8, "docs": 8}  # fmt: skip
+LEVELS = {
+    "errors": 0,
+    "perspective_resample": 1,
+    **dict.fromkeys(SIBLINGS, 2),
+    "presets": 3,
+    "arguments": 4,
+    "state_manager": 5,
+    "harness": 6,
+    "train": 7,
+    "eval_depth": 7,
+    "eval_segmentation": 7,
+    "eval_pose": 7,
+    "inference": 7,
+    "benchmarks": 8,
+    "docs": 8,
+}
 COMMANDS = ("train.py", "eval_depth.py", "eval_segmentation.py", "eval_pose.py", "inference.py")
 FREE = ("dataloader/prepare/", "dataloader/check")  # commands of their own: may import anything, nothing imports them
 
 
 def sources() -> list[Path]:
-    return [path for path in sorted(ROOT.rglob("*.py"))
-            if path.relative_to(ROOT).parts[0] in {*LEVELS, *(f"{name}.py" for name in LEVELS)}]  # fmt: skip
+    return [
+        path
+        for path in sorted(ROOT.rglob("*.py"))
+        if path.relative_to(ROOT).parts[0] in {*LEVELS, *(f"{name}.py" for name in LEVELS)}
+    ]
 
 
 def imported(tree: ast.AST) -> set[str]:
@@ -53,13 +69,16 @@ def test_nothing_imports_upwards_or_sideways():
     assert not wrong, "\n".join(wrong)
 
 
-@pytest.mark.parametrize(("path", "source"), [
-    ("losses/depth.py", "import models"),
-    ("models/sgdepth.py", "from dataloader.batch import Batch"),
-    ("perspective_resample/warp.py", "from losses.depth import DepthLoss"),
-    ("dataloader/loaders.py", "from dataloader.prepare import kitti"),
-    ("state_manager.py", "def late():\n    import harness"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("path", "source"),
+    [
+        ("losses/depth.py", "import models"),
+        ("models/sgdepth.py", "from dataloader.batch import Batch"),
+        ("perspective_resample/warp.py", "from losses.depth import DepthLoss"),
+        ("dataloader/loaders.py", "from dataloader.prepare import kitti"),
+        ("state_manager.py", "def late():\n    import harness"),
+    ],
+)
 def test_the_rule_sees_a_wrong_import(path, source):
     assert wrong_directions(path, source)
 

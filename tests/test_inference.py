@@ -38,9 +38,27 @@ def make_photo(height: int = 50, width: int = 90, seed: int = 0) -> Image.Image:
 
 
 def flags(model_path: Path, source: Path, target: Path, *more: object) -> list[str]:
-    return [*map(str, ("--sys-cpu", "--method", "sgdepth", "--model-path", model_path, "--image-path", source,
-                       "--output-path", target, "--inference-resize-height", HEIGHT,
-                       "--inference-resize-width", WIDTH, *more))]  # fmt: skip
+    return [
+        *map(
+            str,
+            (
+                "--sys-cpu",
+                "--method",
+                "sgdepth",
+                "--model-path",
+                model_path,
+                "--image-path",
+                source,
+                "--output-path",
+                target,
+                "--inference-resize-height",
+                HEIGHT,
+                "--inference-resize-width",
+                WIDTH,
+                *more,
+            ),
+        )
+    ]
 
 
 def infer(*what: object) -> int:
@@ -53,8 +71,10 @@ def names(folder: Path) -> set[str]:
 
 def test_network_input_matches_the_published_one():
     meta, want = golden.load("sgdepth_inference")
-    levels, seed, *size = map(int, re.search(r"floor\((\d+)\*uniform\((\d+),(\d+),(\d+),(\d+)\)",
-                                             meta["inputs"]["image (RGB, uint8)"]).groups())  # fmt: skip
+    levels, seed, *size = map(
+        int,
+        re.search(r"floor\((\d+)\*uniform\((\d+),(\d+),(\d+),(\d+)\)", meta["inputs"]["image (RGB, uint8)"]).groups(),
+    )
     repeat = int(re.search(r"repeated (\d+)x", meta["inputs"]["image (RGB, uint8)"])[1])
     image = np.floor(levels * golden.uniform(seed, *size)).astype(np.uint8).repeat(repeat, 0).repeat(repeat, 1)
     found = inference.network_input(image, tuple(meta["inputs"]["network size"])).astype(np.float32) / 255
@@ -62,12 +82,15 @@ def test_network_input_matches_the_published_one():
     np.testing.assert_allclose(normalised.transpose(2, 0, 1)[None], want["network_input"], atol=1e-5)
 
 
-@pytest.mark.parametrize("files, expected", [
-    ("a.png b.jpg", "a b"),
-    ("src.one.png src.two.png", "src.one src.two"),
-    ("a.png a.jpg b.jpg", "a_png a_jpg b"),
-    ("a.png a.jpg a_png.png a_png_png.jpg", "a_png a_jpg a_png_png a_png_png_jpg"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "files, expected",
+    [
+        ("a.png b.jpg", "a b"),
+        ("src.one.png src.two.png", "src.one src.two"),
+        ("a.png a.jpg b.jpg", "a_png a_jpg b"),
+        ("a.png a.jpg a_png.png a_png_png.jpg", "a_png a_jpg a_png_png a_png_png_jpg"),
+    ],
+)
 def test_output_names_are_the_stems_and_stay_unique(files, expected):
     assert list(inference.output_names(map(Path, files.split())).values()) == expected.split()
 
@@ -75,8 +98,10 @@ def test_output_names_are_the_stems_and_stay_unique(files, expected):
 def test_one_image_gives_the_picture_and_the_arrays(model_path, tmp_path, run):
     make_photo().save(tmp_path / "my.photo.png")
     target = tmp_path / "not" / "there" / "yet"
-    done = run("inference.py", *flags(model_path, tmp_path / "my.photo.png", target, "--save-arrays",
-                                      "--output-format", ".png"))  # fmt: skip
+    done = run(
+        "inference.py",
+        *flags(model_path, tmp_path / "my.photo.png", target, "--save-arrays", "--output-format", ".png"),
+    )
     assert done.returncode == 0, done.stderr
     assert "Mean forward time" in done.stdout
     assert names(target) == {"my.photo.png", "my.photo_disp.npy", "my.photo_depth.npy", "my.photo_seg.npy"}
@@ -107,8 +132,7 @@ def test_a_folder_of_every_colour_mode_is_done_in_full(model_path, tmp_path):
     (source / "notes.txt").write_text("no image")
     (source / ".hidden.png").write_bytes(b"")
     assert infer(model_path, source, target) == 0
-    assert names(target) == {f"{stem}.jpg" for stem in
-                             "grey alpha palette print binary UPPER deep tall tiny".split()}  # fmt: skip
+    assert names(target) == {f"{stem}.jpg" for stem in "grey alpha palette print binary UPPER deep tall tiny".split()}
     assert Image.open(target / "tall.jpg").size == (30, 600)
     grey, deep = (np.asarray(Image.open(target / f"{stem}.jpg")).astype(int)[:50] for stem in ("grey", "deep"))
     assert np.abs(grey - deep).max() <= 2
@@ -224,8 +248,9 @@ def test_a_video_becomes_a_video_with_fixed_colours(model_path, tmp_path):
     assert capture.read()[1].shape == (3 * 48, 80, 3)
     disparities = [np.load(tmp_path / "out" / f"drive_{index:06d}_disp.npy") for index in range(6)]
     assert len({disp.max() for disp in disparities}) == 6
-    assert names(tmp_path / "out") == {"drive.mp4"} | {f"drive_{i:06d}_{kind}.npy" for i in range(6)
-                                                       for kind in ("disp", "depth", "seg")}  # fmt: skip
+    assert names(tmp_path / "out") == {"drive.mp4"} | {
+        f"drive_{i:06d}_{kind}.npy" for i in range(6) for kind in ("disp", "depth", "seg")
+    }
 
 
 def test_a_damaged_video_is_named(model_path, tmp_path, capsys):
@@ -235,20 +260,23 @@ def test_a_damaged_video_is_named(model_path, tmp_path, capsys):
     assert not names(tmp_path / "out")
 
 
-@pytest.mark.parametrize("change, fault", [
-    ({"--image-path": "nowhere"}, "nowhere: does not exist"),
-    ({"--image-path": ""}, "--image-path: not given"),
-    ({"--image-path": "empty"}, "no image in this folder"),
-    ({"--output-path": "file"}, "cannot be made"),
-    ({"--output-path": "file/below"}, "cannot be made"),
-    ({"--output-format": "png"}, "--output-format 'png'"),
-    ({"--output-format": ".nonsense"}, "--output-format '.nonsense'"),
-    ({"--inference-resize-height": "200"}, "not a multiple of 32; nearest are 192 and 224"),
-    ({"--model-path": "nowhere.pth"}, "nowhere.pth"),
-    ({"--model-path": "file"}, "file"),
-    ({"--model-num-layers": "50"}, "--model-num-layers 18"),
-    ({"--output-path": "in", "--output-format": ".png"}, "would be overwritten"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "change, fault",
+    [
+        ({"--image-path": "nowhere"}, "nowhere: does not exist"),
+        ({"--image-path": ""}, "--image-path: not given"),
+        ({"--image-path": "empty"}, "no image in this folder"),
+        ({"--output-path": "file"}, "cannot be made"),
+        ({"--output-path": "file/below"}, "cannot be made"),
+        ({"--output-format": "png"}, "--output-format 'png'"),
+        ({"--output-format": ".nonsense"}, "--output-format '.nonsense'"),
+        ({"--inference-resize-height": "200"}, "not a multiple of 32; nearest are 192 and 224"),
+        ({"--model-path": "nowhere.pth"}, "nowhere.pth"),
+        ({"--model-path": "file"}, "file"),
+        ({"--model-num-layers": "50"}, "--model-num-layers 18"),
+        ({"--output-path": "in", "--output-format": ".png"}, "would be overwritten"),
+    ],
+)
 def test_mistakes_are_told_before_anything_is_written(model_path, tmp_path, monkeypatch, change, fault):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in").mkdir()
@@ -272,8 +300,13 @@ def test_an_interrupt_stops_at_once_and_leaves_whole_files(model_path, tmp_path)
         for seed in range(200):
             writer.write(np.asarray(make_photo(48, 80, seed)))
     words = flags(model_path, tmp_path / "long.mp4", tmp_path / "out", "--save-arrays")
-    process = subprocess.Popen([sys.executable, "inference.py", *words], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-                               env=os.environ | {"OMP_NUM_THREADS": "1"})  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "inference.py", *words],
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/*_disp.npy")) and time.monotonic() < deadline:
         time.sleep(0.05)
@@ -286,8 +319,10 @@ def test_an_interrupt_stops_at_once_and_leaves_whole_files(model_path, tmp_path)
 def test_real_frames_are_done(model_path, tmp_path):
     recordings = real_data.root()
     (tmp_path / "in").mkdir()
-    frames = [*sorted(recordings.glob("kitti_raw_mini/*/*/image_02/data/*.png"))[:2],
-              *sorted(recordings.glob("cityscapes_mini/leftImg8bit_sequence_jpg/*/*/*.jpg"))[:1]]  # fmt: skip
+    frames = [
+        *sorted(recordings.glob("kitti_raw_mini/*/*/image_02/data/*.png"))[:2],
+        *sorted(recordings.glob("cityscapes_mini/leftImg8bit_sequence_jpg/*/*/*.jpg"))[:1],
+    ]
     for frame in frames:
         (tmp_path / "in" / frame.name).symlink_to(frame)
     assert infer(model_path, tmp_path / "in", tmp_path / "out") == 0

@@ -42,8 +42,13 @@ RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
 
 def surroundings(rank: int, port: int) -> dict[str, str]:
     """What torchrun tells the process `rank` of two."""
-    return {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2", "MASTER_ADDR": "localhost",
-            "MASTER_PORT": str(port)}  # fmt: skip
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+    }
 
 
 def free_port() -> int:
@@ -59,8 +64,10 @@ def batches(rank: int, count: int) -> list[SimpleNamespace]:
     """A depth batch of 4 / count and a segmentation batch of 2 / count random images, with unequal shares of labels."""
     generator = torch.Generator().manual_seed(1)
     images = {f: torch.rand(4, 3, 64, 64, generator=generator) for f in (0, -1, 1)}
-    image, labels = (torch.rand(2, 3, 64, 64, generator=generator),
-                     torch.randint(0, 19, (2, 64, 64), generator=generator))  # fmt: skip
+    image, labels = (
+        torch.rand(2, 3, 64, 64, generator=generator),
+        torch.randint(0, 19, (2, 64, 64), generator=generator),
+    )
     labels[0, :40] = 255
     K = torch.eye(4)
     K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 40, 40, 32, 32
@@ -69,14 +76,24 @@ def batches(rank: int, count: int) -> list[SimpleNamespace]:
         return values.chunk(count)[rank]
 
     def common(size: int) -> dict[str, Tensor | None]:
-        return {"K": K.expand(size // count, 4, 4), "inv_K": torch.linalg.inv(K).expand(size // count, 4, 4),
-                "teacher": None, "flip": None}  # fmt: skip
+        return {
+            "K": K.expand(size // count, 4, 4),
+            "inv_K": torch.linalg.inv(K).expand(size // count, 4, 4),
+            "teacher": None,
+            "flip": None,
+        }
 
     frames = {frame: share(picture) for frame, picture in images.items()}
-    return [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None,
-                            **common(4)),
-            SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: share(image)},
-                            inputs={0: share(image)}, labels=share(labels), **common(2))]  # fmt: skip
+    return [
+        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common(4)),
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="segmentation"),
+            images={0: share(image)},
+            inputs={0: share(image)},
+            labels=share(labels),
+            **common(2),
+        ),
+    ]
 
 
 def train_a_little(rank: int, count: int) -> dict[str, object]:
@@ -85,24 +102,34 @@ def train_a_little(rank: int, count: int) -> dict[str, object]:
     model = SGDepth(resolutions=2, disparity_bias=0.0).to(memory_format=torch.channels_last).eval()
     with torch.no_grad():
         model.depth.multires.convs[0].weight.mul_(20)  # a rough disparity
-    objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
-                          consistency_weight=10.0)  # fmt: skip
+    objective = Objective(
+        DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(), consistency_weight=10.0
+    )
     masking = DynamicClassMask(0, 20, False, 0.3, classes=[7])  # of which it sees a lot
     data, found = batches(rank, count), []
-    updates = Updates(torch.optim.SGD(model.parameters(), 1e-4, fused=True),
-                      torch.amp.GradScaler("cpu", enabled=False), accumulate=2, batches=4)  # fmt: skip
+    updates = Updates(
+        torch.optim.SGD(model.parameters(), 1e-4, fused=True),
+        torch.amp.GradScaler("cpu", enabled=False),
+        accumulate=2,
+        batches=4,
+    )
     network = processes.spread(model, partly_idle=False)
     for batch in range(4):
         with updates.collecting(network, batch):
-            outcomes = compare(network, objective, data, RESAMPLE, contextlib.nullcontext,
-                               Phase(masking, consistency=True))  # fmt: skip
+            outcomes = compare(
+                network, objective, data, RESAMPLE, contextlib.nullcontext, Phase(masking, consistency=True)
+            )
             updates(sum(outcome.total for outcome in outcomes), batch, batch)
         terms = [outcome.total for outcome in outcomes] + [outcomes[0].terms["loss_sd"]]
         found.append(processes.mean(torch.stack(terms).detach()))
     kept = masking.state_dict()
     masking.load_state_dict(kept)
-    return {"losses": torch.stack(found), "weights": model.state_dict(), "ious": masking.ious(),
-            "masking": masking.end_epoch(0)}  # fmt: skip
+    return {
+        "losses": torch.stack(found),
+        "weights": model.state_dict(),
+        "ious": masking.ious(),
+        "masking": masking.end_epoch(0),
+    }
 
 
 def patch_loss(rank: int, count: int, pixels: int) -> Tensor:
@@ -153,13 +180,16 @@ def meet(rank: int) -> dict[str, object]:
         return list(processes.in_step(range(3)))
 
     return {
-        "place": processes.place(), "first": processes.first(), "largest": processes.agree(130 + 13 * rank),
-        "gathered": processes.gather(torch.arange(rank + 1)), "items": draws(),
+        "place": processes.place(),
+        "first": processes.first(),
+        "largest": processes.agree(130 + 13 * rank),
+        "gathered": processes.gather(torch.arange(rank + 1)),
+        "items": draws(),
         "faults": [said(partial(fails, which)) for which in (0, 1, 2)],
         "fetched": said(fetches),
         "alike": [said(partial(processes.require_alike, "differ", *values)) for values in ((1, 2), (1, rank))],
         "heard": [processes.first_to_say(line) for line in ("a", "b", "a")],
-    }  # fmt: skip
+    }
 
 
 def work(rank: int, port: int, folder: Path) -> None:
@@ -167,8 +197,12 @@ def work(rank: int, port: int, folder: Path) -> None:
     os.environ.update(surroundings(rank, port))
     torch.set_num_threads(1)
     processes.join()
-    found = {"training": train_a_little(rank, 2), "patches": [patch_loss(rank, 2, n) for n in (0, 1, 100)],
-             "one_task": one_task(rank, 2), "meeting": meet(rank)}  # fmt: skip
+    found = {
+        "training": train_a_little(rank, 2),
+        "patches": [patch_loss(rank, 2, n) for n in (0, 1, 100)],
+        "one_task": one_task(rank, 2),
+        "meeting": meet(rank),
+    }
     torch.save(found, folder / f"{rank}.pt")
     processes.leave()
     os._exit(0)  # as commands do
@@ -300,8 +334,17 @@ def test_every_process_has_a_gpu_of_its_own(monkeypatch):
 
 def options(data: Path, folder: Path) -> list[str]:
     """One triplet per process, statistics of masking from the first epoch on, an optimiser step per two batches."""
-    return [*tiny_options(data, folder), "--depth-training-batch-size", "1", "--masking-enable", "--masking-from-epoch",
-            "0", "--masking-linear-increase", "--train-accumulate", "2"]  # fmt: skip
+    return [
+        *tiny_options(data, folder),
+        "--depth-training-batch-size",
+        "1",
+        "--masking-enable",
+        "--masking-from-epoch",
+        "0",
+        "--masking-linear-increase",
+        "--train-accumulate",
+        "2",
+    ]
 
 
 def processes_of(launcher: subprocess.Popen) -> dict[str, int]:
@@ -320,8 +363,14 @@ def weights(folder: Path) -> dict[str, Tensor]:
 @pytest.fixture(scope="module")
 def trained(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("trained")
-    launcher = torchrun("train.py", *options(street, folder), "--segmentation-validation-loaders",
-                        "cityscapes_validation", "--sys-num-workers", "1")  # fmt: skip
+    launcher = torchrun(
+        "train.py",
+        *options(street, folder),
+        "--segmentation-validation-loaders",
+        "cityscapes_validation",
+        "--sys-num-workers",
+        "1",
+    )
     out, err = launcher.communicate(timeout=240)
     assert launcher.returncode == 0, err
     return folder / RUN, out
@@ -378,22 +427,40 @@ def test_a_damaged_image_of_one_process_is_one_sentence_and_the_run_is_saved(str
     assert [path.name for path in (tmp_path / "runs" / RUN / "checkpoints").iterdir()] == ["epoch_0_batch_2"]
 
 
-ENDS = {"mistake": "raise UserError('a: b')", "bug": "rank == 1 and 1 / 0",
-        "kill": "rank == 1 and os.kill(os.getpid(), 9)"}  # fmt: skip
+ENDS = {
+    "mistake": "raise UserError('a: b')",
+    "bug": "rank == 1 and 1 / 0",
+    "kill": "rank == 1 and os.kill(os.getpid(), 9)",
+}
 
 
-@pytest.mark.parametrize(("how", "codes", "last"), [
-    ("mistake", [2, 2], "error: a: b"), ("bug", [2, 1], "ZeroDivisionError: division by zero"), ("kill", [2, -9], None)
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("how", "codes", "last"),
+    [
+        ("mistake", [2, 2], "error: a: b"),
+        ("bug", [2, 1], "ZeroDivisionError: division by zero"),
+        ("kill", [2, -9], None),
+    ],
+)
 def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last, command="train"):
-    code = ("import harness, os\nfrom errors import UserError\nfrom losses import processes\ndef run(args):\n"
-            f"    rank = processes.place()[0]\n    {ENDS[how]}\n    processes.agree()\nharness.main('{command}', run)")
+    code = (
+        "import harness, os\nfrom errors import UserError\nfrom losses import processes\ndef run(args):\n"
+        f"    rank = processes.place()[0]\n    {ENDS[how]}\n    processes.agree()\nharness.main('{command}', run)"
+    )
     # torchrun keeps the store by which they meet, so that it outlives each of them.
     store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
     outside = {**os.environ, "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
     began = time.monotonic()
-    both = [subprocess.Popen([sys.executable, "-c", code], cwd=ROOT, stderr=subprocess.PIPE, text=True,
-                             env=outside | surroundings(rank, store.port)) for rank in (0, 1)]  # fmt: skip
+    both = [
+        subprocess.Popen(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            text=True,
+            env=outside | surroundings(rank, store.port),
+        )
+        for rank in (0, 1)
+    ]
     first, second = (process.communicate(timeout=60)[1] for process in both)
     assert [process.returncode for process in both] == codes and time.monotonic() - began < 40, first + second
     if how == "mistake":

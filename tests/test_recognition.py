@@ -37,9 +37,13 @@ def unused_layers(channels: int = 512) -> dict[str, Tensor]:
     return {
         f"{part}.encoder.{name}": torch.zeros(shape)
         for part in ("common", "pose")
-        for name, shape in {"dilated_conv.conv.weight": (channels, channels, 3, 3), "dilated_conv.conv.bias": channels,
-                            "convx.weight": (256, 768, 1, 1), "convx.bias": 256}.items()
-    }  # fmt: skip
+        for name, shape in {
+            "dilated_conv.conv.weight": (channels, channels, 3, 3),
+            "dilated_conv.conv.bias": channels,
+            "convx.weight": (256, 768, 1, 1),
+            "convx.bias": 256,
+        }.items()
+    }
 
 
 def write(folder: Path, state: dict[str, Tensor], notes: dict[str, object] | None = None) -> Path:
@@ -119,11 +123,17 @@ def test_keys_of_both_methods_are_asked_about(runs, command):
         load_model(parsed(command, runs / "plain", "--model-num-layers", "18"), CPU)
 
 
-@pytest.mark.parametrize(("words", "variant"), [
-    ("--method sgdepth", "none"), ("--method sgdem", "bottleneck"), ("--model-attention none", "none"),
-    ("--method sgdepth --model-attention released", "released"), ("--config presets/sgdepth.toml", "none"),
-    ("--config presets/sgdem.toml --model-num-layers 18", "bottleneck"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "variant"),
+    [
+        ("--method sgdepth", "none"),
+        ("--method sgdem", "bottleneck"),
+        ("--model-attention none", "none"),
+        ("--method sgdepth --model-attention released", "released"),
+        ("--config presets/sgdepth.toml", "none"),
+        ("--config presets/sgdem.toml --model-num-layers 18", "bottleneck"),
+    ],
+)
 def test_an_answer_is_enough_and_the_keys_tell_the_shape(runs, words, variant, caplog):
     args = parsed("inference", runs / "plain", *words.split())
     assert torch.equal(disparity(load_model(args, CPU)), disparity(network(variant)))
@@ -131,11 +141,15 @@ def test_an_answer_is_enough_and_the_keys_tell_the_shape(runs, words, variant, c
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-@pytest.mark.parametrize(("words", "remedy"), [
-    ("--model-num-layers 50", "--model-num-layers 18"), ("--model-split-pos 1", "--model-split-pos 2"),
-    ("--model-aspp", "--no-model-aspp"),
-    ("--model-attention bottleneck --model-attention-gain", "--no-model-attention-gain"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "remedy"),
+    [
+        ("--model-num-layers 50", "--model-num-layers 18"),
+        ("--model-split-pos 1", "--model-split-pos 2"),
+        ("--model-aspp", "--no-model-aspp"),
+        ("--model-attention bottleneck --model-attention-gain", "--no-model-attention-gain"),
+    ],
+)
 @pytest.mark.parametrize("name", ["plain", "released"])
 def test_what_was_said_and_is_not_so_is_an_error(runs, name, words, remedy):
     with pytest.raises(UserError, match=f"{name}/model.pth: .*; pass {remedy}$"):
@@ -170,13 +184,22 @@ def test_parts_that_are_missing_tell_nothing(tmp_path):
 
 
 def test_notes_of_ours_count_and_not_the_keys(tmp_path, caplog):
-    options = {f"model_{name}": value for name, value in {
-        "num_layers": 18, "num_layers_pose": 18, "split_pos": 2, "depth_resolutions": 2, "num_classes": 7}.items()}
+    options = {
+        f"model_{name}": value
+        for name, value in {
+            "num_layers": 18,
+            "num_layers_pose": 18,
+            "split_pos": 2,
+            "depth_resolutions": 2,
+            "num_classes": 7,
+        }.items()
+    }
     old = write(tmp_path / "old", network("none").state_dict(), {"method": "sgdepth", **options})
     args = parsed("inference", old)
     assert torch.equal(disparity(load_model(args, CPU)), disparity(network("none")))
-    new = write(tmp_path / "new", network("none").state_dict(),
-                {"method": "sgdem", "model_attention": "released", **options})  # fmt: skip
+    new = write(
+        tmp_path / "new", network("none").state_dict(), {"method": "sgdem", "model_attention": "released", **options}
+    )
     assert torch.equal(disparity(load_model(parsed("eval_depth", new), CPU)), disparity(network("released")))
     assert "was trained with" not in caplog.text
     load_model(parsed("eval_depth", new, "--method", "sgdepth"), CPU)
@@ -207,8 +230,16 @@ def test_training_from_a_plain_file_keeps_the_network_of_its_recipe(runs, tmp_pa
 
 
 def test_another_network_is_what_its_keys_or_notes_say(runs, tmp_path, caplog):
-    args = training(runs, "--model-num-layers", "34", "--model-attention", "bottleneck", "--model-attention-gain",
-                    "--model-depth-resolutions", "4")  # fmt: skip
+    args = training(
+        runs,
+        "--model-num-layers",
+        "34",
+        "--model-attention",
+        "bottleneck",
+        "--model-attention-gain",
+        "--model-depth-resolutions",
+        "4",
+    )
     before = arguments.as_table(args)
     for where in ("released", str(runs / "released/model.pth")):
         assert torch.equal(disparity(load_other(args, where, CPU)), disparity(network("released")))
@@ -218,9 +249,17 @@ def test_another_network_is_what_its_keys_or_notes_say(runs, tmp_path, caplog):
     caplog.clear()
     assert torch.equal(disparity(load_other(args, str(renamed), CPU)), disparity(network("bottleneck")))
     assert "does not tell whether its network has attention" in caplog.text
-    old = write(tmp_path / "old", network("none").state_dict(), {
-        "method": "sgdepth", "model_num_layers": 18, "model_split_pos": 2, "model_depth_resolutions": 2,
-        "model_num_classes": 7})  # fmt: skip
+    old = write(
+        tmp_path / "old",
+        network("none").state_dict(),
+        {
+            "method": "sgdepth",
+            "model_num_layers": 18,
+            "model_split_pos": 2,
+            "model_depth_resolutions": 2,
+            "model_num_classes": 7,
+        },
+    )
     assert torch.equal(disparity(load_other(args, str(old), CPU)), disparity(network("none")))
     assert arguments.as_table(args) == before
     with pytest.raises(UserError, match="holds no model.pth"):
@@ -231,8 +270,19 @@ def test_fine_tuning_the_released_network_goes_on_without_the_file(runs, street,
     loaded = tmp_path / "loaded"
     loaded.mkdir()
     (loaded / "model.pth").symlink_to(runs / "released/model.pth")
-    options = [*tiny_options(street, tmp_path), "--method", "sgdem", "--model-load", loaded, "--resume", "auto",
-               "--train-batches-per-epoch", 1, "--no-masking-enable", "--no-patch-distill"]  # fmt: skip
+    options = [
+        *tiny_options(street, tmp_path),
+        "--method",
+        "sgdem",
+        "--model-load",
+        loaded,
+        "--resume",
+        "auto",
+        "--train-batches-per-epoch",
+        1,
+        "--no-masking-enable",
+        "--no-patch-distill",
+    ]
     for epochs in (1, 2):
         done = run("train.py", *options, "--train-num-epochs", epochs, "--sd-consistency-weight", 0)
         assert done.returncode == 0, done.stderr

@@ -50,12 +50,36 @@ def photo(seed: int) -> np.ndarray:
 def words(place: SimpleNamespace, command: str, *more: object) -> list[str]:
     common = ["--method", "sgdepth", "--sys-cpu", *more]
     if command == "inference":
-        given = ["--model-path", place.runs / "start", "--image-path", place.images, "--save-arrays",
-                 "--inference-resize-height", HEIGHT, "--inference-resize-width", WIDTH]  # fmt: skip
+        given = [
+            "--model-path",
+            place.runs / "start",
+            "--image-path",
+            place.images,
+            "--save-arrays",
+            "--inference-resize-height",
+            HEIGHT,
+            "--inference-resize-width",
+            WIDTH,
+        ]
     else:
-        given = ["--sys-num-workers", 0, "--dataset-dir", place.data, "--checkpoint-dir", place.runs, "--model-load",
-                 "start", "--eval-num-images", 1, "--depth-validation-loaders", "kitti_zhou_test",
-                 "--depth-validation-resize-height", HEIGHT, "--depth-validation-resize-width", WIDTH]  # fmt: skip
+        given = [
+            "--sys-num-workers",
+            0,
+            "--dataset-dir",
+            place.data,
+            "--checkpoint-dir",
+            place.runs,
+            "--model-load",
+            "start",
+            "--eval-num-images",
+            1,
+            "--depth-validation-loaders",
+            "kitti_zhou_test",
+            "--depth-validation-resize-height",
+            HEIGHT,
+            "--depth-validation-resize-width",
+            WIDTH,
+        ]
     return [str(word) for word in (*given, *common)]
 
 
@@ -143,13 +167,21 @@ def test_refined_depth_is_judged_and_the_protocol_says_so(place, run):
     plain, refined, one = (entry(place, name) for name in ("plain", "refined", "one"))
     assert plain["protocol"].pop("refinement") == "none"
     assert refined["protocol"].pop("refinement") == {
-        "teacher": "none", "patch_size": 64, "patch_max": 0, "enlarge": False, "fusion_weight": 0.9, "blend": "window"}
+        "teacher": "none",
+        "patch_size": 64,
+        "patch_max": 0,
+        "enlarge": False,
+        "fusion_weight": 0.9,
+        "blend": "window",
+    }
     assert plain["protocol"] == refined["protocol"]
     # An untrained network refines little, still ten times more than what batches round differently.
     found, same, other = (entry["metrics"]["abs_rel"] for entry in (refined, one, plain))
     assert found == pytest.approx(same, rel=3e-6) and found != pytest.approx(other, rel=3e-5)
-    pictures = [place.runs / f"sgdepth_eccv_test/{name}/eval_images/kitti_zhou_test_depth/img_0.png"
-                for name in ("plain", "one")]  # fmt: skip
+    pictures = [
+        place.runs / f"sgdepth_eccv_test/{name}/eval_images/kitti_zhou_test_depth/img_0.png"
+        for name in ("plain", "one")
+    ]
     assert pictures[0].read_bytes() != pictures[1].read_bytes()
 
 
@@ -165,23 +197,35 @@ def test_a_second_teacher_is_used_and_named(place, tmp_path):
 
 
 @pytest.mark.parametrize("command", ["inference", "eval_depth"])
-@pytest.mark.parametrize(("change", "fault"), [
-    ({"height": 64}, "-height 64 and -width 320: too small for --patch-refine; its patches of 64 pixels must be "
-                     "smaller on both axes; give --{}-height and -width of at least 96"),
-    ({"height": 192, "width": 128}, "-height 192 and -width 128: .* patches of 128 pixels .*; pass --patch-size 64$"),
-    ({"--patch-size": 256}, "patches of 256 pixels .*; pass --patch-size 64$"),
-    ({"--patch-size": 100}, "--patch-size: 100 is not a multiple of 64; nearest are 64 and 128"),
-    ({"--patch-fusion-weight": 1.5}, "--patch-fusion-weight: 1.5 is out of range"),
-    ({"--patch-blend": "windows"}, "closest: window"),
-    ({"--patch-teacher": "dpt-hybird"}, "dpt-hybird"),
-    ({"--patch-teacher": "dpt-hybrid"}, "is not there"),
-    ({"--patch-teacher": "nowhere.pt"}, "nowhere.pt"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        (
+            {"height": 64},
+            "-height 64 and -width 320: too small for --patch-refine; its patches of 64 pixels must be "
+            "smaller on both axes; give --{}-height and -width of at least 96",
+        ),
+        (
+            {"height": 192, "width": 128},
+            "-height 192 and -width 128: .* patches of 128 pixels .*; pass --patch-size 64$",
+        ),
+        ({"--patch-size": 256}, "patches of 256 pixels .*; pass --patch-size 64$"),
+        ({"--patch-size": 100}, "--patch-size: 100 is not a multiple of 64; nearest are 64 and 128"),
+        ({"--patch-fusion-weight": 1.5}, "--patch-fusion-weight: 1.5 is out of range"),
+        ({"--patch-blend": "windows"}, "closest: window"),
+        ({"--patch-teacher": "dpt-hybird"}, "dpt-hybird"),
+        ({"--patch-teacher": "dpt-hybrid"}, "is not there"),
+        ({"--patch-teacher": "nowhere.pt"}, "nowhere.pt"),
+    ],
+)
 def test_mistakes_are_told_before_anything_is_written(place, tmp_path, monkeypatch, command, change, fault):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "cache"))
     prefix = {"inference": "inference-resize", "eval_depth": "depth-validation-resize"}[command]
-    more = [word for name, value in change.items()
-            for word in (name if name.startswith("--") else f"--{prefix}-{name}", value)]  # fmt: skip
+    more = [
+        word
+        for name, value in change.items()
+        for word in (name if name.startswith("--") else f"--{prefix}-{name}", value)
+    ]
     more += ["--output-path", tmp_path / "out"] if command == "inference" else ["--model-name", "none"]
     with pytest.raises(UserError, match=fault.format(prefix)):
         args = parse(place, command, "--patch-refine", *more)

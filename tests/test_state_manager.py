@@ -37,10 +37,20 @@ def work(state: RunState, steps: int = 2) -> None:
 
 
 def arguments(folder: Path, **changes: object) -> Namespace:
-    values = {"method": "sgdepth", "checkpoint_dir": str(folder), "model_load": "", "resume": "never",
-              "overwrite": False, "model_disable_lr_loading": False, "config": [], "model_num_layers": 18,
-              "train_num_epochs": 20, "train_batches_per_epoch": 10, "train_weights_init": "scratch",
-              "said": []}  # fmt: skip
+    values = {
+        "method": "sgdepth",
+        "checkpoint_dir": str(folder),
+        "model_load": "",
+        "resume": "never",
+        "overwrite": False,
+        "model_disable_lr_loading": False,
+        "config": [],
+        "model_num_layers": 18,
+        "train_num_epochs": 20,
+        "train_batches_per_epoch": 10,
+        "train_weights_init": "scratch",
+        "said": [],
+    }
     return Namespace(**{**values, **changes})
 
 
@@ -227,8 +237,12 @@ def test_a_finished_checkpoint_says_why_nothing_trains(tmp_path, caplog):
 
 def test_published_checkpoints_load_without_our_notes(tmp_path, caplog):
     state = small_state()
-    parts = {"model": state.model.state_dict(), "scheduler": state.scheduler.state_dict(),
-             "optim": {"state": {}, "param_groups": []}, "train": {"step": 30, "epoch": 3}}  # fmt: skip
+    parts = {
+        "model": state.model.state_dict(),
+        "scheduler": state.scheduler.state_dict(),
+        "optim": {"state": {}, "param_groups": []},
+        "train": {"step": 30, "epoch": 3},
+    }
     for name, content in parts.items():
         torch.save(content, tmp_path / f"{name}.pth")
     other = small_state(masking=True)
@@ -244,10 +258,20 @@ def network() -> SGDepth:
 
 
 def options(**changes: object) -> Namespace:
-    values = {"method": "sgdepth", "model_num_layers": 18, "model_num_layers_pose": 18, "model_split_pos": 1,
-              "model_depth_resolutions": 4, "model_num_classes": 20, "model_disparity_bias": 5.0,
-              "model_attention": "none", "model_attention_strips": 4, "model_attention_gain": False,
-              "model_aspp": False, "said": ["method"]}  # fmt: skip
+    values = {
+        "method": "sgdepth",
+        "model_num_layers": 18,
+        "model_num_layers_pose": 18,
+        "model_split_pos": 1,
+        "model_depth_resolutions": 4,
+        "model_num_classes": 20,
+        "model_disparity_bias": 5.0,
+        "model_attention": "none",
+        "model_attention_strips": 4,
+        "model_attention_gain": False,
+        "model_aspp": False,
+        "said": ["method"],
+    }
     return Namespace(**{**values, **changes})
 
 
@@ -270,19 +294,23 @@ def test_the_nine_published_networks_load_whole(index, monkeypatch, tmp_path):
     config = meta["configs"][index]
     with torch.device("meta"):
         state = {key: torch.empty(shape) for key, shape in expected_keys(meta["configs"], config)}
-        model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"],
-                        config["depth_resolutions"])  # fmt: skip
+        model = SGDepth(
+            config["num_layers"], config["num_layers_pose"], config["split_pos"], config["depth_resolutions"]
+        )
     monkeypatch.setattr(weights, "read_state_dict", lambda path: state)
     load_weights(model, tmp_path / "model.pth", strict=True)
 
 
-@pytest.mark.parametrize(("changes", "remedy"), [
-    ({"layers": 34}, "--model-num-layers 34"),
-    ({"pose_layers": 34}, "--model-num-layers-pose 34"),
-    ({"split_pos": 3}, "--model-split-pos 3"),
-    ({"resolutions": 2}, "--model-depth-resolutions 2"),
-    ({"num_classes": 12}, "--model-num-classes 12"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "remedy"),
+    [
+        ({"layers": 34}, "--model-num-layers 34"),
+        ({"pose_layers": 34}, "--model-num-layers-pose 34"),
+        ({"split_pos": 3}, "--model-split-pos 3"),
+        ({"resolutions": 2}, "--model-depth-resolutions 2"),
+        ({"num_classes": 12}, "--model-num-classes 12"),
+    ],
+)
 def test_a_file_of_another_network_says_which_option_to_change(tmp_path, network, changes, remedy):
     torch.save(SGDepth(**changes).state_dict(), tmp_path / "model.pth")
     with pytest.raises(UserError, match=rf"model\.pth: \d+ .*first: .*; pass .*{remedy}"):

@@ -36,9 +36,20 @@ def assert_equal_weights(first: Path, second: Path) -> None:
 def trained(street: Path, tmp_path_factory: pytest.TempPathFactory, run: Run) -> tuple[Path, str]:
     """A finished tiny run with masking, both validations and two workers."""
     folder = tmp_path_factory.mktemp("checkpoints")
-    result = run("train.py", *tiny_options(street, folder), "--masking-enable", "--masking-from-epoch", "0",
-                 "--masking-linear-increase", "--depth-validation-loaders", "kitti_zhou_validation",
-                 "--segmentation-validation-loaders", "cityscapes_validation", "--sys-num-workers", "2")  # fmt: skip
+    result = run(
+        "train.py",
+        *tiny_options(street, folder),
+        "--masking-enable",
+        "--masking-from-epoch",
+        "0",
+        "--masking-linear-increase",
+        "--depth-validation-loaders",
+        "kitti_zhou_validation",
+        "--segmentation-validation-loaders",
+        "cityscapes_validation",
+        "--sys-num-workers",
+        "2",
+    )
     assert result.returncode == 0, result.stderr
     return folder, result.stdout
 
@@ -67,8 +78,13 @@ def test_tensorboard_has_the_published_tags(trained):
     thresholds = [(event.step, event.value) for event in events.Scalars("masking_threshold")]
     assert [step for step, _ in thresholds] == [3, 6]
     assert thresholds[0][1] > 0 and thresholds[1][1] == 0  # linear increase ends with percentile 0, then none
-    assert {f"{domain}_loss", f"{domain}_depth_mean", f"{domain}_depth_std", "cityscapes_train_seg_loss",
-            "masking_threshold"} <= found["train"]  # fmt: skip
+    assert {
+        f"{domain}_loss",
+        f"{domain}_depth_mean",
+        f"{domain}_depth_std",
+        "cityscapes_train_seg_loss",
+        "masking_threshold",
+    } <= found["train"]
     depth = ("abs_rel", "rmse_log", "delta1", "ratio_median", "ratio_norm_std")
     assert {f"kitti_zhou_val_depth_{name}" for name in depth} <= found["validation"]
     segmentation = ("meaniou", "meanacc", "totalacc", "freqwacc", "meanprec")
@@ -79,17 +95,27 @@ def test_tensorboard_has_the_published_tags(trained):
 def test_console_shows_losses_speed_and_time_left(trained):
     _, output = trained
     line = next(line for line in output.splitlines() if line.startswith("epoch 1/2 batch 2/3"))
-    assert re.search(r"kitti_zhou_train_depth_loss \d+\.\d{4}, cityscapes_train_seg_loss \d+\.\d{4} \| "
-                     r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
-                     r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d", line)  # fmt: skip
+    assert re.search(
+        r"kitti_zhou_train_depth_loss \d+\.\d{4}, cityscapes_train_seg_loss \d+\.\d{4} \| "
+        r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
+        r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d",
+        line,
+    )
     assert re.search(r"Can use \d+ images from the kitti_zhou_train_depth", output)
 
 
 def test_compiling_leaves_the_checkpoint_as_it_is(trained, street, tmp_path, run, monkeypatch):
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # the compiler itself takes minutes; see test_train_step
     folder, _ = trained
-    result = run("train.py", *tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "0",
-                 "--masking-linear-increase", "--train-compile")  # fmt: skip
+    result = run(
+        "train.py",
+        *tiny_options(street, tmp_path),
+        "--masking-enable",
+        "--masking-from-epoch",
+        "0",
+        "--masking-linear-increase",
+        "--train-compile",
+    )
     assert result.returncode == 0, result.stderr
     assert_equal_weights(folder / RUN / "checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
 
@@ -113,10 +139,22 @@ def test_a_finished_run_resumed_trains_nothing(trained, street, run):
 
 
 def test_depth_alone_trains_from_the_published_options(street, tmp_path, run):
-    result = run("train.py", *tiny_options(street, tmp_path), "--segmentation-training-loaders", "",
-                 "--train-depth-grad-scale", "1.0", "--train-segmentation-grad-scale", "0.0",
-                 "--train-precision", "bf16", "--train-scheduler-step-size", "1", "--train-weight-decay", "0.01"
-                 )  # fmt: skip
+    result = run(
+        "train.py",
+        *tiny_options(street, tmp_path),
+        "--segmentation-training-loaders",
+        "",
+        "--train-depth-grad-scale",
+        "1.0",
+        "--train-segmentation-grad-scale",
+        "0.0",
+        "--train-precision",
+        "bf16",
+        "--train-scheduler-step-size",
+        "1",
+        "--train-weight-decay",
+        "0.01",
+    )
     assert result.returncode == 0, result.stderr
     assert "_seg_loss" not in result.stdout
     assert_schedule(tmp_path / RUN / "checkpoints/epoch_1", rate=1e-5, decay=0.01)
@@ -135,18 +173,39 @@ def test_own_frames_and_four_numbers_are_enough(street, tmp_path, run):
     own = tmp_path / "own"
     own.mkdir()
     (own / "walk").symlink_to(frames, target_is_directory=True)
-    result = run("train.py", *tiny_options("", tmp_path / "ck"), "--depth-training-loaders", "folder_train",
-                 "--data-folder", own, "--data-intrinsics", "74,123,64,32", "--segmentation-training-loaders", "",
-                 "--train-num-epochs", "1", "--train-scheduler-gamma", "released", "--train-scheduler-step-size", "1"
-                 )  # fmt: skip
+    result = run(
+        "train.py",
+        *tiny_options("", tmp_path / "ck"),
+        "--depth-training-loaders",
+        "folder_train",
+        "--data-folder",
+        own,
+        "--data-intrinsics",
+        "74,123,64,32",
+        "--segmentation-training-loaders",
+        "",
+        "--train-num-epochs",
+        "1",
+        "--train-scheduler-gamma",
+        "released",
+        "--train-scheduler-step-size",
+        "1",
+    )
     assert result.returncode == 0, result.stderr
     assert len(losses(result.stdout)) == 3
     assert_schedule(tmp_path / "ck" / RUN / "checkpoints/epoch_1", rate=1e-8, decay=0.0)
 
 
 def test_masking_starts_in_the_epoch_it_is_told(street, tmp_path, run):
-    result = run("train.py", *tiny_options(street, tmp_path), "--masking-enable", "--masking-from-epoch", "1",
-                 "--train-batches-per-epoch", "1")  # fmt: skip
+    result = run(
+        "train.py",
+        *tiny_options(street, tmp_path),
+        "--masking-enable",
+        "--masking-from-epoch",
+        "1",
+        "--train-batches-per-epoch",
+        "1",
+    )
     assert result.returncode == 0, result.stderr
     lines = [line for line in result.stdout.splitlines() if line.startswith(("masking:", "epoch"))]
     assert [line.split()[0] for line in lines] == ["epoch", "epoch", "masking:"]
@@ -162,15 +221,36 @@ def test_a_damaged_image_found_on_the_way_costs_nothing_of_the_run(street, tmp_p
         content[len(content) // 2] ^= 255  # head and end stay whole, so only decoding finds it
         path.write_bytes(content)
     kept = {path: path.read_bytes() for path in sorted(street.glob("kitti/2011_09_26/*/image_0[23]/data/*.png"))}
-    result = run("train.py", *options, "--depth-training-batch-size", "1", "--segmentation-validation-loaders",
-                 "cityscapes_validation", "--depth-training-loaders", "", "--masking-from-epoch", "1",
-                 "--depth-validation-loaders", "kitti_zhou_validation")  # fmt: skip
+    result = run(
+        "train.py",
+        *options,
+        "--depth-training-batch-size",
+        "1",
+        "--segmentation-validation-loaders",
+        "cityscapes_validation",
+        "--depth-training-loaders",
+        "",
+        "--masking-from-epoch",
+        "1",
+        "--depth-validation-loaders",
+        "kitti_zhou_validation",
+    )
     assert result.returncode == 2 and "Traceback" not in result.stderr
     assert ".png" in result.stderr.splitlines()[-1]
     for path, content in kept.items():
         (data / path.relative_to(street)).write_bytes(content)
-    result = run("train.py", *options, "--depth-training-loaders", "", "--resume", "auto", "--train-num-epochs", "1",
-                 "--depth-validation-loaders", "kitti_zhou_validation")  # fmt: skip
+    result = run(
+        "train.py",
+        *options,
+        "--depth-training-loaders",
+        "",
+        "--resume",
+        "auto",
+        "--train-num-epochs",
+        "1",
+        "--depth-validation-loaders",
+        "kitti_zhou_validation",
+    )
     assert result.returncode == 0, result.stderr
     assert "going on from" in result.stdout and "epoch 1, batch 0, step 3" in result.stdout
     assert not losses(result.stdout)
@@ -179,24 +259,38 @@ def test_a_damaged_image_found_on_the_way_costs_nothing_of_the_run(street, tmp_p
 def test_real_recordings_train(tmp_path, run):
     data = real_data.dataset_folder(tmp_path / "data")
     options = tiny_options(data, tmp_path / "ck")
-    result = run("train.py", *options, "--train-num-epochs", "1", "--train-batches-per-epoch", "2",
-                 "--segmentation-resize-height", "128", "--segmentation-resize-width", "256",
-                 "--depth-validation-loaders", "")  # fmt: skip
+    result = run(
+        "train.py",
+        *options,
+        "--train-num-epochs",
+        "1",
+        "--train-batches-per-epoch",
+        "2",
+        "--segmentation-resize-height",
+        "128",
+        "--segmentation-resize-width",
+        "256",
+        "--depth-validation-loaders",
+        "",
+    )
     assert result.returncode == 0, result.stderr
     assert len(losses(result.stdout)) == 2
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["--dataset-dir", "missing"], "--dataset-dir missing: no such folder"),
-    (["--depth-training-loaders", "kitti_zhu_train"], "kitti_zhou_train"),
-    (["--depth-resize-height", "200"], "nearest are 192 and 224"),
-    (["--depth-resize-height", "96"], "make them equal"),
-    (["--depth-training-batch-size", "400"], "--depth-training-batch-size 400"),
-    (["--depth-training-loaders", "folder_train"], "--data-folder"),
-    (["--depth-training-loaders", "", "--segmentation-training-loaders", ""], "name a data set"),
-    (["--masking-enable", "--segmentation-training-loaders", ""], "--masking-enable"),
-    (["--model-load", "nowhere"], "holds no model.pth"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--dataset-dir", "missing"], "--dataset-dir missing: no such folder"),
+        (["--depth-training-loaders", "kitti_zhu_train"], "kitti_zhou_train"),
+        (["--depth-resize-height", "200"], "nearest are 192 and 224"),
+        (["--depth-resize-height", "96"], "make them equal"),
+        (["--depth-training-batch-size", "400"], "--depth-training-batch-size 400"),
+        (["--depth-training-loaders", "folder_train"], "--data-folder"),
+        (["--depth-training-loaders", "", "--segmentation-training-loaders", ""], "name a data set"),
+        (["--masking-enable", "--segmentation-training-loaders", ""], "--masking-enable"),
+        (["--model-load", "nowhere"], "holds no model.pth"),
+    ],
+)
 def test_mistakes_are_one_sentence_before_training_starts(street, tmp_path, run, words, message):
     result = run("train.py", *tiny_options(street, tmp_path), *words)
     assert result.returncode == 2, result.stderr

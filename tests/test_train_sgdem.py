@@ -21,13 +21,27 @@ DOMAIN = "kitti_zhou_train_depth"
 def options(data: Path, checkpoints: Path, **changed: object) -> list[str]:
     """Plain, then consistency from epoch 1, patches in 2 and 3, masking from 4; 96x128, where patches of 64 fit."""
     values = {
-        "depth-resize-height": 96, "depth-resize-width": 128, "segmentation-resize-height": 144,
-        "segmentation-resize-width": 288, "segmentation-crop-height": 96, "segmentation-crop-width": 128,
-        "train-num-epochs": 5, "train-batches-per-epoch": 2, "train-tb-frequency": 1, "model-num-layers": 18,
-        "model-disparity-bias": 0, "model-depth-resolutions": 1, "sd-consistency-from-epoch": 1,
-        "patch-from-epoch": 2, "patch-until-epoch": 4, "patch-teacher": "none", "patch-gate": "none",
-        "masking-from-epoch": 4, "train-depth-grad-scale": 1.0, **{k.replace("_", "-"): v for k, v in changed.items()},
-    }  # fmt: skip
+        "depth-resize-height": 96,
+        "depth-resize-width": 128,
+        "segmentation-resize-height": 144,
+        "segmentation-resize-width": 288,
+        "segmentation-crop-height": 96,
+        "segmentation-crop-width": 128,
+        "train-num-epochs": 5,
+        "train-batches-per-epoch": 2,
+        "train-tb-frequency": 1,
+        "model-num-layers": 18,
+        "model-disparity-bias": 0,
+        "model-depth-resolutions": 1,
+        "sd-consistency-from-epoch": 1,
+        "patch-from-epoch": 2,
+        "patch-until-epoch": 4,
+        "patch-teacher": "none",
+        "patch-gate": "none",
+        "masking-from-epoch": 4,
+        "train-depth-grad-scale": 1.0,
+        **{k.replace("_", "-"): v for k, v in changed.items()},
+    }
     words = [str(word) for name, value in values.items() for word in (f"--{name}", value)]
     return [*tiny_options(data, checkpoints), "--method", "sgdem", *words]
 
@@ -64,8 +78,15 @@ def write_start(folder: Path, data: Path) -> None:
 def trained(street, tmp_path_factory, run):
     folder = tmp_path_factory.mktemp("sgdem")
     write_start(folder / "start", street)
-    result = run("train.py", *options(street, folder), "--model-load", "start", "--model-disable-lr-loading",
-                 "--train-learning-rate", "1e-6")  # fmt: skip
+    result = run(
+        "train.py",
+        *options(street, folder),
+        "--model-load",
+        "start",
+        "--model-disable-lr-loading",
+        "--train-learning-rate",
+        "1e-6",
+    )
     assert result.returncode == 0, result.stderr
     return folder / RUN, result.stdout
 
@@ -112,8 +133,12 @@ def test_teachers_have_no_place_in_the_checkpoint(trained):
 
 def test_a_frozen_teacher_teaches_and_leaves_no_trace(street, tmp_path, run):
     teacher = write_dpt(tmp_path / "teacher.pt")
-    result = run("train.py", *options(street, tmp_path, train_num_epochs=1, patch_from_epoch=0, patch_teacher=teacher,
-                                      patch_gate="photometric"))  # fmt: skip
+    result = run(
+        "train.py",
+        *options(
+            street, tmp_path, train_num_epochs=1, patch_from_epoch=0, patch_teacher=teacher, patch_gate="photometric"
+        ),
+    )
     assert result.returncode == 0, result.stderr
     checkpoint = tmp_path / RUN / "checkpoints/epoch_1"
     plain = build_model(arguments.parse("train", options(street, tmp_path)))
@@ -126,15 +151,23 @@ def test_a_frozen_teacher_teaches_and_leaves_no_trace(street, tmp_path, run):
 
 
 def test_labelled_images_alone_need_no_teacher(street, tmp_path, run):
-    result = run("train.py", *options(street, tmp_path, train_num_epochs=1, patch_from_epoch=0),
-                 "--depth-training-loaders", "", "--patch-teacher", "nowhere.pt")  # fmt: skip
+    result = run(
+        "train.py",
+        *options(street, tmp_path, train_num_epochs=1, patch_from_epoch=0),
+        "--depth-training-loaders",
+        "",
+        "--patch-teacher",
+        "nowhere.pt",
+    )
     assert result.returncode == 0, result.stderr
 
 
 def test_refining_alone_leaves_no_trace_in_the_network(street, tmp_path, run):
     common = {"train_num_epochs": 1, "sd_consistency_weight": 0}
-    for name, more in (("with", ["--patch-from-epoch", "0", "--patch-loss-weight", "0", "--patch-self-teacher",
-                                 "student"]), ("without", ["--no-patch-distill"])):  # fmt: skip
+    for name, more in (
+        ("with", ["--patch-from-epoch", "0", "--patch-loss-weight", "0", "--patch-self-teacher", "student"]),
+        ("without", ["--no-patch-distill"]),
+    ):
         result = run("train.py", *options(street, tmp_path / name, **common), *more)
         assert result.returncode == 0, result.stderr
     assert_equal_weights(*(tmp_path / name / RUN / "checkpoints/epoch_1" for name in ("with", "without")))
@@ -152,21 +185,35 @@ def test_a_run_stopped_among_patches_goes_on_bit_for_bit(street, tmp_path, run):
     assert_equal_weights(tmp_path / RUN.parent / "whole/checkpoints/epoch_2", tmp_path / RUN / "checkpoints/epoch_2")
 
 
-@pytest.mark.parametrize(("words", "message"), [
-    (["--patch-from-epoch", "4"], "--patch-from-epoch 4: must be below --patch-until-epoch 4"),
-    (["--patch-size", "128"], "--patch-size 128: no such patch fits into the 96x128 network input"),
-    (["--patch-size", "96"], "--patch-size: 96 is not a multiple of 64"),
-    (["--patch-teacher", "nowhere.pt"], "or pass --patch-teacher none"),
-    (["--patch-self-teacher", "nowhere"], "--patch-self-teacher nowhere: no checkpoint of that name"),
-    (["--patch-teacher-cache", "nowhere"], "--patch-teacher-cache nowhere: --patch-teacher is none"),
-    (["--patch-self-teacher", "snapshots"], "(closest: snapshot); give"),
-    (["--patch-teacher", "dpt-hybrid", "--patch-teacher-cache", "nowhere"], "nowhere"),
-    (["--segmentation-training-loaders", "", "--no-masking-enable"], "--sd-consistency-weight 10"),
-    (["--segmentation-training-loaders", ""], "--no-masking-enable"),
-    (["--model-num-classes", "7", "--no-masking-enable"], "--sd-consistency-weight 10: knows the classes"),
-    (["--model-aspp", "--segmentation-training-loaders", "", "--sd-consistency-weight", "0", "--no-masking-enable",
-      "--depth-training-batch-size", "1"], "--model-aspp"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--patch-from-epoch", "4"], "--patch-from-epoch 4: must be below --patch-until-epoch 4"),
+        (["--patch-size", "128"], "--patch-size 128: no such patch fits into the 96x128 network input"),
+        (["--patch-size", "96"], "--patch-size: 96 is not a multiple of 64"),
+        (["--patch-teacher", "nowhere.pt"], "or pass --patch-teacher none"),
+        (["--patch-self-teacher", "nowhere"], "--patch-self-teacher nowhere: no checkpoint of that name"),
+        (["--patch-teacher-cache", "nowhere"], "--patch-teacher-cache nowhere: --patch-teacher is none"),
+        (["--patch-self-teacher", "snapshots"], "(closest: snapshot); give"),
+        (["--patch-teacher", "dpt-hybrid", "--patch-teacher-cache", "nowhere"], "nowhere"),
+        (["--segmentation-training-loaders", "", "--no-masking-enable"], "--sd-consistency-weight 10"),
+        (["--segmentation-training-loaders", ""], "--no-masking-enable"),
+        (["--model-num-classes", "7", "--no-masking-enable"], "--sd-consistency-weight 10: knows the classes"),
+        (
+            [
+                "--model-aspp",
+                "--segmentation-training-loaders",
+                "",
+                "--sd-consistency-weight",
+                "0",
+                "--no-masking-enable",
+                "--depth-training-batch-size",
+                "1",
+            ],
+            "--model-aspp",
+        ),
+    ],
+)
 def test_mistakes_are_one_sentence_before_training_starts(street, tmp_path, run, words, message):
     result = run("train.py", *options(street, tmp_path), *words)
     assert message in error_of(result)

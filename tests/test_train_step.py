@@ -34,27 +34,45 @@ def batches(meta: dict) -> list[SimpleNamespace]:
     inputs = meta["inputs"]
     seed, depth_size, seg_size = inputs["seed"], inputs["depth batch"], inputs["seg batch"]
     height, width = inputs["H,W"]
-    frames = {f: torch.from_numpy(golden.uniform(seed + i, depth_size, 3, height, width)).double()
-              for i, f in enumerate((0, -1, 1))}  # fmt: skip
+    frames = {
+        f: torch.from_numpy(golden.uniform(seed + i, depth_size, 3, height, width)).double()
+        for i, f in enumerate((0, -1, 1))
+    }
     image = torch.from_numpy(golden.uniform(seed + 5, seg_size, 3, height, width)).double()
     ids = np.floor(22 * golden.uniform(seed + 6, seg_size, 1, height // 8, width // 8))[:, 0].repeat(8, 1).repeat(8, 2)
     labels = torch.from_numpy(np.where(ids > 18, 255, ids)).long()
     return [
-        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None,
-                        **intrinsics(depth_size, height, width)),
-        SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
-                        labels=labels, **intrinsics(seg_size, height, width)),
-    ]  # fmt: skip
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="depth"),
+            images=frames,
+            inputs=frames,
+            labels=None,
+            **intrinsics(depth_size, height, width),
+        ),
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="segmentation"),
+            images={0: image},
+            inputs={0: image},
+            labels=labels,
+            **intrinsics(seg_size, height, width),
+        ),
+    ]
 
 
 def network(meta: dict) -> SGDepth:
     config = meta["config"]
-    model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"], config["depth_resolutions"],
-                    grad_scales=tuple(config["gradient scales"]))  # fmt: skip
+    model = SGDepth(
+        config["num_layers"],
+        config["num_layers_pose"],
+        config["split_pos"],
+        config["depth_resolutions"],
+        grad_scales=tuple(config["gradient scales"]),
+    )
     model.double().load_state_dict(golden.state_dict(meta["keys"], meta["scale"], torch.float64))
     # Means such as 0.485 are rounded when they are made in float32.
-    model.mean, model.std = (torch.tensor(v, dtype=torch.float64).view(3, 1, 1)
-                             for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))  # fmt: skip
+    model.mean, model.std = (
+        torch.tensor(v, dtype=torch.float64).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    )
     return model.train()
 
 
@@ -76,8 +94,7 @@ def test_losses_gradients_and_statistics_match_the_published_step(name):
     assert_close(depth.terms["loss_depth"].item(), want["loss_depth"].item(), rtol=1e-8, atol=0)
     assert_close(seg.terms["loss_seg"].item(), want["loss_seg"].item(), rtol=1e-8, atol=0)
     np.testing.assert_allclose(depth.prediction.disp[0].detach()[:, :, ::2, ::2], want["disp_0"], atol=1e-6)
-    np.testing.assert_allclose(seg.prediction.logits.detach()[:, :, ::4, ::4], want["seg_logits"], rtol=1e-5,
-                               atol=1e-5)  # fmt: skip
+    np.testing.assert_allclose(seg.prediction.logits.detach()[:, :, ::4, ::4], want["seg_logits"], rtol=1e-5, atol=1e-5)
     if masking:
         np.testing.assert_allclose(depth.keep.double().mean(), want["moving_mask_mean"].item(), rtol=1e-9)
         np.testing.assert_allclose(masking.ious(), want["iou_moving"], rtol=1e-9)
@@ -85,13 +102,15 @@ def test_losses_gradients_and_statistics_match_the_published_step(name):
     assert list(gradients) == meta["grad_names"]
     np.testing.assert_allclose([g.norm().item() for g in gradients.values()], want["grad_norms"], rtol=1e-5, atol=1e-12)
     golden.assert_close_to_max(gradients["common.encoder.encoder.conv1.weight"][:8].numpy(), want["grad_conv1"], 1e-5)
-    golden.assert_close_to_max(gradients["pose.encoder.encoder.conv1.weight"][:4].numpy(), want["grad_pose_conv1"],
-                               1e-5)  # fmt: skip
+    golden.assert_close_to_max(
+        gradients["pose.encoder.encoder.conv1.weight"][:4].numpy(), want["grad_pose_conv1"], 1e-5
+    )
     buffers = dict(model.named_buffers())
     for key in ("running_mean", "running_var"):
         np.testing.assert_allclose(buffers[f"common.encoder.encoder.bn1.{key}"], want[f"bn1_{key}"], rtol=1e-8)
-    np.testing.assert_allclose(buffers["pose.encoder.encoder.bn1.running_mean"], want["pose_bn1_running_mean"],
-                               rtol=1e-8, atol=1e-12)  # fmt: skip
+    np.testing.assert_allclose(
+        buffers["pose.encoder.encoder.bn1.running_mean"], want["pose_bn1_running_mean"], rtol=1e-8, atol=1e-12
+    )
     assert buffers["pose.encoder.encoder.bn1.num_batches_tracked"].item() == want["pose_bn1_batches"].item()
 
 
@@ -99,8 +118,11 @@ def test_masking_everything_leaves_only_smoothness():
     torch.manual_seed(0)
     model = SGDepth(resolutions=1).double().train()
     frames = {f: torch.rand(1, 3, 64, 64).double() for f in (0, -1, 1)}
-    data = [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None,
-                            **intrinsics(1, 64, 64))]  # fmt: skip
+    data = [
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **intrinsics(1, 64, 64)
+        )
+    ]
     masking = DynamicClassMask(0, 20, False, 0.1, classes=range(20))
     masking.threshold = 2.0
     (outcome,) = step(model, data, masking)
@@ -126,14 +148,23 @@ def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
     frames = {f: torch.rand(1, 3, 64, 64) for f in (0, -1, 1)}
     image, labels = torch.rand(1, 3, 64, 64), torch.randint(0, 19, (1, 64, 64))
     common = {"teacher": None, "flip": None, **{name: K.float() for name, K in intrinsics(1, 64, 64).items()}}
-    data = [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
-            SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
-                            labels=labels, **common)]  # fmt: skip
+    data = [
+        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image}, labels=labels, **common
+        ),
+    ]
     found = []
     for classify in (False, True):
         model.zero_grad()
-        outcomes = compare(model, Objective(DepthLoss(), SegmentationLoss()), data, RESAMPLE,
-                           lambda: torch.autocast("cpu", torch.bfloat16), Phase(consistency=classify))  # fmt: skip
+        outcomes = compare(
+            model,
+            Objective(DepthLoss(), SegmentationLoss()),
+            data,
+            RESAMPLE,
+            lambda: torch.autocast("cpu", torch.bfloat16),
+            Phase(consistency=classify),
+        )
         sum(outcome.total for outcome in outcomes).backward()
         found.append({name: p.grad for name, p in model.named_parameters()})
     assert all(grad is not None and torch.equal(grad, found[1][name]) for name, grad in found[0].items())
@@ -144,9 +175,12 @@ def street_like(size: int = 64) -> list[SimpleNamespace]:
     frames = {f: torch.rand(2, 3, size, size) for f in (0, -1, 1)}
     image, labels = torch.rand(2, 3, size, size), torch.randint(0, 19, (2, size, size))
     common = {"teacher": None, "flip": None, **{name: K.float() for name, K in intrinsics(2, size, size).items()}}
-    return [SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
-            SimpleNamespace(spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image},
-                            labels=labels, **common)]  # fmt: skip
+    return [
+        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image}, labels=labels, **common
+        ),
+    ]
 
 
 @pytest.mark.parametrize("bias", [-200.0, 200.0])
@@ -157,17 +191,27 @@ def test_disparity_at_its_bounds_keeps_every_number_finite(dtype, bias):
     with torch.no_grad():
         for conv in model.depth.multires.convs:
             conv.bias.fill_(bias)
-    objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
-                          consistency_weight=10.0)  # fmt: skip
-    outcomes = compare(model, objective, street_like(), RESAMPLE,
-                       lambda: torch.autocast("cpu", dtype, enabled=dtype is not None), Phase(consistency=True)
-                       )  # fmt: skip
+    objective = Objective(
+        DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(), consistency_weight=10.0
+    )
+    outcomes = compare(
+        model,
+        objective,
+        street_like(),
+        RESAMPLE,
+        lambda: torch.autocast("cpu", dtype, enabled=dtype is not None),
+        Phase(consistency=True),
+    )
     depth = outcomes[0]
     assert depth.prediction.disp[0].unique().tolist() == [float(bias > 0)]
     assert_close(depth.views.depth, torch.full_like(depth.views.depth, 0.1 if bias > 0 else 100.0))
     sum(outcome.total for outcome in outcomes).backward()
-    values = [*depth.terms.values(), *outcomes[1].terms.values(), *depth.prediction.motion.values(),
-              *(p.grad for p in model.parameters() if p.grad is not None)]  # fmt: skip
+    values = [
+        *depth.terms.values(),
+        *outcomes[1].terms.values(),
+        *depth.prediction.motion.values(),
+        *(p.grad for p in model.parameters() if p.grad is not None),
+    ]
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in values)
 
 
@@ -176,14 +220,18 @@ def test_network_views_and_losses_compile_in_one_piece_each():
     torch.compiler.reset()
     counters.clear()
     model = SGDepth(resolutions=2, attention={"variant": "bottleneck"}).train()
-    objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
-                          consistency_weight=10.0)  # fmt: skip
+    objective = Objective(
+        DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(), consistency_weight=10.0
+    )
     keys, data, masking = list(model.state_dict()), street_like(), DynamicClassMask(0, 20, False, 0.1)
     phases = (Phase(), Phase(masking, consistency=True))
 
     def totals(resample) -> list[float]:
-        return [outcome.total.item() for phase in phases
-                for outcome in compare(model, objective, data, resample, contextlib.nullcontext, phase)]  # fmt: skip
+        return [
+            outcome.total.item()
+            for phase in phases
+            for outcome in compare(model, objective, data, resample, contextlib.nullcontext, phase)
+        ]
 
     want = totals(RESAMPLE)
     model.compile(backend="eager")

@@ -55,8 +55,9 @@ class Board:
             write()
         except OSError as error:
             self._given_up = True
-            log.warning("%s: TensorBoard cannot be written (%s); the run goes on without it", self.folder,
-                        error.strerror)  # fmt: skip
+            log.warning(
+                "%s: TensorBoard cannot be written (%s); the run goes on without it", self.folder, error.strerror
+            )
 
 
 def _told_by_the_board(fault: threading.ExceptHookArgs) -> None:

@@ -42,8 +42,14 @@ def refinement_panel(image: Tensor, outlines: Tensor, disp: Tensor, refined: Ten
     """
     image, outlines, disp, refined, weight = (x[:COLUMNS] for x in (image, outlines, disp, refined, weight))
     edge = image.new_tensor(MASKED).view(1, 3, 1, 1)
-    return _stack([torch.where(outlines, edge, image.float()), depth_image(1 / disp.float()),
-                   depth_image(1 / refined.float()), plasma(2 * weight.float())])  # fmt: skip
+    return _stack(
+        [
+            torch.where(outlines, edge, image.float()),
+            depth_image(1 / disp.float()),
+            depth_image(1 / refined.float()),
+            plasma(2 * weight.float()),
+        ]
+    )
 
 
 def class_panel(image: Tensor, ids: Tensor) -> Tensor:

@@ -66,8 +66,9 @@ def encode(picture: np.ndarray, extension: str) -> bytes:
     try:
         done, data = cv2.imencode(extension, cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
     except cv2.error as error:
-        raise ValueError(f"a picture of {picture.shape[1]}x{picture.shape[0]} pixels does not go into {extension}: "
-                         f"{error.err}") from None
+        raise ValueError(
+            f"a picture of {picture.shape[1]}x{picture.shape[0]} pixels does not go into {extension}: {error.err}"
+        ) from None
     if not done:
         raise ValueError(f"a picture of {picture.shape[1]}x{picture.shape[0]} pixels does not go into {extension}")
     return data.tobytes()

@@ -36,8 +36,14 @@ class Report:
         average: takes the mean of a tensor over the processes.
     """
 
-    def __init__(self, folder: Path, args: Namespace, state: Any, place: tuple[int, int] = (0, 1),
-                 average: Callable[[Tensor], Tensor] = lambda values: values):  # fmt: skip
+    def __init__(
+        self,
+        folder: Path,
+        args: Namespace,
+        state: Any,
+        place: tuple[int, int] = (0, 1),
+        average: Callable[[Tensor], Tensor] = lambda values: values,
+    ):
         self.args, self.state, self.average = args, state, average
         self.first, self.processes = place[0] == 0, place[1]
         self._board = Board(folder)
@@ -57,8 +63,14 @@ class Report:
         total = self.args.train_batches_per_epoch
         description = f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs}"
         source = iter(batches)
-        with tqdm(total=total, initial=self.state.batch, desc=description, unit="batch",
-                  disable=None if self.first else True, mininterval=1.0) as self._bar:  # fmt: skip
+        with tqdm(
+            total=total,
+            initial=self.state.batch,
+            desc=description,
+            unit="batch",
+            disable=None if self.first else True,
+            mininterval=1.0,
+        ) as self._bar:
             while True:
                 with self.timed("loading"):
                     batch = next(source, None)
@@ -99,9 +111,11 @@ class Report:
             spread = disp.std().item() / max(mean, 1e-12)
             if mean < 0.002 or mean > 0.95 or spread < 0.03:
                 self._warned = True
-                self._say(f"warning: the disparity looks collapsed (mean {mean:.4f}, std/mean {spread:.3f}); from "
-                          "scratch --train-warmup-steps 150, a lower --train-learning-rate, --model-disparity-bias -2 "
-                          "with --model-depth-min 0.03, or video with slower motion helps")  # fmt: skip
+                self._say(
+                    f"warning: the disparity looks collapsed (mean {mean:.4f}, std/mean {spread:.3f}); from "
+                    "scratch --train-warmup-steps 150, a lower --train-learning-rate, --model-disparity-bias -2 "
+                    "with --model-depth-min 0.03, or video with slower motion helps"
+                )
 
     def _to_board(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
@@ -112,8 +126,10 @@ class Report:
                 depth = outcome.views.depth[: outcome.batch.images[0].shape[0]]
                 scalars |= {"depth_mean": depth.mean(), "depth_std": depth.std()}
             if outcome.refined:
-                scalars |= {"patch_count": torch.tensor(outcome.refined.count),
-                            "patch_passed": outcome.refined.passed.double().mean()}  # fmt: skip
+                scalars |= {
+                    "patch_count": torch.tensor(outcome.refined.count),
+                    "patch_passed": outcome.refined.passed.double().mean(),
+                }
             values = self._averages(scalars.values())
             self.scalars("train", outcome.batch.spec.domain, dict(zip(scalars, values, strict=True)))
 
@@ -132,12 +148,15 @@ class Report:
         left = total - self.state.epoch * self.args.train_batches_per_epoch - self.state.batch
         eta = timedelta(seconds=round(spent / self._steps * left))
         totals = self._averages(outcome.total for outcome in outcomes)
-        losses = ", ".join(f"{outcome.batch.spec.domain}_loss {total:.4f}"
-                           for outcome, total in zip(outcomes, totals, strict=True))  # fmt: skip
-        self._say(f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs} batch {self.state.batch}/"
-                  f"{self.args.train_batches_per_epoch} | {losses} | {self._images / spent:.1f} images/s | "
-                  f"{', '.join(f'{phase} {seconds:.1f} s' for phase, seconds in self._spent.items())} | "
-                  f"waiting for data {100 * self._spent['loading'] / spent:.0f} % | ETA {eta}")  # fmt: skip
+        losses = ", ".join(
+            f"{outcome.batch.spec.domain}_loss {total:.4f}" for outcome, total in zip(outcomes, totals, strict=True)
+        )
+        self._say(
+            f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs} batch {self.state.batch}/"
+            f"{self.args.train_batches_per_epoch} | {losses} | {self._images / spent:.1f} images/s | "
+            f"{', '.join(f'{phase} {seconds:.1f} s' for phase, seconds in self._spent.items())} | "
+            f"waiting for data {100 * self._spent['loading'] / spent:.0f} % | ETA {eta}"
+        )
 
     def _pictures(self, outcomes: Sequence[Any]) -> None:
         for outcome in outcomes:
@@ -153,13 +172,18 @@ class Report:
                 panels = {"images": panel}
                 if outcome.refined:
                     panels["patches"] = refinement_panel(
-                        batch.images[0], outcome.refined.outlines(), prediction.disp[0], outcome.refined.disparity,
-                        outcome.refined.weight)  # fmt: skip
+                        batch.images[0],
+                        outcome.refined.outlines(),
+                        prediction.disp[0],
+                        outcome.refined.disparity,
+                        outcome.refined.weight,
+                    )
                 if outcome.classes is not None:
                     panels["classes"] = class_panel(batch.images[0], outcome.classes)
             for name, panel in panels.items():
-                self._board.image("images", f"{batch.spec.domain}_{name}", panel.float().nan_to_num(0.0).cpu(),
-                                  self.state.step)  # fmt: skip
+                self._board.image(
+                    "images", f"{batch.spec.domain}_{name}", panel.float().nan_to_num(0.0).cpu(), self.state.step
+                )
 
     def scalars(self, writer: str, domain: str, values: Mapping[str, float]) -> None:
         """Write ``<domain>_<name>`` at the current optimiser step."""

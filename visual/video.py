@@ -93,8 +93,10 @@ class VideoWriter:
             part = _encodable(self._part.absolute())
             self._writer = cv2.VideoWriter(part, cv2.VideoWriter_fourcc(*CODEC), self.rate, size)
             if not self._writer.isOpened():
-                raise UserError(f"{self.path}: OpenCV cannot write a video of {size[0]}x{size[1]} pixels here; "
-                                "check the folder, or extract the frames and pass them as a folder")
+                raise UserError(
+                    f"{self.path}: OpenCV cannot write a video of {size[0]}x{size[1]} pixels here; "
+                    "check the folder, or extract the frames and pass them as a folder"
+                )
         self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:

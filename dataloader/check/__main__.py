@@ -20,10 +20,10 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m dataloader.check",
         description="Says whether loaders would find what they need, and what looks wrong with it. "
-                    "Exit code 0: usable, perhaps with warnings; 2: not usable.",
+        "Exit code 0: usable, perhaps with warnings; 2: not usable.",
         epilog=f"loaders: {', '.join(dict.fromkeys(name for _, name in LOADERS))}",
         allow_abbrev=False,
-    )  # fmt: skip
+    )
     parser.add_argument("loaders", nargs="+", metavar="LOADER", help="names as given to training and evaluation")
     parser.add_argument(
         "--dataset-dir",

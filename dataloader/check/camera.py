@@ -44,9 +44,11 @@ def check_camera(report: Report, looks: Iterable[Look], own: bool) -> None:
 def _in_words(intrinsics: Intrinsics, size: Size) -> str:
     height, width = size
     fx, fy, cx, cy = intrinsics
-    return (f"fx {fx * width:.1f} fy {fy * height:.1f} cx {cx * width:.1f} cy {cy * height:.1f} pixels at "
-            f"{height} x {width}: {field_of_view(fx):.0f} degrees wide, {field_of_view(fy):.0f} high, "
-            f"pixel aspect {fx * width / (fy * height):.3f}")  # fmt: skip
+    return (
+        f"fx {fx * width:.1f} fy {fy * height:.1f} cx {cx * width:.1f} cy {cy * height:.1f} pixels at "
+        f"{height} x {width}: {field_of_view(fx):.0f} degrees wide, {field_of_view(fy):.0f} high, "
+        f"pixel aspect {fx * width / (fy * height):.3f}"
+    )
 
 
 def doubts(intrinsics: Intrinsics, size: Size) -> list[str]:
@@ -60,11 +62,15 @@ def doubts(intrinsics: Intrinsics, size: Size) -> list[str]:
             found.append(f"a {name} field of view of {angle:.0f} degrees is implausible")
     aspect = fx * width / (fy * height)
     if abs(aspect - 1) > PIXEL_ASPECT:
-        found.append(f"fx/fy is {aspect:.2f} in pixels, about 1 for almost every camera (another aspect ratio of the "
-                     "images, or numbers swapped?)")  # fmt: skip
+        found.append(
+            f"fx/fy is {aspect:.2f} in pixels, about 1 for almost every camera (another aspect ratio of the "
+            "images, or numbers swapped?)"
+        )
     if abs(cx - 0.5) > CENTRE or abs(cy - 0.5) > CENTRE:
-        found.append(f"the principal point {cx * width:.0f}, {cy * height:.0f} is far from the centre; it would suit "
-                     f"images of about {2 * cy * height:.0f} x {2 * cx * width:.0f}")  # fmt: skip
+        found.append(
+            f"the principal point {cx * width:.0f}, {cy * height:.0f} is far from the centre; it would suit "
+            f"images of about {2 * cy * height:.0f} x {2 * cx * width:.0f}"
+        )
     return found
 
 
@@ -91,10 +97,12 @@ def _difference(place: Path, camera: int, intrinsics: Intrinsics, size: Size) ->
     across, down = width / stored_width, height / stored_height  # images may have been resized since
     real = (matrix[0, 0] * across, matrix[1, 1] * down, matrix[0, 2] * across, matrix[1, 2] * down)
     fx, fy, cx, cy = intrinsics
-    return (f"{place.parent.name} camera {camera}: real fx {real[0]:.1f} fy {real[1]:.1f} cx {real[2]:.1f} cy "
-            f"{real[3]:.1f}; those in use differ by {_percent(fx * width, real[0])}, "
-            f"{_percent(fy * height, real[1])}, {cx * width - real[2]:+.1f} and {cy * height - real[3]:+.1f} "
-            "pixels")  # fmt: skip
+    return (
+        f"{place.parent.name} camera {camera}: real fx {real[0]:.1f} fy {real[1]:.1f} cx {real[2]:.1f} cy "
+        f"{real[3]:.1f}; those in use differ by {_percent(fx * width, real[0])}, "
+        f"{_percent(fy * height, real[1])}, {cx * width - real[2]:+.1f} and {cy * height - real[3]:+.1f} "
+        "pixels"
+    )
 
 
 def _percent(used: float, real: float) -> str:

@@ -46,8 +46,13 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
     use = "training" if spec.training else "evaluation"
     report = Report(f"{spec.name} ({spec.purpose} {use})")
     try:
-        samples = resolve(spec, options.dataset_dir, depth_gt=options.depth_gt, data_folder=options.data_folder,
-                          data_intrinsics=options.data_intrinsics)  # fmt: skip
+        samples = resolve(
+            spec,
+            options.dataset_dir,
+            depth_gt=options.depth_gt,
+            data_folder=options.data_folder,
+            data_intrinsics=options.data_intrinsics,
+        )
         _tell_source(report, spec, options, len(samples))
         count_samples(report, spec, samples)
         if spec.dataset == "folder":

@@ -43,20 +43,29 @@ def tell_motion(report: Report, looks: Sequence[Look]) -> None:
     if not motions:
         return
     values = np.array(list(motions.values()))
-    report.tell("motion", f"median {np.median(values):.1f} pixels of 640 to the neighbour frame "
-                          f"({values.min():.1f} to {values.max():.1f})")  # fmt: skip
+    report.tell(
+        "motion",
+        f"median {np.median(values):.1f} pixels of 640 to the neighbour frame "
+        f"({values.min():.1f} to {values.max():.1f})",
+    )
     still = [name for name, motion in motions.items() if motion < STILL]
     copies = [look.sample.name for look in looks if look.duplicate]
     if copies:
-        report.warn(f"{share(len(copies), len(motions))} samples equal their neighbour: {first_of(copies)}; "
-                    "repeated frames teach no depth, remove them")  # fmt: skip
+        report.warn(
+            f"{share(len(copies), len(motions))} samples equal their neighbour: {first_of(copies)}; "
+            "repeated frames teach no depth, remove them"
+        )
     elif len(still) > SOME * len(motions):
-        report.warn(f"{share(len(still), len(motions))} samples hardly move: {first_of(still)}; a standing camera "
-                    "teaches no depth")  # fmt: skip
+        report.warn(
+            f"{share(len(still), len(motions))} samples hardly move: {first_of(still)}; a standing camera "
+            "teaches no depth"
+        )
     far = sum(motion > FAR for motion in motions.values())
     if far > SOME * len(motions):
-        report.warn(f"{share(far, len(motions))} samples move by more than {FAR:.0f} pixels of 640; are the neighbours "
-                    "consecutive frames?")  # fmt: skip
+        report.warn(
+            f"{share(far, len(motions))} samples move by more than {FAR:.0f} pixels of 640; are the neighbours "
+            "consecutive frames?"
+        )
 
 
 def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample]) -> None:
@@ -75,9 +84,12 @@ def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample])
     known = [depth for _, depth in facts if depth.coverage]
     if known:
         median = float(np.median([depth.median for depth in known]))
-        report.tell("depth", f"{np.mean([depth.coverage for _, depth in facts]):.1%} of the pixels measured, "
-                             f"{min(depth.low for depth in known):.1f} to {max(depth.high for depth in known):.1f} m, "
-                             f"median {median:.1f} m")  # fmt: skip
+        report.tell(
+            "depth",
+            f"{np.mean([depth.coverage for _, depth in facts]):.1%} of the pixels measured, "
+            f"{min(depth.low for depth in known):.1f} to {max(depth.high for depth in known):.1f} m, "
+            f"median {median:.1f} m",
+        )
         if not DEPTH_MEDIAN[0] <= median <= DEPTH_MEDIAN[1]:
             report.warn(f"median depth of {median:.2f} m: maps hold 1/256 m per count, arrays metres")
     _compare_sizes(report, "depth", [(look, depth.size) for look, depth in facts])

@@ -62,8 +62,10 @@ def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample]) -
     text = f"{len(samples)} from {len(folders)} folders of {shortest} to {longest} frames"
     report.tell("samples", text if len(folders) > 1 else f"{len(samples)} from one folder")
     if spec.dataset == "kitti":
-        sides = Counter("right" if "/image_03/" in path or "/image_3/" in path else "left"
-                        for path in (sample.images[0] for sample in samples))  # fmt: skip
+        sides = Counter(
+            "right" if "/image_03/" in path or "/image_3/" in path else "left"
+            for path in (sample.images[0] for sample in samples)
+        )
         report.tell("cameras", f"{sides['left']} left, {sides['right']} right")
         if spec.training and not sides["right"]:
             report.warn("no right camera; training works, with half of the images")
@@ -84,16 +86,20 @@ def count_own_frames(report: Report, root: Path, samples: Sequence[Sample]) -> N
     report.tell("frames", f"{total} in {counted(len(frames), 'sequence')}, {len(samples)} of them used")
     idle = [folder or root.name for folder in frames if not used.get(str(root / folder))]
     if idle:
-        report.warn(f"{counted(len(idle), 'sequence')} without a frame that has both neighbours: {first_of(idle)}; "
-                    "it takes three frames")  # fmt: skip
+        report.warn(
+            f"{counted(len(idle), 'sequence')} without a frame that has both neighbours: {first_of(idle)}; "
+            "it takes three frames"
+        )
     uneven = []
     for folder, names in frames.items():
         steps = number_steps(names)
         if len(steps) > 1:
             uneven.append(f"{folder or root.name} (by {min(steps)} to {max(steps)})")
     if uneven and any(len(sample.images) > 1 for sample in samples):
-        report.warn(f"{counted(len(uneven), 'sequence')} whose numbers advance unevenly: {first_of(uneven)}; the "
-                    "motion between neighbours differs, split a sequence where frames are missing")  # fmt: skip
+        report.warn(
+            f"{counted(len(uneven), 'sequence')} whose numbers advance unevenly: {first_of(uneven)}; the "
+            "motion between neighbours differs, split a sequence where frames are missing"
+        )
 
 
 def number_steps(names: Sequence[str]) -> set[int]:

@@ -30,8 +30,10 @@ def check_name(path: Path) -> None:
         UserError: for any other ending than those of `FORMATS`.
     """
     if path.suffix.lower() not in FORMATS:
-        raise UserError(f"--contact-sheet {path}: cannot write {path.suffix or 'files without ending'}; "
-                        f"use one of {', '.join(FORMATS)}")  # fmt: skip
+        raise UserError(
+            f"--contact-sheet {path}: cannot write {path.suffix or 'files without ending'}; "
+            f"use one of {', '.join(FORMATS)}"
+        )
 
 
 def write_sheet(path: Path, sections: Sequence[tuple[str, Sequence[Tile]]]) -> None:
@@ -42,8 +44,11 @@ def write_sheet(path: Path, sections: Sequence[tuple[str, Sequence[Tile]]]) -> N
     """
     rows = [(title, [_row(tile) for tile in tiles]) for title, tiles in sections if tiles]
     width = max((row.shape[1] for _, pictures in rows for row in pictures), default=TILE_WIDTH)
-    canvas = [_title(title, width, bold=True) if picture is None else picture
-              for title, pictures in rows for picture in (None, *pictures)]  # fmt: skip
+    canvas = [
+        _title(title, width, bold=True) if picture is None else picture
+        for title, pictures in rows
+        for picture in (None, *pictures)
+    ]
     sheet = np.concatenate([_widen(part, width) for part in canvas]) if canvas else _title("no image", width)
     content = io.BytesIO()
     Image.fromarray(sheet).save(content, FORMATS[path.suffix.lower()])

@@ -86,8 +86,9 @@ def _alone(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
 
 
 def _unwritable(folder: Path, fault: OSError) -> UserError:
-    return UserError(f"{folder}: cannot write there ({fault.strerror}); make room or choose another folder, what is "
-                     "finished is kept")  # fmt: skip
+    return UserError(
+        f"{folder}: cannot write there ({fault.strerror}); make room or choose another folder, what is finished is kept"
+    )
 
 
 def _fill(
@@ -118,14 +119,19 @@ def _sweep(folder: Path) -> None:
                 path.unlink()
 
 
-def _check_room(folder: Path, wanted: Collection[Picture], lacking: Sequence[Picture],
-                tell: Callable[[str], None]) -> None:  # fmt: skip
+def _check_room(
+    folder: Path, wanted: Collection[Picture], lacking: Sequence[Picture], tell: Callable[[str], None]
+) -> None:
     needed, free = sum(picture.content.bytes for picture in lacking), shutil.disk_usage(folder).free
     if needed > free:
-        raise UserError(f"{folder}: {len(lacking)} pictures need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB "
-                        "are free; make room, choose another disk, or go without a data cache")  # fmt: skip
-    tell(f"{folder}: {len(wanted) - len(lacking)} of {len(wanted)} pictures are there, {len(lacking)} to make: about "
-         f"{needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free")  # fmt: skip
+        raise UserError(
+            f"{folder}: {len(lacking)} pictures need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB "
+            "are free; make room, choose another disk, or go without a data cache"
+        )
+    tell(
+        f"{folder}: {len(wanted) - len(lacking)} of {len(wanted)} pictures are there, {len(lacking)} to make: about "
+        f"{needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free"
+    )
 
 
 def _make_shards(

@@ -47,8 +47,9 @@ class DataCache:
         except (OSError, ValueError, RecursionError) as fault:
             raise UserError(f"{path}: damaged ({fault}); delete the folder or choose another") from fault
         if recipe != RECIPE:
-            raise UserError(f"{path}: made as {recipe}, this version needs {RECIPE}; delete the folder or choose "
-                            "another")  # fmt: skip
+            raise UserError(
+                f"{path}: made as {recipe}, this version needs {RECIPE}; delete the folder or choose another"
+            )
 
     def refresh(self) -> None:
         """Take in shards that are new; raises `UserError` when one is damaged."""
@@ -72,8 +73,16 @@ class DataCache:
         """
         pictures = list(pictures)
         with ThreadPoolExecutor(THREADS) as pool:
-            shown = tqdm(pool.map(self._find, pictures), desc="look for cached pictures", total=len(pictures),
-                         unit="picture", delay=2, leave=False, disable=None, mininterval=0.5)  # fmt: skip
+            shown = tqdm(
+                pool.map(self._find, pictures),
+                desc="look for cached pictures",
+                total=len(pictures),
+                unit="picture",
+                delay=2,
+                leave=False,
+                disable=None,
+                mininterval=0.5,
+            )
             return dict(zip(pictures, shown, strict=True))
 
     def _find(self, picture: Picture) -> Entry | None:

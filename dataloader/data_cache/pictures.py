@@ -42,8 +42,9 @@ def pictures_of(
         wanted |= {(path, RGB): None for path in sample.images.values()}
         if spec.purpose == "segmentation":
             wanted[sample.labels, sample.labels_mode] = None
-    return {(path, kind): Picture(path, cached_image(spec, root, path).key, Content(kind, *size))
-            for path, kind in wanted}  # fmt: skip
+    return {
+        (path, kind): Picture(path, cached_image(spec, root, path).key, Content(kind, *size)) for path, kind in wanted
+    }
 
 
 class CachedPictures:
@@ -94,8 +95,9 @@ class CachedPictures:
         pixels = self._map(place.shard)[start : start + content.bytes]
         if (path, kind) not in self._checked:  # in each process once
             if len(pixels) != content.bytes or zlib.crc32(pixels) != place.crc:
-                raise UserError(f"{self.folder / place.shard}: damaged (wrong checksum of the picture of {path}); "
-                                f"{REMEDY}")  # fmt: skip
+                raise UserError(
+                    f"{self.folder / place.shard}: damaged (wrong checksum of the picture of {path}); {REMEDY}"
+                )
             self._checked.add((path, kind))
         return pixels.reshape(content.shape)
 
@@ -107,8 +109,9 @@ class CachedPictures:
             try:
                 # Maps of numpy and of Python each keep a file open, and a process may have too few for all shards.
                 with path.open("rb") as file:  # PyTorch takes no name that is no UTF-8
-                    mapped = torch.from_file(f"/dev/fd/{file.fileno()}", size=os.fstat(file.fileno()).st_size,
-                                             dtype=torch.uint8).numpy()  # fmt: skip
+                    mapped = torch.from_file(
+                        f"/dev/fd/{file.fileno()}", size=os.fstat(file.fileno()).st_size, dtype=torch.uint8
+                    ).numpy()
             except (OSError, RuntimeError) as fault:
                 raise UserError(f"{path}: cannot be read ({fault}); start again, which makes it anew") from fault
             mapped.flags.writeable = False

@@ -97,8 +97,10 @@ def write_shard(folder: Path, content: Content, pictures: Sequence[Made], known:
         OSError: when the file cannot be written; nothing is left behind.
     """
     name = f"{uuid.uuid4().hex}{SUFFIX}"
-    entries = [Entry(picture.key, picture.path, picture.source, Place(name, number, zlib.crc32(picture.pixels)))
-               for number, picture in enumerate(pictures)] + list(known)  # fmt: skip
+    entries = [
+        Entry(picture.key, picture.path, picture.source, Place(name, number, zlib.crc32(picture.pixels)))
+        for number, picture in enumerate(pictures)
+    ] + list(known)
     rows = [(entry.key, entry.path, *asdict(entry.source).values(), *entry.place) for entry in entries]
     index = json.dumps({**asdict(content), "pictures": len(pictures), "entries": rows}).encode()
     end = _END.pack(len(index), zlib.crc32(index), _MARK)

@@ -62,6 +62,11 @@ def _from_index(request: Request, index: Path, listing: Listing, parameters: Par
             continue
         left += 1
         scene = Path(stored).stem.removesuffix("_leftImg8bit")
-        yield Sample(scene, {0: image}, parameters.intrinsics, labels=label and f"{listing.root}/{label}",
-                     labels_mode=parameters.labels_mode)  # fmt: skip
+        yield Sample(
+            scene,
+            {0: image},
+            parameters.intrinsics,
+            labels=label and f"{listing.root}/{label}",
+            labels_mode=parameters.labels_mode,
+        )
     missing.check(index, "unpack the Cityscapes archives, delete the index file to use what is there", left)

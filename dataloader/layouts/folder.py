@@ -44,8 +44,10 @@ def folder_samples(request: Request, folder: str, intrinsics: Sequence[float]) -
     sequences = find_sequences(listing)
     samples = [sample for sequence in sequences for sample in _of_sequence(request, listing, sequence, intrinsics)]
     if not samples:
-        raise UserError(f"--data-folder {folder}: no frame has one before and one after it; put at least three frames "
-                        "into a subfolder")  # fmt: skip
+        raise UserError(
+            f"--data-folder {folder}: no frame has one before and one after it; put at least three frames "
+            "into a subfolder"
+        )
     return samples
 
 
@@ -55,8 +57,10 @@ def find_sequences(listing: Listing) -> list[str]:
     found = [folder for folder in folders if _images(listing, folder)]
     if not found:
         kinds = ", ".join(f"*{kind}" for kind in IMAGE_TYPES)
-        raise UserError(f"--data-folder {listing.root}: no images ({kinds}) in it or in its subfolders; every "
-                        "subfolder is one sequence")  # fmt: skip
+        raise UserError(
+            f"--data-folder {listing.root}: no images ({kinds}) in it or in its subfolders; every "
+            "subfolder is one sequence"
+        )
     return found
 
 
@@ -76,8 +80,10 @@ def ordered_frames(listing: Listing, folder: str) -> list[str]:
         if not numbers:
             raise UserError(f"{listing.root / folder / name}: no number in the file name; number the frames in order")
         if numbers in found:
-            raise UserError(f"{listing.root / folder}: {found[numbers]} and {name} have the same number; "
-                            "keep one, or put them into two folders")  # fmt: skip
+            raise UserError(
+                f"{listing.root / folder}: {found[numbers]} and {name} have the same number; "
+                "keep one, or put them into two folders"
+            )
         found[numbers] = name
     return [name for _, name in sorted(found.items())]
 
@@ -114,8 +120,9 @@ def _common_size(request: Request, place: Path, names: Sequence[str]) -> tuple[i
         raise faults[0]
     if len(different) > 1:
         shown = ", ".join(f"{name} {height} x {width}" for (height, width), name in list(different.items())[:2])
-        raise UserError(f"{place}: images of different sizes ({shown}, height x width); put each size in a folder of "
-                        "its own")  # fmt: skip
+        raise UserError(
+            f"{place}: images of different sizes ({shown}, height x width); put each size in a folder of its own"
+        )
     return next(iter(different))
 
 

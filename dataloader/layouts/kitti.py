@@ -51,8 +51,10 @@ def kitti_samples(request: Request) -> list[Sample]:
     path = find_split(request)
     if path is None:
         folder = request.dataset_dir / f"kitti_{request.spec.split}_split"
-        raise UserError(f"{folder}: neither {request.spec.part}.json nor {LIST_NAMES[request.spec.part]} there; "
-                        "fetch the lists with python -m dataloader.prepare splits")  # fmt: skip
+        raise UserError(
+            f"{folder}: neither {request.spec.part}.json nor {LIST_NAMES[request.spec.part]} there; "
+            "fetch the lists with python -m dataloader.prepare splits"
+        )
     parameters = read_parameters(files.root, "kitti")
     if path.suffix == ".json":
         samples = _from_index(request, path, files, parameters)
@@ -74,8 +76,10 @@ def _with_camera(request: Request, where: Path, frames: list[Frame], files: Kitt
 
 def _tell_left_only(request: Request, where: Path, count: int, left: int) -> None:
     if count and not left:
-        raise UserError(f"{where}: all {count} frames are of right cameras, for which there is no folder image_03; "
-                        "fetch it, or list left frames")  # fmt: skip
+        raise UserError(
+            f"{where}: all {count} frames are of right cameras, for which there is no folder image_03; "
+            "fetch it, or list left frames"
+        )
     if count:
         log.info("  - %s: %d right images left out, their drives have no folder image_03", request.spec.name, count)
 

@@ -41,8 +41,12 @@ def kitti_2015_samples(request: Request) -> list[Sample]:
         raise UserError(f"{root}: no images in training/image_2; unpack data_scene_flow.zip there")
     stored = sum(sample.depth is not None and sample.depth.kind == "map" for sample in samples)
     if stored and not request.as_released:
-        log.info("  - kitti_2015: stored depth maps serve %d of %d images, which have no disparity or calibration; "
-                 "published maps are about a third too far", stored, len(samples))  # fmt: skip
+        log.info(
+            "  - kitti_2015: stored depth maps serve %d of %d images, which have no disparity or calibration; "
+            "published maps are about a third too far",
+            stored,
+            len(samples),
+        )
     return samples
 
 

@@ -44,8 +44,14 @@ SEQUENCES = {  # odometry development kit
 }
 _MAP_TAILS = ("image_{camera:02d}/data", "image_{camera:02d}")
 _ANNOTATED_TAIL = "proj_depth/groundtruth/image_{camera:02d}"
-_ANNOTATED_ROOTS = ("kitti/Depth_improved", "kitti/data_depth_annotated", "data_depth_annotated", "kitti_depth",
-                    "kitti", "kitti/Raw_data")  # fmt: skip
+_ANNOTATED_ROOTS = (
+    "kitti/Depth_improved",
+    "kitti/data_depth_annotated",
+    "data_depth_annotated",
+    "kitti_depth",
+    "kitti",
+    "kitti/Raw_data",
+)
 
 
 class KittiFiles:

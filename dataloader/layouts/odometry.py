@@ -37,8 +37,10 @@ def odometry_samples(request: Request) -> list[Sample]:
     poses_path = files.root / "poses" / f"{sequence}.txt"
     poses = read_poses(poses_path)
     samples = from_frames(request, path or files.root, frames, files, parameters)
-    return [_with_pose(sample, poses, _place(frame, sequence), poses_path)
-            for sample, frame in zip(samples, frames, strict=True)]  # fmt: skip
+    return [
+        _with_pose(sample, poses, _place(frame, sequence), poses_path)
+        for sample, frame in zip(samples, frames, strict=True)
+    ]
 
 
 def read_poses(path: Path) -> np.ndarray:
@@ -76,8 +78,10 @@ def _matrix(path: Path, pose: object) -> np.ndarray:
     except (TypeError, ValueError, OverflowError) as fault:
         raise UserError(f"{path}: a pose is no matrix of numbers ({fault}); rebuild or fetch it again") from fault
     if matrix.shape not in ((3, 4), (4, 4)) or not np.isfinite(matrix).all():
-        raise UserError(f"{path}: a pose of shape {matrix.shape} or with values that are not finite, expected (3, 4); "
-                        "rebuild or fetch it again")  # fmt: skip
+        raise UserError(
+            f"{path}: a pose of shape {matrix.shape} or with values that are not finite, expected (3, 4); "
+            "rebuild or fetch it again"
+        )
     return matrix
 
 
@@ -101,16 +105,20 @@ def _whole_sequence(files: KittiFiles, sequence: str) -> list[Frame]:
     recording = SEQUENCES[sequence]
     frames = [Frame(sequence, number) for number in range(recording.last - recording.first + 1)]
     if not files.image(frames[0]):
-        raise UserError(f"{files.root}: no images of odometry sequence {sequence}; put them into "
-                        f"sequences/{sequence}/image_2 or fetch the drive {recording.drive}")  # fmt: skip
+        raise UserError(
+            f"{files.root}: no images of odometry sequence {sequence}; put them into "
+            f"sequences/{sequence}/image_2 or fetch the drive {recording.drive}"
+        )
     return frames
 
 
 def _one_run(path: Path, frames: list[Frame]) -> list[Frame]:
     for first, second in pairwise(frames):
         if second != Frame(first.drive, first.number + 1, first.camera):
-            raise UserError(f"{path}: {second.name} follows {first.name}; poses need the frames of one drive and "
-                            "camera without gaps")  # fmt: skip
+            raise UserError(
+                f"{path}: {second.name} follows {first.name}; poses need the frames of one drive and "
+                "camera without gaps"
+            )
     return frames
 
 

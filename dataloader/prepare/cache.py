@@ -32,8 +32,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("loaders", nargs="+", metavar="LOADER", help="training loaders, for depth and for segmentation")
     add("--out", required=True, metavar="DIR", help="folder of the cache, for --data-cache")
     add_sizes(add)
-    add("--segmentation-resize-height", type=int, default=512, metavar="HEIGHT",
-        help="of labelled images before they are shrunk and cropped, as in training; default: 512")  # fmt: skip
+    add(
+        "--segmentation-resize-height",
+        type=int,
+        default=512,
+        metavar="HEIGHT",
+        help="of labelled images before they are shrunk and cropped, as in training; default: 512",
+    )
     add("--segmentation-resize-width", type=int, default=1024, metavar="WIDTH", help="the same; default: 1024")
     add_sources(add)
     add("--workers", type=int, default=0, help="threads that decode; default: 0, one per processor core")
@@ -51,11 +56,16 @@ def run(args: argparse.Namespace) -> int:
 
     specs = find_loaders(args.loaders, PURPOSES)
     check_common(args)
-    sizes = {"depth": (args.height, args.width),
-             "segmentation": (args.segmentation_resize_height, args.segmentation_resize_width)}  # fmt: skip
+    sizes = {
+        "depth": (args.height, args.width),
+        "segmentation": (args.segmentation_resize_height, args.segmentation_resize_width),
+    }
     if min(sizes["segmentation"]) < LEAST:
-        raise UserError("--segmentation-resize-height/-width {} x {}: give what training has, at least {}".format(
-                        *sizes["segmentation"], LEAST))  # fmt: skip
+        raise UserError(
+            "--segmentation-resize-height/-width {} x {}: give what training has, at least {}".format(
+                *sizes["segmentation"], LEAST
+            )
+        )
     pictures = {}
     for spec, samples in find_samples(specs, args):
         root = image_root(spec, args.dataset_dir, args.data_folder)

@@ -56,8 +56,15 @@ def make_columns(
     for each in values:
         images = found[each.camera]
         keys = _in_order({key: images[key] for key in each.of if key in ids and key in images})
-        columns.append(Column(each.name, each.filters, [images[key] for key in keys], positions(keys, ids),
-                              [each.of[key] for key in keys]))  # fmt: skip
+        columns.append(
+            Column(
+                each.name,
+                each.filters,
+                [images[key] for key in keys],
+                positions(keys, ids),
+                [each.of[key] for key in keys],
+            )
+        )
     return [column for column in columns if column.files]
 
 

@@ -145,8 +145,11 @@ def _by_folder(root: Path, columns: Sequence[Column], ids: dict[Key, int]) -> Co
     contents: Contents = {}
     first = min(number for _, number in ids) if root.name == "kitti_2015" else None
     for part, folders in FOLDERS.items():
-        chosen = {place for (sequence, number), place in ids.items()
-                  if sequence.partition("/")[0] in folders and first in (None, number)}  # fmt: skip
+        chosen = {
+            place
+            for (sequence, number), place in ids.items()
+            if sequence.partition("/")[0] in folders and first in (None, number)
+        }
         if chosen or (root / f"{part}.json").is_file():
             contents[f"{root.name}/{part}.json"] = split_content(columns, chosen)
         print(f"{root.name}/{part}.json: {len(chosen)} frames{'' if chosen else '; not written'}")
@@ -166,8 +169,10 @@ def write(contents: Contents, out: Path, overwrite: bool) -> None:
     there = {path: path.read_bytes() for path in encoded if path.is_file()}
     changed = [path for path in there if there[path] != encoded[path] and path.name != "parameters.json"]
     if changed and not overwrite:
-        raise UserError(f"{changed[0]}: {len(changed)} index files are there and differ; pass --overwrite to replace "
-                        "them (the old ones are kept), or --out for another place")  # fmt: skip
+        raise UserError(
+            f"{changed[0]}: {len(changed)} index files are there and differ; pass --overwrite to replace "
+            "them (the old ones are kept), or --out for another place"
+        )
     for path in changed:
         kept = path.with_name(path.name + KEPT)
         if not kept.exists():

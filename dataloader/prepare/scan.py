@@ -32,8 +32,10 @@ class Kind:
 
 
 def _kind(name: str, filters: Iterable[str], *patterns: str) -> Kind:
-    numbered = (pattern.replace("<sequence>", f"<sequence{i}>").replace("<frame>", f"<frame{i}>")
-                for i, pattern in enumerate(patterns))  # fmt: skip
+    numbered = (
+        pattern.replace("<sequence>", f"<sequence{i}>").replace("<frame>", f"<frame{i}>")
+        for i, pattern in enumerate(patterns)
+    )
     return Kind(name, tuple(filters), re.compile("|".join(f"(?:{pattern})" for pattern in numbered)))
 
 
@@ -46,16 +48,24 @@ _MAPS = ("Depth_processed", "Depth_processed_improved", "Depth_completed", "Dept
 
 def _kitti_camera(camera: int, ending: str) -> Iterator[Kind]:
     image = f"image_{camera:02d}"
-    yield _kind(f"color{ending}", ("Raw_data", image, "data"), rf"(?:Raw_data/)?{_DRIVE}/{image}/data/{_IMAGE}",
-                rf"sequences/(?P<sequence>\d\d)/image_{camera}/{_IMAGE}")  # fmt: skip
+    yield _kind(
+        f"color{ending}",
+        ("Raw_data", image, "data"),
+        rf"(?:Raw_data/)?{_DRIVE}/{image}/data/{_IMAGE}",
+        rf"sequences/(?P<sequence>\d\d)/image_{camera}/{_IMAGE}",
+    )
     yield _kind(f"depth{ending}", ("Depth/", image, "data"), rf"Depth/{_DRIVE}/{image}/(?:data/)?{_MAP}")
-    yield _kind(f"depth_improved{ending}", ("Depth_improved/", image, "data"),
-                rf"Depth_improved/{_DRIVE}/{image}/(?:data/)?{_MAP}",
-                rf"Depth_improved/(?:train/|val/)?(?P<sequence>[^/]+)/{_ANNOTATED}/{image}/{_MAP}",
-                rf"(?:Raw_data/)?{_DRIVE}/{_ANNOTATED}/{image}/{_MAP}")  # fmt: skip
+    yield _kind(
+        f"depth_improved{ending}",
+        ("Depth_improved/", image, "data"),
+        rf"Depth_improved/{_DRIVE}/{image}/(?:data/)?{_MAP}",
+        rf"Depth_improved/(?:train/|val/)?(?P<sequence>[^/]+)/{_ANNOTATED}/{image}/{_MAP}",
+        rf"(?:Raw_data/)?{_DRIVE}/{_ANNOTATED}/{image}/{_MAP}",
+    )
     for folder in _MAPS:
-        yield _kind(f"{folder.lower()}{ending}", (f"{folder}/", image, "data"),
-                    rf"{folder}/{_DRIVE}/{image}/(?:data/)?{_MAP}")  # fmt: skip
+        yield _kind(
+            f"{folder.lower()}{ending}", (f"{folder}/", image, "data"), rf"{folder}/{_DRIVE}/{image}/(?:data/)?{_MAP}"
+        )
 
 
 def _kitti_2015(name: str, folder: str, parts: str = "training|testing") -> Kind:
@@ -112,8 +122,10 @@ def _walk(root: Path) -> Iterator[str]:
 
 
 def _key(match: re.Match[str]) -> Key:
-    sequence, frame = (next(value for name, value in match.groupdict().items() if name.startswith(kind) and value)
-                       for kind in ("sequence", "frame"))  # fmt: skip
+    sequence, frame = (
+        next(value for name, value in match.groupdict().items() if name.startswith(kind) and value)
+        for kind in ("sequence", "frame")
+    )
     if re.fullmatch(r"\d\d", sequence):
         raw = raw_frame(Frame(sequence, int(frame)))
         return raw.drive, raw.number

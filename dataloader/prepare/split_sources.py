@@ -46,8 +46,10 @@ def kitti_sources(home: Path) -> Iterator[Source]:
                 frames = read_list(path) if path.suffix == ".txt" else _indexed(path)
                 yield Source(f"{folder.name}/{part}.json", path, frames)
     if empty:
-        raise UserError(f"{home}: no kitti_<split>_split folder with lists; fetch the published ones with "
-                        "python -m dataloader.prepare splits, or write train_files.txt into one")  # fmt: skip
+        raise UserError(
+            f"{home}: no kitti_<split>_split folder with lists; fetch the published ones with "
+            "python -m dataloader.prepare splits, or write train_files.txt into one"
+        )
 
 
 def _find(home: Path, folder: Path, part: str) -> Path | None:

@@ -32,6 +32,14 @@ def run(args: argparse.Namespace) -> int:
     from ..street import write_dataset
 
     workers = args.workers or os.cpu_count() or 1
-    write_dataset(Path(args.out), drives=args.drives, frames=args.frames, height=args.height, width=args.width,
-                  seed=args.seed, workers=workers, progress=True)
+    write_dataset(
+        Path(args.out),
+        drives=args.drives,
+        frames=args.frames,
+        height=args.height,
+        width=args.width,
+        seed=args.seed,
+        workers=workers,
+        progress=True,
+    )
     return 0

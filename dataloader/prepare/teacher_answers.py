@@ -54,8 +54,15 @@ def answer(teacher: Answer, pixels: Tensor, recipe: Recipe) -> Tensor:
     return torch.cat([teacher(part) for part in patches.split(PATCHES)]).view(len(rgb), *recipe.shape)
 
 
-def fill(writer: CacheWriter, teacher: Answer, images: Sequence[CachedImage], device: torch.device, *,
-         batch_size: int, threads: int) -> None:  # fmt: skip
+def fill(
+    writer: CacheWriter,
+    teacher: Answer,
+    images: Sequence[CachedImage],
+    device: torch.device,
+    *,
+    batch_size: int,
+    threads: int,
+) -> None:
     """Ask the teacher about all images and keep its answers; when interrupted, those that are finished.
 
     Raises:
@@ -63,15 +70,19 @@ def fill(writer: CacheWriter, teacher: Answer, images: Sequence[CachedImage], de
     """
     recipe = writer.recipe
     waiting: deque[Future[None]] = deque()
-    with (ThreadPoolExecutor(threads) as writers, ThreadPoolExecutor(threads) as readers,
-          tqdm(total=len(images), desc=recipe.teacher, unit="image") as bar):  # fmt: skip
+    with (
+        ThreadPoolExecutor(threads) as writers,
+        ThreadPoolExecutor(threads) as readers,
+        tqdm(total=len(images), desc=recipe.teacher, unit="image") as bar,
+    ):
         try:
             pictures = map_ahead(readers, partial(read_picture, recipe=recipe), images, threads + 2 * batch_size)
             for batch in _of_one_size(pictures, batch_size):
                 pixels = torch.stack([pixels for _, pixels in batch]).to(device)
                 maps = _cautious(teacher, pixels, recipe).cpu().numpy()
-                waiting += [writers.submit(writer.write, image, values)
-                            for (image, _), values in zip(batch, maps, strict=True)]  # fmt: skip
+                waiting += [
+                    writers.submit(writer.write, image, values) for (image, _), values in zip(batch, maps, strict=True)
+                ]
                 while len(waiting) > threads + 2 * batch_size:
                     waiting.popleft().result()
                     bar.update()

@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     from dataloader.teacher_cache import CachedImage, Recipe
     from models.teacher import Teacher
 
-SUMMARY = "Ask a depth teacher about every image of depth training loaders and keep its answers; an interrupted run "\
-          "goes on."  # fmt: skip
+SUMMARY = (
+    "Ask a depth teacher about every image of depth training loaders and keep its answers; an interrupted run goes on."
+)
 PURPOSES = ("depth",)
 PATCH_MULTIPLE = 64
 ABOUT = """
@@ -47,8 +48,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"loaders: {', '.join(known_loaders(PURPOSES))}\n{ABOUT}"
     add = parser.add_argument
     add("loaders", nargs="+", metavar="LOADER", help="depth training loaders, as given to --depth-training-loaders")
-    add("--teacher", default="dpt-hybrid", metavar="NAME",
-        help="dpt-hybrid, dpt-large, a weight file or hf:<model>; default: dpt-hybrid")  # fmt: skip
+    add(
+        "--teacher",
+        default="dpt-hybrid",
+        metavar="NAME",
+        help="dpt-hybrid, dpt-large, a weight file or hf:<model>; default: dpt-hybrid",
+    )
     add("--out", required=True, metavar="DIR", help="folder of the cache, for --patch-teacher-cache")
     add("--layout", choices=("image", "grid"), default="image", help="what the teacher is asked about; default: image")
     add_sizes(add)
@@ -84,13 +89,20 @@ def run(args: argparse.Namespace) -> int:
     writer = CacheWriter(args.out, make_recipe(args, teacher))
     mine = images[share - 1 :: shares]
     lacking = writer.lacks(mine, thorough=True)
-    print(f"{args.out}: {len(mine) - len(lacking)} of {len(mine)} maps are there" + _room(writer.folder, writer.recipe,
-          len(lacking)), flush=True)  # fmt: skip
+    print(
+        f"{args.out}: {len(mine) - len(lacking)} of {len(mine)} maps are there"
+        + _room(writer.folder, writer.recipe, len(lacking)),
+        flush=True,
+    )
     threads = args.workers or os.cpu_count() or 1
     fill(writer, teacher.to(device), lacking, device, batch_size=args.batch_size, threads=threads)
     rest = len(writer.lacks(images)) if shares > 1 else 0
-    print(f"{args.out}: complete" if not rest else f"{args.out}: share {args.share} is done, {rest} of {len(images)} "
-          "maps are missing until the other shares are")  # fmt: skip
+    print(
+        f"{args.out}: complete"
+        if not rest
+        else f"{args.out}: share {args.share} is done, {rest} of {len(images)} "
+        "maps are missing until the other shares are"
+    )
     return 0
 
 
@@ -117,8 +129,9 @@ def check_sizes(args: argparse.Namespace) -> None:
     if args.batch_size < 1:
         raise UserError(f"--batch-size {args.batch_size}: give a positive number")
     if args.patch_size and args.layout != "grid":
-        raise UserError(f"--patch-size {args.patch_size}: maps of whole images fit any patch; leave it out, or pass "
-                        "--layout grid")  # fmt: skip
+        raise UserError(
+            f"--patch-size {args.patch_size}: maps of whole images fit any patch; leave it out, or pass --layout grid"
+        )
     if args.patch_size < 0 or args.patch_size % PATCH_MULTIPLE:
         raise UserError(f"--patch-size {args.patch_size}: give 0 or a multiple of {PATCH_MULTIPLE}, as in training")
 
@@ -158,10 +171,18 @@ def make_recipe(args: argparse.Namespace, teacher: Teacher) -> Recipe:
         return Recipe(layout="image", **common)
     grid = Grid.of(args.height, args.width, args.patch_size)
     if not len(grid):
-        raise UserError(f"--height {args.height} --width {args.width}: too small for patches of {grid.size} pixels; "
-                        "pass a smaller --patch-size or larger images")  # fmt: skip
-    return Recipe(layout="grid", patch_size=grid.size, patch_stride=grid.stride, patches=len(grid),
-                  patch_automatic=grid.size == automatic_size(args.height), **common)  # fmt: skip
+        raise UserError(
+            f"--height {args.height} --width {args.width}: too small for patches of {grid.size} pixels; "
+            "pass a smaller --patch-size or larger images"
+        )
+    return Recipe(
+        layout="grid",
+        patch_size=grid.size,
+        patch_stride=grid.stride,
+        patches=len(grid),
+        patch_automatic=grid.size == automatic_size(args.height),
+        **common,
+    )
 
 
 def _room(folder: Path, recipe: Recipe, count: int) -> str:
@@ -169,6 +190,8 @@ def _room(folder: Path, recipe: Recipe, count: int) -> str:
     needed, free = count * recipe.bytes_per_map, shutil.disk_usage(folder).free
     if needed > free:
         smaller = ", or pass --layout image" if recipe.layout == "grid" else ""
-        raise UserError(f"{folder}: {count} maps need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free; "
-                        f"make room, choose another disk{smaller}")  # fmt: skip
+        raise UserError(
+            f"{folder}: {count} maps need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free; "
+            f"make room, choose another disk{smaller}"
+        )
     return f", {count} to make: about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free" if count else ""

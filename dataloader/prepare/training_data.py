@@ -26,12 +26,20 @@ def add_sizes(add: Callable[..., Any]) -> None:
 
 def add_sources(add: Callable[..., Any]) -> None:
     """Options that say where data are; `add` is the method of a parser."""
-    add("--dataset-dir", default=os.environ.get("IFN_DIR_DATASET", ""), metavar="DIR",
-        help="data set folder; default: environment variable IFN_DIR_DATASET")  # fmt: skip
+    add(
+        "--dataset-dir",
+        default=os.environ.get("IFN_DIR_DATASET", ""),
+        metavar="DIR",
+        help="data set folder; default: environment variable IFN_DIR_DATASET",
+    )
     add("--data-folder", default="", metavar="DIR", help="own data, for folder_train")
     add("--data-intrinsics", type=floats, default=(), metavar="FX,FY,CX,CY", help="its camera, pixels of the files")
-    add("--data-on-missing", choices=("stop", "drop"), default="stop",
-        help="what to do where image files are missing or cut off, as in training; default: stop")  # fmt: skip
+    add(
+        "--data-on-missing",
+        choices=("stop", "drop"),
+        default="stop",
+        help="what to do where image files are missing or cut off, as in training; default: stop",
+    )
 
 
 def known_loaders(purposes: Sequence[Purpose]) -> dict[str, LoaderSpec]:
@@ -49,8 +57,9 @@ def find_loaders(names: Iterable[str], purposes: Sequence[Purpose]) -> list[Load
     for name in (part.strip() for text in names for part in text.split(",") if part.strip()):
         if name not in known:
             exists = any(name == other for _, other in LOADERS)
-            fault = f"not a {' or '.join(purposes)} training loader" if exists else \
-                f"no such loader{closest(name, known)}"  # fmt: skip
+            fault = (
+                f"not a {' or '.join(purposes)} training loader" if exists else f"no such loader{closest(name, known)}"
+            )
             raise UserError(f"{name}: {fault}; choose from {', '.join(known)}")
         found[name] = known[name]
     if not found:
@@ -83,7 +92,11 @@ def find_samples(specs: Iterable[LoaderSpec], args: argparse.Namespace) -> Itera
 
     drop = args.data_on_missing == "drop"
     for spec in specs:
-        samples = with_truth(spec, resolve(spec, args.dataset_dir, data_folder=args.data_folder,
-                                           data_intrinsics=args.data_intrinsics, drop=drop))  # fmt: skip
+        samples = with_truth(
+            spec,
+            resolve(
+                spec, args.dataset_dir, data_folder=args.data_folder, data_intrinsics=args.data_intrinsics, drop=drop
+            ),
+        )
         faults = find_damaged(path for sample in samples for path in needed(sample))
         yield spec, without_damaged(spec, samples, faults, drop)

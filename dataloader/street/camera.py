@@ -29,10 +29,7 @@ class Pose:
         """The pose displaced along its own axes, metres."""
         cos, sin = math.cos(self.yaw), math.sin(self.yaw)
         return replace(
-            self,
-            x=self.x + right * cos + forward * sin,
-            y=self.y + down,
-            z=self.z - right * sin + forward * cos,
+            self, x=self.x + right * cos + forward * sin, y=self.y + down, z=self.z - right * sin + forward * cos
         )
 
     def matrix(self) -> np.ndarray:

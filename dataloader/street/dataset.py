@@ -19,8 +19,17 @@ from .workers import Job, run_jobs
 SUMMARY = "synthetic.json"
 
 
-def write_dataset(out: Path, *, drives: int = 2, frames: int = 4, height: int = 64, width: int = 128, seed: int = 0,
-                  workers: int = 1, progress: bool = False) -> None:
+def write_dataset(
+    out: Path,
+    *,
+    drives: int = 2,
+    frames: int = 4,
+    height: int = 64,
+    width: int = 128,
+    seed: int = 0,
+    workers: int = 1,
+    progress: bool = False,
+) -> None:
     """Render a data set folder; what an interrupted run has finished is kept.
 
     Args:
@@ -77,8 +86,10 @@ def _claim(out: Path, recipe: Recipe) -> None:
     except ValueError as error:
         raise UserError(f"{summary}: is not JSON ({error}); remove the folder or choose another one") from error
     if any(found.get(key) != value for key, value in recipe.stored().items()):
-        raise UserError(f"{out}: holds a data set made with {found.get('options')} (version {found.get('version')}), "
-                        f"not with {asdict(recipe)} (version {VERSION}); remove it or choose another folder")
+        raise UserError(
+            f"{out}: holds a data set made with {found.get('options')} (version {found.get('version')}), "
+            f"not with {asdict(recipe)} (version {VERSION}); remove it or choose another folder"
+        )
 
 
 def _write_summary(out: Path, content: dict[str, object]) -> None:

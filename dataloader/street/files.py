@@ -58,11 +58,18 @@ def calibration_files(camera: Camera) -> dict[str, str]:
     cameras = head + "corner_dist: 9.950000e-02\n"
     for number, shift in ((0, 0.0), (1, -BASELINE), (2, 0.0), (3, -BASELINE)):
         projection = np.hstack([camera.matrix(), [[camera.fx * shift], [0], [0]]])
-        cameras += "".join([
-            _row(f"S_{number:02d}", size), _row(f"K_{number:02d}", camera.matrix()),
-            _row(f"D_{number:02d}", (0.0,) * 5), _row(f"R_{number:02d}", identity),
-            _row(f"T_{number:02d}", (shift, 0.0, 0.0)), _row(f"S_rect_{number:02d}", size),
-            _row(f"R_rect_{number:02d}", identity), _row(f"P_rect_{number:02d}", projection)])
+        cameras += "".join(
+            [
+                _row(f"S_{number:02d}", size),
+                _row(f"K_{number:02d}", camera.matrix()),
+                _row(f"D_{number:02d}", (0.0,) * 5),
+                _row(f"R_{number:02d}", identity),
+                _row(f"T_{number:02d}", (shift, 0.0, 0.0)),
+                _row(f"S_rect_{number:02d}", size),
+                _row(f"R_rect_{number:02d}", identity),
+                _row(f"P_rect_{number:02d}", projection),
+            ]
+        )
     scanner = head + _row("R", (0, -1, 0, 0, 0, -1, 1, 0, 0)) + _row("T", SCANNER_OFFSET)
     scanner += _row("delta_f", (0.0, 0.0)) + _row("delta_c", (0.0, 0.0))
     imu = head + _row("R", identity) + _row("T", IMU_TO_SCANNER)

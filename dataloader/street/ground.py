@@ -18,8 +18,9 @@ CONTRAST_STONE, CONTRAST_GRASS = 0.14, 0.34
 CROSSING_LENGTH = 3.6
 
 
-def ground_albedo(road: Road, s: np.ndarray, d: np.ndarray, fp_s: np.ndarray,
-                  fp_d: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ground_albedo(
+    road: Road, s: np.ndarray, d: np.ndarray, fp_s: np.ndarray, fp_d: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
     """Albedo without texture noise, and the amplitude of that noise.
 
     Args:
@@ -67,8 +68,9 @@ def _borders(road: Road, d: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndar
     return kerb, wall, np.abs(d)
 
 
-def _carriageway(road: Road, s: np.ndarray, d: np.ndarray, distance: np.ndarray, fp_s: np.ndarray,
-                 fp_d: np.ndarray) -> np.ndarray:
+def _carriageway(
+    road: Road, s: np.ndarray, d: np.ndarray, distance: np.ndarray, fp_s: np.ndarray, fp_d: np.ndarray
+) -> np.ndarray:
     marks = road.markings
     grey = marks.asphalt * (1 + 0.10 * cells(s, d, 6.5, 2.1, fp_s, fp_d))
     lane = distance - road.half / 2

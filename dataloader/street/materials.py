@@ -143,6 +143,14 @@ def _plate(at: Surface) -> np.ndarray:
     return np.where(at.face == BACK, blend(paint, 0.85, symbol), 0.45)
 
 
-LOOKS = {Material.HOUSE: _house, Material.BRICK: _brick, Material.SLATS: _slats, Material.BODY: _body,
-         Material.CABIN: _cabin, Material.WHEEL: _wheel, Material.SIGNAL: _signal, Material.CLOTHES: _clothes,
-         Material.PLATE: _plate}
+LOOKS = {
+    Material.HOUSE: _house,
+    Material.BRICK: _brick,
+    Material.SLATS: _slats,
+    Material.BODY: _body,
+    Material.CABIN: _cabin,
+    Material.WHEEL: _wheel,
+    Material.SIGNAL: _signal,
+    Material.CLOTHES: _clothes,
+    Material.PLATE: _plate,
+}

@@ -102,8 +102,10 @@ def plan(recipe: Recipe) -> tuple[list[Drive], list[Street]]:
     scenes += [("test", FIRST_TEST_DRIVE + i) for i in range(held)]
     scenes += [(part, recipe.drives + held + i) for i, part in enumerate(SEQUENCES)]
     long = min(5 * recipe.frames, MAX_FRAMES)
-    drives = [Drive(position, part, scene, long if part in SEQUENCES else recipe.frames)
-              for position, (part, scene) in enumerate(scenes)]
+    drives = [
+        Drive(position, part, scene, long if part in SEQUENCES else recipe.frames)
+        for position, (part, scene) in enumerate(scenes)
+    ]
     # A street gives one image where a drive gives many: a few times as many streets keep segmentation from learning
     # single pictures by heart.
     labelled = STREETS_PER_DRIVE * recipe.drives
@@ -129,5 +131,10 @@ def split_lists(drives: list[Drive]) -> dict[str, str]:
 
 
 def _lines(drives: list[Drive], part: str, sides: str, first: int) -> str:
-    return "".join(f"{DATE}/{drive.name} {frame} {side}\n" for drive in drives if drive.part == part
-                   for side in sides for frame in range(first, drive.frames - 1))
+    return "".join(
+        f"{DATE}/{drive.name} {frame} {side}\n"
+        for drive in drives
+        if drive.part == part
+        for side in sides
+        for frame in range(first, drive.frames - 1)
+    )

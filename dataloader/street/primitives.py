@@ -78,9 +78,19 @@ PRIMITIVE = np.dtype(
 )
 
 
-def primitive(kind: Kind, material: Material, label: Label, colour: Colour, size: tuple[float, float],
-              top: float, bottom: float = 0.0, at: tuple[float, float] = (0.0, 0.0), yaw: float = 0.0,
-              contrast: float = 0.05, pattern: Sequence[float] = (0, 0, 0, 0)) -> np.ndarray:
+def primitive(
+    kind: Kind,
+    material: Material,
+    label: Label,
+    colour: Colour,
+    size: tuple[float, float],
+    top: float,
+    bottom: float = 0.0,
+    at: tuple[float, float] = (0.0, 0.0),
+    yaw: float = 0.0,
+    contrast: float = 0.05,
+    pattern: Sequence[float] = (0, 0, 0, 0),
+) -> np.ndarray:
     """One row of the table.
 
     Args:
@@ -100,8 +110,22 @@ def primitive(kind: Kind, material: Material, label: Label, colour: Colour, size
         (1,) array of `PRIMITIVE`.
     """
     row = np.zeros(1, PRIMITIVE)
-    row[0] = (kind, material, label, at[0], at[1], yaw, size[0] / 2, size[1] / 2, -top, -bottom,
-              colour, contrast, tuple(pattern) + (0,) * (4 - len(pattern)), 0)
+    row[0] = (
+        kind,
+        material,
+        label,
+        at[0],
+        at[1],
+        yaw,
+        size[0] / 2,
+        size[1] / 2,
+        -top,
+        -bottom,
+        colour,
+        contrast,
+        tuple(pattern) + (0,) * (4 - len(pattern)),
+        0,
+    )
     return row
 
 

@@ -116,8 +116,9 @@ def _ellipse(qx: np.ndarray, qz: np.ndarray, ox: np.ndarray, oz: np.ndarray) -> 
     return np.where(hit, (-mixed - root) / square, 1), np.where(hit, (-mixed + root) / square, 0)
 
 
-def _paint_all(table: np.ndarray, rows: np.ndarray, pose: Pose, rays: Rays,
-               length: np.ndarray, code: np.ndarray) -> None:
+def _paint_all(
+    table: np.ndarray, rows: np.ndarray, pose: Pose, rays: Rays, length: np.ndarray, code: np.ndarray
+) -> None:
     """Draw the shapes front to back into the length and code buffers."""
     columns = _columns(table, pose, rays)
     crossed = (columns.enter < columns.leave) & (columns.leave > NEAR) & (columns.enter < FAR)
@@ -138,12 +139,20 @@ def _paint_all(table: np.ndarray, rows: np.ndarray, pose: Pose, rays: Rays,
         if depth.max() <= nearest[i]:
             continue
         paint = _paint_box if kinds[i] == box else _paint_side if kinds[i] == cylinder else _paint_blob
-        paint(columns, i, block[1], rays.down[block[0], None], above[i], below[i], depth, code[block],
-              FACES * rows[i])
+        paint(columns, i, block[1], rays.down[block[0], None], above[i], below[i], depth, code[block], FACES * rows[i])
 
 
-def _paint_side(columns: _Columns, i: int, span: slice, down: np.ndarray, above: float, below: float,
-                depth: np.ndarray, code: np.ndarray, base: int) -> None:
+def _paint_side(
+    columns: _Columns,
+    i: int,
+    span: slice,
+    down: np.ndarray,
+    above: float,
+    below: float,
+    depth: np.ndarray,
+    code: np.ndarray,
+    base: int,
+) -> None:
     enter, leave = columns.enter[i, span], columns.leave[i, span]
     height = down * enter
     hit = (height >= above) & (height <= below) & (enter < depth)
@@ -152,8 +161,17 @@ def _paint_side(columns: _Columns, i: int, span: slice, down: np.ndarray, above:
     np.copyto(code, base + columns.face[i, span], where=hit)
 
 
-def _paint_box(columns: _Columns, i: int, span: slice, down: np.ndarray, above: float, below: float,
-               depth: np.ndarray, code: np.ndarray, base: int) -> None:
+def _paint_box(
+    columns: _Columns,
+    i: int,
+    span: slice,
+    down: np.ndarray,
+    above: float,
+    below: float,
+    depth: np.ndarray,
+    code: np.ndarray,
+    base: int,
+) -> None:
     _paint_side(columns, i, span, down, above, below, depth, code, base)
     for level, face in ((above, TOP), (-below, BOTTOM)):
         if level <= 0:  # the eye cannot see this face from where it is
@@ -165,8 +183,17 @@ def _paint_box(columns: _Columns, i: int, span: slice, down: np.ndarray, above: 
         np.copyto(code, np.int32(base + face), where=hit)
 
 
-def _paint_blob(columns: _Columns, i: int, span: slice, down: np.ndarray, above: float, below: float,
-                depth: np.ndarray, code: np.ndarray, base: int) -> None:
+def _paint_blob(
+    columns: _Columns,
+    i: int,
+    span: slice,
+    down: np.ndarray,
+    above: float,
+    below: float,
+    depth: np.ndarray,
+    code: np.ndarray,
+    base: int,
+) -> None:
     half = (below - above) / 2
     qy, oy = down / half, -(above + below) / (2 * half)
     qx, qz, ox, oz = columns.qx[i, span], columns.qz[i, span], columns.ox[i, 0], columns.oz[i, 0]

@@ -73,9 +73,11 @@ def _render(folder: Path, depth_folder: Path, recipe: Recipe, drive: Drive, chec
 def street_files(out: Path, street: Street) -> tuple[Path, Path, Path]:
     """Image, label and camera file of a street; the camera file is written last."""
     root, place = out / "cityscapes", Path(street.part) / street.city
-    return (root / "leftImg8bit" / place / f"{street.stem}_leftImg8bit.png",
-            root / "gtFine" / place / f"{street.stem}_gtFine_labelIds.png",
-            root / "camera" / place / f"{street.stem}_camera.json")
+    return (
+        root / "leftImg8bit" / place / f"{street.stem}_leftImg8bit.png",
+        root / "gtFine" / place / f"{street.stem}_gtFine_labelIds.png",
+        root / "camera" / place / f"{street.stem}_camera.json",
+    )
 
 
 def write_street(out: Path, recipe: Recipe, street: Street, check: Callable[[], None]) -> int:

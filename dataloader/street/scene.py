@@ -189,10 +189,12 @@ def _signals(rng: Generator, road: Road) -> np.ndarray:
     if road.markings.crossing < 0:
         return lights[0][:0]
     s = road.markings.crossing
-    return np.concatenate([
-        _put(road.arc, lights[0], s - 0.6, road.right.edges(road.half)[0] + 0.4),
-        _put(road.arc, lights[1], s + 4.6, -road.left.edges(road.half)[0] - 0.4, math.pi),
-    ])
+    return np.concatenate(
+        [
+            _put(road.arc, lights[0], s - 0.6, road.right.edges(road.half)[0] + 0.4),
+            _put(road.arc, lights[1], s + 4.6, -road.left.edges(road.half)[0] - 0.4, math.pi),
+        ]
+    )
 
 
 def _movers(rng: Generator, road: Road, ride: Ride) -> tuple[Mover, ...]:

@@ -60,8 +60,16 @@ def _own(view: View, pixels: np.ndarray, at: Points) -> _Own:
     index, face = np.divmod(view.hits.code.ravel()[pixels], FACES)
     cos, sin = np.cos(table["yaw"])[index], np.sin(table["yaw"])[index]
     dx, dz = at.x - table["x"][index], at.z - table["z"][index]
-    return _Own(index, face, cos, sin, dx * cos - dz * sin, dx * sin + dz * cos,
-                at.ray_x * cos - at.ray_z * sin, at.ray_x * sin + at.ray_z * cos)
+    return _Own(
+        index,
+        face,
+        cos,
+        sin,
+        dx * cos - dz * sin,
+        dx * sin + dz * cos,
+        at.ray_x * cos - at.ray_z * sin,
+        at.ray_x * sin + at.ray_z * cos,
+    )
 
 
 def _face_coordinates(view: View, own: _Own, at: Points) -> tuple[np.ndarray, ...]:
@@ -89,10 +97,20 @@ def _patterns(view: View, own: _Own, at: Points, u: np.ndarray, fp_u: np.ndarray
         part = padded(part)
         rows, face = own.index[part], own.face[part]
         half = np.where((face == LEFT) | (face == RIGHT), table["half_z"][rows], table["half_x"][rows])
-        albedo[:, part] = look(Surface(
-            u=u[part], v=-at.y[part], fp_u=fp_u[part], fp_v=fp_v[part], face=face, half=half,
-            top=-table["top"][rows], colour=albedo[:, part], pattern=table["pattern"][rows],
-            serial=table["serial"][rows]))
+        albedo[:, part] = look(
+            Surface(
+                u=u[part],
+                v=-at.y[part],
+                fp_u=fp_u[part],
+                fp_v=fp_v[part],
+                face=face,
+                half=half,
+                top=-table["top"][rows],
+                colour=albedo[:, part],
+                pattern=table["pattern"][rows],
+                serial=table["serial"][rows],
+            )
+        )
     return albedo
 
 

@@ -93,8 +93,16 @@ def _noise(u: np.ndarray, v: np.ndarray, fp_u: np.ndarray, fp_v: np.ndarray, str
     return total
 
 
-def _add_octave(total: np.ndarray, weight: float, fade: np.ndarray, u: np.ndarray, v: np.ndarray,
-                size_u: float, size_v: float, offset: np.ndarray) -> None:
+def _add_octave(
+    total: np.ndarray,
+    weight: float,
+    fade: np.ndarray,
+    u: np.ndarray,
+    v: np.ndarray,
+    size_u: float,
+    size_v: float,
+    offset: np.ndarray,
+) -> None:
     alive = np.flatnonzero(fade)
     if not alive.size:
         return
@@ -132,8 +140,14 @@ def pulses(x: np.ndarray, period: np.ndarray | float, share: np.ndarray | float,
     return (whole + np.minimum(high - high_floor, share) - np.minimum(low - low_floor, share)) / width
 
 
-def cells(u: np.ndarray, v: np.ndarray, size_u: np.ndarray | float, size_v: np.ndarray | float,
-          fp_u: np.ndarray, fp_v: np.ndarray) -> np.ndarray:
+def cells(
+    u: np.ndarray,
+    v: np.ndarray,
+    size_u: np.ndarray | float,
+    size_v: np.ndarray | float,
+    fp_u: np.ndarray,
+    fp_v: np.ndarray,
+) -> np.ndarray:
     """One random number in -1..1 per cell [i, i + 1) x [j, j + 1) of the grid, box-filtered; 0 at distance."""
     value = _look_up(cell_tile(), _cell_position(u, size_u, fp_u), _cell_position(v, size_v, fp_v))
     return value * _fade(size_u / fp_u) * _fade(size_v / fp_v)

@@ -43,7 +43,7 @@ class View:
     @property
     def movers(self) -> np.ndarray:
         """The shapes that move."""
-        return self.table[len(self.scene.still):]
+        return self.table[len(self.scene.still) :]
 
     def split(self, pixels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Row and column of flat pixel numbers."""

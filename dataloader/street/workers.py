@@ -34,8 +34,10 @@ def run_jobs(jobs: list[Job], workers: int, report: Callable[[int], object]) -> 
             for future in as_completed([pool.submit(_run_in_worker, *job) for job in jobs]):
                 report(future.result())
         except BrokenProcessPool as error:
-            raise UserError(f"--workers {workers}: a process was killed, perhaps for want of memory; "
-                            "run again with fewer, finished drives are kept") from error
+            raise UserError(
+                f"--workers {workers}: a process was killed, perhaps for want of memory; "
+                "run again with fewer, finished drives are kept"
+            ) from error
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)

@@ -9,5 +9,14 @@ from .images import CachedImage, cached_image, image_root
 from .lookup import LoaderMaps, open_cache
 from .recipe import Recipe, read_recipe
 
-__all__ = ["CacheWriter", "CachedImage", "LoaderMaps", "Recipe", "TeacherCache", "cached_image", "image_root",
-           "open_cache", "read_recipe"]  # fmt: skip
+__all__ = [
+    "CacheWriter",
+    "CachedImage",
+    "LoaderMaps",
+    "Recipe",
+    "TeacherCache",
+    "cached_image",
+    "image_root",
+    "open_cache",
+    "read_recipe",
+]

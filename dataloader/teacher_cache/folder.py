@@ -52,8 +52,10 @@ class TeacherCache:
         except OSError as fault:
             raise UserError(f"{image.path}: cannot be read ({fault.strerror}); check the file") from fault
         if not fits:
-            raise UserError(f"{image.path}: has changed since its teacher map was made; run {COMMAND} again, which "
-                            f"renews it in {self.folder}")  # fmt: skip
+            raise UserError(
+                f"{image.path}: has changed since its teacher map was made; run {COMMAND} again, which "
+                f"renews it in {self.folder}"
+            )
         return values
 
     def lacks(self, images: Sequence[CachedImage], thorough: bool = False) -> list[CachedImage]:
@@ -65,8 +67,16 @@ class TeacherCache:
         """
         with ThreadPoolExecutor(THREADS) as pool:
             usable = pool.map(lambda image: self._usable(image, thorough), images)
-            shown = tqdm(usable, desc="look for teacher maps", total=len(images), unit="map", delay=2, leave=False,
-                         disable=None, mininterval=0.5)  # fmt: skip
+            shown = tqdm(
+                usable,
+                desc="look for teacher maps",
+                total=len(images),
+                unit="map",
+                delay=2,
+                leave=False,
+                disable=None,
+                mininterval=0.5,
+            )
             return [image for image, good in zip(images, shown, strict=True) if not good]
 
     def _usable(self, image: CachedImage, thorough: bool) -> bool:
@@ -108,5 +118,6 @@ class CacheWriter(TeacherCache):
         try:
             write_whole(path, maps.encode(self.recipe.layout, values, FileState.of(image.path)))
         except OSError as fault:
-            raise UserError(f"{path}: cannot write ({fault.strerror}); make room or choose another folder, what is "
-                            "finished is kept") from fault  # fmt: skip
+            raise UserError(
+                f"{path}: cannot write ({fault.strerror}); make room or choose another folder, what is finished is kept"
+            ) from fault

@@ -39,17 +39,22 @@ def open_cache(
     """
     place = f"{OPTION} {folder}"
     if teacher == "none":
-        raise UserError(f"{place}: contradicts --patch-teacher none; name the teacher that made it, or leave the cache "
-                        "out")  # fmt: skip
+        raise UserError(
+            f"{place}: contradicts --patch-teacher none; name the teacher that made it, or leave the cache out"
+        )
     recipe = read_recipe(folder)
     height, width = size
     if (recipe.height, recipe.width) != size:
-        raise UserError(f"{place}: made for {recipe.height} x {recipe.width} (height x width) images, training has "
-                        f"{height} x {width}; make one with {COMMAND} --height {height} --width {width}")  # fmt: skip
+        raise UserError(
+            f"{place}: made for {recipe.height} x {recipe.width} (height x width) images, training has "
+            f"{height} x {width}; make one with {COMMAND} --height {height} --width {width}"
+        )
     if not _same_teacher(recipe, teacher):
         made = f"{recipe.teacher}{f' (SHA-256 {recipe.sha256[:8]}...)' if recipe.sha256 else ''}"
-        raise UserError(f"{place}: made by {made}, --patch-teacher is {teacher}; name the teacher of the cache, or "
-                        f"make another with {COMMAND} --teacher {teacher}")  # fmt: skip
+        raise UserError(
+            f"{place}: made by {made}, --patch-teacher is {teacher}; name the teacher of the cache, or "
+            f"make another with {COMMAND} --teacher {teacher}"
+        )
     if recipe.layout == "grid":
         _check_patches(place, recipe, patch_size, enlarge)
     return TeacherCache(folder, recipe)
@@ -57,11 +62,15 @@ def open_cache(
 
 def _check_patches(place: str, recipe: Recipe, patch_size: int, enlarge: bool) -> None:
     if enlarge:
-        raise UserError(f"{place}: holds patches of one size, --patch-enlarge needs others; leave that out, or use a "
-                        "cache with --layout image")  # fmt: skip
+        raise UserError(
+            f"{place}: holds patches of one size, --patch-enlarge needs others; leave that out, or use a "
+            "cache with --layout image"
+        )
     if not (recipe.patch_size == patch_size if patch_size else recipe.patch_automatic):
-        raise UserError(f"{place}: holds patches of {recipe.patch_size} pixels, --patch-size {patch_size} needs "
-                        f"others; pass --patch-size {recipe.patch_size}, or use a cache with --layout image")
+        raise UserError(
+            f"{place}: holds patches of {recipe.patch_size} pixels, --patch-size {patch_size} needs "
+            f"others; pass --patch-size {recipe.patch_size}, or use a cache with --layout image"
+        )
 
 
 def _same_teacher(recipe: Recipe, wanted: str) -> bool:
@@ -105,9 +114,11 @@ class LoaderMaps:
         images = [self._image(sample) for sample in samples]
         lacking = self.cache.lacks(images)
         if lacking:
-            raise UserError(f"{OPTION} {self.cache.folder}: {len(lacking)} of {len(images)} images of "
-                            f"{self.spec.name} have changed since, or their map is missing or cut off, first "
-                            f"{lacking[0].path} with {self.cache.path(lacking[0])}; run {COMMAND} again")  # fmt: skip
+            raise UserError(
+                f"{OPTION} {self.cache.folder}: {len(lacking)} of {len(images)} images of "
+                f"{self.spec.name} have changed since, or their map is missing or cut off, first "
+                f"{lacking[0].path} with {self.cache.path(lacking[0])}; run {COMMAND} again"
+            )
 
     def _image(self, sample: Sample) -> CachedImage:
         return cached_image(self.spec, self.root, sample.images[0])

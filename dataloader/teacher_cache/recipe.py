@@ -67,8 +67,10 @@ def read_recipe(folder: str | Path) -> Recipe:
         version = content.pop("format")
         resize = content.pop("resize")
         if (version, resize) != (FORMAT, RESIZE):
-            raise UserError(f"{path}: format {version!r} with resizing {resize!r}, this version reads {FORMAT} with "
-                            f"{RESIZE!r}; make a new cache with {COMMAND}")  # fmt: skip
+            raise UserError(
+                f"{path}: format {version!r} with resizing {resize!r}, this version reads {FORMAT} with "
+                f"{RESIZE!r}; make a new cache with {COMMAND}"
+            )
         return _checked(Recipe(**content))
     except OSError as fault:
         raise UserError(f"{folder}: not a teacher cache, it has no readable {META}; make one with {COMMAND}") from fault
@@ -95,5 +97,7 @@ def check_same(folder: str | Path, recipe: Recipe) -> None:
     there = asdict(read_recipe(folder))
     for name, value in asdict(recipe).items():
         if there[name] != value:
-            raise UserError(f"{folder}: holds maps made with {name.replace('_', ' ')} {there[name]!r}, not {value!r}; "
-                            "choose another folder, or the same options as before")  # fmt: skip
+            raise UserError(
+                f"{folder}: holds maps made with {name.replace('_', ' ')} {there[name]!r}, not {value!r}; "
+                "choose another folder, or the same options as before"
+            )

@@ -57,9 +57,17 @@ class PatchDistillation:
         depth_range: depth of disparity 1 and 0, metres up to scale.
     """
 
-    def __init__(self, refiner: PatchRefiner, self_teacher: Follower, teacher: Estimate | None = None, *,
-                 epochs: tuple[int, int] = (5, 15), interval: int = 1, gate: bool = True,
-                 depth_range: tuple[float, float] = (0.1, 100.0)):  # fmt: skip
+    def __init__(
+        self,
+        refiner: PatchRefiner,
+        self_teacher: Follower,
+        teacher: Estimate | None = None,
+        *,
+        epochs: tuple[int, int] = (5, 15),
+        interval: int = 1,
+        gate: bool = True,
+        depth_range: tuple[float, float] = (0.1, 100.0),
+    ):
         self.refiner, self.self_teacher, self.teacher = refiner, self_teacher, teacher
         self.epochs, self.interval, self.gate, self.depth_range = epochs, interval, gate, depth_range
 
@@ -79,8 +87,9 @@ class PatchDistillation:
     def go_on(self, epoch: int) -> None:
         """Go on inside an epoch; without the teacher it began with (another kind, say), one is taken now."""
         if self.in_range(epoch) and not self.self_teacher.ready:
-            log.warning("the checkpoint holds no teacher for the patches of this epoch; the network as it is now "
-                        "teaches them")  # fmt: skip
+            log.warning(
+                "the checkpoint holds no teacher for the patches of this epoch; the network as it is now teaches them"
+            )
             self.self_teacher.begin_epoch()
 
     def end_epoch(self, epoch: int) -> None:
@@ -119,16 +128,29 @@ class PatchDistillation:
         """
         lookup = None if cached is None else CachedMaps(cached, *disp.shape[2:])
         with autocast():
-            refined = self.refiner(images[0], disp, self.self_teacher, self.teacher, lookup,
-                                   None if lookup is None or lookup.whole else mirrored)  # fmt: skip
+            refined = self.refiner(
+                images[0],
+                disp,
+                self.self_teacher,
+                self.teacher,
+                lookup,
+                None if lookup is None or lookup.whole else mirrored,
+            )
         counted = refined.covered if keep is None else refined.covered & keep.bool()[:, None]
         passed = refined.passed
         if self.gate:
             passed = self._explains_better(refined, counted, images, views, motion, camera)
         return replace(refined, counted=counted & passed[:, None, None, None], passed=passed)
 
-    def _explains_better(self, refined: Refined, counted: Tensor, images: dict[int, Tensor], views: Views,
-                         motion: dict[int, Tensor], camera: tuple[Tensor, Tensor]) -> Tensor:  # fmt: skip
+    def _explains_better(
+        self,
+        refined: Refined,
+        counted: Tensor,
+        images: dict[int, Tensor],
+        views: Views,
+        motion: dict[int, Tensor],
+        camera: tuple[Tensor, Tensor],
+    ) -> Tensor:
         """Images whose neighbours, warped with the refined disparity, look more like the target: (B,) bool.
 
         Compared where one of the two explains a pixel better than no motion at all.
@@ -140,7 +162,7 @@ class PatchDistillation:
             for colors in (views.color, fresh, images)
         )
         compared = counted[:, 0] & (torch.minimum(before, after) < unmoved)
-        return (torch.where(compared, after, 0).sum((1, 2)) < torch.where(compared, before, 0).sum((1, 2)))
+        return torch.where(compared, after, 0).sum((1, 2)) < torch.where(compared, before, 0).sum((1, 2))
 
     def state_dict(self) -> dict[str, Any]:
         """What a run that stops inside an epoch needs to go on alike."""

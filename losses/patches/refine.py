@@ -67,8 +67,15 @@ class PatchRefiner:
         chunk: patches a teacher sees at once.
     """
 
-    def __init__(self, size: int = 0, maximum: int = 0, enlarge: bool = False, blend: str = "window",
-                 share: float = 0.6, chunk: int = 64):  # fmt: skip
+    def __init__(
+        self,
+        size: int = 0,
+        maximum: int = 0,
+        enlarge: bool = False,
+        blend: str = "window",
+        share: float = 0.6,
+        chunk: int = 64,
+    ):
         self.size, self.maximum, self.enlarge, self.blend = size, maximum, enlarge, blend
         self.share, self.chunk = share, chunk
 

@@ -94,8 +94,9 @@ def densities(gradients: Tensor, grid: Grid) -> Tensor:
     return means[:, 0, : grid.rows, : grid.columns].flatten(1)
 
 
-def select(image: Tensor, size: int = 0, maximum: int = 0, enlarge: bool = False,
-           mirrored: Tensor | None = None) -> list[Patches]:  # fmt: skip
+def select(
+    image: Tensor, size: int = 0, maximum: int = 0, enlarge: bool = False, mirrored: Tensor | None = None
+) -> list[Patches]:
     """Candidates with at least the gradients of the whole image, in groups of one size each.
 
     Args:

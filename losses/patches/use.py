@@ -49,9 +49,14 @@ class Refinement:
     def describe(self, height: int) -> dict[str, object]:
         """How images of this height are refined, in plain values."""
         refiner = self.refiner
-        return {"teacher": "none" if self.teacher is None else self.teacher.identity,
-                "patch_size": refiner.size or automatic_size(height), "patch_max": refiner.maximum,
-                "enlarge": refiner.enlarge, "fusion_weight": refiner.share, "blend": refiner.blend}  # fmt: skip
+        return {
+            "teacher": "none" if self.teacher is None else self.teacher.identity,
+            "patch_size": refiner.size or automatic_size(height),
+            "patch_max": refiner.maximum,
+            "enlarge": refiner.enlarge,
+            "fusion_weight": refiner.share,
+            "blend": refiner.blend,
+        }
 
     def __call__(self, network: Network, image: Tensor, prediction: P) -> P:
         """Refine what a network, in evaluation mode, said about images (B, 3, H, W) in [0, 1]."""

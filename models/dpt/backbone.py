@@ -37,8 +37,9 @@ def _plain_convolutions(module: nn.Module) -> None:
     """Replace timm's convolutions that standardise in every pass by those that expect standardised weights."""
     for name, child in module.named_children():
         if isinstance(child, StdConv2dSame):
-            setattr(module, name, SameConv2d(child.in_channels, child.out_channels, child.kernel_size[0],
-                                             child.stride[0]))  # fmt: skip
+            setattr(
+                module, name, SameConv2d(child.in_channels, child.out_channels, child.kernel_size[0], child.stride[0])
+            )
         else:
             _plain_convolutions(child)
 

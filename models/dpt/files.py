@@ -36,11 +36,21 @@ class Official:
 OFFICIAL = {
     "dpt-hybrid": Official("dpt_hybrid-midas-501f0c75.pt", "hybrid"),
     "dpt-large": Official("dpt_large-midas-2f21e586.pt", "large"),
-    "dpt-hybrid-kitti": Official("dpt_hybrid_kitti-cb926ef4.pt", "hybrid", scale=0.00006016, shift=0.00579,
-                                 habits=Habits(target=(352, 1216), metric=True, crop=(352, 1216))),
-    "dpt-hybrid-nyu": Official("dpt_hybrid_nyu-2ce69ec7.pt", "hybrid", scale=0.000305, shift=0.1378,
-                               habits=Habits(target=(480, 640), metric=True)),
-}  # fmt: skip
+    "dpt-hybrid-kitti": Official(
+        "dpt_hybrid_kitti-cb926ef4.pt",
+        "hybrid",
+        scale=0.00006016,
+        shift=0.00579,
+        habits=Habits(target=(352, 1216), metric=True, crop=(352, 1216)),
+    ),
+    "dpt-hybrid-nyu": Official(
+        "dpt_hybrid_nyu-2ce69ec7.pt",
+        "hybrid",
+        scale=0.000305,
+        shift=0.1378,
+        habits=Habits(target=(480, 640), metric=True),
+    ),
+}
 
 
 @dataclass(frozen=True)
@@ -70,8 +80,10 @@ def find(name: str, fetch: bool = False) -> Weights:
         return _official(name, fetch)
     path = Path(name)
     if not path.is_file():
-        raise UserError(f"{name}: neither a weight file nor a known teacher{closest(name, OFFICIAL)}; give the path of "
-                        f"a file, hf:<id>, or one of {', '.join(OFFICIAL)}")  # fmt: skip
+        raise UserError(
+            f"{name}: neither a weight file nor a known teacher{closest(name, OFFICIAL)}; give the path of "
+            f"a file, hf:<id>, or one of {', '.join(OFFICIAL)}"
+        )
     digest = sha256(path)
     stem = path.stem.partition("-")[0]
     by_content = [key for key, entry in OFFICIAL.items() if digest.startswith(entry.hash)]

@@ -105,10 +105,19 @@ class DPT(nn.Module):
         self.backbone = Backbone(kind)
         numbers = range(1 + len(kind.stages), 5)
         self.reassemble = nn.ModuleDict(
-            {str(number): Reassemble(kind.width, kind.channels[number - 1], _resize(number, kind.channels[number - 1]))
-             for number in numbers})  # fmt: skip
-        self.narrow = nn.ModuleDict({str(number): nn.Conv2d(channels, FEATURES, 3, padding=1, bias=False)
-                                     for number, channels in enumerate(kind.channels, 1)})  # fmt: skip
+            {
+                str(number): Reassemble(
+                    kind.width, kind.channels[number - 1], _resize(number, kind.channels[number - 1])
+                )
+                for number in numbers
+            }
+        )
+        self.narrow = nn.ModuleDict(
+            {
+                str(number): nn.Conv2d(channels, FEATURES, 3, padding=1, bias=False)
+                for number, channels in enumerate(kind.channels, 1)
+            }
+        )
         self.fuse = nn.ModuleDict({str(number): Fusion(coarsest=number == 4) for number in range(1, 5)})
         self.head = nn.Sequential(
             nn.Conv2d(FEATURES, FEATURES // 2, 3, padding=1),
@@ -137,5 +146,7 @@ class DPT(nn.Module):
         if height % MULTIPLE or width % MULTIPLE:
             raise ValueError(f"dpt: size {height} x {width} is not a multiple of {MULTIPLE}")
         grid = (height // PATCH, width // PATCH)
-        return [self.reassemble[key](x, grid) if (key := str(number)) in self.reassemble else x
-                for number, x in enumerate(self.backbone(image), 1)]  # fmt: skip
+        return [
+            self.reassemble[key](x, grid) if (key := str(number)) in self.reassemble else x
+            for number, x in enumerate(self.backbone(image), 1)
+        ]

@@ -49,8 +49,10 @@ def variant_of(state: Mapping[str, Tensor], where: object) -> str:
         UserError: beginning with `where`, for other networks of the family and anything else.
     """
     if any("relative_position" in key for key in state):
-        raise UserError(f"{where}: weights of a BEiT or Swin transformer (MiDaS 3.1), which are not read here; "
-                        "use such a model through hf:<id>")  # fmt: skip
+        raise UserError(
+            f"{where}: weights of a BEiT or Swin transformer (MiDaS 3.1), which are not read here; "
+            "use such a model through hf:<id>"
+        )
     if _POSITION in state and any(".bn1." in key or key.startswith("auxlayer.") for key in state):
         raise UserError(f"{where}: a segmentation network; {_WANTED}")
     found = state[_POSITION].shape[-1] if _POSITION in state else 0
@@ -71,8 +73,10 @@ def network_of(state: Mapping[str, Tensor], where: object, expected: str = "", *
     """
     variant = variant_of(state, where)
     if variant != (expected or variant):
-        raise UserError(f"{where}: holds DPT-{variant.title()}, its name says DPT-{expected.title()}; "
-                        "give the file its own name, or fetch it again")  # fmt: skip
+        raise UserError(
+            f"{where}: holds DPT-{variant.title()}, its name says DPT-{expected.title()}; "
+            "give the file its own name, or fetch it again"
+        )
     with torch.device("meta"):
         network = DPT(variant, **scaling)
     ours = {our_name(key): value.float().contiguous() for key, value in state.items() if not UNUSED.match(key)}

@@ -59,8 +59,14 @@ def test_jitter_agrees_with_pillow_on_every_hue():
     grid = np.stack(np.meshgrid(np.arange(0, 256, 5), np.arange(0, 256, 3), indexing="ij"), -1).reshape(-1, 2)
     low, high = grid.min(1), grid.max(1)
     columns = {"low": np.zeros_like(low), "middle": low, "high": high}
-    orders = [("low", "middle", "high"), ("low", "high", "middle"), ("middle", "low", "high"),
-              ("middle", "high", "low"), ("high", "low", "middle"), ("high", "middle", "low")]  # fmt: skip
+    orders = [
+        ("low", "middle", "high"),
+        ("low", "high", "middle"),
+        ("middle", "low", "high"),
+        ("middle", "high", "low"),
+        ("high", "low", "middle"),
+        ("high", "middle", "low"),
+    ]
     images = np.stack([np.stack([columns[name] for name in order], -1)[None] for order in orders]).astype(np.uint8)
     for hue in (0.0, 0.1, -0.07, 0.31):
         compare(images, np.array([[1.0, 1.0, 1.0, hue]] * 6))

@@ -20,12 +20,14 @@ def raw(jitter: list[tuple[float, ...]], flip: list[bool], labels: bool = False)
     count = len(flip)
     cameras = [camera_matrix((0.58 + 0.1 * row, 1.92, 0.5, 0.5), 8, 12) for row in range(count)]
     return RawBatch(
-        spec=SPEC, frames=SPEC.frames,
+        spec=SPEC,
+        frames=SPEC.frames,
         images=torch.from_numpy(rng.integers(0, 256, (count, 3, 3, 8, 12), dtype=np.uint8)),
         K=torch.from_numpy(np.stack(cameras)),
-        flip=torch.tensor(flip), jitter=torch.tensor(jitter),
+        flip=torch.tensor(flip),
+        jitter=torch.tensor(jitter),
         labels=torch.from_numpy(rng.integers(0, 20, (count, 8, 12), dtype=np.uint8)) if labels else None,
-    )  # fmt: skip
+    )
 
 
 def test_camera_matrices_match_the_published_code():

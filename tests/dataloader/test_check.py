@@ -68,8 +68,10 @@ def cityscapes(tmp_path):
     ids = np.repeat(np.array([7, 8, 11, 23, 26, 0], np.uint8), WIDTH * HEIGHT // 6).reshape(HEIGHT, WIDTH)
     for number in range(3):
         stem = f"train/aachen/aachen_{number:06d}_000019"
-        for path, picture in ((f"leftImg8bit/{stem}_leftImg8bit.png", scene(number)),
-                              (f"gtFine/{stem}_gtFine_labelIds.png", Image.fromarray(ids))):  # fmt: skip
+        for path, picture in (
+            (f"leftImg8bit/{stem}_leftImg8bit.png", scene(number)),
+            (f"gtFine/{stem}_gtFine_labelIds.png", Image.fromarray(ids)),
+        ):
             (tmp_path / "cityscapes" / path).parent.mkdir(parents=True, exist_ok=True)
             picture.save(tmp_path / "cityscapes" / path)
     return tmp_path
@@ -157,8 +159,10 @@ def test_the_camera_of_the_calibration_is_compared(kitti, capsys):
     text = "".join(f"S_rect_{camera}: {WIDTH} {HEIGHT}\nP_rect_{camera}: {projection}\n" for camera in ("02", "03"))
     (kitti / "kitti" / DATE / "calib_cam_to_cam.txt").write_text(text)
     _, told, _ = check(capsys, "kitti_zhou_train", "--dataset-dir", kitti)
-    assert "2011_09_26 camera 2: real fx 192.0 fy 192.0 cx 160.0 cy 50.0; those in use differ by -3.3 %, -4.0 %, " \
-           "+0.0 and -2.0 pixels" in told  # fmt: skip
+    assert (
+        "2011_09_26 camera 2: real fx 192.0 fy 192.0 cx 160.0 cy 50.0; those in use differ by -3.3 %, -4.0 %, "
+        "+0.0 and -2.0 pixels" in told
+    )
     assert "2011_09_26 camera 3: " in told
 
 
@@ -182,8 +186,11 @@ def test_frames_that_an_index_cannot_use_are_counted(kitti, capsys):
 
 def test_a_standing_camera_and_repeated_frames_are_warnings(tmp_path, capsys):
     intrinsics = f"{0.58 * WIDTH},{1.92 * HEIGHT},160,48"
-    for step, sentence in ((0.05, "5 of 5 (100 %) samples hardly move"), (0.0, "samples equal their neighbour"),
-                           (15.0, "samples move by more than 24 pixels")):  # fmt: skip
+    for step, sentence in (
+        (0.05, "5 of 5 (100 %) samples hardly move"),
+        (0.0, "samples equal their neighbour"),
+        (15.0, "samples move by more than 24 pixels"),
+    ):
         folder = save_frames(tmp_path / f"step{step}" / "a", frames=7, step=step).parent
         code, told, _ = check(capsys, "folder_train", "--data-folder", folder, "--data-intrinsics", intrinsics)
         assert code == 0
@@ -214,8 +221,11 @@ def test_own_frames_and_four_numbers_are_examined(tmp_path, capsys):
 
 
 def test_gaps_in_the_numbers_of_own_frames_are_a_warning(tmp_path, capsys):
-    for name, stems in (("even", ["10", "15", "20", "25"]), ("gap", ["1", "2", "3", "5", "9"]),
-                        ("stamps", ["100.2", "100.7", "101.3", "104.1"])):  # fmt: skip
+    for name, stems in (
+        ("even", ["10", "15", "20", "25"]),
+        ("gap", ["1", "2", "3", "5", "9"]),
+        ("stamps", ["100.2", "100.7", "101.3", "104.1"]),
+    ):
         save_frames(tmp_path / name, frames=len(stems))
         for place, stem in enumerate(stems):
             (tmp_path / name / f"{place:010d}.png").rename(tmp_path / name / f"{stem}.png")
@@ -339,8 +349,16 @@ def test_mistakes_are_told_in_one_sentence(kitti, tmp_path, capsys, monkeypatch)
 
 def test_the_contact_sheet_shows_truth_and_neighbours(kitti, cityscapes, capsys):
     path = kitti / "out" / "sheet.png"
-    code, told, _ = check(capsys, "kitti_zhou_train", "kitti_zhou_validation", "cityscapes_train",
-                          "--dataset-dir", kitti, "--contact-sheet", path)  # fmt: skip
+    code, told, _ = check(
+        capsys,
+        "kitti_zhou_train",
+        "kitti_zhou_validation",
+        "cityscapes_train",
+        "--dataset-dir",
+        kitti,
+        "--contact-sheet",
+        path,
+    )
     assert code == 0 and f"contact sheet: {path}" in told
     with Image.open(path) as image:
         sheet = np.asarray(image.convert("RGB")).astype(int)
@@ -373,16 +391,19 @@ def test_truth_lies_where_it_was_measured():
     assert (road[0, 0] == (0.55 * np.array([128, 64, 128]) + 45).astype(int)).all()
 
 
-@pytest.mark.parametrize(("intrinsics", "size", "words"), [
-    ((0.58, 1.92, 0.5, 0.5), (375, 1242), ""),
-    ((1.10, 2.21, 0.5, 0.5), (1024, 2048), ""),
-    ((0.49, 1.63, 0.49, 0.46), (375, 1242), ""),
-    ((0.58, 1.92, 0.5, 0.5), (512, 1024), "fx/fy is 0.60"),
-    ((1.92, 0.58, 0.5, 0.5), (375, 1242), "fx/fy is 10.96"),
-    ((5.8, 19.2, 0.5, 0.5), (375, 1242), "horizontal field of view of 10 degrees"),
-    ((0.05, 0.17, 0.5, 0.5), (375, 1242), "horizontal field of view of 169 degrees"),
-    ((0.29, 0.96, 0.25, 0.25), (384, 1280), "would suit images of about 192 x 640"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("intrinsics", "size", "words"),
+    [
+        ((0.58, 1.92, 0.5, 0.5), (375, 1242), ""),
+        ((1.10, 2.21, 0.5, 0.5), (1024, 2048), ""),
+        ((0.49, 1.63, 0.49, 0.46), (375, 1242), ""),
+        ((0.58, 1.92, 0.5, 0.5), (512, 1024), "fx/fy is 0.60"),
+        ((1.92, 0.58, 0.5, 0.5), (375, 1242), "fx/fy is 10.96"),
+        ((5.8, 19.2, 0.5, 0.5), (375, 1242), "horizontal field of view of 10 degrees"),
+        ((0.05, 0.17, 0.5, 0.5), (375, 1242), "horizontal field of view of 169 degrees"),
+        ((0.29, 0.96, 0.25, 0.25), (384, 1280), "would suit images of about 192 x 640"),
+    ],
+)
 def test_implausible_cameras_are_doubted(intrinsics, size, words):
     found = doubts(intrinsics, size)
     assert (not found and not words) or any(words in doubt for doubt in found if words)
@@ -416,8 +437,18 @@ def test_help_answers_without_torch():
 
 def test_real_recordings_are_usable(tmp_path, capsys):
     folder = real_data.dataset_folder(tmp_path / "data")
-    code, told, _ = check(capsys, "kitti_zhou_train", "kitti_zhou_test", "cityscapes_train", "--images", 4,
-                          "--dataset-dir", folder, "--contact-sheet", tmp_path / "sheet.jpg")  # fmt: skip
+    code, told, _ = check(
+        capsys,
+        "kitti_zhou_train",
+        "kitti_zhou_test",
+        "cityscapes_train",
+        "--images",
+        4,
+        "--dataset-dir",
+        folder,
+        "--contact-sheet",
+        tmp_path / "sheet.jpg",
+    )
     assert code == 0
     assert "375 x 1242 (4)" in told and "1024 x 2048 (4)" in told
     assert "camera 2: real fx 721.5 fy 721.5 cx 609.6 cy 172.9" in told

@@ -31,8 +31,10 @@ def test_images_without_labels_are_skipped(tmp_path):
 def test_index_files_decide_where_they_exist(tmp_path):
     tiny.cityscapes(tmp_path)
     scenes = [f"train/ahrendorf/ahrendorf_{index:06d}_000019" for index in range(4)]
-    columns = {"color": [f"leftImg8bit/{scene}_leftImg8bit.png" for scene in scenes],
-               "segmentation": [f"gtFine/{scene}_gtFine_labelIds.png" for scene in scenes]}  # fmt: skip
+    columns = {
+        "color": [f"leftImg8bit/{scene}_leftImg8bit.png" for scene in scenes],
+        "segmentation": [f"gtFine/{scene}_gtFine_labelIds.png" for scene in scenes],
+    }
     tiny.index_files(tmp_path, columns, [1, 3], basic="cityscapes", part="cityscapes/train.json")
     assert [sample.name[10:16] for sample in resolve(TRAIN, tmp_path)] == ["000001", "000003"]
     (tmp_path / "cityscapes" / columns["segmentation"][3]).unlink()

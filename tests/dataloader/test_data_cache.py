@@ -51,8 +51,9 @@ def decoded(monkeypatch) -> list[str]:
     paths: list[str] = []
     for name in ("image", "labels"):
         make = getattr(DecodedPictures, name)
-        monkeypatch.setattr(DecodedPictures, name,
-                            lambda self, path, *mode, make=make: (paths.append(path), make(self, path, *mode))[1])
+        monkeypatch.setattr(
+            DecodedPictures, name, lambda self, path, *mode, make=make: (paths.append(path), make(self, path, *mode))[1]
+        )
     return paths
 
 
@@ -64,8 +65,9 @@ def batches(root: Path, epoch: int = 0, **changes: object) -> Iterator[tuple]:
 
 def assert_same_items(root: Path, cache: Path, **changes: object) -> None:
     """Raw batches, and what becomes of them on the device, are equal to the bit with and without the cache."""
-    for plain, cached in zip(batches(root, 1, **changes), batches(root, 1, data_cache=str(cache), **changes),
-                             strict=True):  # fmt: skip
+    for plain, cached in zip(
+        batches(root, 1, **changes), batches(root, 1, data_cache=str(cache), **changes), strict=True
+    ):
         for one, other in zip(plain, cached, strict=True):
             assert same(one, other)
             a, b = to_device(one, "cpu"), to_device(other, "cpu")
@@ -83,27 +85,39 @@ def make(root: Path, cache: Path, **changes: object) -> None:
 
 def stored(cache: Path) -> int:
     """Pictures in the shards, and not just mentioned there."""
-    return sum(entry.place.shard == path.name for path in cache.glob("*.shard")
-               for entry in shards.read_index(path)[1])  # fmt: skip
+    return sum(entry.place.shard == path.name for path in cache.glob("*.shard") for entry in shards.read_index(path)[1])
 
 
 @pytest.mark.parametrize("jitter", ["on", "off"])
 @pytest.mark.parametrize("workers", [0, 2])
 def test_items_are_the_same_with_and_without_a_cache(root, tmp_path, jitter, workers):
-    assert_same_items(root, tmp_path / "cache", train_color_jitter=jitter, sys_num_workers=workers,
-                      train_batches_per_epoch=8)  # fmt: skip
+    assert_same_items(
+        root, tmp_path / "cache", train_color_jitter=jitter, sys_num_workers=workers, train_batches_per_epoch=8
+    )
 
 
 def test_the_street_is_the_same_with_and_without_a_cache(street, tmp_path):
-    sizes = {"depth_resize_height": 32, "depth_resize_width": 96, "segmentation_resize_height": 48,
-             "segmentation_resize_width": 144, "segmentation_crop_height": 32, "segmentation_crop_width": 96}
+    sizes = {
+        "depth_resize_height": 32,
+        "depth_resize_width": 96,
+        "segmentation_resize_height": 48,
+        "segmentation_resize_width": 144,
+        "segmentation_crop_height": 32,
+        "segmentation_crop_width": 96,
+    }
     assert_same_items(street, tmp_path, train_batches_per_epoch=4, **sizes)
 
 
 def test_real_recordings_are_the_same_with_and_without_a_cache(tmp_path):
     root = real_data.dataset_folder(tmp_path / "data")
-    sizes = {"depth_resize_height": 64, "depth_resize_width": 192, "segmentation_resize_height": 128,
-             "segmentation_resize_width": 288, "segmentation_crop_height": 64, "segmentation_crop_width": 192}
+    sizes = {
+        "depth_resize_height": 64,
+        "depth_resize_width": 192,
+        "segmentation_resize_height": 128,
+        "segmentation_resize_width": 288,
+        "segmentation_crop_height": 64,
+        "segmentation_crop_width": 192,
+    }
     changes = {"depth_training_batch_size": 4, "train_batches_per_epoch": 2, **sizes}
     assert_same_items(root, tmp_path / "cache", **changes)
 
@@ -112,8 +126,13 @@ def test_jpegs_and_own_data_are_the_same_with_and_without_a_cache(tmp_path):
     for sequence, kind in (("a walk", ".jpg"), ("ümläut", ".png")):
         for number in range(4):
             tiny.save(tmp_path / "own" / sequence / f"{number}{kind}", tiny.picture(number))
-    changes = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": (), "dataset_dir": "",
-               "data_folder": str(tmp_path / "own"), "data_intrinsics": (40.0, 42.0, 38.0, 13.0)}  # fmt: skip
+    changes = {
+        "depth_training_loaders": ("folder_train",),
+        "segmentation_training_loaders": (),
+        "dataset_dir": "",
+        "data_folder": str(tmp_path / "own"),
+        "data_intrinsics": (40.0, 42.0, 38.0, 13.0),
+    }
     assert_same_items(tmp_path, tmp_path / "cache", **changes)
 
 
@@ -215,8 +234,11 @@ def test_another_version_is_refused(root, tmp_path):
     recipe = json.loads((tmp_path / folder.META).read_text())
     for change in ({"format": 99}, {"images": "nearest"}):
         (tmp_path / folder.META).write_text(json.dumps(recipe | change))
-        with pytest.raises(UserError, match=rf"data_cache\.json: made as \{{.*{list(change.values())[0]}.*; delete the "
-                           "folder or choose another$"):  # fmt: skip
+        with pytest.raises(
+            UserError,
+            match=rf"data_cache\.json: made as \{{.*{list(change.values())[0]}.*; delete the "
+            "folder or choose another$",
+        ):
             make(root, tmp_path)
     (tmp_path / folder.META).write_text("{")
     with pytest.raises(UserError, match=r"data_cache\.json: damaged"):
@@ -340,15 +362,22 @@ def test_what_a_killed_writer_left_is_no_picture_and_is_swept_in_time(root, tmp_
 
 def start(root: Path, cache: Path, pause: float, **changes: object) -> subprocess.Popen:
     """A process that fills a cache with shards of one picture, slowly."""
-    code = ("import sys, time\nfrom dataloader import atomic\nfrom dataloader.data_cache import fill, shards\n"
-            "from tests.dataloader.test_data_cache import Path, make\nfill.SHARD_BYTES, write = 1, atomic.write_whole\n"
-            "def slow(path, content):\n"
-            "    print('writes', flush=True)\n"
-            f"    time.sleep({pause})\n"
-            "    write(path, content)\n"
-            f"shards.write_whole = slow\nmake(Path(sys.argv[1]), Path(sys.argv[2]), **{changes!r})\n")
-    return subprocess.Popen([sys.executable, "-c", code, str(root), str(cache)], cwd=ROOT, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)  # fmt: skip
+    code = (
+        "import sys, time\nfrom dataloader import atomic\nfrom dataloader.data_cache import fill, shards\n"
+        "from tests.dataloader.test_data_cache import Path, make\nfill.SHARD_BYTES, write = 1, atomic.write_whole\n"
+        "def slow(path, content):\n"
+        "    print('writes', flush=True)\n"
+        f"    time.sleep({pause})\n"
+        "    write(path, content)\n"
+        f"shards.write_whole = slow\nmake(Path(sys.argv[1]), Path(sys.argv[2]), **{changes!r})\n"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, str(root), str(cache)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def test_a_writer_that_is_killed_leaves_only_whole_shards(root, tmp_path):

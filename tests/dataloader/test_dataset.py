@@ -63,9 +63,10 @@ def test_items_depend_on_seed_epoch_pass_and_index_alone(root):
 
 def test_half_of_the_depth_samples_and_all_segmentation_samples_are_jittered(root):
     keys = [Key(epoch, 0, 0) for epoch in range(200)]
-    depth, segmentation = (np.concatenate([data.__getitems__(keys[start : start + 50]).jitter.numpy()
-                                           for start in range(0, 200, 50)])
-                           for data in (depth_set(root), segmentation_set(root)))  # fmt: skip
+    depth, segmentation = (
+        np.concatenate([data.__getitems__(keys[start : start + 50]).jitter.numpy() for start in range(0, 200, 50)])
+        for data in (depth_set(root), segmentation_set(root))
+    )
     assert 0.4 < depth[:, APPLY].mean() < 0.6
     assert segmentation[:, APPLY].all()
     for column, (low, high) in enumerate(JITTER_RANGES):

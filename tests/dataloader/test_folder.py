@@ -99,12 +99,18 @@ def test_no_truth_at_all_is_an_error_for_evaluation_only(tmp_path):
         with_truth(TEST, resolve(TEST, "", data_folder=str(tmp_path), data_intrinsics=K))
 
 
-@pytest.mark.parametrize(("intrinsics", "message"), [
-    ((), "--data-intrinsics: 0 numbers; give fx,fy,cx,cy"), ((40.0, 40.0, 40.0), "3 numbers"),
-    ((0.0, 40.0, 40.0, 12.0), "focal lengths 0, 40 must be positive"), ((40.0, -1.0, 40.0, 12.0), "must be positive"),
-    ((40.0, 40.0, 400.0, 12.0), "principal point 400, 12 lies outside the 80 x 24"),
-    ((40.0, 40.0, 40.0, -3.0), "lies outside"), ((float("nan"), 40.0, 40.0, 12.0), "not four numbers"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("intrinsics", "message"),
+    [
+        ((), "--data-intrinsics: 0 numbers; give fx,fy,cx,cy"),
+        ((40.0, 40.0, 40.0), "3 numbers"),
+        ((0.0, 40.0, 40.0, 12.0), "focal lengths 0, 40 must be positive"),
+        ((40.0, -1.0, 40.0, 12.0), "must be positive"),
+        ((40.0, 40.0, 400.0, 12.0), "principal point 400, 12 lies outside the 80 x 24"),
+        ((40.0, 40.0, 40.0, -3.0), "lies outside"),
+        ((float("nan"), 40.0, 40.0, 12.0), "not four numbers"),
+    ],
+)
 def test_wrong_intrinsics_are_refused(tmp_path, intrinsics, message):
     frames(tmp_path, range(3))
     with pytest.raises(UserError, match=message):

@@ -8,16 +8,29 @@ from dataloader.index import Category, parse_index, read_index, resolve_index
 from errors import UserError
 from tests import golden
 
-BASIC = parse_index({
-    "names": ["color", "velocity"],
-    "files": [[f"a/{frame}.png" for frame in range(4)], [f"a/{frame}.png" for frame in range(4)]],
-    "positions": [[[frame, frame, 3 - frame, frame] for frame in range(4)]] * 2,
-    "numerical_values": [None, [0.0, 1.5, 3.0, 4.5]],
-}, "basic")  # fmt: skip
+BASIC = parse_index(
+    {
+        "names": ["color", "velocity"],
+        "files": [[f"a/{frame}.png" for frame in range(4)], [f"a/{frame}.png" for frame in range(4)]],
+        "positions": [[[frame, frame, 3 - frame, frame] for frame in range(4)]] * 2,
+        "numerical_values": [None, [0.0, 1.5, 3.0, 4.5]],
+    },
+    "basic",
+)
 
 
-@pytest.mark.parametrize("case", ["left_video", "right_video", "mono_depth", "mono_depth_improved",
-                                  "video_color_depth_improved", "stereo", "numeric_video"])  # fmt: skip
+@pytest.mark.parametrize(
+    "case",
+    [
+        "left_video",
+        "right_video",
+        "mono_depth",
+        "mono_depth_improved",
+        "video_color_depth_improved",
+        "stereo",
+        "numeric_video",
+    ],
+)
 def test_requests_resolve_as_in_the_published_code(case):
     meta, _ = golden.load("sgdepth_index")
     basic = parse_index(meta["kitti/basic_files.json"], "basic_files.json")
@@ -25,8 +38,14 @@ def test_requests_resolve_as_in_the_published_code(case):
     wanted = meta["expected"][case]
     given = wanted["arguments"]
     video = given.get("keys_to_video", ()) if given["video_mode"] == "video" else ()
-    found = resolve_index(split, basic, load=given["keys_to_load"], video=video, frames=given["video_frames"],
-                          stereo=given.get("stereo_mode") == "stereo")  # fmt: skip
+    found = resolve_index(
+        split,
+        basic,
+        load=given["keys_to_load"],
+        video=video,
+        frames=given["video_frames"],
+        stereo=given.get("stereo_mode") == "stereo",
+    )
     assert list(found.items()) == [(tuple(key), items) for key, items in wanted["data"]]
     assert len(next(iter(found.values()))) == wanted["length"]
 
@@ -43,8 +62,10 @@ def test_neighbours_come_from_the_whole_data_set_and_sequence_ends_drop_out():
 
 
 def test_only_frames_that_every_category_has_remain():
-    split = {"color": Category(["0", "1", "2"], [(row, 0, 0, row) for row in range(3)]),
-             "depth": Category(["d1"], [(1, 0, 0, 0)])}  # fmt: skip
+    split = {
+        "color": Category(["0", "1", "2"], [(row, 0, 0, row) for row in range(3)]),
+        "depth": Category(["d1"], [(1, 0, 0, 0)]),
+    }
     assert resolve_index(split, {}, load=["color", "depth"]) == {("color", 0, -1): ["1"], ("depth", 0, -1): ["d1"]}
 
 
@@ -63,17 +84,34 @@ def test_values_of_neighbours_come_from_the_numerical_values():
 
 def test_backslashes_and_unknown_keys_do_no_harm(tmp_path):
     path = tmp_path / "train.json"
-    path.write_text(json.dumps({"names": ["color"], "files": [["Raw_data\\d\\0.png"]], "positions": [[[0, 0, 0, 0]]],
-                                "folders": "damaged", "future": {"x": 1}}))  # fmt: skip
+    path.write_text(
+        json.dumps(
+            {
+                "names": ["color"],
+                "files": [["Raw_data\\d\\0.png"]],
+                "positions": [[[0, 0, 0, 0]]],
+                "folders": "damaged",
+                "future": {"x": 1},
+            }
+        )
+    )
     assert read_index(path)["color"].items == ["Raw_data/d/0.png"]
 
 
-@pytest.mark.parametrize("content", [
-    "", "{", "[]", '{"names": ["color"]}', '{"names": ["color"], "files": [["a"]], "positions": [[[0, 0, 0]]]}',
-    '{"names": ["color"], "files": [["a", "b"]], "positions": [[[0, 0, 0, 0]]]}',
-    '{"names": ["color", "depth"], "files": [["a"]], "positions": [[[0, 0, 0, 0]]]}',
-    '{"names": ["color"], "files": [["a"]], "positions": [null]}', "\x00\xff",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "{",
+        "[]",
+        '{"names": ["color"]}',
+        '{"names": ["color"], "files": [["a"]], "positions": [[[0, 0, 0]]]}',
+        '{"names": ["color"], "files": [["a", "b"]], "positions": [[[0, 0, 0, 0]]]}',
+        '{"names": ["color", "depth"], "files": [["a"]], "positions": [[[0, 0, 0, 0]]]}',
+        '{"names": ["color"], "files": [["a"]], "positions": [null]}',
+        "\x00\xff",
+    ],
+)
 def test_a_damaged_index_is_named(tmp_path, content):
     path = tmp_path / "train.json"
     path.write_bytes(content.encode("latin-1"))

@@ -22,10 +22,15 @@ def fault(path: Path) -> str:
 
 
 @pytest.mark.parametrize("name", ["a.png", "a.jpg"])
-@pytest.mark.parametrize(("damage", "words"), [
-    (lambda content: b"", "the file is empty"), (lambda content: content[: len(content) // 2], "cannot decode"),
-    (lambda content: b"<html>" + content, "not an image"), (lambda content: b"\0" * len(content), "not an image"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("damage", "words"),
+    [
+        (lambda content: b"", "the file is empty"),
+        (lambda content: content[: len(content) // 2], "cannot decode"),
+        (lambda content: b"<html>" + content, "not an image"),
+        (lambda content: b"\0" * len(content), "not an image"),
+    ],
+)
 def test_empty_cut_off_and_foreign_files_are_damaged(tmp_path, name, damage, words):
     path = jpeg(tmp_path / name)
     assert not fault(path)
@@ -97,6 +102,12 @@ def test_everything_that_is_read_for_a_sample_is_needed():
     intrinsics = (1.0, 1.0, 0.5, 0.5)
     scan = DepthSource("velodyne", "s.bin", calibration="c")
     assert list(needed(Sample("a", {0: "0.png", 1: "1.png"}, intrinsics, depth=scan, labels="l.png"))) == [
-        "0.png", "1.png", "l.png", "s.bin", "c/calib_cam_to_cam.txt", "c/calib_velo_to_cam.txt"]  # fmt: skip
+        "0.png",
+        "1.png",
+        "l.png",
+        "s.bin",
+        "c/calib_cam_to_cam.txt",
+        "c/calib_velo_to_cam.txt",
+    ]
     disparity = DepthSource("disparity", "d.png", calibration="c.txt")
     assert list(needed(Sample("a", {}, intrinsics, depth=disparity, pose=np.eye(4)))) == ["d.png", "c.txt"]

@@ -31,8 +31,11 @@ def test_a_text_list_means_exactly_its_lines(tmp_path, place):
     shutil.rmtree(root / "kitti_zhou_split")
     tiny.kitti_list(root / "kitti_zhou_split" / place, "train_files.txt", lines)
     samples = resolve(TRAIN, root)
-    assert names(samples) == [f"{tiny.DRIVE}/image_03/0000000003", f"{tiny.DRIVE}/image_02/0000000001",
-                              f"{tiny.DRIVE}/image_03/0000000003"]  # fmt: skip
+    assert names(samples) == [
+        f"{tiny.DRIVE}/image_03/0000000003",
+        f"{tiny.DRIVE}/image_02/0000000001",
+        f"{tiny.DRIVE}/image_03/0000000003",
+    ]
     assert samples[0].images == {
         offset: f"{root}/kitti/{tiny.DRIVE}/image_03/data/{3 + offset:010d}.png" for offset in (0, -1, 1)
     }
@@ -172,17 +175,28 @@ def test_looking_for_files_lists_folders_instead_of_asking_for_each_file(tmp_pat
     assert len(calls) < 50
 
 
-@pytest.mark.parametrize(("broken", "message"), [
-    (lambda root: shutil.rmtree(root / "kitti"), "kitti: no such folder"),
-    (lambda root: shutil.rmtree(root / "kitti_zhou_split"), r"kitti_zhou_split: neither train\.json nor train_files"),
-    (lambda root: (root / "kitti_zhou_split/train_files.txt").write_text(""), "the list is empty"),
-    (lambda root: (root / "kitti_zhou_split/train.json").write_text("{"), r"train\.json: damaged index file"),
-    (lambda root: (root / "kitti/parameters.json").write_text('{"K": [[1, 2]]}'), r"parameters\.json: K has shape"),
-    (lambda root: (root / "kitti/parameters.json").write_text('{"K": "x"}'), r"parameters\.json: K is not a matrix"),
-    (lambda root: (root / "kitti/parameters.json").write_text('{"K": [[0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]}'),
-     r"parameters\.json: K: focal lengths 0, 1 must be positive"),
-    (lambda root: (root / "kitti/parameters.json").write_text('{"depth_mode": "inches"}'), "'inches' is unknown"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("broken", "message"),
+    [
+        (lambda root: shutil.rmtree(root / "kitti"), "kitti: no such folder"),
+        (
+            lambda root: shutil.rmtree(root / "kitti_zhou_split"),
+            r"kitti_zhou_split: neither train\.json nor train_files",
+        ),
+        (lambda root: (root / "kitti_zhou_split/train_files.txt").write_text(""), "the list is empty"),
+        (lambda root: (root / "kitti_zhou_split/train.json").write_text("{"), r"train\.json: damaged index file"),
+        (lambda root: (root / "kitti/parameters.json").write_text('{"K": [[1, 2]]}'), r"parameters\.json: K has shape"),
+        (
+            lambda root: (root / "kitti/parameters.json").write_text('{"K": "x"}'),
+            r"parameters\.json: K is not a matrix",
+        ),
+        (
+            lambda root: (root / "kitti/parameters.json").write_text('{"K": [[0, 0, 0.5], [0, 1, 0.5], [0, 0, 1]]}'),
+            r"parameters\.json: K: focal lengths 0, 1 must be positive",
+        ),
+        (lambda root: (root / "kitti/parameters.json").write_text('{"depth_mode": "inches"}'), "'inches' is unknown"),
+    ],
+)
 def test_broken_data_folders_are_named(tmp_path, broken, message):
     root = tiny.kitti(tmp_path)
     broken(root)
@@ -201,7 +215,8 @@ def test_intrinsics_are_the_published_constants_or_those_of_parameters_json(tmp_
     root = tiny.kitti(tmp_path)
     assert resolve(TRAIN, root)[0].intrinsics == (0.58, 1.92, 0.5, 0.5)
     (root / "kitti/parameters.json").write_text(
-        '{"K": [[0.6, 0, 0.4, 0], [0, 2, 0.45, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "depth_mode": null}')
+        '{"K": [[0.6, 0, 0.4, 0], [0, 2, 0.45, 0], [0, 0, 1, 0], [0, 0, 0, 1]], "depth_mode": null}'
+    )
     assert resolve(TRAIN, root)[0].intrinsics == (0.6, 2.0, 0.4, 0.45)
 
 
@@ -218,9 +233,12 @@ BOTH = ("color", "color_right")
 def indexed(root: Path, split: list[int], categories: tuple[str, ...] = BOTH, prefix: str = "") -> None:
     folders = {"color": "image_02", "color_right": "image_03", "depth": "image_02"}
     columns = {
-        name: [f"{'Depth/' if name == 'depth' else prefix}{tiny.DRIVE}/{folders[name]}/data/{frame:010d}.png"
-               for frame in range(6)] for name in categories
-    }  # fmt: skip
+        name: [
+            f"{'Depth/' if name == 'depth' else prefix}{tiny.DRIVE}/{folders[name]}/data/{frame:010d}.png"
+            for frame in range(6)
+        ]
+        for name in categories
+    }
     part = "validation" if "depth" in categories else "train"
     tiny.index_files(root, columns, split, part=f"kitti_zhou_split/{part}.json")
 
@@ -228,8 +246,9 @@ def indexed(root: Path, split: list[int], categories: tuple[str, ...] = BOTH, pr
 def test_index_files_bring_in_left_then_right_and_win_over_lists(tmp_path):
     root = tiny.kitti(tmp_path)
     indexed(root, [0, 2, 3])
-    assert names(resolve(TRAIN, root)) == [f"{tiny.DRIVE}/image_{camera}/{frame:010d}"
-                                           for camera in ("02", "03") for frame in (2, 3)]  # fmt: skip
+    assert names(resolve(TRAIN, root)) == [
+        f"{tiny.DRIVE}/image_{camera}/{frame:010d}" for camera in ("02", "03") for frame in (2, 3)
+    ]
 
 
 def test_an_index_without_right_images_gives_left_samples(tmp_path):
@@ -277,20 +296,32 @@ def test_maps_go_before_scans_and_frames_without_either_are_skipped(tmp_path, ca
     depth_map(root, f"kitti/Depth/{tiny.DRIVE}/image_02/data", 1, 7)
     (root / f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000003.bin").unlink()
     samples = resolve(VALIDATION, root)
-    assert [sample.depth.kind if sample.depth else "" for sample in samples] == ["velodyne", "map", "velodyne", "",
-                                                                               "velodyne", "velodyne"]  # fmt: skip
+    assert [sample.depth.kind if sample.depth else "" for sample in samples] == [
+        "velodyne",
+        "map",
+        "velodyne",
+        "",
+        "velodyne",
+        "velodyne",
+    ]
     with caplog.at_level("INFO"):
         assert len(with_truth(VALIDATION, samples)) == 5
     assert "1 of 6 frames skipped" in caplog.text
 
 
-@pytest.mark.parametrize("folder", [
-    "kitti/Depth_improved/{drive}/image_02/data", "kitti/Depth_improved/{drive}/image_02",
-    "kitti/Depth_improved/val/{short}/proj_depth/groundtruth/image_02",
-    "kitti/{drive}/proj_depth/groundtruth/image_02", "kitti/train/{short}/proj_depth/groundtruth/image_02",
-    "data_depth_annotated/train/{short}/proj_depth/groundtruth/image_02",
-    "kitti_depth/{short}/proj_depth/groundtruth/image_02", "kitti/val/{drive}/proj_depth/groundtruth/image_02",
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "folder",
+    [
+        "kitti/Depth_improved/{drive}/image_02/data",
+        "kitti/Depth_improved/{drive}/image_02",
+        "kitti/Depth_improved/val/{short}/proj_depth/groundtruth/image_02",
+        "kitti/{drive}/proj_depth/groundtruth/image_02",
+        "kitti/train/{short}/proj_depth/groundtruth/image_02",
+        "data_depth_annotated/train/{short}/proj_depth/groundtruth/image_02",
+        "kitti_depth/{short}/proj_depth/groundtruth/image_02",
+        "kitti/val/{drive}/proj_depth/groundtruth/image_02",
+    ],
+)
 def test_improved_depth_is_found_in_every_official_layout(tmp_path, folder):
     root = tiny.kitti(tmp_path)
     depth_map(root, folder.format(drive=tiny.DRIVE, short=tiny.DRIVE.split("/")[1]), 2, 9)

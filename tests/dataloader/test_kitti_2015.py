@@ -59,8 +59,9 @@ def published(root: Path) -> None:
         depth = np.full(tiny.SIZE, (20 + number) * 256, np.uint16)
         tiny.save(root / f"kitti_2015/training/depth_occ_0/{number:06d}_10.png", depth)
     folders = {"color": "image_2", "depth": "depth_occ_0", "segmentation": "semantic"}
-    columns = {name: [f"training/{folder}/{number:06d}_10.png" for number in range(3)]
-               for name, folder in folders.items()}  # fmt: skip
+    columns = {
+        name: [f"training/{folder}/{number:06d}_10.png" for number in range(3)] for name, folder in folders.items()
+    }
     tiny.index_files(root, columns, [0, 2], basic="kitti_2015", part="kitti_2015/train.json")
 
 

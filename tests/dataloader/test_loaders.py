@@ -45,8 +45,9 @@ def all_same(first: list, second: list) -> bool:
 def test_a_step_draws_one_batch_of_every_loader_depth_first(root):
     steps = batches(root, 0)
     assert len(steps) == 5
-    assert [[batch.spec.domain for batch in step] for step in steps] == [["kitti_zhou_train_depth",
-                                                                         "cityscapes_train_seg"]] * 5  # fmt: skip
+    assert [[batch.spec.domain for batch in step] for step in steps] == [
+        ["kitti_zhou_train_depth", "cityscapes_train_seg"]
+    ] * 5
     assert [len(batch) for batch in steps[0]] == [2, 1]
 
 
@@ -105,16 +106,25 @@ def test_depth_alone_and_segmentation_alone_are_possible(root):
         build_training(tiny.options(root, depth_training_loaders=(), segmentation_training_loaders=()))
 
 
-@pytest.mark.parametrize(("changes", "message"), [
-    ({"depth_training_batch_size": 9}, "--depth-training-batch-size 9: kitti_zhou_train has 8 samples"),
-    ({"segmentation_training_batch_size": 5}, "--segmentation-training-batch-size 5: cityscapes_train has 4 samples"),
-    ({"segmentation_crop_height": 24}, "-height 24: .* to 16; crop at most 16 or resize to at least 36"),
-    ({"segmentation_crop_width": 64}, "--segmentation-crop-width 64: images of --segmentation-resize-width 48"),
-    ({"depth_resize_width": 64}, "--depth-resize-height/-width 16 x 64 and --segmentation-crop-height/-width 16 x 32"),
-    ({"depth_training_loaders": ("kitti_zhou_trian",)}, r"no such loader \(closest: kitti_zhou_train"),
-    ({"depth_training_loaders": ("folder_train",)}, "pass --data-folder DIR"),
-    ({"dataset_dir": "/nowhere/at/all"}, "--dataset-dir /nowhere/at/all: no such folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"depth_training_batch_size": 9}, "--depth-training-batch-size 9: kitti_zhou_train has 8 samples"),
+        (
+            {"segmentation_training_batch_size": 5},
+            "--segmentation-training-batch-size 5: cityscapes_train has 4 samples",
+        ),
+        ({"segmentation_crop_height": 24}, "-height 24: .* to 16; crop at most 16 or resize to at least 36"),
+        ({"segmentation_crop_width": 64}, "--segmentation-crop-width 64: images of --segmentation-resize-width 48"),
+        (
+            {"depth_resize_width": 64},
+            "--depth-resize-height/-width 16 x 64 and --segmentation-crop-height/-width 16 x 32",
+        ),
+        ({"depth_training_loaders": ("kitti_zhou_trian",)}, r"no such loader \(closest: kitti_zhou_train"),
+        ({"depth_training_loaders": ("folder_train",)}, "pass --data-folder DIR"),
+        ({"dataset_dir": "/nowhere/at/all"}, "--dataset-dir /nowhere/at/all: no such folder"),
+    ],
+)
 def test_what_cannot_work_is_said_before_training(root, changes, message):
     with pytest.raises(UserError, match=message):
         build_training(tiny.options(root, **changes))
@@ -153,12 +163,15 @@ def test_cut_off_files_are_named_and_counted_before_training(tmp_path):
         build_training(tiny.options(root))
 
 
-@pytest.mark.parametrize(("purpose", "damaged"), [
-    ("depth", f"kitti/{tiny.DRIVE}/image_02/data/0000000005.png"),
-    ("depth", f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000005.bin"),
-    ("segmentation", "cityscapes/gtFine/val/zellstadt/zellstadt_000000_000019_gtFine_labelIds.png"),
-    ("pose", f"kitti/{tiny.DRIVE}/image_02/data/0000000005.png"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("purpose", "damaged"),
+    [
+        ("depth", f"kitti/{tiny.DRIVE}/image_02/data/0000000005.png"),
+        ("depth", f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000005.bin"),
+        ("segmentation", "cityscapes/gtFine/val/zellstadt/zellstadt_000000_000019_gtFine_labelIds.png"),
+        ("pose", f"kitti/{tiny.DRIVE}/image_02/data/0000000005.png"),
+    ],
+)
 def test_damaged_files_are_named_before_evaluation(tmp_path, purpose, damaged):
     root = tiny.cityscapes(tiny.kitti(tmp_path))
     tiny.drive_list(root, "odom09", "test_files.txt", range(6))
@@ -213,17 +226,27 @@ def test_own_frames_keep_their_order_when_a_damaged_one_is_left_out(tmp_path):
     for number in range(8):
         tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number))
     (tmp_path / "walk/2.png").write_bytes(b"<html>")
-    changes = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": (), "dataset_dir": "",
-               "data_folder": str(tmp_path), "data_intrinsics": (40.0, 42.0, 38.0, 13.0)}  # fmt: skip
+    changes = {
+        "depth_training_loaders": ("folder_train",),
+        "segmentation_training_loaders": (),
+        "dataset_dir": "",
+        "data_folder": str(tmp_path),
+        "data_intrinsics": (40.0, 42.0, 38.0, 13.0),
+    }
     data = build_training(tiny.options(tmp_path, data_on_missing="drop", **changes))
     assert [sample.name for sample in data.datasets[0].samples] == ["walk/4", "walk/5", "walk/6"]
     data.close()
 
 
-@pytest.mark.parametrize(("purpose", "changes", "kind"), [
-    ("depth", {}, "raw"), ("depth", {"depth_gt": "improved"}, "improved"), ("segmentation", {}, "cityscapes labels"),
-    ("pose", {}, "camera poses"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("purpose", "changes", "kind"),
+    [
+        ("depth", {}, "raw"),
+        ("depth", {"depth_gt": "improved"}, "improved"),
+        ("segmentation", {}, "cityscapes labels"),
+        ("pose", {}, "camera poses"),
+    ],
+)
 def test_the_kind_of_ground_truth_is_known(tmp_path, purpose, changes, kind):
     root = tiny.cityscapes(tiny.kitti(tmp_path))
     tiny.drive_list(root, "odom09", "test_files.txt", range(6))
@@ -268,11 +291,17 @@ def test_images_of_different_sizes_share_an_evaluation_batch(tmp_path):
 def test_own_data_trains_with_its_own_camera(tmp_path):
     for number in range(4):
         tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number))
-    changes = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": (), "dataset_dir": "",
-               "data_folder": str(tmp_path), "data_intrinsics": (40.0, 42.0, 38.0, 13.0)}  # fmt: skip
+    changes = {
+        "depth_training_loaders": ("folder_train",),
+        "segmentation_training_loaders": (),
+        "dataset_dir": "",
+        "data_folder": str(tmp_path),
+        "data_intrinsics": (40.0, 42.0, 38.0, 13.0),
+    }
     ((batch,), *_) = batches(tmp_path, 0, **changes)
-    torch.testing.assert_close(batch.K[0, :2, :3], torch.tensor([[40 * 32 / 80, 0, 38 * 32 / 80],
-                                                                 [0, 42 * 16 / 24, 13 * 16 / 24]]))  # fmt: skip
+    torch.testing.assert_close(
+        batch.K[0, :2, :3], torch.tensor([[40 * 32 / 80, 0, 38 * 32 / 80], [0, 42 * 16 / 24, 13 * 16 / 24]])
+    )
 
 
 def test_segmentation_and_pose_are_evaluated_too(root):
@@ -301,8 +330,14 @@ def test_ctrl_c_reaches_the_main_process_alone(root):
         "print(len(list(steps)), flush=True)\n"
         "data.close()\n"
     )
-    process = subprocess.Popen([sys.executable, "-c", code, str(root)], cwd=Path(__file__).parents[2], text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(root)],
+        cwd=Path(__file__).parents[2],
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     assert process.stdout.readline() == "ready\n"
     os.killpg(process.pid, signal.SIGINT)
     started = time.monotonic()

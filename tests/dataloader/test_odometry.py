@@ -82,10 +82,15 @@ def test_sequence_08_starts_at_raw_frame_1100():
     assert sum(each.last - each.first + 1 for each in SEQUENCES.values()) == 23201
 
 
-@pytest.mark.parametrize(("lines", "message"), [
-    ([0, 1, 3], "poses need the frames of one drive"), ([2, 1, 0], "poses need the frames of one drive"),
-    ([5], "has no next frame"), ([0, 1, 2, 3, 4], "3 poses, none for"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        ([0, 1, 3], "poses need the frames of one drive"),
+        ([2, 1, 0], "poses need the frames of one drive"),
+        ([5], "has no next frame"),
+        ([0, 1, 2, 3, 4], "3 poses, none for"),
+    ],
+)
 def test_frames_that_make_no_trajectory_are_refused(tmp_path, lines, message):
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
     tiny.drive_list(tmp_path, "odom09", "test_files.txt", lines)

@@ -15,12 +15,20 @@ SPEC = SimpleNamespace(dataset="kitti", purpose="depth")
 
 
 def raw(level: int) -> RawBatch:
-    return RawBatch(SPEC, (0,), torch.full((1, 1, 3, 4, 4), level, dtype=torch.uint8), torch.eye(4)[None],
-                    torch.tensor([False]), torch.zeros(1, 5))  # fmt: skip
+    return RawBatch(
+        SPEC,
+        (0,),
+        torch.full((1, 1, 3, 4, 4), level, dtype=torch.uint8),
+        torch.eye(4)[None],
+        torch.tensor([False]),
+        torch.zeros(1, 5),
+    )
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(
-    not torch.cuda.is_available(), reason="needs a GPU"))])  # fmt: skip
+@pytest.mark.parametrize(
+    "device",
+    ["cpu", pytest.param("cuda", marks=pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU"))],
+)
 def test_steps_keep_their_order_and_loaders(device):
     times = []
 

@@ -39,12 +39,25 @@ def words(root: Path, out: Path, *more: object, loaders: tuple[str, ...] = ("kit
 
 def test_the_command_fills_a_cache_that_training_finds_complete(street, tmp_path, run):
     sizes = ("--height", 64, "--width", 64, "--segmentation-resize-height", 96, "--segmentation-resize-width", 192)
-    arguments = ("-m", "dataloader.prepare", "cache", "kitti_zhou_train", "cityscapes_train", "--dataset-dir", street,
-                 "--out", tmp_path / "cache", *sizes)  # fmt: skip
+    arguments = (
+        "-m",
+        "dataloader.prepare",
+        "cache",
+        "kitti_zhou_train",
+        "cityscapes_train",
+        "--dataset-dir",
+        street,
+        "--out",
+        tmp_path / "cache",
+        *sizes,
+    )
     result = run(*arguments, "--workers", 2)
     assert result.returncode == 0, result.stderr
-    told = re.match(rf"{tmp_path}/cache: 0 of (\d+) pictures are there, \1 to make: about 0\.0 GB, [\d.]+ GB are free\n"
-                    rf"{tmp_path}/cache: complete\n$", result.stdout)  # fmt: skip
+    told = re.match(
+        rf"{tmp_path}/cache: 0 of (\d+) pictures are there, \1 to make: about 0\.0 GB, [\d.]+ GB are free\n"
+        rf"{tmp_path}/cache: complete\n$",
+        result.stdout,
+    )
     assert told, result.stdout
     there = f"{tmp_path}/cache: all of {told[1]} pictures are there\n"
     assert run(*arguments).stdout == f"{there}{tmp_path}/cache: complete\n"
@@ -59,15 +72,22 @@ def test_the_command_fills_a_cache_that_training_finds_complete(street, tmp_path
 
 
 def test_a_run_that_was_interrupted_goes_on(root, tmp_path, capsys):
-    code = ("import sys, time\nfrom dataloader.data_cache import fill\nfrom dataloader.prepare.__main__ import main\n"
-            "make = fill._make\n"
-            "def slow(picture):\n"
-            "    time.sleep(0.3)\n"
-            "    print('makes', file=sys.stderr, flush=True)\n"
-            "    return make(picture)\n"
-            "fill._make = slow\nsys.exit(main(sys.argv[1:]))")  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-c", code, *words(root, tmp_path, "--workers", 1)], cwd=ROOT,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)  # fmt: skip
+    code = (
+        "import sys, time\nfrom dataloader.data_cache import fill\nfrom dataloader.prepare.__main__ import main\n"
+        "make = fill._make\n"
+        "def slow(picture):\n"
+        "    time.sleep(0.3)\n"
+        "    print('makes', file=sys.stderr, flush=True)\n"
+        "    return make(picture)\n"
+        "fill._make = slow\nsys.exit(main(sys.argv[1:]))"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, *words(root, tmp_path, "--workers", 1)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
     for _ in range(4):
         assert process.stderr.readline() == "makes\n"
     process.send_signal(signal.SIGINT)
@@ -86,20 +106,41 @@ def test_loaders_and_own_data_are_added_to_a_folder(root, tmp_path):
     assert stored(tmp_path / "cache") == CITYSCAPES
     for number in range(3):
         tiny.save(tmp_path / f"own/{number}.png", tiny.picture(number))
-    assert main(words(root, tmp_path / "cache", "--data-folder", tmp_path / "own", "--data-intrinsics", "40,40,20,20",
-                      loaders=("folder_train", "kitti_zhou_train"))) == 0  # fmt: skip
+    assert (
+        main(
+            words(
+                root,
+                tmp_path / "cache",
+                "--data-folder",
+                tmp_path / "own",
+                "--data-intrinsics",
+                "40,40,20,20",
+                loaders=("folder_train", "kitti_zhou_train"),
+            )
+        )
+        == 0
+    )
     assert stored(tmp_path / "cache") == CITYSCAPES + KITTI + 3
 
 
-@pytest.mark.parametrize(("more", "sentence"), [
-    ("kitti_zhou_trian", r"kitti_zhou_trian: no such loader \(closest: kitti_zhou_train"),
-    ("kitti_zhou_test", "kitti_zhou_test: not a depth or segmentation training loader; choose from kitti_zhou_train"),
-    (("--height", 100), "--height 100: give what training has, at least 64 and a multiple of 32"),
-    (("--segmentation-resize-width", 32), "--segmentation-resize-height/-width 96 x 32: give what training has, at"),
-    (("--workers", -1), "--workers -1: give 0"),
-    (("--dataset-dir", "/nowhere/at/all"), "--dataset-dir /nowhere/at/all: no such folder"),
-    ("folder_train", "folder_train: reads own data; pass --data-folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("kitti_zhou_trian", r"kitti_zhou_trian: no such loader \(closest: kitti_zhou_train"),
+        (
+            "kitti_zhou_test",
+            "kitti_zhou_test: not a depth or segmentation training loader; choose from kitti_zhou_train",
+        ),
+        (("--height", 100), "--height 100: give what training has, at least 64 and a multiple of 32"),
+        (
+            ("--segmentation-resize-width", 32),
+            "--segmentation-resize-height/-width 96 x 32: give what training has, at",
+        ),
+        (("--workers", -1), "--workers -1: give 0"),
+        (("--dataset-dir", "/nowhere/at/all"), "--dataset-dir /nowhere/at/all: no such folder"),
+        ("folder_train", "folder_train: reads own data; pass --data-folder"),
+    ],
+)
 def test_mistakes_are_told_in_one_sentence(root, tmp_path, capsys, more, sentence):
     named = {"loaders": (more,)} if isinstance(more, str) else {}
     code = main(words(root, tmp_path / "cache", *(() if named else more), **named))
@@ -122,8 +163,10 @@ def test_samples_with_missing_files_are_left_out_on_demand(tmp_path, capsys):
 
 
 def test_help_answers_without_torch():
-    code = ("import sys\nfrom dataloader.prepare.__main__ import main\n"
-            "try: main(['cache', '--help'])\nexcept SystemExit as stop: assert not stop.code\n"
-            "assert 'torch' not in sys.modules")  # fmt: skip
+    code = (
+        "import sys\nfrom dataloader.prepare.__main__ import main\n"
+        "try: main(['cache', '--help'])\nexcept SystemExit as stop: assert not stop.code\n"
+        "assert 'torch' not in sys.modules"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0 and "--segmentation-resize-height" in result.stdout, result.stderr

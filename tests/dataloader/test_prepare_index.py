@@ -183,8 +183,12 @@ def test_order_ignores_case_and_a_png_goes_before_a_jpeg(tmp_path):
     touch(tmp_path / "kitti", *(image(1, frame, kind=kind) for frame in (0, 1) for kind in ("jpg", "png")))
     touch(tmp_path / "kitti", "2011_09_26/B/image_02/data/0.png", "2011_09_26/a/image_02/data/0.png")
     contents = index.build(tmp_path, "kitti")["kitti/basic_files.json"]
-    assert contents["files"][0] == [image(1, 0), image(1, 1), "2011_09_26/a/image_02/data/0.png",
-                                    "2011_09_26/B/image_02/data/0.png"]  # fmt: skip
+    assert contents["files"][0] == [
+        image(1, 0),
+        image(1, 1),
+        "2011_09_26/a/image_02/data/0.png",
+        "2011_09_26/B/image_02/data/0.png",
+    ]
 
 
 def test_annotated_depth_is_found_in_the_layout_of_its_archive(home):
@@ -261,9 +265,14 @@ def test_cityscapes_is_indexed_by_its_folders(tmp_path):
     for part, city in (("train", "aachen"), ("train", "Zurich"), ("val", "lindau")):
         for i in range(2):
             name = f"{part}/{city}/{city}_{i:06d}_000019"
-            touch(root, f"leftImg8bit/{name}_leftImg8bit.png", f"gtFine/{name}_gtFine_labelIds.png",
-                  f"gtFine/{name}_gtFine_color.png", f"gtFine/{name}_gtFine_instanceIds.png",
-                  f"leftImg8bit_foggy/{name}_leftImg8bit_foggy_beta_0.02.png")  # fmt: skip
+            touch(
+                root,
+                f"leftImg8bit/{name}_leftImg8bit.png",
+                f"gtFine/{name}_gtFine_labelIds.png",
+                f"gtFine/{name}_gtFine_color.png",
+                f"gtFine/{name}_gtFine_instanceIds.png",
+                f"leftImg8bit_foggy/{name}_leftImg8bit_foggy_beta_0.02.png",
+            )
             (root / "camera" / name).parent.mkdir(parents=True, exist_ok=True)
             camera = {"intrinsic": {"fx": 2262.5, "fy": 2265.3, "u0": 1096.9, "v0": 513.1}}
             (root / "camera" / f"{name}_camera.json").write_text(json.dumps(camera))

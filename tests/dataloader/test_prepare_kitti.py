@@ -34,8 +34,13 @@ def drive_files(number: str) -> dict[str, bytes]:
     """Members of one drive's archive."""
     top = f"{DATE}/{DATE}_drive_{number}_sync"
     files = {f"{top}/oxts/dataformat.txt": b"lat lon\n"}
-    for part, suffix in (("image_00", "png"), ("image_02", "png"), ("image_03", "png"), ("velodyne_points", "bin"),
-                         ("oxts", "txt")):  # fmt: skip
+    for part, suffix in (
+        ("image_00", "png"),
+        ("image_02", "png"),
+        ("image_03", "png"),
+        ("velodyne_points", "bin"),
+        ("oxts", "txt"),
+    ):
         files[f"{top}/{part}/timestamps.txt"] = b"2011-09-26 13:02:25.9\n" * FRAMES
         for frame in range(FRAMES):
             content = png(frame) if suffix == "png" else f"{part} {number} {frame}".encode()
@@ -87,7 +92,8 @@ def test_only_the_drives_of_a_split_and_only_the_wanted_parts_are_fetched(tmp_pa
     (tmp_path / "kitti_zhou_split").mkdir()
     (tmp_path / "kitti_zhou_split" / "train_files.txt").write_text(f"{DATE}/{DATE}_drive_0002_sync 1 l\n")
     (tmp_path / "kitti_zhou_split" / "val_files.txt").write_text(
-        f"{DATE}/{DATE}_drive_0003_sync/image_02/data/0000000001.png\n")  # fmt: skip
+        f"{DATE}/{DATE}_drive_0003_sync/image_02/data/0000000001.png\n"
+    )
     with serve(offered("0001", "0002", "0003")) as (base, faults):
         get(base, tmp_path, "--split", "zhou", "--parts", "image_02", "--keep-archives")
     fetched = {path for method, path, _ in faults.asked if method == "GET"}
@@ -206,7 +212,8 @@ def test_images_can_be_kept_as_jpeg(tmp_path):
 def test_drives_that_are_not_offered_are_left_out_unless_they_were_named(tmp_path, capsys):
     (tmp_path / "kitti_zhou_split").mkdir()
     (tmp_path / "kitti_zhou_split" / "train_files.txt").write_text(
-        f"{DATE}/{DATE}_drive_0001_sync 1 l\n{DATE}/{DATE}_drive_0067_sync 1 l\n")  # fmt: skip
+        f"{DATE}/{DATE}_drive_0001_sync 1 l\n{DATE}/{DATE}_drive_0067_sync 1 l\n"
+    )
     with serve(offered("0001")) as (base, _):
         with pytest.raises(UserError, match="0067_sync.zip: the server answers 404"):
             get(base, tmp_path, "--drives", f"{DATE}_drive_0067")
@@ -272,8 +279,9 @@ def test_the_command_runs_from_the_shell(tmp_path):
     with serve(offered("0001")) as (base, _):
         words = ["--base-url", f"{base}/", "--drives", f"{DATE}_drive_0001"]
         done = subprocess.run([*command, *words], cwd=root, capture_output=True, text=True, check=False)
-        failed = subprocess.run([*command, *words, f"{DATE}_drive_0009"], cwd=root, capture_output=True, text=True,
-                                check=False)  # fmt: skip
+        failed = subprocess.run(
+            [*command, *words, f"{DATE}_drive_0009"], cwd=root, capture_output=True, text=True, check=False
+        )
     assert done.returncode == 0, done.stderr
     assert f"{DATE}_drive_0001_sync.zip: 17 files unpacked" in done.stdout
     assert failed.returncode == 2

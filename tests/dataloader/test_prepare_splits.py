@@ -106,8 +106,12 @@ def test_no_address_and_no_connection_say_where_to_put_the_file(tmp_path, two_li
 
 def test_files_at_hand_are_found_by_name_and_content(tmp_path, two_line_lists):
     hand = tmp_path / "hand"
-    for place, text in (("a/train_files.txt", b"other\n"), ("b/c/train_files.txt", TEXT), ("val_files.txt", TEXT),
-                        ("eigen/test_files.txt", TEXT.rstrip(b"\n"))):  # fmt: skip
+    for place, text in (
+        ("a/train_files.txt", b"other\n"),
+        ("b/c/train_files.txt", TEXT),
+        ("val_files.txt", TEXT),
+        ("eigen/test_files.txt", TEXT.rstrip(b"\n")),
+    ):
         (hand / place).parent.mkdir(parents=True, exist_ok=True)
         (hand / place).write_bytes(text)
     assert splits.run(arguments("--out", tmp_path / "data", "--from", hand, "zhou")) == 0

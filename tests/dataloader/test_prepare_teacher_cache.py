@@ -65,8 +65,21 @@ def teacher(monkeypatch):
 
 
 def words(root: Path, out: Path, *more: object, loaders: tuple[str, ...] = ("kitti_zhou_train",)) -> list[str]:
-    usual = ("--dataset-dir", root, "--out", out, "--teacher", "mine.pt", "--height", SIZE[0], "--width", SIZE[1],
-             "--batch-size", 3, "--sys-cpu")  # fmt: skip
+    usual = (
+        "--dataset-dir",
+        root,
+        "--out",
+        out,
+        "--teacher",
+        "mine.pt",
+        "--height",
+        SIZE[0],
+        "--width",
+        SIZE[1],
+        "--batch-size",
+        3,
+        "--sys-cpu",
+    )
     return [str(word) for word in ("teacher-cache", *loaders, *usual, *more)]
 
 
@@ -147,11 +160,14 @@ def test_shares_are_disjoint_and_make_the_whole(root, tmp_path, teacher, capsys)
 
 
 def start(pause: float, *arguments: str) -> subprocess.Popen:
-    code = ("import sys, models\nfrom dataloader.prepare.__main__ import main\n"
-            "from tests.dataloader.test_prepare_teacher_cache import StandIn\n"
-            f"StandIn.pause = {pause}\nmodels.build_teacher = lambda *_, **__: StandIn()\nsys.exit(main(sys.argv[1:]))")
-    return subprocess.Popen([sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, text=True)  # fmt: skip
+    code = (
+        "import sys, models\nfrom dataloader.prepare.__main__ import main\n"
+        "from tests.dataloader.test_prepare_teacher_cache import StandIn\n"
+        f"StandIn.pause = {pause}\nmodels.build_teacher = lambda *_, **__: StandIn()\nsys.exit(main(sys.argv[1:]))"
+    )
+    return subprocess.Popen(
+        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
 
 
 def test_two_processes_fill_one_folder_and_a_signal_ends_one_that_can_be_repeated(root, tmp_path):
@@ -175,8 +191,17 @@ def test_images_of_many_sizes_and_of_own_data(root, tmp_path, teacher):
         for index in range(3):
             size = (40 + sequence, 50)
             tiny.save(tmp_path / f"own/part {sequence}/{index}.png", tiny.picture(index, size))
-    arguments = words(root, tmp_path / "cache", "--data-folder", tmp_path / "own", "--data-intrinsics", "40,40,20,20",
-                      "--batch-size", 1, loaders=("kitti_zhou_train,folder_train", "folder_train"))  # fmt: skip
+    arguments = words(
+        root,
+        tmp_path / "cache",
+        "--data-folder",
+        tmp_path / "own",
+        "--data-intrinsics",
+        "40,40,20,20",
+        "--batch-size",
+        1,
+        loaders=("kitti_zhou_train,folder_train", "folder_train"),
+    )
     assert main(arguments) == 0
     assert len(kept(tmp_path / "cache/folder")) == teacher.asked - IMAGES == 7
 
@@ -196,21 +221,24 @@ def test_batches_are_of_one_size_and_few_images_wait_for_theirs():
     assert sorted(done) == drawn == list(range(60))
 
 
-@pytest.mark.parametrize(("more", "sentence"), [
-    ("kitti_zhou_trian", r"kitti_zhou_trian: no such loader \(closest: kitti_zhou_train"),
-    ("cityscapes_train", "cityscapes_train: not a depth training loader; choose from kitti_zhou_train"),
-    (("--height", 100), "--height 100: give what training has, at least 64 and a multiple of 32"),
-    (("--share", "3/2"), "--share 3/2: give K/N with K from 1 to N"),
-    (("--share", "half"), "--share half: give K/N"),
-    (("--patch-size", 64), "--patch-size 64: maps of whole images fit any patch; leave it out"),
-    (("--layout", "grid", "--patch-size", 100), "--patch-size 100: give 0 or a multiple of 64"),
-    (("--layout", "grid", "--patch-size", 128), "--height 96 --width 128: too small for patches of 128 pixels"),
-    (("--batch-size", 0), "--batch-size 0: give a positive number"),
-    (("--workers", -1), "--workers -1: give 0"),
-    (("--dataset-dir", "/nowhere/at/all"), "--dataset-dir /nowhere/at/all: no such folder"),
-    (("--dataset-dir", ""), "--dataset-dir: not given"),
-    ("folder_train", "folder_train: reads own data; pass --data-folder"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("more", "sentence"),
+    [
+        ("kitti_zhou_trian", r"kitti_zhou_trian: no such loader \(closest: kitti_zhou_train"),
+        ("cityscapes_train", "cityscapes_train: not a depth training loader; choose from kitti_zhou_train"),
+        (("--height", 100), "--height 100: give what training has, at least 64 and a multiple of 32"),
+        (("--share", "3/2"), "--share 3/2: give K/N with K from 1 to N"),
+        (("--share", "half"), "--share half: give K/N"),
+        (("--patch-size", 64), "--patch-size 64: maps of whole images fit any patch; leave it out"),
+        (("--layout", "grid", "--patch-size", 100), "--patch-size 100: give 0 or a multiple of 64"),
+        (("--layout", "grid", "--patch-size", 128), "--height 96 --width 128: too small for patches of 128 pixels"),
+        (("--batch-size", 0), "--batch-size 0: give a positive number"),
+        (("--workers", -1), "--workers -1: give 0"),
+        (("--dataset-dir", "/nowhere/at/all"), "--dataset-dir /nowhere/at/all: no such folder"),
+        (("--dataset-dir", ""), "--dataset-dir: not given"),
+        ("folder_train", "folder_train: reads own data; pass --data-folder"),
+    ],
+)
 def test_mistakes_are_told_in_one_sentence(root, tmp_path, capsys, more, sentence):
     named = {"loaders": (more,)} if isinstance(more, str) else {}
     code = main(words(root, tmp_path / "cache", *(() if named else more), **named))
@@ -220,9 +248,11 @@ def test_mistakes_are_told_in_one_sentence(root, tmp_path, capsys, more, sentenc
 
 def test_a_full_disk_another_recipe_and_data_in_the_way_are_told(root, tmp_path, capsys, monkeypatch, teacher):
     assert main(words(root, tmp_path / "cache")) == 0
-    for more, fault in ((("--layout", "grid"), "made with layout 'image', not 'grid'"),
-                        (("--width", 160), "made with width 128, not 160"),
-                        (("--out", root / "kitti"), "no teacher cache; choose an empty or a new folder")):  # fmt: skip
+    for more, fault in (
+        (("--layout", "grid"), "made with layout 'image', not 'grid'"),
+        (("--width", 160), "made with width 128, not 160"),
+        (("--out", root / "kitti"), "no teacher cache; choose an empty or a new folder"),
+    ):
         assert main(words(root, tmp_path / "cache", *more)) == 2
         assert fault in capsys.readouterr().err
     full = shutil._ntuple_diskusage(10**9, 10**9, 1000)
@@ -261,8 +291,10 @@ def test_a_file_that_only_looks_published_is_noted_by_its_own_name(root, tmp_pat
 
 
 def test_help_answers_without_torch():
-    code = ("import sys\nfrom dataloader.prepare.__main__ import main\n"
-            "try: main(['teacher-cache', '--help'])\nexcept SystemExit as stop: assert not stop.code\n"
-            "assert 'torch' not in sys.modules")  # fmt: skip
+    code = (
+        "import sys\nfrom dataloader.prepare.__main__ import main\n"
+        "try: main(['teacher-cache', '--help'])\nexcept SystemExit as stop: assert not stop.code\n"
+        "assert 'torch' not in sys.modules"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0 and "--share" in result.stdout, result.stderr

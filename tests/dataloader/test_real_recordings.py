@@ -13,9 +13,15 @@ from tests.dataloader import tiny
 @pytest.fixture
 def options(tmp_path):
     root = real_data.dataset_folder(tmp_path / "data")
-    sizes = {"depth_resize_height": 64, "depth_resize_width": 192, "segmentation_resize_height": 128,
-             "segmentation_resize_width": 288, "segmentation_crop_height": 64, "segmentation_crop_width": 192,
-             "train_batches_per_epoch": 2}  # fmt: skip
+    sizes = {
+        "depth_resize_height": 64,
+        "depth_resize_width": 192,
+        "segmentation_resize_height": 128,
+        "segmentation_resize_width": 288,
+        "segmentation_crop_height": 64,
+        "segmentation_crop_width": 192,
+        "train_batches_per_epoch": 2,
+    }
     return tiny.options(root, checkpoint_dir=str(tmp_path / "runs"), **sizes)
 
 
@@ -58,5 +64,7 @@ def test_real_batches_do_not_depend_on_workers(options):
     data = build_training(options)
     together = next(iter(data.epoch(1)))
     data.close()
-    assert all(torch.equal(a.images, b.images) and torch.equal(a.jitter, b.jitter)
-               for a, b in zip(alone, together, strict=True))  # fmt: skip
+    assert all(
+        torch.equal(a.images, b.images) and torch.equal(a.jitter, b.jitter)
+        for a, b in zip(alone, together, strict=True)
+    )

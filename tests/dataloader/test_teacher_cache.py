@@ -30,16 +30,31 @@ SPEC = find_loader("depth", "kitti_zhou_train", training=True)
 SIZE = (96, 128)
 GRID = Grid.of(*SIZE)
 LAYOUTS = ("image", "grid")
-DISTIL = {"segmentation_training_loaders": (), "depth_resize_height": SIZE[0], "depth_resize_width": SIZE[1],
-          "patch_distill": True, "patch_from_epoch": 1, "patch_until_epoch": 3, "train_num_epochs": 9, "patch_size": 0,
-          "patch_enlarge": False, "patch_teacher": "dpt-hybrid"}  # fmt: skip
+DISTIL = {
+    "segmentation_training_loaders": (),
+    "depth_resize_height": SIZE[0],
+    "depth_resize_width": SIZE[1],
+    "patch_distill": True,
+    "patch_from_epoch": 1,
+    "patch_until_epoch": 3,
+    "train_num_epochs": 9,
+    "patch_size": 0,
+    "patch_enlarge": False,
+    "patch_teacher": "dpt-hybrid",
+}
 
 
 def recipe(layout: str, teacher: str = "dpt-hybrid", sha256: str = "501f0c75" + 56 * "0", size=SIZE) -> Recipe:
     grid = Grid.of(*size)
     patches = {"patch_size": grid.size, "patch_stride": grid.stride, "patches": len(grid), "patch_automatic": True}
-    return Recipe(layout=layout, height=size[0], width=size[1], teacher=teacher, sha256=sha256,
-                  **(patches if layout == "grid" else {}))  # fmt: skip
+    return Recipe(
+        layout=layout,
+        height=size[0],
+        width=size[1],
+        teacher=teacher,
+        sha256=sha256,
+        **(patches if layout == "grid" else {}),
+    )
 
 
 def answer(rgb: torch.Tensor) -> torch.Tensor:
@@ -123,9 +138,24 @@ def test_a_map_of_another_shape_or_without_finite_values_is_not_kept(tmp_path):
 
 
 def test_strange_names_stay_apart_and_inside_the_cache(tmp_path):
-    names = ["a.png", "../a.png", "../../a.png", "%2E%2E/a.png", "x/../../a.png", "b/a.png", "b%2Fa.png",
-             "new\nline.png", "*?|:.png", "ä.png", os.fsdecode(b"\xff.png"), "-rf.png", ".hidden.png",
-             240 * "x" + ".png", 240 * "x" + "y.png", 80 * "ß" + ".png"]  # fmt: skip
+    names = [
+        "a.png",
+        "../a.png",
+        "../../a.png",
+        "%2E%2E/a.png",
+        "x/../../a.png",
+        "b/a.png",
+        "b%2Fa.png",
+        "new\nline.png",
+        "*?|:.png",
+        "ä.png",
+        os.fsdecode(b"\xff.png"),
+        "-rf.png",
+        ".hidden.png",
+        240 * "x" + ".png",
+        240 * "x" + "y.png",
+        80 * "ß" + ".png",
+    ]
     cache = TeacherCache(tmp_path / "cache", recipe("image"))
     spec = find_loader("depth", "folder_train", training=True)
     images = [cached_image(spec, "/data/own", f"/data/own/{name}") for name in names]
@@ -171,9 +201,14 @@ def test_maps_are_read_in_the_epochs_that_need_them_and_change_nothing_else(root
 
 
 def test_workers_hand_over_the_same_maps_and_segmentation_has_none(root, caches):
-    both = {"segmentation_training_loaders": ("cityscapes_train",), "segmentation_resize_height": 144,
-            "segmentation_resize_width": 192, "segmentation_crop_height": 96, "segmentation_crop_width": 128,
-            "train_batches_per_epoch": 2}  # fmt: skip
+    both = {
+        "segmentation_training_loaders": ("cityscapes_train",),
+        "segmentation_resize_height": 144,
+        "segmentation_resize_width": 192,
+        "segmentation_crop_height": 96,
+        "segmentation_crop_width": 128,
+        "train_batches_per_epoch": 2,
+    }
     alone = steps(training(root, caches["grid"], **both), 1)
     working = steps(training(root, caches["grid"], sys_num_workers=1, **both), 1)
     for first, second in zip(alone, working, strict=True):
@@ -195,8 +230,10 @@ def test_own_data_with_strange_names_and_jpeg_drives(tmp_path):
             tiny.save(own / sequence / f"imäge {index} (copy).JPG", tiny.picture(index))
     tiny.kitti_images(tmp_path / "kitti", kind=".jpg", cameras=(2, 3))
     tiny.drive_list(tmp_path, "zhou", "train_files.txt", range(1, 5))
-    names = {"folder_train": {"data_folder": str(own), "data_intrinsics": (40.0, 40.0, 40.0, 12.0)},
-             "kitti_zhou_train": {}}  # fmt: skip
+    names = {
+        "folder_train": {"data_folder": str(own), "data_intrinsics": (40.0, 40.0, 40.0, 12.0)},
+        "kitti_zhou_train": {},
+    }
     for name, options in names.items():
         options["depth_training_loaders"] = (name,)
         images = fill(tmp_path / "cache", tmp_path, "image", find_loader("depth", name, training=True), **options)
@@ -206,14 +243,33 @@ def test_own_data_with_strange_names_and_jpeg_drives(tmp_path):
             torch.testing.assert_close(batch.teacher[:, 0], answer(batch.images[0]), atol=50 / 65000, rtol=0)
 
 
-@pytest.mark.parametrize(("layout", "changes", "message"), [
-    ("image", {"depth_resize_width": 160}, r"made for 96 x 128 \(height x width\) images, training has 96 x 160; make"),
-    ("grid", {"patch_size": 128}, "holds patches of 64 pixels, --patch-size 128 needs others; pass --patch-size 64"),
-    ("grid", {"patch_enlarge": True}, "--patch-enlarge needs others; leave that out"),
-    ("image", {"patch_teacher": "dpt-large"}, r"made by dpt-hybrid \(SHA-256 501f0c75...\), --patch-teacher is dpt-la"),
-    ("image", {"patch_teacher": "hf:Intel/dpt-hybrid"}, "--patch-teacher is hf:Intel/dpt-hybrid; name the teacher of"),
-    ("image", {"patch_teacher": "none"}, "contradicts --patch-teacher none; name the teacher that made it"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("layout", "changes", "message"),
+    [
+        (
+            "image",
+            {"depth_resize_width": 160},
+            r"made for 96 x 128 \(height x width\) images, training has 96 x 160; make",
+        ),
+        (
+            "grid",
+            {"patch_size": 128},
+            "holds patches of 64 pixels, --patch-size 128 needs others; pass --patch-size 64",
+        ),
+        ("grid", {"patch_enlarge": True}, "--patch-enlarge needs others; leave that out"),
+        (
+            "image",
+            {"patch_teacher": "dpt-large"},
+            r"made by dpt-hybrid \(SHA-256 501f0c75...\), --patch-teacher is dpt-la",
+        ),
+        (
+            "image",
+            {"patch_teacher": "hf:Intel/dpt-hybrid"},
+            "--patch-teacher is hf:Intel/dpt-hybrid; name the teacher of",
+        ),
+        ("image", {"patch_teacher": "none"}, "contradicts --patch-teacher none; name the teacher that made it"),
+    ],
+)
 def test_a_cache_for_another_training_is_refused(root, caches, layout, changes, message):
     with pytest.raises(UserError, match=message) as caught:
         build_training(training(root, caches[layout], **changes))
@@ -230,27 +286,41 @@ def test_teachers_are_told_apart_by_content_then_by_hash_or_name(tmp_path):
     weights.write_bytes(b"weights")
     CacheWriter(tmp_path / "own", recipe("image", "mine.pt", hashlib.sha256(b"weights").hexdigest()))
     CacheWriter(tmp_path / "published", recipe("image"))
-    for folder, teacher in (("own", str(weights)), ("own", "/gone/mine.pt"), ("published", "dpt-hybrid"),
-                            ("published", "/gone/dpt_hybrid-midas-501f0c75.pt")):  # fmt: skip
+    for folder, teacher in (
+        ("own", str(weights)),
+        ("own", "/gone/mine.pt"),
+        ("published", "dpt-hybrid"),
+        ("published", "/gone/dpt_hybrid-midas-501f0c75.pt"),
+    ):
         assert open_cache(tmp_path / folder, size=SIZE, teacher=teacher)
     weights.write_bytes(b"other weights")
-    for folder, teacher in (("own", str(weights)), ("own", "/gone/other.pt"), ("published", str(weights)),
-                            ("published", "/gone/dpt_large-midas-2f21e586.pt")):  # fmt: skip
+    for folder, teacher in (
+        ("own", str(weights)),
+        ("own", "/gone/other.pt"),
+        ("published", str(weights)),
+        ("published", "/gone/dpt_large-midas-2f21e586.pt"),
+    ):
         with pytest.raises(UserError, match="name the teacher of the cache, or make another"):
             open_cache(tmp_path / folder, size=SIZE, teacher=teacher)
 
 
-@pytest.mark.parametrize(("content", "message"), [
-    (None, "not a teacher cache, it has no readable teacher_cache.json; make one with python -m dataloader.prepare"),
-    ("{", "teacher_cache.json: damaged"),
-    ("[]", "teacher_cache.json: damaged"),
-    ({"height": "96"}, "damaged .height is '96'"),
-    ({"layout": "cube"}, "damaged .layout 'cube'"),
-    ({"width": 0}, "damaged .layout 'image' of shape"),
-    ({"colour": 1}, "damaged"),
-    ({"format": 2}, "format 2 with .*, this version reads 1"),
-    ({"resize": "nearest"}, "resizing 'nearest'"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            None,
+            "not a teacher cache, it has no readable teacher_cache.json; make one with python -m dataloader.prepare",
+        ),
+        ("{", "teacher_cache.json: damaged"),
+        ("[]", "teacher_cache.json: damaged"),
+        ({"height": "96"}, "damaged .height is '96'"),
+        ({"layout": "cube"}, "damaged .layout 'cube'"),
+        ({"width": 0}, "damaged .layout 'image' of shape"),
+        ({"colour": 1}, "damaged"),
+        ({"format": 2}, "format 2 with .*, this version reads 1"),
+        ({"resize": "nearest"}, "resizing 'nearest'"),
+    ],
+)
 def test_a_folder_that_does_not_say_what_it_holds_is_refused(tmp_path, content, message):
     folder = tmp_path / "cache"
     CacheWriter(folder, recipe("image"))
@@ -290,8 +360,12 @@ def own(root, caches, tmp_path) -> Namespace:
     sample = resolve(SPEC, tmp_path / "data")[2]
     image = cached_image(SPEC, tmp_path / "data/kitti", sample.images[0])
     maps = {layout: TeacherCache(tmp_path / layout, recipe(layout)).path(image) for layout in LAYOUTS}
-    return Namespace(root=tmp_path / "data", caches={layout: tmp_path / layout for layout in LAYOUTS}, maps=maps,
-                     image=Path(image.path))  # fmt: skip
+    return Namespace(
+        root=tmp_path / "data",
+        caches={layout: tmp_path / layout for layout in LAYOUTS},
+        maps=maps,
+        image=Path(image.path),
+    )
 
 
 def test_moved_and_copied_data_keep_their_cache(own):
@@ -357,12 +431,35 @@ def test_training_with_a_cache_never_loads_the_teacher(root, tmp_path, run):
     ramp = np.linspace(0, 30, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE)
     for image in images[1:]:
         writer.write(image, ramp)
-    sizes = [word for side, value in zip(("height", "width"), SIZE, strict=True)
-             for word in (f"--depth-resize-{side}", value)]  # fmt: skip
-    words = ["train.py", *tiny_options(root, tmp_path / "runs"), *sizes, "--segmentation-training-loaders", "",
-             "--method", "sgdepth", "--train-batches-per-epoch", 1, "--depth-training-batch-size", 1,
-             "--patch-distill", "--patch-from-epoch", 0, "--patch-until-epoch", 2, "--patch-gate", "none",
-             "--patch-teacher-cache", tmp_path / "cache", "--patch-teacher", weights]  # fmt: skip
+    sizes = [
+        word
+        for side, value in zip(("height", "width"), SIZE, strict=True)
+        for word in (f"--depth-resize-{side}", value)
+    ]
+    words = [
+        "train.py",
+        *tiny_options(root, tmp_path / "runs"),
+        *sizes,
+        "--segmentation-training-loaders",
+        "",
+        "--method",
+        "sgdepth",
+        "--train-batches-per-epoch",
+        1,
+        "--depth-training-batch-size",
+        1,
+        "--patch-distill",
+        "--patch-from-epoch",
+        0,
+        "--patch-until-epoch",
+        2,
+        "--patch-gate",
+        "none",
+        "--patch-teacher-cache",
+        tmp_path / "cache",
+        "--patch-teacher",
+        weights,
+    ]
     assert f"1 of {len(images)} images of kitti_zhou_train" in error_of(run(*words))
     writer.write(images[0], ramp)
     result = run(*words)

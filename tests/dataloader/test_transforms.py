@@ -33,14 +33,22 @@ def pixels(size: tuple[int, int], seed: int = 3) -> np.ndarray:
     return np.random.default_rng(seed).integers(0, 256, (3, *size), dtype=np.uint8)
 
 
-@pytest.mark.parametrize("window", [Window((40, 100), 0, 0, 16, 32), Window((40, 100), 24, 68, 16, 32),
-                                    Window((37, 91), 11, 23, 16, 32), Window((12, 30), 0, 0, 12, 30)])  # fmt: skip
+@pytest.mark.parametrize(
+    "window",
+    [
+        Window((40, 100), 0, 0, 16, 32),
+        Window((40, 100), 24, 68, 16, 32),
+        Window((37, 91), 11, 23, 16, 32),
+        Window((12, 30), 0, 0, 12, 30),
+    ],
+)
 @pytest.mark.parametrize("size", [(60, 160), (61, 143), (30, 80)])
 def test_a_window_equals_shrinking_everything_and_cropping(window, size):
     image = pixels(size)
     everything = resize_image(Image.fromarray(np.ascontiguousarray(image.transpose(1, 2, 0))), window.size)
-    rows, columns = (slice(start, start + count) for start, count in
-                     ((window.top, window.height), (window.left, window.width)))  # fmt: skip
+    rows, columns = (
+        slice(start, start + count) for start, count in ((window.top, window.height), (window.left, window.width))
+    )
     difference = shrink_image(image, window).astype(int) - everything[:, rows, columns]
     assert np.abs(difference).max() <= 1
     assert (difference != 0).mean() < 0.1  # Pillow keeps the edges of the window in single precision

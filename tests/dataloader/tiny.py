@@ -29,8 +29,14 @@ def save(path: Path, array: np.ndarray) -> Path:
     return path
 
 
-def kitti_images(root: Path, drive: str = DRIVE, frames: Iterable[int] = range(6), cameras: Iterable[int] = (2, 3),
-                 kind: str = ".png", size: tuple[int, int] = SIZE) -> None:  # fmt: skip
+def kitti_images(
+    root: Path,
+    drive: str = DRIVE,
+    frames: Iterable[int] = range(6),
+    cameras: Iterable[int] = (2, 3),
+    kind: str = ".png",
+    size: tuple[int, int] = SIZE,
+) -> None:
     for camera in cameras:
         for frame in frames:
             save(root / drive / f"image_{camera:02d}/data/{frame:010d}{kind}", picture(100 * camera + frame, size))
@@ -43,11 +49,15 @@ def kitti_calibration(folder: Path, size: tuple[int, int] = SIZE) -> None:
     (folder / "calib_cam_to_cam.txt").write_text(
         "calib_time: 09-Jan-2012 13:57:47\ncorner_dist: 9.950000e-02\n"
         "R_rect_00: 1 0 0 0 1 0 0 0 1\n"
-        + "".join(f"S_rect_{camera:02d}: {width} {height}\nP_rect_{camera:02d}: {matrix.format(shift)}\n"
-                  f"K_{camera:02d}: {FOCAL * 1.25} 0 30 0 {FOCAL * 1.25} 12 0 0 1\n"
-                  for camera, shift in ((2, 0.0), (3, -0.54 * FOCAL))))  # fmt: skip
+        + "".join(
+            f"S_rect_{camera:02d}: {width} {height}\nP_rect_{camera:02d}: {matrix.format(shift)}\n"
+            f"K_{camera:02d}: {FOCAL * 1.25} 0 30 0 {FOCAL * 1.25} 12 0 0 1\n"
+            for camera, shift in ((2, 0.0), (3, -0.54 * FOCAL))
+        )
+    )
     (folder / "calib_velo_to_cam.txt").write_text(
-        "calib_time: 15-Mar-2012 11:37:16\nR: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 0\n")
+        "calib_time: 15-Mar-2012 11:37:16\nR: 0 -1 0 0 0 -1 1 0 0\nT: 0 0 0\n"
+    )
 
 
 def scan(path: Path, points: Iterable[tuple[float, float, float]]) -> Path:
@@ -100,18 +110,34 @@ def cityscapes(root: Path, count: int = 4, size: tuple[int, int] = (32, 64)) -> 
     return root
 
 
-def index_files(root: Path, columns: dict[str, list[str]], split: list[int], basic: str = "kitti",
-                part: str = "kitti_zhou_split/train.json", before: int = 0) -> None:  # fmt: skip
+def index_files(
+    root: Path,
+    columns: dict[str, list[str]],
+    split: list[int],
+    basic: str = "kitti",
+    part: str = "kitti_zhou_split/train.json",
+    before: int = 0,
+) -> None:
     """Published index files for one uninterrupted sequence; `split` names the rows of the split."""
     names = list(columns)
     count = len(next(iter(columns.values())))
     positions = [[row, row, count - 1 - row, row] for row in range(count)]
-    whole = {"names": names, "types": [".png"] * len(names), "filters": [[]] * len(names), "folders": [[]] * len(names),
-             "files": list(columns.values()), "positions": [positions] * len(names),
-             "numerical_values": [None] * len(names)}  # fmt: skip
-    chosen = {"names": names, "types": whole["types"], "folders": whole["folders"],
-              "files": [[paths[row] for row in split] for paths in columns.values()],
-              "positions": [[positions[row] for row in split]] * len(names)}  # fmt: skip
+    whole = {
+        "names": names,
+        "types": [".png"] * len(names),
+        "filters": [[]] * len(names),
+        "folders": [[]] * len(names),
+        "files": list(columns.values()),
+        "positions": [positions] * len(names),
+        "numerical_values": [None] * len(names),
+    }
+    chosen = {
+        "names": names,
+        "types": whole["types"],
+        "folders": whole["folders"],
+        "files": [[paths[row] for row in split] for paths in columns.values()],
+        "positions": [[positions[row] for row in split]] * len(names),
+    }
     for path, content in ((root / basic / "basic_files.json", whole), (root / part, chosen)):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(json.dumps(content))
@@ -120,19 +146,38 @@ def index_files(root: Path, columns: dict[str, list[str]], split: list[int], bas
 def options(root: Path, **changes: object) -> Namespace:
     """Options of a small training run and its evaluation."""
     values = {
-        "dataset_dir": str(root), "checkpoint_dir": "", "data_folder": "", "data_intrinsics": (), "depth_gt": "raw",
-        "data_cache": "", "sys_num_workers": 0, "sys_seed": 1, "sys_cpu": True, "train_color_jitter": "on",
+        "dataset_dir": str(root),
+        "checkpoint_dir": "",
+        "data_folder": "",
+        "data_intrinsics": (),
+        "depth_gt": "raw",
+        "data_cache": "",
+        "sys_num_workers": 0,
+        "sys_seed": 1,
+        "sys_cpu": True,
+        "train_color_jitter": "on",
         "train_batches_per_epoch": 5,
-        "depth_training_loaders": ("kitti_zhou_train",), "depth_training_batch_size": 2,
-        "depth_resize_height": 16, "depth_resize_width": 32,
-        "segmentation_training_loaders": ("cityscapes_train",), "segmentation_training_batch_size": 1,
-        "segmentation_resize_height": 24, "segmentation_resize_width": 48,
-        "segmentation_crop_height": 16, "segmentation_crop_width": 32,
-        "depth_validation_loaders": ("kitti_zhou_validation",), "depth_validation_batch_size": 1,
-        "depth_validation_resize_height": 16, "depth_validation_resize_width": 32,
-        "segmentation_validation_loaders": ("cityscapes_validation",), "segmentation_validation_batch_size": 1,
-        "segmentation_validation_resize_height": 16, "segmentation_validation_resize_width": 32,
-        "pose_validation_loaders": ("kitti_odom09_validation",), "pose_validation_batch_size": 2,
-        "pose_validation_resize_height": 16, "pose_validation_resize_width": 32,
-    }  # fmt: skip
+        "depth_training_loaders": ("kitti_zhou_train",),
+        "depth_training_batch_size": 2,
+        "depth_resize_height": 16,
+        "depth_resize_width": 32,
+        "segmentation_training_loaders": ("cityscapes_train",),
+        "segmentation_training_batch_size": 1,
+        "segmentation_resize_height": 24,
+        "segmentation_resize_width": 48,
+        "segmentation_crop_height": 16,
+        "segmentation_crop_width": 32,
+        "depth_validation_loaders": ("kitti_zhou_validation",),
+        "depth_validation_batch_size": 1,
+        "depth_validation_resize_height": 16,
+        "depth_validation_resize_width": 32,
+        "segmentation_validation_loaders": ("cityscapes_validation",),
+        "segmentation_validation_batch_size": 1,
+        "segmentation_validation_resize_height": 16,
+        "segmentation_validation_resize_width": 32,
+        "pose_validation_loaders": ("kitti_odom09_validation",),
+        "pose_validation_batch_size": 2,
+        "pose_validation_resize_height": 16,
+        "pose_validation_resize_width": 32,
+    }
     return Namespace(**(values | changes))

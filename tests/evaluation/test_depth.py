@@ -22,8 +22,9 @@ def make_batch(depths: list[np.ndarray], mask: str = "kitti_kitti", clamp: str =
         for i, depth in enumerate(depths)
     )
     images = torch.zeros(len(depths), 3, 24, 80)
-    return SimpleNamespace(spec=SimpleNamespace(domain="test_depth", mask=mask, clamp=clamp), inputs={0: images},
-                           truth=truth)  # fmt: skip
+    return SimpleNamespace(
+        spec=SimpleNamespace(domain="test_depth", mask=mask, clamp=clamp), inputs={0: images}, truth=truth
+    )
 
 
 def answers(*disps: np.ndarray | Tensor):
@@ -57,8 +58,9 @@ def golden_inputs(meta: dict) -> tuple[list[np.ndarray], list[np.ndarray], dict[
     return truths, disps, {"depth_min": low, "depth_max": high}, fixed
 
 
-@pytest.mark.parametrize("mask, clamp", [("kitti_zhou", "kitti"), ("kitti_kitti", "kitti"),
-                                         ("cityscapes", "cityscapes")])  # fmt: skip
+@pytest.mark.parametrize(
+    "mask, clamp", [("kitti_zhou", "kitti"), ("kitti_kitti", "kitti"), ("cityscapes", "cityscapes")]
+)
 @pytest.mark.parametrize("kind", ["", "_fixed"])
 def test_metrics_match_the_published_code(mask, clamp, kind):
     meta, want = golden.load("sgdepth_depth_metrics")
@@ -99,8 +101,9 @@ def test_median_scaling_forgives_every_factor_and_fixed_scaling_none():
     scores = [evaluate_depth(answers(disp * factor), [make_batch([truth])], **limits) for factor in (1.0, 0.25)]
     np.testing.assert_allclose(scores[0].values, scores[1].values, rtol=1e-4)
     assert scores[1].ratios / scores[0].ratios == pytest.approx(0.25, rel=1e-4)
-    fixed = evaluate_depth(answers(disp * 0.25), [make_batch([truth])], fixed_scaling=float(scores[0].ratios[0]),
-                           **limits)  # fmt: skip
+    fixed = evaluate_depth(
+        answers(disp * 0.25), [make_batch([truth])], fixed_scaling=float(scores[0].ratios[0]), **limits
+    )
     assert fixed.metrics["abs_rel"] > 1.5 * scores[0].metrics["abs_rel"]
 
 

@@ -50,8 +50,9 @@ def labelled(seed: int) -> SimpleNamespace:
 
 
 def evaluation(folder: Path, model: object = None, **options: object) -> Evaluation:
-    return Evaluation(model, (), folder, **{"pictures": 20, "precision": nullcontext, "stream": iter,
-                                            "write": write_whole, **options})  # fmt: skip
+    return Evaluation(
+        model, (), folder, **{"pictures": 20, "precision": nullcontext, "stream": iter, "write": write_whole, **options}
+    )
 
 
 def test_evaluating_depth_computes_what_the_whole_network_says_without_its_classes(monkeypatch):
@@ -131,12 +132,18 @@ def found_in(evaluate: Callable[..., object], batches: list[object]) -> object:
     return found[0]
 
 
-@pytest.mark.parametrize(("evaluate", "batches"), [
-    (partial(evaluate_depth, random_disparity, depth_min=0.1, depth_max=100.0),
-     [test_depth.make_batch([test_depth.sparse_truth(seed)] * 2) for seed in range(4)]),
-    (partial(evaluate_segmentation, random_logits), [labelled(seed) for seed in range(4)]),
-    (partial(evaluate_pose, random_motion), test_pose.make_batches(test_pose.drive(8), 2)),
-], ids=["depth", "segmentation", "pose"])  # fmt: skip
+@pytest.mark.parametrize(
+    ("evaluate", "batches"),
+    [
+        (
+            partial(evaluate_depth, random_disparity, depth_min=0.1, depth_max=100.0),
+            [test_depth.make_batch([test_depth.sparse_truth(seed)] * 2) for seed in range(4)],
+        ),
+        (partial(evaluate_segmentation, random_logits), [labelled(seed) for seed in range(4)]),
+        (partial(evaluate_pose, random_motion), test_pose.make_batches(test_pose.drive(8), 2)),
+    ],
+    ids=["depth", "segmentation", "pose"],
+)
 def test_shares_of_several_processes_make_the_result_of_one(evaluate, batches):
     whole = evaluate(batches)
     shares = [found_in(evaluate, part) for part in (batches[:3], [], batches[3:])]

@@ -34,8 +34,10 @@ def make_batches(poses: np.ndarray, size: int) -> list[SimpleNamespace]:
     spec = SimpleNamespace(domain="test_pose")
     truth = [SimpleNamespace(name=f"frame {i}", pose=pose) for i, pose in enumerate(poses)]
     groups = [tuple(truth[i : i + size]) for i in range(0, len(truth), size)]
-    return [SimpleNamespace(spec=spec, truth=group, inputs={f: torch.zeros(len(group), 3, 4, 8) for f in (-1, 0, 1)})
-            for group in groups]  # fmt: skip
+    return [
+        SimpleNamespace(spec=spec, truth=group, inputs={f: torch.zeros(len(group), 3, 4, 8) for f in (-1, 0, 1)})
+        for group in groups
+    ]
 
 
 def test_error_matches_the_published_code():

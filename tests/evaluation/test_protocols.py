@@ -15,8 +15,9 @@ def test_the_garg_window_of_a_kitti_image_is_the_customary_one():
     assert valid.sum() == (371 - 153) * (1197 - 44)
 
 
-@pytest.mark.parametrize("name, near, far", [("kitti_zhou", False, False), ("kitti_kitti", True, True),
-                                             ("cityscapes", False, False)])  # fmt: skip
+@pytest.mark.parametrize(
+    "name, near, far", [("kitti_zhou", False, False), ("kitti_kitti", True, True), ("cityscapes", False, False)]
+)
 def test_ranges_are_open_and_kitti_kitti_has_no_upper_end(name, near, far):
     depth = np.full((10, 20), 5, np.float32)
     depth[5, 10:15] = 0, 1e-3, 80, 79.99, 200

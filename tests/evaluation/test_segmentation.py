@@ -15,8 +15,9 @@ from tests import golden
 
 def make_batch(*labels: np.ndarray) -> SimpleNamespace:
     truth = tuple(SimpleNamespace(name=f"image {i}", labels=found) for i, found in enumerate(labels))
-    return SimpleNamespace(spec=SimpleNamespace(domain="test_seg"), truth=truth,
-                           inputs={0: torch.zeros(len(labels), 3, 4, 8)})  # fmt: skip
+    return SimpleNamespace(
+        spec=SimpleNamespace(domain="test_seg"), truth=truth, inputs={0: torch.zeros(len(labels), 3, 4, 8)}
+    )
 
 
 def answers(*logits: np.ndarray):
@@ -110,9 +111,11 @@ def test_images_of_different_size_in_one_batch_and_images_without_labels():
     small, large = np.zeros((3, 5), np.uint8), np.ones((8, 6), np.uint8)
     nothing = np.full((4, 4), 255, np.uint8)
     seen = []
-    result = evaluate_segmentation(answers(np.concatenate([one_hot(np.zeros((4, 8), int))] * 3)),
-                                   [make_batch(small, nothing, large)],
-                                   on_image=lambda *what: seen.append(what))  # fmt: skip
+    result = evaluate_segmentation(
+        answers(np.concatenate([one_hot(np.zeros((4, 8), int))] * 3)),
+        [make_batch(small, nothing, large)],
+        on_image=lambda *what: seen.append(what),
+    )
     assert result.skipped == 1 and result.names == ("image 0", "image 2")
     assert result.metrics["accuracy"] == pytest.approx(0.5)
     assert [tuple(ids.shape) for _, _, ids in seen] == [(3, 5), (4, 4), (8, 6)]

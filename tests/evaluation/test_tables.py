@@ -14,9 +14,7 @@ def test_depth_lines_are_the_published_ones():
     metrics = dict(zip(METRICS, (0.1131, 0.835, 4.693, 0.191, 0.879, 0.961, 0.981), strict=True))
     header, row = tables.depth_table(metrics).split("\n")
     assert header == "   abs_rel |   sq_rel |     rmse | rmse_log |       a1 |       a2 |       a3 | "
-    assert row == (
-        "&   0.113  &   0.835  &   4.693  &   0.191  &   0.879  &   0.961  &   0.981  \\\\"
-    )
+    assert row == ("&   0.113  &   0.835  &   4.693  &   0.191  &   0.879  &   0.961  &   0.981  \\\\")
     assert tables.scaling_line(31.2468, 0.0789) == " Scaling ratios | med: 31.247 | std: 0.079"
 
 

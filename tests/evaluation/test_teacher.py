@@ -64,8 +64,12 @@ def test_aligned_depth_ends_at_the_far_end_of_the_clamp():
     drawn = []
     depth = scene(8)
     depth[0, 0] = 0  # not measured, and the teacher says: behind infinity
-    evaluate_teacher(lambda rgb: seen(rgb).where(rgb[:, 0] > 0, -10.0), [make_batch(depth)], metric=False,
-                     on_image=lambda position, truth, found: drawn.append(found.numpy()))  # fmt: skip
+    evaluate_teacher(
+        lambda rgb: seen(rgb).where(rgb[:, 0] > 0, -10.0),
+        [make_batch(depth)],
+        metric=False,
+        on_image=lambda position, truth, found: drawn.append(found.numpy()),
+    )
     assert drawn[0][0, 0] == 80
     np.testing.assert_allclose(drawn[0][1:], depth[1:], rtol=1e-4)
 
@@ -88,8 +92,13 @@ def test_a_cropped_teacher_sees_and_answers_for_its_crop_alone():
     inside = np.zeros(depth.shape, bool)
     inside[10:, 5:55] = True
     drawn = []
-    result = evaluate_teacher(look, [make_batch(depth)], metric=True, crop=(30, 50),
-                              on_image=lambda position, truth, found: drawn.append(found.numpy()))  # fmt: skip
+    result = evaluate_teacher(
+        look,
+        [make_batch(depth)],
+        metric=True,
+        crop=(30, 50),
+        on_image=lambda position, truth, found: drawn.append(found.numpy()),
+    )
     assert sizes == [(1, 3, 30, 50)] and result.metrics["abs_rel"] < 1e-6
     np.testing.assert_allclose(drawn[0][inside], depth[inside], rtol=1e-5)
     assert drawn[0].shape == depth.shape and (drawn[0][~inside] == 80).all()
@@ -104,16 +113,18 @@ def test_the_published_crop_of_kitti():
     assert window((64, 128), ()) == (slice(0, 64), slice(0, 128))
     spec = SimpleNamespace(domain="test_depth", mask="kitti_zhou", clamp="kitti")
     depth = np.full((375, 1242), 10, np.float32)
-    result = evaluate_teacher(lambda rgb: torch.full_like(rgb[:, 0], 0.1), [make_batch(depth, spec=spec)], metric=True,
-                              crop=(352, 1216))  # fmt: skip
+    result = evaluate_teacher(
+        lambda rgb: torch.full_like(rgb[:, 0], 0.1), [make_batch(depth, spec=spec)], metric=True, crop=(352, 1216)
+    )
     assert result.metrics["abs_rel"] < 1e-6
     assert (MASKS["kitti_zhou"].valid(depth) & in_crop((375, 1242), (375, 1242), (352, 1216))).sum() > 0
 
 
 def test_truth_of_another_size_than_the_image():
     depth = np.full((20, 30), 5, np.float32)
-    result = evaluate_teacher(lambda rgb: torch.full_like(rgb[:, 0], 0.2), [make_batch(depth, image=(40, 60))],
-                              metric=True, crop=(30, 40))  # fmt: skip
+    result = evaluate_teacher(
+        lambda rgb: torch.full_like(rgb[:, 0], 0.2), [make_batch(depth, image=(40, 60))], metric=True, crop=(30, 40)
+    )
     assert result.metrics["abs_rel"] < 0.2  # the edge of the crop is mixed with what lies outside
     inside = in_crop((20, 30), (40, 60), (30, 40))
     assert inside.sum() == 15 * 20 and inside[5:, 5:25].all()

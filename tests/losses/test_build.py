@@ -32,12 +32,42 @@ def test_the_recipe_of_sgdem_reaches_the_losses():
 
 
 def test_every_option_of_the_patches_reaches_them():
-    args = parse("--patch-distill", "--patch-from-epoch", "2", "--patch-until-epoch", "4", "--patch-interval", "3",
-                 "--patch-loss-weight", "7", "--patch-gate", "none", "--patch-size", "128", "--patch-max", "5",
-                 "--patch-enlarge", "--patch-blend", "released", "--patch-fusion-weight", "0.25", "--patch-chunk", "9",
-                 "--sd-consistency-weight", "3", "--sd-consistency-variant", "paper", "--sd-consistency-from-epoch",
-                 "6", "--model-depth-min", "0.5", "--model-depth-max", "50", "--depth-reprojection-weight", "4"
-                 )  # fmt: skip
+    args = parse(
+        "--patch-distill",
+        "--patch-from-epoch",
+        "2",
+        "--patch-until-epoch",
+        "4",
+        "--patch-interval",
+        "3",
+        "--patch-loss-weight",
+        "7",
+        "--patch-gate",
+        "none",
+        "--patch-size",
+        "128",
+        "--patch-max",
+        "5",
+        "--patch-enlarge",
+        "--patch-blend",
+        "released",
+        "--patch-fusion-weight",
+        "0.25",
+        "--patch-chunk",
+        "9",
+        "--sd-consistency-weight",
+        "3",
+        "--sd-consistency-variant",
+        "paper",
+        "--sd-consistency-from-epoch",
+        "6",
+        "--model-depth-min",
+        "0.5",
+        "--model-depth-max",
+        "50",
+        "--depth-reprojection-weight",
+        "4",
+    )
     objective, schedule = build_objective(args), build_schedule(args, object(), len)
     assert (objective.reprojection, objective.consistency_weight, objective.patches.weight) == (4, 3, 7)
     assert objective.consistency.variant == "paper" and schedule.consistency_from == 6
@@ -45,14 +75,24 @@ def test_every_option_of_the_patches_reaches_them():
     assert (patches.epochs, patches.interval, patches.gate, patches.teacher) == ((2, 4), 3, False, len)
     assert patches.depth_range == (0.5, 50.0)
     assert [patches.active(2, batch) for batch in range(4)] == [True, False, False, True]
-    assert vars(patches.refiner) == vars(build_refiner(args)) == {
-        "size": 128, "maximum": 5, "enlarge": True, "blend": "released", "share": 0.25, "chunk": 9,
-    }  # fmt: skip
+    assert (
+        vars(patches.refiner)
+        == vars(build_refiner(args))
+        == {"size": 128, "maximum": 5, "enlarge": True, "blend": "released", "share": 0.25, "chunk": 9}
+    )
 
 
 def test_every_option_of_the_losses_reaches_them():
-    objective = build_objective(parse("--depth-disparity-smoothness", "0.5", "--depth-disable-automasking",
-                                      "--depth-avg-reprojection", "--model-num-classes", "7"))  # fmt: skip
+    objective = build_objective(
+        parse(
+            "--depth-disparity-smoothness",
+            "0.5",
+            "--depth-disable-automasking",
+            "--depth-avg-reprojection",
+            "--model-num-classes",
+            "7",
+        )
+    )
     assert (objective.depth.smoothness, objective.depth.automasking, objective.depth.average) == (0.5, False, True)
     assert objective.segmentation.weights.tolist() == [1.0] * 7
 
@@ -61,8 +101,20 @@ def test_every_option_of_the_mask_reaches_it():
     mask = build_mask(parse("--masking-enable"))
     assert (mask.from_epoch, mask.epochs, mask.linear_increase, mask.fraction) == (15, 20, False, 0.1)
     assert mask._moving.nonzero()[:, 0].tolist() == list(range(11, 20))
-    mask = build_mask(parse("--masking-enable", "--masking-from-epoch", "3", "--train-num-epochs", "9",
-                            "--masking-linear-increase", "--moving-mask-percent", "0.4", "--masking-classes", "1,2"))
+    mask = build_mask(
+        parse(
+            "--masking-enable",
+            "--masking-from-epoch",
+            "3",
+            "--train-num-epochs",
+            "9",
+            "--masking-linear-increase",
+            "--moving-mask-percent",
+            "0.4",
+            "--masking-classes",
+            "1,2",
+        )
+    )
     assert (mask.from_epoch, mask.epochs, mask.linear_increase, mask.fraction) == (3, 9, True, 0.4)
     assert mask._moving.nonzero()[:, 0].tolist() == [1, 2]
     assert [mask.active(epoch) for epoch in (2, 3, 4)] == [False, True, True]

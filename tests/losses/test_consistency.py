@@ -37,8 +37,7 @@ def released(disp: torch.Tensor, ids: torch.Tensor) -> torch.Tensor:
                 continue
             pairs += 1
             inner = torch.zeros_like(mask)
-            inner[1:-1, 1:-1] = (mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2]
-                                 & mask[1:-1, 2:])  # fmt: skip
+            inner[1:-1, 1:-1] = mask[1:-1, 1:-1] & mask[:-2, 1:-1] & mask[2:, 1:-1] & mask[1:-1, :-2] & mask[1:-1, 2:]
             excess = sum(F.relu(d.roll(shift, 0) - 1.05 * d) for shift in (1, -1))
             if bool(inner.any()):
                 total = total + 255 * excess[inner].mean()

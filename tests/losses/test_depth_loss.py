@@ -32,11 +32,15 @@ def test_value_and_gradients_match_the_published_loss(variant):
     meta, want = golden.load("sgdepth_depth_loss")
     seed, R = meta["inputs"]["seed"], meta["inputs"]["R"]
     batch, height, width = meta["inputs"]["N,H,W"]
-    disp = {r: (0.05 + 0.9 * uniform(seed + r, batch, 1, height >> r, width >> r)).double().requires_grad_()
-            for r in range(R)}  # fmt: skip
+    disp = {
+        r: (0.05 + 0.9 * uniform(seed + r, batch, 1, height >> r, width >> r)).double().requires_grad_()
+        for r in range(R)
+    }
     base = uniform(seed + 20, batch, 3, height, width)
-    sources = {f: (base + 0.3 * (uniform(seed + 21 + i, batch, 3, height, width) - 0.5)).clamp(0, 1).double()
-               for i, f in enumerate((-1, 1))}  # fmt: skip
+    sources = {
+        f: (base + 0.3 * (uniform(seed + 21 + i, batch, 3, height, width) - 0.5)).clamp(0, 1).double()
+        for i, f in enumerate((-1, 1))
+    }
     warped = {}
     for i, f in enumerate((-1, 1)):
         each = [base + 0.25 * (uniform(seed + 40 + 10 * r + i, batch, 3, height, width) - 0.5) for r in range(R)]
@@ -48,8 +52,12 @@ def test_value_and_gradients_match_the_published_loss(variant):
     assert_close(loss.item(), float(want[f"{variant}_loss"][0]), rtol=1e-9, atol=0)
     per_resolution = [terms[f"loss/{r}"].item() for r in range(R)]
     np.testing.assert_allclose(per_resolution, want[f"{variant}_per_res"], rtol=1e-9)
-    gradients = {"disp_0": disp[0].grad, "disp_3": disp[3].grad, "color_prev_0": warped[-1].grad[:batch],
-                 "color_next_3": warped[1].grad[3 * batch : 4 * batch]}  # fmt: skip
+    gradients = {
+        "disp_0": disp[0].grad,
+        "disp_3": disp[3].grad,
+        "color_prev_0": warped[-1].grad[:batch],
+        "color_next_3": warped[1].grad[3 * batch : 4 * batch],
+    }
     for name, gradient in gradients.items():
         if f"{variant}_grad_{name}" in want:
             golden.assert_close_to_max(gradient.numpy(), want[f"{variant}_grad_{name}"], 1e-5)
@@ -59,8 +67,10 @@ def test_whole_chain_matches_the_published_one():
     meta, want = golden.load("sgdepth_warp_loss")
     seed, R = meta["inputs"]["seed"], meta["inputs"]["R"]
     batch, height, width = meta["inputs"]["N,H,W"]
-    disp = {r: (0.005 + 0.03 * uniform(seed + r, batch, 1, height >> r, width >> r)).double().requires_grad_()
-            for r in range(R)}  # fmt: skip
+    disp = {
+        r: (0.005 + 0.03 * uniform(seed + r, batch, 1, height >> r, width >> r)).double().requires_grad_()
+        for r in range(R)
+    }
     y, x = np.mgrid[:height, :width]
     images = {}
     for i, f in enumerate((0, -1, 1)):

@@ -26,8 +26,9 @@ def golden_labels(meta: dict, epoch: int, index: int) -> list[torch.Tensor]:
         if empty:
             moving[0] = False
         ids = up(11 + np.floor(8 * golden.uniform(k + 30 + i, *size)))
-        frames.append(torch.from_numpy(np.where(up(moving), ids, up(np.floor(11 * golden.uniform(k + i, *size)))))
-                      .long())  # fmt: skip
+        frames.append(
+            torch.from_numpy(np.where(up(moving), ids, up(np.floor(11 * golden.uniform(k + i, *size))))).long()
+        )
     return frames
 
 
@@ -35,8 +36,9 @@ def golden_labels(meta: dict, epoch: int, index: int) -> list[torch.Tensor]:
 def test_masks_and_thresholds_match_the_published_code(name):
     meta, want = golden.load(f"sgdepth_dc_masking_{name}")
     config = meta["config"]
-    masking = DynamicClassMask(config["masking_from_epoch"], config["num_epochs"], config["linear_increase"],
-                               config["moving_mask_percent"])  # fmt: skip
+    masking = DynamicClassMask(
+        config["masking_from_epoch"], config["num_epochs"], config["linear_increase"], config["moving_mask_percent"]
+    )
     row = 0
     for epoch in range(config["num_epochs"]):
         masking.begin_epoch()

@@ -43,8 +43,10 @@ def test_work_that_all_processes_share_is_given_up_after_a_signal():
 
 
 def test_second_signal_ends_at_once():
-    code = ("import os, signal, time\nfrom losses.stopping import StopRequest\nwith StopRequest():\n"
-            "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)")
+    code = (
+        "import os, signal, time\nfrom losses.stopping import StopRequest\nwith StopRequest():\n"
+        "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)"
+    )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False)
     assert result.returncode == 143
 

@@ -43,8 +43,9 @@ def test_network_outputs_match_the_released_model(variant, level):
     golden.assert_close_to_max(found.motion[-1][0].numpy(), want[f"{variant}_pose_prev"], 1e-5)
     golden.assert_close_to_max(found.motion[1][0].numpy(), want[f"{variant}_pose_next"], 1e-5)
     for index in level:
-        golden.assert_close_to_max(features[index].mean((2, 3)).numpy(), want[f"{variant}_level{index}_channel_mean"],
-                                   1e-5)  # fmt: skip
+        golden.assert_close_to_max(
+            features[index].mean((2, 3)).numpy(), want[f"{variant}_level{index}_channel_mean"], 1e-5
+        )
     if variant == "released":
         binary = ~torch.isin(logits.argmax(1), torch.tensor([0, 1, 2, 3, 4, 10, 19]))
         assert (binary.numpy() != want["released_binary_mask"][0].astype(bool)).mean() < 1e-3

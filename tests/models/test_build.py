@@ -20,9 +20,14 @@ def test_the_published_defaults_reach_the_network():
     assert all(conv.bias.min() > 4.5 for conv in model.depth.multires.convs)
     assert model.common.attended.attention is None
     assert sgdepth_shape(model.state_dict()) == {
-        "model_num_layers": 18, "model_split_pos": 1, "model_depth_resolutions": 4, "model_num_layers_pose": 18,
-        "model_num_classes": 20, "model_attention_gain": False, "model_aspp": False,
-    }  # fmt: skip
+        "model_num_layers": 18,
+        "model_split_pos": 1,
+        "model_depth_resolutions": 4,
+        "model_num_layers_pose": 18,
+        "model_num_classes": 20,
+        "model_attention_gain": False,
+        "model_aspp": False,
+    }
 
 
 def test_the_default_network_is_that_of_sgdem():
@@ -30,14 +35,20 @@ def test_the_default_network_is_that_of_sgdem():
         model = build_model(arguments.parse("train", []))
     assert (model.common.attended.levels, model.common.attended.attention.strips) == ((4,), 4)
     assert sgdepth_shape(model.state_dict()) == {
-        "model_num_layers": 50, "model_split_pos": 1, "model_depth_resolutions": 4, "model_num_layers_pose": 18,
-        "model_num_classes": 20, "model_attention_gain": False, "model_aspp": False,
-    }  # fmt: skip
+        "model_num_layers": 50,
+        "model_split_pos": 1,
+        "model_depth_resolutions": 4,
+        "model_num_layers_pose": 18,
+        "model_num_classes": 20,
+        "model_attention_gain": False,
+        "model_aspp": False,
+    }
 
 
-@pytest.mark.parametrize(("words", "attention", "levels", "strips"), [
-    ("", "bottleneck", (4,), 2), ("--model-attention released", "released", (1, 2, 3, 4), 1),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("words", "attention", "levels", "strips"),
+    [("", "bottleneck", (4,), 2), ("--model-attention released", "released", (1, 2, 3, 4), 1)],
+)
 def test_every_option_of_attention_reaches_the_network(words, attention, levels, strips):
     words = f"{words} --model-num-layers 18 --model-attention-strips 2 --model-attention-gain --model-aspp".split()
     with torch.device("meta"):
@@ -50,15 +61,22 @@ def test_every_option_of_attention_reaches_the_network(words, attention, levels,
 
 
 def test_every_option_of_the_network_reaches_it():
-    words = ("--model-num-layers 50 --model-num-layers-pose 34 --model-split-pos 3 --model-depth-resolutions 2 "
-             "--model-num-classes 7 --train-depth-grad-scale 0.7 --train-segmentation-grad-scale 0.2").split()
+    words = (
+        "--model-num-layers 50 --model-num-layers-pose 34 --model-split-pos 3 --model-depth-resolutions 2 "
+        "--model-num-classes 7 --train-depth-grad-scale 0.7 --train-segmentation-grad-scale 0.2"
+    ).split()
     with torch.device("meta"):
         model = build_model(arguments.parse("train", words))
     assert model.grad_scales == (0.7, 0.2)
     assert sgdepth_shape(model.state_dict()) == {
-        "model_num_layers": 50, "model_split_pos": 3, "model_depth_resolutions": 2, "model_num_layers_pose": 34,
-        "model_num_classes": 7, "model_attention_gain": False, "model_aspp": False,
-    }  # fmt: skip
+        "model_num_layers": 50,
+        "model_split_pos": 3,
+        "model_depth_resolutions": 2,
+        "model_num_layers_pose": 34,
+        "model_num_classes": 7,
+        "model_attention_gain": False,
+        "model_aspp": False,
+    }
 
 
 def test_the_disparity_bias_reaches_every_output():

@@ -98,8 +98,10 @@ def test_no_connection_is_told_with_the_address(tmp_path):
     with socket.socket() as unused:
         unused.bind(("127.0.0.1", 0))
         address = f"http://127.0.0.1:{unused.getsockname()[1]}/x.bin"
-    for attempt in (lambda: download(address, tmp_path / "x.bin", attempts=2, pause=0.001),
-                    lambda: remote_size(address, attempts=2, pause=0.001)):  # fmt: skip
+    for attempt in (
+        lambda: download(address, tmp_path / "x.bin", attempts=2, pause=0.001),
+        lambda: remote_size(address, attempts=2, pause=0.001),
+    ):
         with pytest.raises(UserError, match=f"{address}: cannot be reached"):
             attempt()
 

@@ -98,15 +98,18 @@ def test_input_sizes_and_resizing_match_the_published_code():
     golden.assert_close_to_max(seen[0][0].permute(1, 2, 0).numpy(), want["resized"], 1e-5)
 
 
-@pytest.mark.parametrize("image, target, expected", [
-    ((375, 1242), (384, 384), (384, 1280)),
-    ((192, 640), (384, 384), (128, 384)),
-    ((480, 640), (480, 640), (480, 640)),
-    ((128, 128), (384, 384), (384, 384)),
-    ((1216, 1936), (384, 384), (384, 608)),
-    ((352, 1216), (352, 1216), (352, 1216)),
-    ((20, 2000), (384, 384), (32, 384)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "image, target, expected",
+    [
+        ((375, 1242), (384, 384), (384, 1280)),
+        ((192, 640), (384, 384), (128, 384)),
+        ((480, 640), (480, 640), (480, 640)),
+        ((128, 128), (384, 384), (384, 384)),
+        ((1216, 1936), (384, 384), (384, 608)),
+        ((352, 1216), (352, 1216), (352, 1216)),
+        ((20, 2000), (384, 384), (32, 384)),
+    ],
+)
 def test_input_sizes(image, target, expected):
     assert network_size(*image, target) == expected
     assert all(type(side) is int for side in network_size(*map(np.int64, image), target))
@@ -143,20 +146,24 @@ def test_every_published_key_has_its_place(variant):
     assert own == {our_name(key): tuple(value.shape) for key, value in state.items() if not UNUSED.match(key)}
 
 
-@pytest.mark.parametrize("keys, fault", [
-    (["pretrained.model.blocks.0.attn.relative_position_index"], "hf:<id>"),
-    (["pretrained.model.pos_embed", "scratch.refinenet1.resConfUnit1.bn1.weight"], "segmentation"),
-    (["conv.weight"], "not a weight file of DPT"),
-    (["pretrained.model.pos_embed"], "not a weight file of DPT"),  # the base size, for which there are no weights
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "keys, fault",
+    [
+        (["pretrained.model.blocks.0.attn.relative_position_index"], "hf:<id>"),
+        (["pretrained.model.pos_embed", "scratch.refinenet1.resConfUnit1.bn1.weight"], "segmentation"),
+        (["conv.weight"], "not a weight file of DPT"),
+        (["pretrained.model.pos_embed"], "not a weight file of DPT"),  # the base size, for which there are no weights
+    ],
+)
 def test_other_networks_are_refused(keys, fault):
     with pytest.raises(UserError, match=rf"^some.pt: .*{fault}"):
         variant_of(dict.fromkeys(keys, torch.zeros(1, 577, 768)), "some.pt")
 
 
-@pytest.mark.parametrize("length, kernel, stride, expected", [
-    (8, 3, 2, (0, 1)), (9, 3, 2, (1, 1)), (8, 7, 2, (2, 3)), (8, 1, 2, (0, 0)), (8, 3, 1, (1, 1)), (2, 3, 2, (0, 1)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "length, kernel, stride, expected",
+    [(8, 3, 2, (0, 1)), (9, 3, 2, (1, 1)), (8, 7, 2, (2, 3)), (8, 1, 2, (0, 0)), (8, 3, 1, (1, 1)), (2, 3, 2, (0, 1))],
+)
 def test_same_padding(length, kernel, stride, expected):
     assert same_padding(length, kernel, stride) == expected
 

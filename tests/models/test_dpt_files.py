@@ -64,8 +64,10 @@ def test_a_file_becomes_a_teacher_whatever_it_is_wrapped_in(file, tmp_path):
     assert found.shape == (1, 40, 72) and torch.isfinite(found).all() and found.std() > 0
     assert teacher.identity == {"name": "mine.pt", "sha256": hashlib.sha256(file.read_bytes()).hexdigest()}
     assert teacher.identity == teacher_identity(str(file))
-    wrapped = {"optimizer": {"state": {}, "param_groups": []},
-               "model": {f"module.{key}": value for key, value in dpt_file.published_state().items()}}  # fmt: skip
+    wrapped = {
+        "optimizer": {"state": {}, "param_groups": []},
+        "model": {f"module.{key}": value for key, value in dpt_file.published_state().items()},
+    }
     path = dpt_file.write(tmp_path / "wrapped.pt", wrapped)
     torch.testing.assert_close(build_teacher(str(path))(rgb), found)
 
@@ -121,8 +123,11 @@ def test_nothing_is_fetched_unasked(hub, offered):
 def test_a_file_that_cannot_be_fetched_is_named_with_its_place(hub, monkeypatch):
     with serve({}) as (base, _):
         monkeypatch.setattr(files, "ADDRESS", f"{base}/")
-        with pytest.raises(UserError, match=rf"^dpt-large: http://.*{OFFICIAL['dpt-large'].file}: the server answers "
-                                            rf"404.*; download .* put it there as {hub}"):  # fmt: skip
+        with pytest.raises(
+            UserError,
+            match=rf"^dpt-large: http://.*{OFFICIAL['dpt-large'].file}: the server answers "
+            rf"404.*; download .* put it there as {hub}",
+        ):
             build_teacher("dpt-large", fetch=True)
 
 

@@ -45,14 +45,33 @@ def depth_anything(transformers, tmp_path_factory):
         torch.manual_seed(0)
         stages = [f"stage{number}" for number in (1, 2, 3, 4)]
         backbone = transformers.Dinov2Config(
-            hidden_size=32, num_hidden_layers=4, num_attention_heads=2, mlp_ratio=2, image_size=56, patch_size=14,
-            out_features=stages, reshape_hidden_states=False, apply_layernorm=True)  # fmt: skip
+            hidden_size=32,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            mlp_ratio=2,
+            image_size=56,
+            patch_size=14,
+            out_features=stages,
+            reshape_hidden_states=False,
+            apply_layernorm=True,
+        )
         config = transformers.DepthAnythingConfig(
-            backbone_config=backbone, reassemble_hidden_size=32, patch_size=14, neck_hidden_sizes=[8, 16, 32, 32],
-            fusion_hidden_size=16, head_hidden_size=8, depth_estimation_type=kind, max_depth=20)  # fmt: skip
+            backbone_config=backbone,
+            reassemble_hidden_size=32,
+            patch_size=14,
+            neck_hidden_sizes=[8, 16, 32, 32],
+            fusion_hidden_size=16,
+            head_hidden_size=8,
+            depth_estimation_type=kind,
+            max_depth=20,
+        )
         processor = transformers.DPTImageProcessor(
-            size={"height": 56, "width": 56}, keep_aspect_ratio=True, ensure_multiple_of=14,
-            image_mean=[0.485, 0.456, 0.406], image_std=[0.229, 0.224, 0.225])  # fmt: skip
+            size={"height": 56, "width": 56},
+            keep_aspect_ratio=True,
+            ensure_multiple_of=14,
+            image_mean=[0.485, 0.456, 0.406],
+            image_std=[0.229, 0.224, 0.225],
+        )
         folder = tmp_path_factory.mktemp("hub") / name
         return save(folder, transformers.DepthAnythingForDepthEstimation(config), processor)
 
@@ -88,9 +107,18 @@ def test_networks_that_know_metres_are_inverted(depth_anything, kind, name):
 def test_dpt_sees_images_at_the_size_it_was_trained_at(transformers, tmp_path):
     torch.manual_seed(0)
     config = transformers.DPTConfig(
-        hidden_size=32, num_hidden_layers=4, num_attention_heads=2, intermediate_size=64, image_size=64, patch_size=16,
-        backbone_out_indices=[0, 1, 2, 3], neck_hidden_sizes=[8, 16, 32, 32], fusion_hidden_size=16,
-        reassemble_factors=[4, 2, 1, 0.5], is_hybrid=False)  # fmt: skip
+        hidden_size=32,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        intermediate_size=64,
+        image_size=64,
+        patch_size=16,
+        backbone_out_indices=[0, 1, 2, 3],
+        neck_hidden_sizes=[8, 16, 32, 32],
+        fusion_hidden_size=16,
+        reassemble_factors=[4, 2, 1, 0.5],
+        is_hybrid=False,
+    )
     processor = transformers.DPTImageProcessor(size={"height": 64, "width": 64})
     teacher = build_teacher(save(tmp_path / "dpt", transformers.DPTForDepthEstimation(config), processor), native=True)
     assert teacher.input_size(32, 96) == (64, 64)
@@ -98,8 +126,9 @@ def test_dpt_sees_images_at_the_size_it_was_trained_at(transformers, tmp_path):
 
 
 def test_a_network_of_another_kind_is_refused(transformers, tmp_path):
-    config = transformers.GLPNConfig(depths=[1] * 4, hidden_sizes=[8, 8, 8, 8], num_attention_heads=[1] * 4,
-                                     decoder_hidden_size=8)  # fmt: skip
+    config = transformers.GLPNConfig(
+        depths=[1] * 4, hidden_sizes=[8, 8, 8, 8], num_attention_heads=[1] * 4, decoder_hidden_size=8
+    )
     name = save(tmp_path / "glpn", transformers.GLPNForDepthEstimation(config), transformers.GLPNImageProcessor())
     with pytest.raises(UserError, match="kind 'glpn', whose output is not known"):
         build_teacher(name)
@@ -120,4 +149,5 @@ def test_a_non_commercial_licence_is_told_once(caplog):
         hf._tell_licence("a/b")
         hf._tell_licence("a/b")
     assert [record.getMessage() for record in caplog.records] == [
-        "a/b: licence CC-BY-NC-4.0, for non-commercial use only"]  # fmt: skip
+        "a/b: licence CC-BY-NC-4.0, for non-commercial use only"
+    ]

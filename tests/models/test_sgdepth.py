@@ -32,8 +32,9 @@ def test_state_dict_has_the_published_keys_and_shapes(index):
     meta, _ = golden.load("sgdepth_state_dict_keys")
     config = meta["configs"][index]
     with torch.device("meta"):
-        model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"],
-                        config["depth_resolutions"])  # fmt: skip
+        model = SGDepth(
+            config["num_layers"], config["num_layers_pose"], config["split_pos"], config["depth_resolutions"]
+        )
     found, expected = shapes(model), expected_keys(meta["configs"], config)
     assert len(found) == config["num_keys"]
     assert sum(p.numel() for p in model.parameters()) == config["num_parameters"]
@@ -48,8 +49,12 @@ def test_outputs_match_the_published_network():
     model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"], config["depth_resolutions"])
     model.load_state_dict(golden.state_dict(meta["keys"], meta["scale"]))
     model.eval()
-    frames = {offset: torch.from_numpy(golden.uniform(inputs[f"frame_{offset:+d}" if offset else "frame_0"],
-                                                      *inputs["shape"])) for offset in (0, -1, 1)}  # fmt: skip
+    frames = {
+        offset: torch.from_numpy(
+            golden.uniform(inputs[f"frame_{offset:+d}" if offset else "frame_0"], *inputs["shape"])
+        )
+        for offset in (0, -1, 1)
+    }
     with torch.no_grad():
         depth, seg = model([frames, {0: frames[0]}], ["depth", "segmentation"])
         alone, classes = model.predict(frames[0]), model.predict(frames[0], ("segmentation",))

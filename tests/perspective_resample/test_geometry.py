@@ -50,8 +50,12 @@ def test_inverted_motion_undoes_the_motion():
 
 def test_quarter_turn_about_y_carries_z_to_x():
     R = rotation_matrix(torch.tensor([0.0, np.pi / 2, 0.0], dtype=torch.float64))
-    assert_close(R @ torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64), torch.tensor([1.0, 0.0, 0.0]).double(),
-                 atol=1e-6, rtol=0)  # fmt: skip
+    assert_close(
+        R @ torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64),
+        torch.tensor([1.0, 0.0, 0.0]).double(),
+        atol=1e-6,
+        rtol=0,
+    )
 
 
 def test_zero_rotation_has_a_finite_gradient():
@@ -64,10 +68,13 @@ def test_views_match_the_published_resampler():
     meta, want = golden.load("sgdepth_resampler")
     seed, R = meta["inputs"]["seed"], meta["inputs"]["R"]
     batch, height, width = meta["inputs"]["N,H,W"]
-    disp = {r: torch.from_numpy(0.005 + 0.03 * golden.uniform(seed + r, batch, 1, height >> r, width >> r))
-            for r in range(R)}  # fmt: skip
-    images = {f: torch.from_numpy(golden.uniform(seed + 20 + i, batch, 3, height, width))
-              for i, f in enumerate((0, -1, 1))}  # fmt: skip
+    disp = {
+        r: torch.from_numpy(0.005 + 0.03 * golden.uniform(seed + r, batch, 1, height >> r, width >> r))
+        for r in range(R)
+    }
+    images = {
+        f: torch.from_numpy(golden.uniform(seed + 20 + i, batch, 3, height, width)) for i, f in enumerate((0, -1, 1))
+    }
     K, inv_K = torch.from_numpy(want["in_K"]), torch.from_numpy(want["in_inv_K"])
     motion = {-1: torch.from_numpy(want["in_T_prev"]), 1: torch.from_numpy(want["in_T_next"])}
     views = synthesise(disp, motion, images, K, inv_K, 0.1, 100.0)

@@ -23,10 +23,15 @@ def _places() -> dict[str, tuple[object, str]]:
     from evaluation import depth
     from models.sgdepth import SGDepth
 
-    return {"loading": (TrainingSet, "__getitems__"), "waiting": (torch.utils.data.dataloader._BaseDataLoaderIter,
-            "__next__"), "forward": (SGDepth, "forward"), "backward": (Tensor, "backward"),
-            "optimizer": (torch.optim.Adam, "step"), "validation": (depth, "native_depth"),
-            "saving": (state_manager.torch, "save")}  # fmt: skip
+    return {
+        "loading": (TrainingSet, "__getitems__"),
+        "waiting": (torch.utils.data.dataloader._BaseDataLoaderIter, "__next__"),
+        "forward": (SGDepth, "forward"),
+        "backward": (Tensor, "backward"),
+        "optimizer": (torch.optim.Adam, "step"),
+        "validation": (depth, "native_depth"),
+        "saving": (state_manager.torch, "save"),
+    }
 
 
 def children(pid: int) -> set[int]:
@@ -104,4 +109,3 @@ def _digest(value: Any, digest: Any) -> None:
     elif isinstance(value, dict):
         for key in sorted(value, key=str):
             _digest(value[key], digest)
-

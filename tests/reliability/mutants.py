@@ -33,11 +33,15 @@ def kinds() -> dict[str, bytes]:
     turned = Image.Exif()
     turned[0x0112] = 6
     found = {f"PNG {mode}": stored(colour.convert(mode), "PNG") for mode in ("RGB", "RGBA", "L", "LA", "P", "1")}
-    found |= {"PNG 16 bit": stored(deep, "PNG"),
-              "PNG transparent": stored(colour.quantize(16), "PNG", transparency=bytes(8))}  # fmt: skip
+    found |= {
+        "PNG 16 bit": stored(deep, "PNG"),
+        "PNG transparent": stored(colour.quantize(16), "PNG", transparency=bytes(8)),
+    }
     found |= {f"JPEG {mode}": stored(colour.convert(mode), "JPEG") for mode in ("RGB", "L", "CMYK")}
-    found |= {"JPEG progressive": stored(colour, "JPEG", progressive=True),
-              "JPEG turned": stored(colour, "JPEG", exif=turned)}  # fmt: skip
+    found |= {
+        "JPEG progressive": stored(colour, "JPEG", progressive=True),
+        "JPEG turned": stored(colour, "JPEG", exif=turned),
+    }
     return found | {kind: stored(colour, kind) for kind in ("BMP", "GIF", "PPM", "TGA", "WEBP", "JPEG2000")}
 
 

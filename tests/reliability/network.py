@@ -25,11 +25,14 @@ class Network(nn.Module):
         for images, purpose in zip(inputs, purposes, strict=True):
             state, depth = self.common(images[0]), purpose == "depth"
             motion = 0.01 * self.motion(state).float().mean((2, 3))
-            found.append(Prediction(
-                disp={0: self.depth(state).float().sigmoid()} if depth else {},
-                logits=None if depth else state.float(), ids=state.argmax(1) if depth and classify else None,
-                motion={f: transformation(motion[:, :3], f * motion[:, 3:]) for f in images if f and depth},
-            ))  # fmt: skip
+            found.append(
+                Prediction(
+                    disp={0: self.depth(state).float().sigmoid()} if depth else {},
+                    logits=None if depth else state.float(),
+                    ids=state.argmax(1) if depth and classify else None,
+                    motion={f: transformation(motion[:, :3], f * motion[:, 3:]) for f in images if f and depth},
+                )
+            )
         return found
 
     def segment(self, image: Tensor) -> Tensor:

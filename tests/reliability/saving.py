@@ -26,9 +26,19 @@ def small_state(step: int = 0, epoch: int = 0, batch: int = 0) -> RunState:
 
 def options(folder: Path, **changes: object) -> Namespace:
     """Options of a run in `folder`."""
-    values = {"method": "sgdepth", "checkpoint_dir": str(folder), "model_load": "", "resume": "auto", "said": [],
-              "overwrite": False, "model_disable_lr_loading": False, "config": [], "train_num_epochs": 10**6,
-              "train_batches_per_epoch": 10**6, "train_weights_init": "scratch"}  # fmt: skip
+    values = {
+        "method": "sgdepth",
+        "checkpoint_dir": str(folder),
+        "model_load": "",
+        "resume": "auto",
+        "said": [],
+        "overwrite": False,
+        "model_disable_lr_loading": False,
+        "config": [],
+        "train_num_epochs": 10**6,
+        "train_batches_per_epoch": 10**6,
+        "train_weights_init": "scratch",
+    }
     return Namespace(**{**values, **changes})
 
 

@@ -43,13 +43,15 @@ class Training:
     def __init__(self, folder: Path, limit: int = 3, scaler: torch.amp.GradScaler | None = None, accumulate: int = 1):
         torch.manual_seed(0)
         self.model = Network().train()
-        self.objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
-                                   consistency_weight=1.0)  # fmt: skip
+        self.objective = Objective(
+            DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(), consistency_weight=1.0
+        )
         self.masking = DynamicClassMask(0, 20, False, 0.1, classes=range(20))
         self.schedule = Schedule(self.masking)
         self.optimizer = torch.optim.Adam(self.model.parameters(), 1e-4, fused=True)
-        self.updates = Updates(self.optimizer, scaler or torch.amp.GradScaler("cpu", enabled=False),
-                               accumulate=accumulate, batches=100)  # fmt: skip
+        self.updates = Updates(
+            self.optimizer, scaler or torch.amp.GradScaler("cpu", enabled=False), accumulate=accumulate, batches=100
+        )
         self.state = SimpleNamespace(model=self.model, epoch=0, batch=0, step=0)
         self.guard = BadSteps(self.state, folder, {}, limit, write_whole)
 
@@ -57,8 +59,9 @@ class Training:
         for number, batch in enumerate(batches := batches or street_like()):
             batch.spec.domain = batch.spec.purpose
             batch.raw = SimpleNamespace(names=(f"street/{number}",), plain=dict)
-        outcomes = compare(self.model, self.objective, batches, RESAMPLE, contextlib.nullcontext,
-                           Phase(self.masking, consistency=True))  # fmt: skip
+        outcomes = compare(
+            self.model, self.objective, batches, RESAMPLE, contextlib.nullcontext, Phase(self.masking, consistency=True)
+        )
         if self.updates(self.guard.weigh(outcomes), self.state.batch, self.state.step):
             self.schedule.after_step(self.guard.settle(self.updates.finite))
         self.state.batch, self.state.step = self.state.batch + 1, self.state.step + 1
@@ -168,9 +171,14 @@ def test_a_gradient_beyond_float16_is_no_bad_step_and_a_lost_loss_is(tmp_path, c
     in_a_gradient(training, [])
     training.step()
     assert not caplog.text  # the scaler leaves it out: weights and moments stay, statistics go on
-    assert same([value for _, value in training.model.named_parameters()],
-                [before[place] for place, key in enumerate(training.model.state_dict())
-                 if key in dict(training.model.named_parameters())])  # fmt: skip
+    assert same(
+        [value for _, value in training.model.named_parameters()],
+        [
+            before[place]
+            for place, key in enumerate(training.model.state_dict())
+            if key in dict(training.model.named_parameters())
+        ],
+    )
     before, spoiled = training.content(), street_like()
     name = in_the_image(training, spoiled)
     training.step(spoiled)
@@ -305,8 +313,10 @@ def equal(one: Any, other: Any) -> bool:
     if isinstance(one, dict):
         return list(one) == list(other) and all(equal(value, other[key]) for key, value in one.items())
     if isinstance(one, Tensor):
-        return torch.equal(one.nan_to_num(-1) if one.is_floating_point() else one,
-                           other.nan_to_num(-1) if one.is_floating_point() else other)  # fmt: skip
+        return torch.equal(
+            one.nan_to_num(-1) if one.is_floating_point() else one,
+            other.nan_to_num(-1) if one.is_floating_point() else other,
+        )
     return one == other or isinstance(one, list) and all(map(equal, one, other))
 
 
@@ -378,8 +388,11 @@ def spoil_the_second_process() -> None:
 
 def test_processes_leave_a_step_out_together(street, tmp_path, warm):
     words = [*tiny_options(street, tmp_path), "--segmentation-training-loaders", "", "--train-num-epochs", 1]
-    both = [warm("train.py", *words, before=spoil_the_second_process, env=surroundings(rank, port))
-            for port in [free_port()] for rank in range(2)]  # fmt: skip
+    both = [
+        warm("train.py", *words, before=spoil_the_second_process, env=surroundings(rank, port))
+        for port in [free_port()]
+        for rank in range(2)
+    ]
     assert [command.wait() for command in both] == [0, 0], both[1].stderr
     assert not both[0].stderr and both[1].stderr.count("step 1: left out, intrinsics of kitti_zhou_train_depth") == 1
     state = files(tmp_path / RUN / "checkpoints/epoch_1")

@@ -86,9 +86,10 @@ def overwritten(run_folder: Path) -> None:
     start(small_state(), run_folder, options(run_folder, resume="never", overwrite=True))
 
 
-@pytest.mark.parametrize(("work", "steps"), [
-    (new, {1, 3}), (replaced, {1, 2}), (after_the_middle_of_an_epoch, {1, 2, 3}), (overwritten, {0, 1}),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("work", "steps"),
+    [(new, {1, 3}), (replaced, {1, 2}), (after_the_middle_of_an_epoch, {1, 2, 3}), (overwritten, {0, 1})],
+)
 def test_killed_before_any_of_its_file_operations_a_writer_leaves_whole_checkpoints(tmp_path, work, steps):
     seen = set()
     for number in itertools.count(1):
@@ -166,9 +167,10 @@ def test_every_cut_is_found_and_the_checkpoint_before_it_taken(two, name, caplog
     assert state.step == 1 and name in caplog.text
 
 
-@pytest.mark.parametrize(("before", "after"), [
-    ('"epoch": 2', '"epoch": 3'), ('"train_num_epochs": 1000000', '"train_num_epochs": 2000000'), ("1e-05", "1E-05"),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [('"epoch": 2', '"epoch": 3'), ('"train_num_epochs": 1000000', '"train_num_epochs": 2000000'), ("1e-05", "1E-05")],
+)
 def test_notes_that_say_something_else_are_found(two, before, after, caplog):
     path = two / "checkpoints/epoch_2/meta.json"
     state = small_state(2, 2)
@@ -206,11 +208,29 @@ def test_evaluation_and_inference_refuse_a_damaged_checkpoint(two, name, street,
     content[len(content) // 2] ^= 1
     (folder / name).write_bytes(content)
     commands = [
-        warm("eval_depth.py", "--sys-cpu", "--dataset-dir", street, "--checkpoint-dir", tmp_path,
-             "--model-load", folder, "--depth-validation-loaders", "kitti_kitti_validation"),
-        warm("inference.py", "--sys-cpu", "--model-path", folder / "model.pth", "--output-path", tmp_path / "out",
-             "--image-path", next(street.rglob("image_02/data/*.*"))),
-    ]  # fmt: skip
+        warm(
+            "eval_depth.py",
+            "--sys-cpu",
+            "--dataset-dir",
+            street,
+            "--checkpoint-dir",
+            tmp_path,
+            "--model-load",
+            folder,
+            "--depth-validation-loaders",
+            "kitti_kitti_validation",
+        ),
+        warm(
+            "inference.py",
+            "--sys-cpu",
+            "--model-path",
+            folder / "model.pth",
+            "--output-path",
+            tmp_path / "out",
+            "--image-path",
+            next(street.rglob("image_02/data/*.*")),
+        ),
+    ]
     for command in commands:
         assert command.wait() == 2
         assert len(command.stderr.splitlines()) == 1 and f"{folder / name}: damaged" in command.stderr

@@ -137,8 +137,13 @@ def test_own_data_keep_their_order_around_a_damaged_frame(tmp_path):
     for number in range(8):
         tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number))
     empty(tmp_path / "walk/3.png")
-    own = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": (), "dataset_dir": "",
-           "data_folder": str(tmp_path), "data_intrinsics": (40.0, 42.0, 38.0, 13.0)}  # fmt: skip
+    own = {
+        "depth_training_loaders": ("folder_train",),
+        "segmentation_training_loaders": (),
+        "dataset_dir": "",
+        "data_folder": str(tmp_path),
+        "data_intrinsics": (40.0, 42.0, 38.0, 13.0),
+    }
     data = open_data(tmp_path, **own)
     assert data.lengths == (6,)
     replaced = {each.index for (batch,) in data.epoch(0) for each in batch.damaged}
@@ -163,12 +168,15 @@ def test_a_run_that_stopped_for_a_damaged_file_goes_on_without_it(street, tmp_pa
     assert stopped.wait() == 2
     (sentence,) = [line for line in stopped.stderr.splitlines() if line]
     assert sentence.startswith(f"error: {bad}: cannot decode") and sentence.endswith(
-        "or pass --data-on-error skip to train on other samples instead")  # fmt: skip
+        "or pass --data-on-error skip to train on other samples instead"
+    )
     gone_on = warm.run("train.py", *words, "--resume", "auto", "--data-on-error", "skip")
     assert gone_on.wait() == 0, gone_on.stderr
     assert gone_on.stderr.count(str(bad)) == 1 and "Traceback" not in gone_on.stderr
     fresh = warm.run("train.py", *words, "--model-name", "fresh", "--data-on-error", "skip")
     assert fresh.wait() == 0, fresh.stderr
-    first, second = (torch.load(tmp_path / f"runs/sgdepth_eccv_test/{name}/checkpoints/epoch_1/model.pth",
-                                weights_only=True) for name in ("sgdepth_base", "fresh"))  # fmt: skip
+    first, second = (
+        torch.load(tmp_path / f"runs/sgdepth_eccv_test/{name}/checkpoints/epoch_1/model.pth", weights_only=True)
+        for name in ("sgdepth_base", "fresh")
+    )
     assert all(torch.equal(first[name], second[name]) for name in first)

@@ -40,8 +40,26 @@ TEST = find_loader("depth", "kitti_zhou_test")
 POSES = find_loader("pose", "kitti_odom09_validation")
 CITIES = find_loader("segmentation", "cityscapes_train", training=True)
 WORDS = ["..", "../..", "/etc/passwd", "\0", "999999999999", "-1", "l", "r", "x" * 5000, "９", "nan", "1e999", "1 l\n2"]
-JUNK = [None, True, -1, 10**9, 2**80, 0.5, float("nan"), float("inf"), "", "x", "../secret.png", "/etc/passwd", "a\0b",
-        [], {}, [[]], [1, 2], {"files": 1}]  # fmt: skip
+JUNK = [
+    None,
+    True,
+    -1,
+    10**9,
+    2**80,
+    0.5,
+    float("nan"),
+    float("inf"),
+    "",
+    "x",
+    "../secret.png",
+    "/etc/passwd",
+    "a\0b",
+    [],
+    {},
+    [[]],
+    [1, 2],
+    {"files": 1},
+]
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +151,10 @@ def test_a_list_with_a_fault_is_named_with_its_line_or_still_a_list(home, spec, 
     for _ in range(rounds(40, 300)):
         with replaced(path, mutated_text(rng, text)):
             said = outcome(spec, home, path)
-        about_lines = any(word in said for word in (f"{path}, line ", "missing file", "unreadable", "is empty", "poses",
-                                                    "folder image_03"))  # fmt: skip
+        about_lines = any(
+            word in said
+            for word in (f"{path}, line ", "missing file", "unreadable", "is empty", "poses", "folder image_03")
+        )
         assert about_lines or not said, said
         seen.append(bool(said))
     assert True in seen
@@ -160,10 +180,18 @@ def mutated_json(rng: random.Random, text: str) -> bytes:
     return json.dumps(whole if key != "root" else junk).encode()
 
 
-@pytest.mark.parametrize(("spec", "name"), [
-    (TRAIN, "kitti_zhou_split/train.json"), (TRAIN, "kitti/basic_files.json"), (TEST, "kitti_zhou_split/test.json"),
-    (POSES, "kitti_odom09_split/test.json"), (CITIES, "cityscapes/train.json"), (TRAIN, "kitti/parameters.json"),
-], ids=lambda value: value if isinstance(value, str) else value.name)  # fmt: skip
+@pytest.mark.parametrize(
+    ("spec", "name"),
+    [
+        (TRAIN, "kitti_zhou_split/train.json"),
+        (TRAIN, "kitti/basic_files.json"),
+        (TEST, "kitti_zhou_split/test.json"),
+        (POSES, "kitti_odom09_split/test.json"),
+        (CITIES, "cityscapes/train.json"),
+        (TRAIN, "kitti/parameters.json"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else value.name,
+)
 def test_an_index_file_with_a_fault_is_named_or_still_an_index(indexed, spec, name, rounds):
     path, rng, seen = indexed / name, random.Random(9), []
     text = path.read_text()
@@ -181,8 +209,9 @@ def test_json_that_is_no_index_is_refused(indexed, content):
             assert str(indexed / name) in outcome(TRAIN, indexed, indexed / name)
 
 
-@pytest.mark.parametrize("line", ["../outside 1 l", "2011_09_26/../../outside 1 l",
-                                  "kitti/../../outside/image_02/data/0000000001.png"])  # fmt: skip
+@pytest.mark.parametrize(
+    "line", ["../outside 1 l", "2011_09_26/../../outside 1 l", "kitti/../../outside/image_02/data/0000000001.png"]
+)
 def test_a_list_cannot_lead_out_of_the_data_set(tmp_path, line):
     root = tiny.kitti(tmp_path / "data")
     shutil.copytree(root / "kitti" / tiny.DRIVE, tmp_path / "outside")
@@ -223,12 +252,14 @@ def test_an_index_of_other_files_is_noticed(tmp_path):
 
 def scan_source(folder: Path) -> DepthSource:
     tiny.kitti_calibration(folder)
-    return DepthSource("velodyne", str(tiny.scan(folder / "scan.bin", [(10, 0.5, 0.2), (20, -3, 1)])),
-                       calibration=str(folder))  # fmt: skip
+    return DepthSource(
+        "velodyne", str(tiny.scan(folder / "scan.bin", [(10, 0.5, 0.2), (20, -3, 1)])), calibration=str(folder)
+    )
 
 
-@pytest.mark.parametrize("content", [b"", b"x" * 15, b"x" * 33, np.full(8, np.nan, "<f4").tobytes()],
-                         ids=["empty", "short", "odd", "nan"])  # fmt: skip
+@pytest.mark.parametrize(
+    "content", [b"", b"x" * 15, b"x" * 33, np.full(8, np.nan, "<f4").tobytes()], ids=["empty", "short", "odd", "nan"]
+)
 def test_a_scan_that_is_none_is_refused(tmp_path, content):
     source = scan_source(tmp_path)
     Path(source.path).write_bytes(content)
@@ -245,15 +276,25 @@ def test_points_that_are_not_finite_are_left_out(tmp_path):
     assert np.array_equal(read_depth(source), known) and known.any()
 
 
-@pytest.mark.parametrize(("name", "old", "new", "line"), [
-    (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: nan", 5), (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: -4", 5),
-    (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02:", 5), (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: x", 0),
-    (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: 0", 5), (CAMERA_FILE, "S_rect_02: 80", "S_rect_02: 1e9", 0),
-    (CAMERA_FILE, "S_rect_02: 80", "S_rect_02: -80", 0), (CAMERA_FILE, "S_rect_02", "S_rect_20", 0),
-    (CAMERA_FILE, "R_rect_00: 1 0", "R_rect_00: 0 0", 3), (CAMERA_FILE, "R_rect_00: 1 0", "R_rect_00: 1 0 0", 3),
-    (SCANNER_FILE, "T: 0 0 0", "T: 0 0", 3), (SCANNER_FILE, "T: 0 0 0", "T: 0 0 inf", 3),
-    (SCANNER_FILE, "R: 0 -1", "R: 0 -2", 2), (SCANNER_FILE, "R: 0", "\ufeff", 0),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "old", "new", "line"),
+    [
+        (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: nan", 5),
+        (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: -4", 5),
+        (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02:", 5),
+        (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: x", 0),
+        (CAMERA_FILE, "P_rect_02: 40.0", "P_rect_02: 0", 5),
+        (CAMERA_FILE, "S_rect_02: 80", "S_rect_02: 1e9", 0),
+        (CAMERA_FILE, "S_rect_02: 80", "S_rect_02: -80", 0),
+        (CAMERA_FILE, "S_rect_02", "S_rect_20", 0),
+        (CAMERA_FILE, "R_rect_00: 1 0", "R_rect_00: 0 0", 3),
+        (CAMERA_FILE, "R_rect_00: 1 0", "R_rect_00: 1 0 0", 3),
+        (SCANNER_FILE, "T: 0 0 0", "T: 0 0", 3),
+        (SCANNER_FILE, "T: 0 0 0", "T: 0 0 inf", 3),
+        (SCANNER_FILE, "R: 0 -1", "R: 0 -2", 2),
+        (SCANNER_FILE, "R: 0", "\ufeff", 0),
+    ],
+)
 def test_a_calibration_with_a_fault_is_named_with_its_line(tmp_path, name, old, new, line):
     source = scan_source(tmp_path)
     path = tmp_path / name
@@ -354,8 +395,13 @@ def _little_memory() -> Iterator[None]:
 def test_truth_of_another_shape_than_its_image_is_refused(tmp_path):
     for number in range(2):
         tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number, (24, 80)))
-    options = tiny.options(tmp_path, dataset_dir="", depth_validation_loaders=("folder_test",),
-                           data_folder=str(tmp_path), data_intrinsics=(40.0, 42.0, 38.0, 13.0))  # fmt: skip
+    options = tiny.options(
+        tmp_path,
+        dataset_dir="",
+        depth_validation_loaders=("folder_test",),
+        data_folder=str(tmp_path),
+        data_intrinsics=(40.0, 42.0, 38.0, 13.0),
+    )
     for size, fits in (((24, 80), True), ((12, 40), True), ((80, 24), False), ((1, 1), False)):
         (tmp_path / "walk/depth").mkdir(exist_ok=True)
         np.save(tmp_path / "walk/depth/0.npy", np.ones(size))
@@ -434,10 +480,19 @@ def test_teacher_maps_execute_nothing_and_stay_in_bounds(tmp_path):
     assert not (tmp_path / "executed").exists()
 
 
-@pytest.mark.parametrize("content", [
-    b"[" * 100_000, b"null", b"{}", b'{"format": 1}', RECIPE.encode().replace(b"64", b'"64"'),
-    RECIPE.encode().replace(b"64", b"-64"), RECIPE.encode().replace(b'"grid"', b'["grid"]'), pickle.dumps(RECIPE),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"[" * 100_000,
+        b"null",
+        b"{}",
+        b'{"format": 1}',
+        RECIPE.encode().replace(b"64", b'"64"'),
+        RECIPE.encode().replace(b"64", b"-64"),
+        RECIPE.encode().replace(b'"grid"', b'["grid"]'),
+        pickle.dumps(RECIPE),
+    ],
+)
 def test_descriptions_of_caches_are_checked(tmp_path, content):
     (tmp_path / "teacher_cache.json").write_bytes(content)
     with pytest.raises(UserError, match=r"teacher_cache\.json: "):
@@ -446,8 +501,10 @@ def test_descriptions_of_caches_are_checked(tmp_path, content):
 
 def test_a_shard_with_a_fault_is_named(tmp_path, rounds):
     content = Content(RGB, 4, 6)
-    made = [MadePicture(f"k{number}", f"/p{number}", FileState(1, 2, 3), np.full((3, 4, 6), number, np.uint8))
-            for number in range(3)]  # fmt: skip
+    made = [
+        MadePicture(f"k{number}", f"/p{number}", FileState(1, 2, 3), np.full((3, 4, 6), number, np.uint8))
+        for number in range(3)
+    ]
     write_shard(tmp_path, content, made)
     (path,) = tmp_path.glob("*.shard")
     sound, rng = path.read_bytes(), random.Random(5)

@@ -174,7 +174,8 @@ def test_a_training_on_a_full_disk_ends_with_one_sentence_and_goes_on_later(stre
     first = warm.run("train.py", *words, "--train-num-epochs", 1, before=no_room_for_events)
     assert first.wait() == 0, first.stderr
     assert [line for line in first.stderr.splitlines() if "TensorBoard cannot be written" in line] == [
-        f"warning: {tmp_path / RUN}: TensorBoard cannot be written (File too large); the run goes on without it"]
+        f"warning: {tmp_path / RUN}: TensorBoard cannot be written (File too large); the run goes on without it"
+    ]
     second = warm.run("train.py", *words, "--resume", "auto", before=no_room_for_networks)
     assert second.wait() == 2
     (line,) = second.stderr.splitlines()
@@ -236,10 +237,14 @@ def resumed_despite(run_folder: Path) -> int:
     return state.step
 
 
-@pytest.mark.parametrize(("name", "make"), [
-    ("eval_images/eigen/img_0.png", lambda path: path.parents[1].touch()),
-    ("eval_images/eigen/img_0.png", lambda path: path.mkdir(parents=True)), ("metrics.json", Path.mkdir),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("eval_images/eigen/img_0.png", lambda path: path.parents[1].touch()),
+        ("eval_images/eigen/img_0.png", lambda path: path.mkdir(parents=True)),
+        ("metrics.json", Path.mkdir),
+    ],
+)
 def test_results_of_an_evaluation_with_no_place_are_named(tmp_path, name, make):
     make(tmp_path / name)
     before = sorted(tmp_path.rglob("*"))

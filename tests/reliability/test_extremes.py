@@ -92,8 +92,20 @@ def everything(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespa
         extreme(model, depth, labelled)
 
 
-EXTREMES = (usual, disparity_zero, disparity_one, no_motion, identical_frames, no_texture, black, nothing_labelled,
-            focal_length(1e-3), focal_length(1e-6), focal_length(1e6), everything)  # fmt: skip
+EXTREMES = (
+    usual,
+    disparity_zero,
+    disparity_one,
+    no_motion,
+    identical_frames,
+    no_texture,
+    black,
+    nothing_labelled,
+    focal_length(1e-3),
+    focal_length(1e-6),
+    focal_length(1e6),
+    everything,
+)
 
 
 def phases(model: nn.Module) -> dict[str, Phase]:
@@ -101,8 +113,12 @@ def phases(model: nn.Module) -> dict[str, Phase]:
     masking = DynamicClassMask(0, 20, False, 0.1, classes=range(20))
     masking.threshold = 2.0
     patches = PatchDistillation(PatchRefiner(), SelfTeacher(model, "student"), epochs=(0, 1))
-    return {"plain": Phase(), "masked": Phase(masking), "sgdem": Phase(masking, consistency=True, patches=patches),
-            "patches": Phase(consistency=True, patches=patches)}  # fmt: skip
+    return {
+        "plain": Phase(),
+        "masked": Phase(masking),
+        "sgdem": Phase(masking, consistency=True, patches=patches),
+        "patches": Phase(consistency=True, patches=patches),
+    }
 
 
 def lost(model: nn.Module, extreme: Callable[..., None], precision: str, phase: str, scale: float = 1.0) -> list[str]:
@@ -112,10 +128,21 @@ def lost(model: nn.Module, extreme: Callable[..., None], precision: str, phase: 
     extreme(model, depth, labelled)
     for batch in (depth, labelled):
         batch.spec.domain = batch.spec.purpose
-    objective = Objective(DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(),
-                          consistency_weight=10.0, patches=PatchLoss())  # fmt: skip
-    outcomes = compare(model, objective, [depth, labelled], RESAMPLE,
-                       lambda: torch.autocast("cpu", half, enabled=half is not None), phases(model)[phase])  # fmt: skip
+    objective = Objective(
+        DepthLoss(),
+        SegmentationLoss(),
+        consistency=SemanticDepthConsistency(),
+        consistency_weight=10.0,
+        patches=PatchLoss(),
+    )
+    outcomes = compare(
+        model,
+        objective,
+        [depth, labelled],
+        RESAMPLE,
+        lambda: torch.autocast("cpu", half, enabled=half is not None),
+        phases(model)[phase],
+    )
     (scale * sum(outcome.total for outcome in outcomes)).backward()
     if phase in ("masked", "sgdem"):
         assert not outcomes[0].keep.any()
@@ -140,8 +167,9 @@ def background_alone(model: nn.Module, depth: SimpleNamespace, labelled: SimpleN
     labelled.labels = torch.full_like(labelled.labels, 19)
 
 
-@pytest.mark.parametrize("extreme", [nothing_labelled, background_alone, identical_frames],
-                         ids=lambda extreme: extreme.__name__)  # fmt: skip
+@pytest.mark.parametrize(
+    "extreme", [nothing_labelled, background_alone, identical_frames], ids=lambda extreme: extreme.__name__
+)
 def test_enlarged_losses_have_finite_gradients_where_nothing_counts(extreme):
     torch.manual_seed(0)
     assert not lost(Network().train(), extreme, "fp32", "plain", scale=2.0**16)

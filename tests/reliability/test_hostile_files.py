@@ -88,7 +88,7 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, zipped, what):
         "popen": Call(subprocess.Popen, ["touch", str(mark)]),
         "pickle": Call(pickle.loads, pickle.dumps(Call(open, str(mark), "w"))),
         "hub": Call(torch.load, str(mark), None, None),
-    }[what]  # fmt: skip
+    }[what]
     path = tmp_path / "model.pth"
     torch.save({"weight": torch.zeros(2), "more": [call]}, path, _use_new_zipfile_serialization=zipped)
     with pytest.raises(UserError, match=r"model.pth: .* \(it calls .*\); "):
@@ -161,8 +161,11 @@ def test_a_file_that_unpacks_to_more_is_not_unpacked(tmp_path):
 def test_a_tensor_that_claims_more_than_is_stored_is_refused(tmp_path):
     torch.save({"a": torch.arange(4.0)}, tmp_path / "small")
     count = b"J" + HUGE.to_bytes(4, "little")
-    bomb = rewritten(tmp_path / "small", tmp_path / "model.pth",
-                     lambda _, data: data.replace(b"K\x04t", count + b"t").replace(b"K\x04\x85", count + b"\x85"))
+    bomb = rewritten(
+        tmp_path / "small",
+        tmp_path / "model.pth",
+        lambda _, data: data.replace(b"K\x04t", count + b"t").replace(b"K\x04\x85", count + b"\x85"),
+    )
     with little_memory(), pytest.raises(UserError, match="damaged"):
         load_file(bomb)
     torch.save({"state": {0: {"step": torch.zeros(1).expand(HUGE, HUGE)}}}, tmp_path / "optim.pth")
@@ -175,8 +178,11 @@ def test_sizes_of_a_network_are_not_taken_from_a_hostile_file(tmp_path):
     many = {"seg.multires.convs.0.weight": torch.zeros(1).expand(HUGE, 16, 3, 3)}
     odd = {key: value for key, value in state.items() if "layer4" not in key}
     flat = {"seg.multires.convs.0.weight": torch.tensor(1.0)}
-    for changed, fault in ((state | many, "model_num_classes: 1073741824 is out of range"),
-                           (odd, "model_num_layers: 14 is not one of 18"), (state | flat, "model_num_classes: 0")):
+    for changed, fault in (
+        (state | many, "model_num_classes: 1073741824 is out of range"),
+        (odd, "model_num_layers: 14 is not one of 18"),
+        (state | flat, "model_num_classes: 0"),
+    ):
         torch.save(changed, tmp_path / "model.pth")
         with little_memory(), pytest.raises(UserError, match=fault):
             load_model(of_network(model_path=str(tmp_path / "model.pth")), torch.device("cpu"))
@@ -198,10 +204,17 @@ def test_hidden_methods_and_deep_or_shared_content_do_no_harm(tmp_path):
         read_state_dict(tmp_path / "deep.pth")
 
 
-@pytest.mark.parametrize("changes", [
-    {"files": {"../../secret": {"bytes": 1, "sha256": ""}}}, {"files": {"/etc/passwd": {}}}, {"files": ["model.pth"]},
-    {"files": {}}, {"options": [1]}, {"options": None},
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"files": {"../../secret": {"bytes": 1, "sha256": ""}}},
+        {"files": {"/etc/passwd": {}}},
+        {"files": ["model.pth"]},
+        {"files": {}},
+        {"options": [1]},
+        {"options": None},
+    ],
+)
 def test_notes_that_name_files_elsewhere_or_nothing_are_refused(tmp_path, changes):
     folder = small_state(1, 1).save(tmp_path, options(tmp_path))
     seal(folder, **changes)
@@ -209,8 +222,21 @@ def test_notes_that_name_files_elsewhere_or_nothing_are_refused(tmp_path, change
         resumed(tmp_path)
 
 
-@pytest.mark.parametrize("text", ["[" * 100_000, "{}", "[]", "null", "1" * 5000, '{"digest": 5}', '{"digest": ""}',
-                                  '{"digest": [], "options": {}, "files": {}}', "\0", "\ud800"])  # fmt: skip
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        "{}",
+        "[]",
+        "null",
+        "1" * 5000,
+        '{"digest": 5}',
+        '{"digest": ""}',
+        '{"digest": [], "options": {}, "files": {}}',
+        "\0",
+        "\ud800",
+    ],
+)
 def test_notes_of_any_other_kind_are_damaged(tmp_path, text):
     (tmp_path / METADATA).write_bytes(text.encode(errors="surrogatepass"))
     with pytest.raises(Damaged):
@@ -253,19 +279,41 @@ def test_a_run_stays_below_the_checkpoint_folder(option, name):
         arguments.parse("train", [f"{option}={name}"])
 
 
-@pytest.mark.parametrize(("suffix", "text"), [
-    (".toml", "a = " + "[" * 100_000), (".json", "[" * 100_000), (".json", '{"a":' * 100_000),
-    (".toml", "sys-seed = 0x" + "f" * 5000), (".json", '{"sys_seed": ' + "9" * 5000 + "}"),
-    (".json", '{"sys_seed": ' + "9" * 4000 + "}"),
-    (".json", '{"depth_resize_width": ' + "9" * 4000 + "}"), (".toml", "train-learning-rate = nan"),
-    (".toml", "train-learning-rate = 1e999"), (".json", '{"train_learning_rate": NaN}'), (".toml", "sys-seed = true"),
-    (".toml", "sys-cpu = 1"), (".toml", "sys-seed = [1]"), (".toml", "sys-seed = {a = 1}"), (".toml", "sys-seed = 1.5"),
-    (".toml", "model-name = ['a', 'b']"), (".toml", "model-name.x = 1"), (".toml", "model-name = 1979-05-27"),
-    (".json", '{"model_name": "\\ud800"}'), (".json", '{"model_name": "a\\u0000b"}'), (".json", '{"sys_seed": null}'),
-    (".json", '{"model_name": "../x"}'), (".json", '{"depth_training_loaders": [["a"]]}'), (".json", '"text"'),
-    (".json", '{"%s": 1}' % ("a" * 500_000)), (".json", '{"method": "%s"}' % ("a" * 500_000)), (".json", "[]"),
-    (".json", '{"method": "__import__(\'os\').system(\'true\')"}'), (".toml", "\0"), (".toml", "# " + "x" * (1 << 20)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("suffix", "text"),
+    [
+        (".toml", "a = " + "[" * 100_000),
+        (".json", "[" * 100_000),
+        (".json", '{"a":' * 100_000),
+        (".toml", "sys-seed = 0x" + "f" * 5000),
+        (".json", '{"sys_seed": ' + "9" * 5000 + "}"),
+        (".json", '{"sys_seed": ' + "9" * 4000 + "}"),
+        (".json", '{"depth_resize_width": ' + "9" * 4000 + "}"),
+        (".toml", "train-learning-rate = nan"),
+        (".toml", "train-learning-rate = 1e999"),
+        (".json", '{"train_learning_rate": NaN}'),
+        (".toml", "sys-seed = true"),
+        (".toml", "sys-cpu = 1"),
+        (".toml", "sys-seed = [1]"),
+        (".toml", "sys-seed = {a = 1}"),
+        (".toml", "sys-seed = 1.5"),
+        (".toml", "model-name = ['a', 'b']"),
+        (".toml", "model-name.x = 1"),
+        (".toml", "model-name = 1979-05-27"),
+        (".json", '{"model_name": "\\ud800"}'),
+        (".json", '{"model_name": "a\\u0000b"}'),
+        (".json", '{"sys_seed": null}'),
+        (".json", '{"model_name": "../x"}'),
+        (".json", '{"depth_training_loaders": [["a"]]}'),
+        (".json", '"text"'),
+        (".json", '{"%s": 1}' % ("a" * 500_000)),
+        (".json", '{"method": "%s"}' % ("a" * 500_000)),
+        (".json", "[]"),
+        (".json", "{\"method\": \"__import__('os').system('true')\"}"),
+        (".toml", "\0"),
+        (".toml", "# " + "x" * (1 << 20)),
+    ],
+)
 def test_a_hostile_preset_is_one_short_sentence(tmp_path, suffix, text):
     path = tmp_path / f"preset{suffix}"
     path.write_text(text)
@@ -285,8 +333,30 @@ def test_presets_include_no_other_files_and_devices_are_not_read_to_their_end(tm
 def test_any_value_of_any_option_is_taken_or_refused(tmp_path, rounds):
     chance = random.Random(12)
     names = [option.name for option in options_of("train")]
-    values = [0, -1, 1 << 70, 1.5, -0.0, 1e308, True, None, "", "a", "auto", "1,2", "é\n", "-", [], [1], ["a", "b"], {},
-              [None], {"a": []}, "../..", "x" * 300]  # fmt: skip
+    values = [
+        0,
+        -1,
+        1 << 70,
+        1.5,
+        -0.0,
+        1e308,
+        True,
+        None,
+        "",
+        "a",
+        "auto",
+        "1,2",
+        "é\n",
+        "-",
+        [],
+        [1],
+        ["a", "b"],
+        {},
+        [None],
+        {"a": []},
+        "../..",
+        "x" * 300,
+    ]
     refused = 0
     for number in range(rounds(150, 3000)):
         path = tmp_path / f"{number % 10}.json"

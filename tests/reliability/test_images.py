@@ -25,17 +25,34 @@ from tests.dataloader import tiny
 from tests.reliability import mutants
 from tests.reliability.mutants import chunk, stored
 
-INFERENCE = ("--sys-cpu", "--method", "sgdepth", "--save-arrays", "--output-format", ".png",
-             "--inference-resize-height", 64, "--inference-resize-width", 64)  # fmt: skip
+INFERENCE = (
+    "--sys-cpu",
+    "--method",
+    "sgdepth",
+    "--save-arrays",
+    "--output-format",
+    ".png",
+    "--inference-resize-height",
+    64,
+    "--inference-resize-width",
+    64,
+)
 ROOM = 3 << 28  # bytes of address space for reading an image, with the interpreter and its libraries
 
 
 def bounded(*words: object) -> subprocess.CompletedProcess:
     """A program of this project in little memory, without warnings of Pillow's."""
     limit = partial(resource.setrlimit, resource.RLIMIT_AS, (ROOM, ROOM))
-    return subprocess.run([sys.executable, "-W", "ignore", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
-                          timeout=300, check=False, preexec_fn=limit,
-                          env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"})  # fmt: skip
+    return subprocess.run(
+        [sys.executable, "-W", "ignore", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        preexec_fn=limit,
+        env={**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"},
+    )
 
 
 def test_damaged_images_of_any_kind_are_refused_or_read_whole_and_the_process_survives(tmp_path, rounds):
@@ -66,20 +83,35 @@ def jpeg_of(width: int, height: int) -> bytes:
 
 def swollen(kind: bytes) -> bytes:
     """A small image with a quarter of a gigabyte of text or of colour profile."""
-    return head(4, 4, 0) + chunk(kind, b"a\0\0" + zlib.compress(bytes(1 << 28), 9)) + chunk(
-        b"IDAT", zlib.compress(bytes(20))) + chunk(b"IEND", b"")  # fmt: skip
+    return (
+        head(4, 4, 0)
+        + chunk(kind, b"a\0\0" + zlib.compress(bytes(1 << 28), 9))
+        + chunk(b"IDAT", zlib.compress(bytes(20)))
+        + chunk(b"IEND", b"")
+    )
 
 
-@pytest.mark.parametrize("content", [
-    black(12000, 9000), head(60000, 60000) + chunk(b"IEND", b""), head(2**31 - 1, 2**31 - 1), jpeg_of(65500, 65500),
-    jpeg_of(10000, 9000), swollen(b"zTXt"), swollen(b"iCCP"),
-    stored(Image.new("L", (1, 1)), "BMP").replace(struct.pack("<II", 1, 1), struct.pack("<II", 40000, 40000)),
-], ids=["black", "no pixels", "largest", "jpeg", "jpeg just too large", "text", "profile", "bmp"])  # fmt: skip
+@pytest.mark.parametrize(
+    "content",
+    [
+        black(12000, 9000),
+        head(60000, 60000) + chunk(b"IEND", b""),
+        head(2**31 - 1, 2**31 - 1),
+        jpeg_of(65500, 65500),
+        jpeg_of(10000, 9000),
+        swollen(b"zTXt"),
+        swollen(b"iCCP"),
+        stored(Image.new("L", (1, 1)), "BMP").replace(struct.pack("<II", 1, 1), struct.pack("<II", 40000, 40000)),
+    ],
+    ids=["black", "no pixels", "largest", "jpeg", "jpeg just too large", "text", "profile", "bmp"],
+)
 def test_a_small_file_cannot_fill_the_memory(tmp_path, content):
     path = tmp_path / "bomb.png"
     path.write_bytes(content)
-    code = ("import sys; from dataloader.files import read_image, image_size; from errors import UserError\n"
-            "for read in (image_size, read_image):\n    try: read(sys.argv[1])\n    except UserError as e: print(e)")
+    code = (
+        "import sys; from dataloader.files import read_image, image_size; from errors import UserError\n"
+        "for read in (image_size, read_image):\n    try: read(sys.argv[1])\n    except UserError as e: print(e)"
+    )
     done = bounded("-c", code, path)
     assert done.returncode == 0 and not done.stderr, done.stderr
     assert [line.startswith(f"{path}: ") for line in done.stdout.splitlines()] == [True, True]
@@ -146,8 +178,19 @@ def test_inference_writes_arrays_whole_or_not_at_all(tmp_path, warm):
     for height in (20, 90):
         tiny.save(tmp_path / f"in/{height}.png", tiny.picture(1, (height, 90)))
     model = commands.write_checkpoint(tmp_path / "epoch_1") / "model.pth"
-    done = warm.run("inference.py", *INFERENCE, "--model-path", model, "--image-path", tmp_path / "in",
-                    "--output-path", tmp_path / "out", "--output-format", ".jpg", before=_full_disk)  # fmt: skip
+    done = warm.run(
+        "inference.py",
+        *INFERENCE,
+        "--model-path",
+        model,
+        "--image-path",
+        tmp_path / "in",
+        "--output-path",
+        tmp_path / "out",
+        "--output-format",
+        ".jpg",
+        before=_full_disk,
+    )
     assert done.wait() == 2, done.stderr  # disparity of the size of the network has 16 kB
     assert "File too large" in done.stderr and "Traceback" not in done.stderr
     assert {path.name for path in (tmp_path / "out").iterdir()} <= {"20.jpg", "90.jpg"}
@@ -158,8 +201,12 @@ def test_inference_reads_every_kind_names_what_is_damaged_and_leaves_no_half_fil
     source.mkdir()
     sound = {f"{number}.png": content for number, content in enumerate(mutants.kinds().values())}
     sound["one.png"] = stored(Image.new("RGB", (1, 1)), "PNG")
-    bad = {"cut.png": sound["0.png"][:-30], "empty.png": b"", "page.png": b"<!DOCTYPE html><html></html>",
-           "bomb.png": black(12000, 9000)}  # fmt: skip
+    bad = {
+        "cut.png": sound["0.png"][:-30],
+        "empty.png": b"",
+        "page.png": b"<!DOCTYPE html><html></html>",
+        "bomb.png": black(12000, 9000),
+    }
     for name, content in (sound | bad).items():
         (source / name).write_bytes(content)
     model = commands.write_checkpoint(tmp_path / "epoch_1") / "model.pth"
@@ -169,8 +216,9 @@ def test_inference_reads_every_kind_names_what_is_damaged_and_leaves_no_half_fil
     errors = sorted(line for line in said if line.startswith("error: "))
     assert [line.split(": ")[1] for line in errors] == [str(source / name) for name in sorted(bad)]
     written = {path.name for path in target.iterdir()}
-    assert written == {f"{Path(name).stem}{end}" for name in sound
-                       for end in (".png", "_disp.npy", "_depth.npy", "_seg.npy")}  # fmt: skip
+    assert written == {
+        f"{Path(name).stem}{end}" for name in sound for end in (".png", "_disp.npy", "_depth.npy", "_seg.npy")
+    }
     for name in sound:
         height, width = image_size(source / name)
         with Image.open(io.BytesIO((target / name).read_bytes())) as picture:

@@ -99,6 +99,5 @@ def test_two_trainings_in_one_folder(street, tmp_path, warm):
     assert len(second.stderr.splitlines()) == 1
     first.process.kill()
     first.process.join()
-    third = warm.run("train.py", *words, "--resume", "auto", "--train-num-epochs", 1,
-                     "--train-batches-per-epoch", 1)  # fmt: skip
+    third = warm.run("train.py", *words, "--resume", "auto", "--train-num-epochs", 1, "--train-batches-per-epoch", 1)
     assert third.wait() == 0, third.stderr

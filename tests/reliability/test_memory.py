@@ -97,9 +97,21 @@ def place(tmp_path_factory, rounds) -> Path:
 
 
 def inference(place: Path, out: Path) -> list[str]:
-    return ["--method", "sgdepth", "--sys-cpu", "--model-path", str(place / "runs/start"), "--image-path",
-            str(place / "own/one"), "--output-path", str(out), "--inference-resize-height", "64",
-            "--inference-resize-width", "64"]  # fmt: skip
+    return [
+        "--method",
+        "sgdepth",
+        "--sys-cpu",
+        "--model-path",
+        str(place / "runs/start"),
+        "--image-path",
+        str(place / "own/one"),
+        "--output-path",
+        str(out),
+        "--inference-resize-height",
+        "64",
+        "--inference-resize-width",
+        "64",
+    ]
 
 
 def test_training_steps(place, street, tmp_path, warm: Warm, rounds):
@@ -110,13 +122,40 @@ def test_training_steps(place, street, tmp_path, warm: Warm, rounds):
 def train(place: Path, street: Path, folder: Path, warm: Warm, rounds: Rounds, workers: int) -> None:
     steps = rounds(90, 300)
     folder.mkdir()
-    words = [*tiny_options(street, folder), "--data-folder", place / "own", "--data-intrinsics", "300,300,256,128",
-             "--depth-training-loaders", "folder_train", "--sys-num-workers", workers, "--train-num-epochs", 3,
-             "--train-batches-per-epoch", steps // 3, "--train-tb-frequency", 1, "--train-print-frequency", 50,
-             "--masking-enable", "--masking-from-epoch", 0, "--train-checkpoint-frequency", 3,
-             "--segmentation-resize-height", 2 * SIDE, "--segmentation-resize-width", 2 * SIDE,
-             *(word for name in ("depth-resize", "segmentation-crop") for side in ("height", "width")
-               for word in (f"--{name}-{side}", SIDE))]  # fmt: skip
+    words = [
+        *tiny_options(street, folder),
+        "--data-folder",
+        place / "own",
+        "--data-intrinsics",
+        "300,300,256,128",
+        "--depth-training-loaders",
+        "folder_train",
+        "--sys-num-workers",
+        workers,
+        "--train-num-epochs",
+        3,
+        "--train-batches-per-epoch",
+        steps // 3,
+        "--train-tb-frequency",
+        1,
+        "--train-print-frequency",
+        50,
+        "--masking-enable",
+        "--masking-from-epoch",
+        0,
+        "--train-checkpoint-frequency",
+        3,
+        "--segmentation-resize-height",
+        2 * SIDE,
+        "--segmentation-resize-width",
+        2 * SIDE,
+        *(
+            word
+            for name in ("depth-resize", "segmentation-crop")
+            for side in ("height", "width")
+            for word in (f"--{name}-{side}", SIDE)
+        ),
+    ]
     notes = folder / "notes"
     done = warm.run("train.py", *words, before=train_a_small_network, env={"NOTES": str(notes)}, timeout=900)
     assert done.wait() == 0, done.stderr
@@ -133,19 +172,46 @@ def evaluate(place: Path, notes: Path, warm: Warm, rounds: Rounds, what: tuple[s
     purpose, loader, workers = what
     count, validation = rounds(140, 2000), f"--{purpose}-validation"
     own = ["--data-folder", place / "own", "--data-intrinsics", "300,300,256,128"] if purpose == "depth" else []
-    done = warm.run(f"eval_{purpose}.py", "--method", "sgdepth", "--sys-cpu", "--sys-num-workers", workers,
-                    "--dataset-dir", place, "--checkpoint-dir", place / "runs", "--model-load", "start",
-                    "--eval-num-images", count, f"{validation}-loaders", loader, f"{validation}-resize-height", 64,
-                    f"{validation}-resize-width", 64, *own, before=note_memory, env={"NOTES": str(notes)}, timeout=900
-                    )  # fmt: skip
+    done = warm.run(
+        f"eval_{purpose}.py",
+        "--method",
+        "sgdepth",
+        "--sys-cpu",
+        "--sys-num-workers",
+        workers,
+        "--dataset-dir",
+        place,
+        "--checkpoint-dir",
+        place / "runs",
+        "--model-load",
+        "start",
+        "--eval-num-images",
+        count,
+        f"{validation}-loaders",
+        loader,
+        f"{validation}-resize-height",
+        64,
+        f"{validation}-resize-width",
+        64,
+        *own,
+        before=note_memory,
+        env={"NOTES": str(notes)},
+        timeout=900,
+    )
     assert done.wait() == 0, done.stderr
     assert growth(notes, count) < IMAGE / 2
 
 
 def test_inferred_images(place, tmp_path, warm: Warm, rounds):
     count, notes = rounds(140, 2000), tmp_path / "notes"
-    done = warm.run("inference.py", *inference(place, tmp_path / "out"), "--save-arrays", before=note_memory,
-                    env={"NOTES": str(notes)}, timeout=900)  # fmt: skip
+    done = warm.run(
+        "inference.py",
+        *inference(place, tmp_path / "out"),
+        "--save-arrays",
+        before=note_memory,
+        env={"NOTES": str(notes)},
+        timeout=900,
+    )
     assert done.wait() == 0, done.stderr
     assert growth(notes, count) < IMAGE / 2
 
@@ -155,6 +221,14 @@ def test_one_image_kept_per_image_would_show(place, tmp_path, warm: Warm, rounds
     notes = tmp_path / "notes"
     if not rounds(0, 1):
         pytest.skip("only with --full")
-    assert warm.run("inference.py", *inference(place, tmp_path / "out"), before=keep_everything,
-                    env={"NOTES": str(notes)}, timeout=900).wait() == 0  # fmt: skip
+    assert (
+        warm.run(
+            "inference.py",
+            *inference(place, tmp_path / "out"),
+            before=keep_everything,
+            env={"NOTES": str(notes)},
+            timeout=900,
+        ).wait()
+        == 0
+    )
     assert growth(notes, 1) > IMAGE

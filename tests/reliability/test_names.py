@@ -69,25 +69,66 @@ def everything_works(street: Path, place: Path, warm: Warm, turn: int) -> None:
         (own / stem / "depth").mkdir()
         np.save(own / stem / "depth" / f"{stem}1.npy", np.full(tiny.SIZE, 9.0))
     run = [f"--experiment-class={kind}", f"--model-name={name}"]
-    words = [*tiny_options(data, runs), *run, f"--data-cache={cache}", "--depth-training-loaders", LOADERS,
-             "--segmentation-training-loaders", "", f"--data-folder={own}", "--data-intrinsics", "40,42,38,13",
-             "--depth-training-batch-size", 1, "--depth-validation-loaders", "kitti_zhou_validation"]  # fmt: skip
-    succeeded(warm.run("train.py", *words, "--train-num-epochs", 1, env={"TZ": "Pacific/Kiritimati"},
-                       before=time.tzset))  # fmt: skip
+    words = [
+        *tiny_options(data, runs),
+        *run,
+        f"--data-cache={cache}",
+        "--depth-training-loaders",
+        LOADERS,
+        "--segmentation-training-loaders",
+        "",
+        f"--data-folder={own}",
+        "--data-intrinsics",
+        "40,42,38,13",
+        "--depth-training-batch-size",
+        1,
+        "--depth-validation-loaders",
+        "kitti_zhou_validation",
+    ]
+    succeeded(
+        warm.run("train.py", *words, "--train-num-epochs", 1, env={"TZ": "Pacific/Kiritimati"}, before=time.tzset)
+    )
     said = succeeded(warm.run("train.py", *words, "--resume=auto", env={"TZ": "America/New_York"}, before=time.tzset))
     assert "pictures are there" in said and "to make" not in said  # times of files are the same everywhere
     saved = runs / kind / name / "checkpoints/epoch_2"
-    judged = succeeded(warm.run(
-        "eval_depth.py", "--sys-cpu", "--dataset-dir", data, "--checkpoint-dir", runs, *run, f"--data-folder={own}",
-        "--data-intrinsics", "40,42,38,13", f"--model-load={saved.relative_to(runs)}",
-        "--depth-validation-loaders", "kitti_zhou_validation,folder_test",
-        "--depth-validation-resize-height", 64, "--depth-validation-resize-width", 64, "--sys-num-workers", 0,
-        "--eval-num-images", 1))  # fmt: skip
+    judged = succeeded(
+        warm.run(
+            "eval_depth.py",
+            "--sys-cpu",
+            "--dataset-dir",
+            data,
+            "--checkpoint-dir",
+            runs,
+            *run,
+            f"--data-folder={own}",
+            "--data-intrinsics",
+            "40,42,38,13",
+            f"--model-load={saved.relative_to(runs)}",
+            "--depth-validation-loaders",
+            "kitti_zhou_validation,folder_test",
+            "--depth-validation-resize-height",
+            64,
+            "--depth-validation-resize-width",
+            64,
+            "--sys-num-workers",
+            0,
+            "--eval-num-images",
+            1,
+        )
+    )
     assert judged.count("abs_rel") == 2
     with (runs / kind / name / "metrics_folder_test_depth.csv").open(errors="surrogateescape", newline="") as file:
         assert {row[0] for row in csv.reader(file)} > {f"{stem}/{stem}1" for stem in stems}
-    succeeded(warm.run("inference.py", *INFERENCE, f"--model-path={saved / 'model.pth'}", f"--image-path={source}",
-                       f"--output-path={target}", "--save-arrays"))  # fmt: skip
+    succeeded(
+        warm.run(
+            "inference.py",
+            *INFERENCE,
+            f"--model-path={saved / 'model.pth'}",
+            f"--image-path={source}",
+            f"--output-path={target}",
+            "--save-arrays",
+        )
+    )
     assert {path.name for path in target.iterdir()} == expected(stems)
 
 
@@ -104,8 +145,9 @@ def test_a_time_zone_changes_no_number(street, tmp_path, warm, rounds):
 
 
 def test_a_word_with_a_dash_is_the_value_of_its_option(tmp_path, warm):
-    done = warm.run("inference.py", *INFERENCE, "--model-path", "-model.pth", "--image-path", "-none",
-                    "--output-path", tmp_path)  # fmt: skip
+    done = warm.run(
+        "inference.py", *INFERENCE, "--model-path", "-model.pth", "--image-path", "-none", "--output-path", tmp_path
+    )
     assert done.wait() == 2 and done.stderr.startswith("error: --image-path -none: does not exist")
 
 
@@ -138,9 +180,23 @@ def test_letters_work_without_a_locale_that_has_them(tmp_path, coerced, rounds):
     model = commands.write_checkpoint(tmp_path / "größe") / "model.pth"
     plain = {key: value for key, value in os.environ.items() if not key.startswith(("LC_", "LANG", "PYTHON"))}
     strict = {} if coerced else {"PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
-    words = [*INFERENCE, "--model-path", model, "--image-path", tmp_path / "ü", "--output-path", tmp_path / "ö",
-             "--save-arrays"]  # fmt: skip
-    done = subprocess.run([sys.executable, "inference.py", *map(str, words)], cwd=ROOT, capture_output=True,
-                          timeout=120, check=False, env={**plain, "LC_ALL": "C", "OMP_NUM_THREADS": "1", **strict})
+    words = [
+        *INFERENCE,
+        "--model-path",
+        model,
+        "--image-path",
+        tmp_path / "ü",
+        "--output-path",
+        tmp_path / "ö",
+        "--save-arrays",
+    ]
+    done = subprocess.run(
+        [sys.executable, "inference.py", *map(str, words)],
+        cwd=ROOT,
+        capture_output=True,
+        timeout=120,
+        check=False,
+        env={**plain, "LC_ALL": "C", "OMP_NUM_THREADS": "1", **strict},
+    )
     assert done.returncode == 0 and b"Traceback" not in done.stderr, done.stderr
     assert {path.name for path in (tmp_path / "ö").iterdir()} == expected(stems)

@@ -43,22 +43,42 @@ def start(tmp_path, warm) -> Start:
 
 
 def judging(street: Path, size: int = 64) -> tuple:
-    return ("eval_depth.py", "--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", street, "--depth-validation-loaders",
-            "kitti_kitti_validation", "--depth-validation-resize-height", size, "--depth-validation-resize-width", size
-            )  # fmt: skip
+    return (
+        "eval_depth.py",
+        "--sys-cpu",
+        "--sys-num-workers",
+        0,
+        "--dataset-dir",
+        street,
+        "--depth-validation-loaders",
+        "kitti_kitti_validation",
+        "--depth-validation-resize-height",
+        size,
+        "--depth-validation-resize-width",
+        size,
+    )
 
 
 def test_training_from_scratch_evaluation_and_inference_reach_for_nothing(street, tmp_path, start):
-    training, tried = start("train.py", *tiny_options(street, tmp_path), "--train-num-epochs", 1,
-                            "--train-batches-per-epoch", 1)  # fmt: skip
+    training, tried = start(
+        "train.py", *tiny_options(street, tmp_path), "--train-num-epochs", 1, "--train-batches-per-epoch", 1
+    )
     assert training.wait() == 0, training.stderr
     network = tmp_path / RUN / "checkpoints/epoch_1"
     image = next(street.rglob("image_02/data/*.*"))
     others = [
         start(*judging(street), "--checkpoint-dir", tmp_path, "--model-load", network),
-        start("inference.py", "--sys-cpu", "--model-path", network / "model.pth", "--image-path", image,
-              "--output-path", tmp_path / "out"),
-    ]  # fmt: skip
+        start(
+            "inference.py",
+            "--sys-cpu",
+            "--model-path",
+            network / "model.pth",
+            "--image-path",
+            image,
+            "--output-path",
+            tmp_path / "out",
+        ),
+    ]
     assert [command.wait() for command, _ in others] == [0, 0]
     assert not any(path.exists() for path in (tried, *(path for _, path in others)))
 
@@ -70,15 +90,50 @@ def test_what_is_missing_is_named_with_its_address_and_its_place(street, tmp_pat
     hybrid = "dpt_hybrid-midas-501f0c75.pt"
     asked = [
         (True, "resnet18-f37072fd.pth", (*training, "--train-weights-init", "pretrained")),
-        (True, hybrid, (*training, "--model-name", "b", "--patch-distill", "--patch-from-epoch", 0,
-                        "--depth-resize-height", 96, "--depth-resize-width", 96, "--segmentation-crop-height", 96,
-                        "--segmentation-crop-width", 96, "--segmentation-resize-height", 160)),
-        (False, "dpt_large-midas-2f21e586.pt", (*judging(street), "--method", "dpt", "--model-load", "dpt-large",
-                                                "--checkpoint-dir", tmp_path)),
+        (
+            True,
+            hybrid,
+            (
+                *training,
+                "--model-name",
+                "b",
+                "--patch-distill",
+                "--patch-from-epoch",
+                0,
+                "--depth-resize-height",
+                96,
+                "--depth-resize-width",
+                96,
+                "--segmentation-crop-height",
+                96,
+                "--segmentation-crop-width",
+                96,
+                "--segmentation-resize-height",
+                160,
+            ),
+        ),
+        (
+            False,
+            "dpt_large-midas-2f21e586.pt",
+            (*judging(street), "--method", "dpt", "--model-load", "dpt-large", "--checkpoint-dir", tmp_path),
+        ),
         (False, hybrid, (*judging(street, 192), *refining)),
-        (False, hybrid, ("inference.py", "--sys-cpu", "--model-path", "any", "--image-path", image, "--output-path",
-                         tmp_path / "out", *refining[:3])),
-    ]  # fmt: skip
+        (
+            False,
+            hybrid,
+            (
+                "inference.py",
+                "--sys-cpu",
+                "--model-path",
+                "any",
+                "--image-path",
+                image,
+                "--output-path",
+                tmp_path / "out",
+                *refining[:3],
+            ),
+        ),
+    ]
     started = [start(*words) for _, _, words in asked]
     for (reaching, file, _), (command, tried) in zip(asked, started, strict=True):
         assert command.wait() == 2

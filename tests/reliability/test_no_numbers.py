@@ -26,10 +26,26 @@ def broken(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("purpose", PURPOSES)
 def test_evaluation_names_the_first_image_and_keeps_no_table(broken, street, tmp_path, warm, purpose):
-    judged = warm.run(f"eval_{purpose}.py", "--method", "sgdepth", "--sys-cpu", "--sys-num-workers", 0,
-                      "--dataset-dir", street, "--checkpoint-dir", tmp_path, "--model-load", broken,
-                      f"--{purpose}-validation-resize-height", 64, f"--{purpose}-validation-resize-width", 64,
-                      f"--{purpose}-validation-loaders", PURPOSES[purpose])  # fmt: skip
+    judged = warm.run(
+        f"eval_{purpose}.py",
+        "--method",
+        "sgdepth",
+        "--sys-cpu",
+        "--sys-num-workers",
+        0,
+        "--dataset-dir",
+        street,
+        "--checkpoint-dir",
+        tmp_path,
+        "--model-load",
+        broken,
+        f"--{purpose}-validation-resize-height",
+        64,
+        f"--{purpose}-validation-resize-width",
+        64,
+        f"--{purpose}-validation-loaders",
+        PURPOSES[purpose],
+    )
     assert judged.wait() == 2, judged.stderr
     last = judged.stderr.splitlines()[-1]
     assert last.startswith("error: ") and "the network gives NaN or infinite numbers for" in last
@@ -38,9 +54,23 @@ def test_evaluation_names_the_first_image_and_keeps_no_table(broken, street, tmp
 
 def test_inference_fails_for_each_image(broken, street, tmp_path, warm):
     images = next((street / "kitti").rglob("image_02/data"))
-    done = warm.run("inference.py", "--method", "sgdepth", "--sys-cpu", "--model-path", broken, "--image-path", images,
-                    "--output-path", tmp_path / "out", "--inference-resize-height", 64, "--inference-resize-width", 64,
-                    "--save-arrays")  # fmt: skip
+    done = warm.run(
+        "inference.py",
+        "--method",
+        "sgdepth",
+        "--sys-cpu",
+        "--model-path",
+        broken,
+        "--image-path",
+        images,
+        "--output-path",
+        tmp_path / "out",
+        "--inference-resize-height",
+        64,
+        "--inference-resize-width",
+        64,
+        "--save-arrays",
+    )
     assert done.wait() == 2, done.stderr  # of all
     assert done.stderr.count("the network gives NaN or infinite numbers for it") == len(list(images.iterdir()))
     assert not list((tmp_path / "out").iterdir())

@@ -76,13 +76,24 @@ def test_the_same_options_are_no_change(tmp_path, caplog):
     assert "(was" not in caplog.text
 
 
-@pytest.mark.parametrize(("name", "value", "rate"), [
-    ("train_learning_rate", 3e-3, 3e-5), ("train_scheduler_gamma", 0.5, 25e-5), ("train_scheduler_step_size", 3, 1e-4),
-    ("train_weight_decay", 0.25, 1e-5), ("train_num_epochs", 7, 1e-5),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("name", "value", "rate"),
+    [
+        ("train_learning_rate", 3e-3, 3e-5),
+        ("train_scheduler_gamma", 0.5, 25e-5),
+        ("train_scheduler_step_size", 3, 1e-4),
+        ("train_weight_decay", 0.25, 1e-5),
+        ("train_num_epochs", 7, 1e-5),
+    ],
+)
 def test_another_rate_or_decay_takes_effect_as_if_it_had_always_been(tmp_path, name, value, rate):
-    made = {"train_learning_rate": 1e-3, "train_scheduler_gamma": 0.1, "train_scheduler_step_size": 2,
-            "train_weight_decay": 0.0, "train_num_epochs": 9}  # fmt: skip
+    made = {
+        "train_learning_rate": 1e-3,
+        "train_scheduler_gamma": 0.1,
+        "train_scheduler_step_size": 2,
+        "train_weight_decay": 0.0,
+        "train_num_epochs": 9,
+    }
     state = small_state(1, 4)
     state.optimizer.step()
     for _ in range(4):
@@ -91,8 +102,11 @@ def test_another_rate_or_decay_takes_effect_as_if_it_had_always_been(tmp_path, n
     now = made | {name: value}
     other = small_state()
     for group in other.optimizer.param_groups:
-        group |= {"lr": now["train_learning_rate"], "initial_lr": now["train_learning_rate"],
-                  "weight_decay": now["train_weight_decay"]}  # fmt: skip
+        group |= {
+            "lr": now["train_learning_rate"],
+            "initial_lr": now["train_learning_rate"],
+            "weight_decay": now["train_weight_decay"],
+        }
     other.scheduler.base_lrs = [now["train_learning_rate"]]
     other.scheduler.gamma, other.scheduler.step_size = now["train_scheduler_gamma"], now["train_scheduler_step_size"]
     start(other, tmp_path, options(tmp_path, **now))
@@ -101,7 +115,8 @@ def test_another_rate_or_decay_takes_effect_as_if_it_had_always_been(tmp_path, n
     assert other.scheduler.get_last_lr() == [group["lr"]] and group["weight_decay"] == now["train_weight_decay"]
     other.scheduler.step()
     assert other.scheduler.last_epoch == 5 and group["lr"] == pytest.approx(
-        now["train_learning_rate"] * now["train_scheduler_gamma"] ** (5 // now["train_scheduler_step_size"]), rel=1e-9)
+        now["train_learning_rate"] * now["train_scheduler_gamma"] ** (5 // now["train_scheduler_step_size"]), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize(("rate", "told"), [(1e-3, False), (2e-3, True)])
@@ -118,8 +133,18 @@ def test_a_training_says_what_has_changed(street: Path, tmp_path: Path, warm):
     first = warm.run("train.py", *words, "--train-num-epochs", 1)
     assert first.wait() == 0, first.stderr
     network = warm.run("train.py", *words, "--resume", "auto", "--model-split-pos", 2)
-    other = warm.run("train.py", *words, "--resume", "auto", "--train-learning-rate", "0.0003", "--train-num-epochs", 1,
-                     "--train-print-frequency", 2)  # fmt: skip
+    other = warm.run(
+        "train.py",
+        *words,
+        "--resume",
+        "auto",
+        "--train-learning-rate",
+        "0.0003",
+        "--train-num-epochs",
+        1,
+        "--train-print-frequency",
+        2,
+    )
     assert other.wait() == 0, other.stderr
     assert "learns something else from here on with --train-learning-rate 0.0003 (was 0.0001)" in other.stderr
     assert "with --train-print-frequency 2 (was 1)" in other.stdout

@@ -27,9 +27,21 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="fi
 
 def options(street: Path, folder: Path, workers: int = 0) -> list[str]:
     """Two short epochs with what has a state: moments, schedule, warm-up, statistics of the masking."""
-    return [*tiny_options(street, folder), "--train-warmup-steps", "4", "--masking-enable", "--masking-from-epoch", "0",
-            "--masking-linear-increase", "--depth-validation-loaders", "kitti_zhou_validation", "--sys-num-workers",
-            str(workers), "--resume", "auto"]  # fmt: skip
+    return [
+        *tiny_options(street, folder),
+        "--train-warmup-steps",
+        "4",
+        "--masking-enable",
+        "--masking-from-epoch",
+        "0",
+        "--masking-linear-increase",
+        "--depth-validation-loaders",
+        "kitti_zhou_validation",
+        "--sys-num-workers",
+        str(workers),
+        "--resume",
+        "auto",
+    ]
 
 
 @pytest.fixture(scope="module")
@@ -69,8 +81,10 @@ def assert_same_state(first: Path, second: Path) -> None:
 
 def steps_saved(folder: Path) -> list[int]:
     """Steps that the checkpoints of a run hold."""
-    return sorted(torch.load(path / "train.pth", weights_only=True)["step"]
-                  for path in (folder / RUN / "checkpoints").glob("epoch_*"))  # fmt: skip
+    return sorted(
+        torch.load(path / "train.pth", weights_only=True)["step"]
+        for path in (folder / RUN / "checkpoints").glob("epoch_*")
+    )
 
 
 Family = dict[int, str]
@@ -138,8 +152,16 @@ def test_a_run_stopped_inside_an_epoch_goes_on_with_other_workers_as_if_nothing_
 
 
 def test_scaled_gradients_of_several_batches_are_not_cut_apart(street, tmp_path, warm):
-    words = ("--train-accumulate", 2, "--train-precision", "fp16", "--train-num-epochs", 1,
-             "--depth-training-batch-size", 1)  # fmt: skip
+    words = (
+        "--train-accumulate",
+        2,
+        "--train-precision",
+        "fp16",
+        "--train-num-epochs",
+        1,
+        "--depth-training-batch-size",
+        1,
+    )
     parts = tmp_path / "parts"
     reference = warm.run("train.py", *options(street, tmp_path), *words)
     assert reference.wait() == 0, reference.stderr
@@ -155,12 +177,27 @@ def test_scaled_gradients_of_several_batches_are_not_cut_apart(street, tmp_path,
     assert max(moment["step"] for moment in moments.values()) <= 2
 
 
-PHASES = {"loading": (0,), "waiting": (2,), "forward": (0, 2), "backward": (0, 2), "optimizer": (0, 2),
-          "validation": (0, 2), "saving": (0, 2)}  # fmt: skip
-WAYS = [(phase, workers, number, target) for phase, counts in PHASES.items() for workers in counts
-        for number in (signal.SIGTERM, signal.SIGINT) for target in ("process", "group", "tree")]  # fmt: skip
-QUICK = [("loading", 0, signal.SIGINT, "group"), ("validation", 2, signal.SIGTERM, "tree"),
-         ("saving", 0, signal.SIGTERM, "process")]  # fmt: skip
+PHASES = {
+    "loading": (0,),
+    "waiting": (2,),
+    "forward": (0, 2),
+    "backward": (0, 2),
+    "optimizer": (0, 2),
+    "validation": (0, 2),
+    "saving": (0, 2),
+}
+WAYS = [
+    (phase, workers, number, target)
+    for phase, counts in PHASES.items()
+    for workers in counts
+    for number in (signal.SIGTERM, signal.SIGINT)
+    for target in ("process", "group", "tree")
+]
+QUICK = [
+    ("loading", 0, signal.SIGINT, "group"),
+    ("validation", 2, signal.SIGTERM, "tree"),
+    ("saving", 0, signal.SIGTERM, "process"),
+]
 
 
 @pytest.mark.parametrize("way", range(len(WAYS)))

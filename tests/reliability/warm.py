@@ -17,11 +17,29 @@ from pathlib import Path
 from tests.conftest import ROOT
 
 _CONTEXT = multiprocessing.get_context("forkserver")
-_CONTEXT.set_forkserver_preload([
-    "torch", "torchvision", "timm", "cv2", "torch.utils.tensorboard", "torch.utils.data", "train", "eval_depth",
-    "eval_segmentation", "inference", "state_manager", "models.sgdepth", "losses.step", "dataloader.loaders",
-    "dataloader.prefetch", "perspective_resample.views", "visual.report", "visual.pictures", "evaluation.tables",
-])  # fmt: skip
+_CONTEXT.set_forkserver_preload(
+    [
+        "torch",
+        "torchvision",
+        "timm",
+        "cv2",
+        "torch.utils.tensorboard",
+        "torch.utils.data",
+        "train",
+        "eval_depth",
+        "eval_segmentation",
+        "inference",
+        "state_manager",
+        "models.sgdepth",
+        "losses.step",
+        "dataloader.loaders",
+        "dataloader.prefetch",
+        "perspective_resample.views",
+        "visual.report",
+        "visual.pictures",
+        "evaluation.tables",
+    ]
+)
 
 
 @dataclass

@@ -21,13 +21,15 @@ def draw_levels(text: str) -> np.ndarray:
 def test_inference_picture_matches_the_published_one():
     meta, want = golden.load("sgdepth_inference")
     size = ",".join(map(str, meta["inputs"]["network size"]))
-    inputs = {key: text if isinstance(text, list) else text.replace("h,w", size)
-              for key, text in meta["inputs"].items()}  # fmt: skip
+    inputs = {
+        key: text if isinstance(text, list) else text.replace("h,w", size) for key, text in meta["inputs"].items()
+    }
     repeat = int(re.search(r"repeated (\d+)x", inputs["image (RGB, uint8)"])[1])
     image = draw_levels(inputs["image (RGB, uint8)"]).repeat(repeat, 0).repeat(repeat, 1)
     ids = draw_levels(inputs["segmentation ids"])[0]
-    offset, factor, seed, *size = re.match(r"([\d.]+)\+([\d.]+)\*uniform\((\d+),1,1,(\d+),(\d+)",
-                                           inputs["disparity"]).groups()  # fmt: skip
+    offset, factor, seed, *size = re.match(
+        r"([\d.]+)\+([\d.]+)\*uniform\((\d+),1,1,(\d+),(\d+)", inputs["disparity"]
+    ).groups()
     disp = np.float32(offset) + np.float32(factor) * golden.uniform(int(seed), *map(int, size))
     low, high = map(float, inputs["depth range"].split(".."))
     inv_depth = (1 / high + (1 / low - 1 / high) * disp).astype(np.float32)

@@ -20,17 +20,24 @@ def report(folder: Path, step: int = 1) -> Report:
 def outcome(disp: torch.Tensor, loss: float = 0.5) -> SimpleNamespace:
     return SimpleNamespace(
         batch=SimpleNamespace(images={0: torch.zeros(2, 3, 4, 4)}, spec=SimpleNamespace(domain="street_depth")),
-        prediction=SimpleNamespace(disp={0: disp}, motion={}, logits=None), views=None, refined=None,
-        classes=None, terms={}, total=torch.tensor(loss),
-    )  # fmt: skip
+        prediction=SimpleNamespace(disp={0: disp}, motion={}, logits=None),
+        views=None,
+        refined=None,
+        classes=None,
+        terms={},
+        total=torch.tensor(loss),
+    )
 
 
-@pytest.mark.parametrize(("disp", "warned"), [
-    (torch.full((2, 1, 4, 4), 0.99), True),
-    (torch.full((2, 1, 4, 4), 0.001), True),
-    (torch.full((2, 1, 4, 4), 0.3), True),
-    (torch.linspace(0.1, 0.6, 32).view(2, 1, 4, 4), False),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("disp", "warned"),
+    [
+        (torch.full((2, 1, 4, 4), 0.99), True),
+        (torch.full((2, 1, 4, 4), 0.001), True),
+        (torch.full((2, 1, 4, 4), 0.3), True),
+        (torch.linspace(0.1, 0.6, 32).view(2, 1, 4, 4), False),
+    ],
+)
 def test_a_collapsed_disparity_is_told_once_with_what_helps(tmp_path, capsys, disp, warned):
     run = report(tmp_path, step=COLLAPSE_FROM_STEP + 1)
     for _ in range(2):

@@ -43,8 +43,14 @@ def sampled(image: np.ndarray, column: np.ndarray, row: np.ndarray, how: int = c
     return cv2.remap(image, *maps, how, borderMode=cv2.BORDER_REPLICATE)
 
 
-def view_errors(renderer: Renderer, right: bool = False, noise: bool = False, scale: float = 1.0, frame: int = 2,
-                everywhere: bool = False) -> tuple[float, float]:
+def view_errors(
+    renderer: Renderer,
+    right: bool = False,
+    noise: bool = False,
+    scale: float = 1.0,
+    frame: int = 2,
+    everywhere: bool = False,
+) -> tuple[float, float]:
     """Mean photometric error of a warped view and of the unwarped one, over still pixels seen by both.
 
     Args:

@@ -26,8 +26,11 @@ DATE = "2011_09_26"
 
 
 def digest(folder: Path) -> dict[str, str]:
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
-            for path in sorted(folder.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
 
 
 @pytest.fixture(scope="module")
@@ -78,8 +81,11 @@ def test_every_part_has_its_files(made):
             assert names == [f"{frame:010d}{ending}" for frame in range(drive.frames)]
             assert len((folder / sensor / "timestamps.txt").read_text().splitlines()) == drive.frames
     for street in streets:
-        for kind, name in (("leftImg8bit", "leftImg8bit.png"), ("gtFine", "gtFine_labelIds.png"),
-                           ("camera", "camera.json")):
+        for kind, name in (
+            ("leftImg8bit", "leftImg8bit.png"),
+            ("gtFine", "gtFine_labelIds.png"),
+            ("camera", "camera.json"),
+        ):
             assert (made / "cityscapes" / kind / street.part / street.city / f"{street.stem}_{name}").is_file()
     counts = json.loads((made / "synthetic.json").read_text())["files"]
     assert sum(counts.values()) == len(digest(made)) - 1
@@ -174,8 +180,10 @@ def test_a_folder_with_another_recipe_or_other_data_is_refused(made, tmp_path):
         write_dataset(tmp_path / "file", **SMALL)
 
 
-@pytest.mark.parametrize(("name", "value"), [("drives", 0), ("frames", 2), ("frames", 100000), ("height", 16),
-                                             ("width", 0), ("seed", -1), ("workers", 0)])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("drives", 0), ("frames", 2), ("frames", 100000), ("height", 16), ("width", 0), ("seed", -1), ("workers", 0)],
+)
 def test_options_out_of_range_are_refused(tmp_path, name, value):
     with pytest.raises(UserError, match=f"--{name} {value}"):
         write_dataset(tmp_path / "new", **{**SMALL, name: value})
@@ -197,8 +205,9 @@ def test_the_command_shows_progress_on_stderr(made, tmp_path):
 
 def test_help_is_quick_and_loads_no_array_library():
     start = time.perf_counter()
-    run = subprocess.run([sys.executable, "-X", "importtime", *command("--help")[1:]], cwd=ROOT, capture_output=True,
-                         text=True)
+    run = subprocess.run(
+        [sys.executable, "-X", "importtime", *command("--help")[1:]], cwd=ROOT, capture_output=True, text=True
+    )
     assert run.returncode == 0 and "--drives" in run.stdout
     assert "numpy" not in run.stderr and "cv2" not in run.stderr and "torch" not in run.stderr
     assert time.perf_counter() - start < 2
@@ -206,8 +215,11 @@ def test_help_is_quick_and_loads_no_array_library():
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_a_stopped_run_leaves_no_half_drive(tmp_path, number, code):
-    process = subprocess.Popen(command("--out", str(tmp_path), "--height", "64", "--width", "128", "--workers", "2"),
-                               cwd=ROOT, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        command("--out", str(tmp_path), "--height", "64", "--width", "128", "--workers", "2"),
+        cwd=ROOT,
+        stderr=subprocess.PIPE,
+    )
     date = tmp_path / "kitti" / DATE
     deadline = time.monotonic() + 60
     while not list(date.glob(".*.tmp")) and time.monotonic() < deadline:

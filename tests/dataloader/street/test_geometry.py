@@ -51,8 +51,12 @@ def test_sub_samples_lie_symmetrically_around_the_pixel_centre():
 
 @pytest.mark.parametrize("kind", [Kind.BOX, Kind.CYLINDER, Kind.ELLIPSOID])
 def test_hits_lie_on_the_surface_of_a_turned_shape(kind):
-    shape = placed(primitive(kind, Material.PLAIN, Label.WALL, (0, 0, 0), (2.0, 2.0 if kind == Kind.CYLINDER else 3.0),
-                             2.6, 0.4), 1.0, 7.0, 0.5)
+    shape = placed(
+        primitive(kind, Material.PLAIN, Label.WALL, (0, 0, 0), (2.0, 2.0 if kind == Kind.CYLINDER else 3.0), 2.6, 0.4),
+        1.0,
+        7.0,
+        0.5,
+    )
     pose = Pose(-1.0, -3.2, 0.5, 0.2)  # from above, so that a box shows its top
     rays = CAMERA.rays()
     hits = cast(shape, pose, rays)
@@ -65,8 +69,11 @@ def test_hits_lie_on_the_surface_of_a_turned_shape(kind):
     own_x = (dx * np.cos(0.5) - dz * np.sin(0.5)) / shape["half_x"]
     own_z = (dx * np.sin(0.5) + dz * np.cos(0.5)) / shape["half_z"]
     own_y = (y + 1.5) / 1.1
-    outside = {Kind.BOX: np.max(np.abs([own_x, own_y, own_z]), 0), Kind.CYLINDER: np.hypot(own_x, own_z),
-               Kind.ELLIPSOID: np.sqrt(own_x**2 + own_y**2 + own_z**2)}[kind]
+    outside = {
+        Kind.BOX: np.max(np.abs([own_x, own_y, own_z]), 0),
+        Kind.CYLINDER: np.hypot(own_x, own_z),
+        Kind.ELLIPSOID: np.sqrt(own_x**2 + own_y**2 + own_z**2),
+    }[kind]
     np.testing.assert_allclose(outside, 1, atol=2e-3)
     faces = set(np.unique(hits.code[row, column] % FACES))
     assert faces == {Kind.BOX: {BACK, RIGHT, TOP}, Kind.CYLINDER: {ROUND}, Kind.ELLIPSOID: {BLOB}}[kind]

@@ -72,5 +72,5 @@ def test_cells_are_constant_inside_and_fade_when_too_small():
 
 def test_padding_repeats_the_last_entry():
     index = padded(np.arange(LINE + 3))
-    assert index.size == 2 * LINE and (index[LINE + 3:] == LINE + 2).all()
+    assert index.size == 2 * LINE and (index[LINE + 3 :] == LINE + 2).all()
     assert padded(np.arange(LINE)).size == LINE

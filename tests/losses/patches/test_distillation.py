@@ -59,8 +59,9 @@ def distil(gate: bool = True, teacher=None, **more) -> PatchDistillation:
 
 def run(distillation: PatchDistillation, disp: torch.Tensor, **more):
     images, motion, camera, _ = scene()
-    return distillation(images, disp, views(disp, images, motion, camera), motion, camera, contextlib.nullcontext,
-                        **more)  # fmt: skip
+    return distillation(
+        images, disp, views(disp, images, motion, camera), motion, camera, contextlib.nullcontext, **more
+    )
 
 
 class Truth:
@@ -136,8 +137,13 @@ def test_cached_answers_replace_the_teacher_also_in_mirrored_images(grid):
     assert_close(online.disparity, cached.disparity)
     if grid:  # mirrored images look up the mirrored answers of the same candidates
         flip = torch.tensor([True, True])
-        turned = PatchRefiner(64)(images[0].flip(-1), disp.flip(-1), lambda x: x.square().mean(1),
-                                  lookup=lambda p: maps.flip(-1)[p.image, p.place], mirrored=flip)  # fmt: skip
+        turned = PatchRefiner(64)(
+            images[0].flip(-1),
+            disp.flip(-1),
+            lambda x: x.square().mean(1),
+            lookup=lambda p: maps.flip(-1)[p.image, p.place],
+            mirrored=flip,
+        )
         plain = PatchRefiner(64)(images[0], disp, lambda x: x.square().mean(1), lambda x: x.square().mean(1))
         assert_close(turned.disparity.flip(-1), plain.disparity, rtol=1e-4, atol=1e-5)
 
@@ -154,9 +160,11 @@ def test_epochs_and_intervals():
         schedule.after_step()
         schedule.end_epoch(epoch)
     assert found == [
-        [(False, False)] * 3, [(True, False)] * 3, *[[(True, True), (True, False), (True, True)]] * 2,
+        [(False, False)] * 3,
         [(True, False)] * 3,
-    ]  # fmt: skip
+        *[[(True, True), (True, False), (True, True)]] * 2,
+        [(True, False)] * 3,
+    ]
     assert by.told.count("begin_epoch") == 2 and by.lasts == [True, False, False, True, True]
     assert Schedule().phase(0, 0) == Phase()
 

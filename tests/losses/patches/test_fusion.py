@@ -53,8 +53,10 @@ def test_fits_and_maps_of_each_source_match_the_golden(case):
         inside = covered.view(192, 640)[::2, ::2].numpy()
         found = mix([values], covered, disp)[0, 0, ::2, ::2].numpy()
         blended = values.view(192, 640)[::2, ::2].numpy()
-        close = [np.abs(m[inside] - want[f"decided_{name}"][inside]).max() / want[f"decided_{name}"].max()
-                 for m in (blended, found)]  # fmt: skip
+        close = [
+            np.abs(m[inside] - want[f"decided_{name}"][inside]).max() / want[f"decided_{name}"].max()
+            for m in (blended, found)
+        ]
         assert min(close) < 1e-5, close
 
 
@@ -66,8 +68,12 @@ def test_soft_masks_match_the_released_ones():
         covered = torch.zeros(2, 1, 192, 640, dtype=torch.bool)
         covered[1, :, 3 : 3 + height, 10 : 10 + width] = True
         found = fusion_weight(covered)
-        assert_close(found[1, 0, 3 : 3 + height, 10 : 10 + width][::4, ::4],
-                     torch.from_numpy(want[f"fusion_{height}x{width}_step4"]), rtol=0, atol=1e-6)  # fmt: skip
+        assert_close(
+            found[1, 0, 3 : 3 + height, 10 : 10 + width][::4, ::4],
+            torch.from_numpy(want[f"fusion_{height}x{width}_step4"]),
+            rtol=0,
+            atol=1e-6,
+        )
         assert not bool(found[0].any()) and not bool(found[~covered].any())
 
 
@@ -87,8 +93,11 @@ def street(batch: int = 2) -> tuple[torch.Tensor, torch.Tensor, Patches]:
     """Images with texture everywhere, their disparity, and patches of 64."""
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(batch, 3, 96, 160, generator=generator)
-    disp = 0.1 + 0.5 * torch.linspace(0, 1, 96).view(1, 1, 96, 1) + 0.02 * torch.rand(batch, 1, 96, 160,
-                                                                                     generator=generator)  # fmt: skip
+    disp = (
+        0.1
+        + 0.5 * torch.linspace(0, 1, 96).view(1, 1, 96, 1)
+        + 0.02 * torch.rand(batch, 1, 96, 160, generator=generator)
+    )
     (patches,) = select(image, 64)
     return image, disp, patches
 
@@ -108,8 +117,9 @@ def test_an_upside_down_estimate_is_left_out():
     wrong[1:] += 0.05 * torch.rand(wrong[1:].shape, generator=torch.Generator().manual_seed(1))
     without = Patches(64, *(values[1:] for values in (patches.image, patches.y, patches.x, patches.place)))
     refiner = PatchRefiner(64)
-    assert_close(refiner.merge([(patches, [wrong])], disp).disparity,
-                 refiner.merge([(without, [wrong[1:]])], disp).disparity)  # fmt: skip
+    assert_close(
+        refiner.merge([(patches, [wrong])], disp).disparity, refiner.merge([(without, [wrong[1:]])], disp).disparity
+    )
     assert fitted_patches(patches, disp, wrong)[1][0].item() < 0
 
 
@@ -120,8 +130,9 @@ def test_an_estimate_that_is_no_number_is_left_out(bad):
     wrong[0, 5, 5] = bad
     without = Patches(64, *(values[1:] for values in (patches.image, patches.y, patches.x, patches.place)))
     refiner = PatchRefiner(64)
-    assert_close(refiner.merge([(patches, [wrong])], disp).disparity,
-                 refiner.merge([(without, [wrong[1:]])], disp).disparity)  # fmt: skip
+    assert_close(
+        refiner.merge([(patches, [wrong])], disp).disparity, refiner.merge([(without, [wrong[1:]])], disp).disparity
+    )
 
 
 def test_pixels_need_both_sources():
@@ -138,8 +149,12 @@ def test_blending_does_not_depend_on_the_order():
     order = torch.randperm(len(patches))
     shuffled = Patches(64, *(values[order] for values in (patches.image, patches.y, patches.x, patches.place)))
     refiner = PatchRefiner(64)
-    assert_close(refiner.merge([(patches, [estimate])], disp).disparity,
-                 refiner.merge([(shuffled, [estimate[order]])], disp).disparity, rtol=1e-5, atol=1e-6)  # fmt: skip
+    assert_close(
+        refiner.merge([(patches, [estimate])], disp).disparity,
+        refiner.merge([(shuffled, [estimate[order]])], disp).disparity,
+        rtol=1e-5,
+        atol=1e-6,
+    )
 
 
 def test_a_batch_is_every_image_by_itself():
@@ -206,8 +221,9 @@ def test_cached_answers_are_found_where_the_patches_are(grid):
     assert torch.equal(CachedMaps(maps, 96, 160)(patches), patches.cut(whole)[:, 0])
     refiner = PatchRefiner(64)
     cached = refiner(image, disp, lambda x: x.mean(1), lookup=CachedMaps(maps, 96, 160))
-    direct = refiner.merge([(patches, [PatchRefiner(64)._chunked(lambda x: _self(x), patches.cut(image)),
-                                       patches.cut(whole)[:, 0]])], disp)  # fmt: skip
+    direct = refiner.merge(
+        [(patches, [PatchRefiner(64)._chunked(lambda x: _self(x), patches.cut(image)), patches.cut(whole)[:, 0]])], disp
+    )
     assert_close(cached.disparity, direct.disparity)
 
 

@@ -16,8 +16,9 @@ from tests import golden
 def test_distances_and_weights_match_the_released_code():
     _, want = golden.load("sgdem_edge_weights")
     found = torch.from_numpy(want["edges"]).bool()
-    expected = torch.stack([torch.from_numpy(golden.uniform(121 + i, 64, 64) > limit)
-                            for i, limit in enumerate((0.93, 0.97, 0.995))])  # fmt: skip
+    expected = torch.stack(
+        [torch.from_numpy(golden.uniform(121 + i, 64, 64) > limit) for i, limit in enumerate((0.93, 0.97, 0.995))]
+    )
     assert torch.equal(found, expected)
     golden.assert_close_to_max(squared_distance(found).sqrt().numpy(), want["distance"], 1e-6)
     np.testing.assert_allclose(scale_weights(found).transpose(0, 1), want["weights_hr_mr_lr"], rtol=1e-6)
@@ -29,8 +30,9 @@ def test_distances_and_weights_match_the_released_code():
 
 def test_three_scales_match_the_released_code():
     _, want = golden.load("sgdem_multiscale")
-    smooth = F.interpolate(torch.from_numpy(golden.uniform(131, 2, 3, 9, 9)), (128, 128), mode="bilinear",
-                           align_corners=True)  # fmt: skip
+    smooth = F.interpolate(
+        torch.from_numpy(golden.uniform(131, 2, 3, 9, 9)), (128, 128), mode="bilinear", align_corners=True
+    )
     patches = 0.7 * smooth + 0.3 * torch.from_numpy(golden.uniform(132, 2, 3, 128, 128))
     np.testing.assert_array_equal(edges(patches), want["edges"].astype(bool))
     found = three_scales(lambda x: (4 * x.mean(1, keepdim=True) - 2).sigmoid(), patches)
@@ -43,8 +45,9 @@ def test_the_distance_is_exact(density, shape):
     generator = torch.Generator().manual_seed(int(1000 * density))
     found = torch.rand(4, *shape, generator=generator) < density
     found[:, 3, 2] = True
-    expected = [cv2.distanceTransform(1 - one.numpy().astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-                for one in found]  # fmt: skip
+    expected = [
+        cv2.distanceTransform(1 - one.numpy().astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE) for one in found
+    ]
     assert_close(squared_distance(found), torch.from_numpy(np.stack(expected)).square().round())
 
 

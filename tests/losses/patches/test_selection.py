@@ -15,8 +15,12 @@ MEAN, STD = (torch.tensor(v).view(3, 1, 1) for v in ((0.485, 0.456, 0.406), (0.2
 
 def textured(height: int, width: int, seed: int) -> torch.Tensor:
     """Smooth image with noisy regions, (1, 3, H, W) in [0, 1], as the golden files use it."""
-    base = F.interpolate(torch.from_numpy(golden.uniform(seed, 1, 3, height // 16, width // 16)), (height, width),
-                         mode="bilinear", align_corners=True)  # fmt: skip
+    base = F.interpolate(
+        torch.from_numpy(golden.uniform(seed, 1, 3, height // 16, width // 16)),
+        (height, width),
+        mode="bilinear",
+        align_corners=True,
+    )
     noise = torch.from_numpy(golden.uniform(seed + 1, 1, 3, height, width))
     gate = F.interpolate(torch.from_numpy(golden.uniform(seed + 2, 1, 1, height // 48, width // 48)), (height, width))
     return (0.6 * base + 0.4 * noise * (gate > 0.6)).clamp(0, 1)
@@ -49,17 +53,25 @@ def test_a_street_photo_gives_the_released_patches():
     assert 0 < len(select(photo)[0]) <= 22
 
 
-@pytest.mark.parametrize(("height", "width", "size"), [(96, 320, 64), (192, 640, 128), (288, 960, 192),
-                                                       (384, 1280, 256)])  # fmt: skip
+@pytest.mark.parametrize(
+    ("height", "width", "size"), [(96, 320, 64), (192, 640, 128), (288, 960, 192), (384, 1280, 256)]
+)
 def test_the_automatic_size_keeps_22_candidates(height, width, size):
     assert automatic_size(height) == size
     assert len(Grid.of(height, width)) == 22
 
 
-@pytest.mark.parametrize(("height", "width", "size", "expected"), [
-    (192, 640, 128, (2, 11)), (288, 960, 128, (4, 18)), (384, 1280, 128, (6, 24)), (128, 640, 128, (0, 0)),
-    (64, 64, 64, (0, 0)), (96, 96, 64, (2, 2)),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("height", "width", "size", "expected"),
+    [
+        (192, 640, 128, (2, 11)),
+        (288, 960, 128, (4, 18)),
+        (384, 1280, 128, (6, 24)),
+        (128, 640, 128, (0, 0)),
+        (64, 64, 64, (0, 0)),
+        (96, 96, 64, (2, 2)),
+    ],
+)
 def test_the_grid_leaves_out_what_ends_at_the_border(height, width, size, expected):
     grid = Grid.of(height, width, size)
     assert (grid.rows, grid.columns) == expected
