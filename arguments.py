@@ -19,8 +19,8 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import UserError, closest
-from models.notes import METADATA, Damaged, read
 from presets.options import COMMANDS, NETWORK, WORDS, Option, options_of
+from storage.notes import METADATA, Damaged, read
 
 PRESETS = Path(__file__).parent / "presets"
 ATTENTION = ("model_attention", "model_attention_strips", "model_attention_gain", "model_aspp")

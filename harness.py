@@ -139,13 +139,13 @@ def _joined() -> Iterator[None]:
     if not among_others():
         yield
         return
-    from losses import processes
+    from engine import ranks
 
-    processes.join()
+    ranks.join()
     yield
     # Those that end later than the first get a signal of torchrun, which must not change their exit code.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    processes.leave()
+    ranks.leave()
 
 
 def _is_about_others(error: RuntimeError) -> bool:
@@ -158,9 +158,9 @@ def _is_news(record: logging.LogRecord) -> bool:
     """Whether no other process has given the same warning."""
     if not among_others():
         return True
-    from losses import processes
+    from engine import ranks
 
-    return processes.first_to_say(record.getMessage())
+    return ranks.first_to_say(record.getMessage())
 
 
 def _talk() -> None:
@@ -187,10 +187,10 @@ def _talk() -> None:
 
 def _complain(sentence: str) -> None:
     if among_others():
-        from losses import processes
+        from engine import ranks
 
         signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who takes the word must be let finish
-        if not processes.first_to_say(sentence):
+        if not ranks.first_to_say(sentence):
             return
     with contextlib.suppress(OSError):  # the reader of a pipe may be gone
         print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
@@ -210,12 +210,12 @@ def exclusive(folder: Path) -> Iterator[None]:
     Raises:
         UserError: naming the process that works there, and since when.
     """
-    from dataloader.lock import lock, opened
-    from losses import processes
+    from engine import ranks
+    from storage.lock import lock, opened
 
     with opened(folder) as file:
-        with processes.together():
-            if processes.first():
+        with ranks.raising_on_all_ranks():
+            if ranks.is_first():
                 lock(file, folder)
         yield
 
@@ -276,7 +276,7 @@ def write_options(folder: Path, args: Namespace, command: str) -> None:
 
 def write_file(path: Path, content: bytes) -> None:
     """Write a small file whole or not at all; its folder is made where missing. Of several processes the first does."""
-    from dataloader.atomic import write_whole
+    from storage.atomic import write_whole
 
     if _speaks():
         write_whole(path, content)
@@ -357,12 +357,12 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
     """
     import state_manager
-    from dataloader.atomic import write_whole
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
+    from engine import ranks
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
-    from losses import processes
+    from storage.atomic import write_whole
 
     if not args.model_load:
         what = "a teacher, such as dpt-hybrid, or its weight file" if args.method == "dpt" else "the checkpoint folder"
@@ -370,9 +370,9 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     if not getattr(args, f"{purpose}_validation_loaders"):
         raise UserError(f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas")
     require_folders(args)
-    with processes.together():
+    with ranks.raising_on_all_ranks():
         refinement = open_refinement(args, f"{purpose}-validation-resize") if purpose == "depth" else None
-        loaders = build_evaluation(args, purpose, processes.place())
+        loaders = build_evaluation(args, purpose, ranks.rank_and_size())
         device = prepare_torch(args)
         model = state_manager.load_model(args, device)
         folder = run_folder(args)
@@ -390,8 +390,8 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         write=write_whole,
         stream=partial(stream, device=device),
         refine=refinement,
-        speaks=processes.first(),
-        gather=processes.everywhere,
+        speaks=ranks.is_first(),
+        gather=ranks.gather_results,
     )
 
 

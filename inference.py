@@ -83,7 +83,7 @@ class Outputs:
 
     def write_picture(self, job: Job, found: Found) -> None:
         """Write the published picture of one image, and its arrays where asked for."""
-        from dataloader.atomic import write_whole
+        from storage.atomic import write_whole
         from visual.pictures import encode, inference_picture
 
         require_numbers(found)
@@ -118,7 +118,7 @@ def _save(path: Path, array: np.ndarray) -> None:
     """Write an array whole or not at all."""
     import numpy as np
 
-    from dataloader.atomic import write_whole
+    from storage.atomic import write_whole
 
     content = io.BytesIO()
     np.save(content, array)

@@ -25,16 +25,16 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import StepLR
 
 from arguments import SHAPE, as_table, checked_network, trained_with, with_checkpoint
-from dataloader.atomic import free_bytes
+from engine import ranks
+from engine.rates import Rates, load_optimizer
 from errors import UserError
-from losses import processes
 from models import build_model, build_teacher
-from models.checkpoint_folder import checkpoints, discard, order, size_of, sweep, verify, write
 from models.dpt.files import OFFICIAL as TEACHERS
-from models.notes import METADATA, read
-from models.rates import Rates, load_optimizer
-from models.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
 from presets.resume import BETWEEN, FREE, NETWORK, NOTED, RATES, changes
+from storage.atomic import free_bytes
+from storage.checkpoint_folder import checkpoints, discard, order, size_of, sweep, verify, write
+from storage.notes import METADATA, read
+from storage.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
@@ -72,7 +72,7 @@ class RunState:
 
     def options(self, args: Namespace) -> dict[str, Any]:
         """What a run that goes on is compared with: all options, and what they mean here."""
-        return as_table(args) | {"nproc_per_node": processes.place()[1], "samples": self.samples}
+        return as_table(args) | {"nproc_per_node": ranks.rank_and_size()[1], "samples": self.samples}
 
     def save(self, run_folder: Path, args: Namespace) -> Path:
         """Write a checkpoint folder, whole or not at all, and drop mid-epoch ones it replaces.
@@ -85,8 +85,8 @@ class RunState:
         name = f"epoch_{self.epoch}" + (f"_batch_{self.batch}" if self.batch else "")
         folder = run_folder / "checkpoints" / name
         files = self._files()
-        with processes.together():
-            if processes.first():
+        with ranks.raising_on_all_ranks():
+            if ranks.is_first():
                 self._replace(folder, files, args)
         self.saved_step = self.step
         return folder
@@ -253,9 +253,9 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
             f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose "
             "another --model-name instead of --overwrite"
         )
-    if processes.first():
+    if ranks.is_first():
         sweep(run_folder)
-    processes.agree()
+    ranks.all_reduce_max()
     existing = checkpoints(run_folder)
     if existing and args.resume == "never" and not args.overwrite:
         number = f"{len(existing)} checkpoints (last: {existing[-1].name})" if existing[1:] else existing[0].name
@@ -283,8 +283,8 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
             f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch "
             f"{state.batch} of its epoch; give at least that many"
         )
-    processes.agree()  # all have read what they need
-    if args.overwrite and processes.first():
+    ranks.all_reduce_max()  # all have read what they need
+    if args.overwrite and ranks.is_first():
         for name in ("checkpoints", "bad_steps"):
             discard(run_folder / name)
 

@@ -19,10 +19,10 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from dataloader.loaders import EvaluationData, TrainingData
+    from engine.bad_steps import BadSteps
+    from engine.stopping import StopRequest
+    from engine.updates import Updates
     from losses import Schedule
-    from losses.bad_steps import BadSteps
-    from losses.stopping import StopRequest
-    from losses.updates import Updates
     from models.prediction import Prediction
     from state_manager import RunState
     from visual.report import Report
@@ -44,28 +44,31 @@ def train(args: Namespace) -> int:
 def _train(args: Namespace, folder: Path) -> int:
     import torch
 
-    from dataloader.atomic import write_whole
     from dataloader.loaders import build_evaluation, build_training
     from dataloader.prefetch import on_device
-    from losses import build_objective, processes
-    from losses.bad_steps import BadSteps
+    from engine import ranks
+    from engine.bad_steps import BadSteps
+    from engine.stopping import Stopped, StopRequest
+    from engine.updates import Updates
+    from losses import build_objective
     from losses.step import compare
-    from losses.stopping import Stopped, StopRequest
-    from losses.updates import Updates
     from models import build_model
     from perspective_resample.views import synthesise
     from state_manager import RunState, checkpoints, needs_pretrained, refuse_used, settle_network, start
+    from storage.atomic import write_whole
     from visual.report import Report
 
-    with processes.together():
+    with ranks.raising_on_all_ranks():
         refuse_used(folder, args)
         device = harness.prepare_torch(args, training=True)
-        data = build_training(args, processes.place())
+        data = build_training(args, ranks.rank_and_size())
         validation = [
-            data for purpose in ("depth", "segmentation") for data in build_evaluation(args, purpose, processes.place())
+            data
+            for purpose in ("depth", "segmentation")
+            for data in build_evaluation(args, purpose, ranks.rank_and_size())
         ]
         settle_network(folder, args)
-        with processes.one_fetches():
+        with ranks.local_rank_0_first():
             model = build_model(args, pretrained=needs_pretrained(folder, args))
             if args.train_sync_batchnorm:
                 model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
@@ -96,10 +99,10 @@ def _train(args: Namespace, folder: Path) -> int:
         # Graphs cut up for DistributedDataParallel gave gradients of the shared encoder that were 2 % off (torch 2.15).
         torch._dynamo.config.optimize_ddp = False
     one_task = not (args.depth_training_loaders and args.segmentation_training_loaders)
-    network = processes.spread(model, partly_idle=one_task)
+    network = ranks.wrap_in_ddp(model, partly_idle=one_task)
     resample = partial(views_of, depth_min=args.model_depth_min, depth_max=args.model_depth_max)
 
-    report = Report(folder, args, state, processes.place(), processes.mean)
+    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean)
     bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, write_whole)
     unfinished = partial(drop_unfinished, state, updates, schedule, bad_steps)
     with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, args, report):
@@ -108,7 +111,7 @@ def _train(args: Namespace, folder: Path) -> int:
             (schedule.go_on if state.batch else schedule.begin_epoch)(state.epoch)
             updates.begin_epoch(state.batch)
             bad_steps.statistics.keep()
-            steps = report.watch(processes.in_step(data.epoch(state.epoch, start=state.batch)))
+            steps = report.watch(ranks.in_lockstep(data.epoch(state.epoch, start=state.batch)))
             for batches in on_device(steps, device, partial(report.timed, "transfer")):
                 with updates.collecting(network, state.batch):
                     with report.timed("forward"):
@@ -118,7 +121,7 @@ def _train(args: Namespace, folder: Path) -> int:
                     with report.timed("optimizer"):
                         changed = updates(bad_steps.weigh(outcomes), state.batch, state.step)
                 if changed:
-                    processes.average_statistics(model)
+                    ranks.average_batchnorm_statistics(model)
                     schedule.after_step(bad_steps.settle(updates.finite))
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
@@ -155,15 +158,15 @@ def require_alike(state: RunState, data: TrainingData) -> None:
     Raises:
         UserError: naming the option.
     """
-    from losses import processes
+    from engine import ranks
 
-    processes.require_alike(
+    ranks.require_equal(
         "--checkpoint-dir: the processes found different checkpoints in it; name a folder that all machines share",
         state.epoch,
         state.batch,
         state.step,
     )
-    processes.require_alike(
+    ranks.require_equal(
         "--dataset-dir: the processes found different numbers of samples in it; give all machines the same files",
         *data.lengths,
     )

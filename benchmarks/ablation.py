@@ -18,13 +18,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from dataloader.cache.teacher import CachedImage, CacheWriter, Recipe, cached_image, image_root
 from dataloader.catalog import find_loader
 from dataloader.splits import resolve
-from dataloader.street.plan import Recipe as Street
-from dataloader.street.plan import plan
-from dataloader.street.render import Renderer
-from dataloader.teacher_cache import CachedImage, CacheWriter, Recipe, cached_image, image_root
 from losses.patches.selection import Grid
+from street.plan import Recipe as Street
+from street.plan import plan
+from street.render import Renderer
 
 from .demo import ROOT, command
 

@@ -31,7 +31,7 @@ def kitti_folder() -> Iterator[tuple[Path, str]]:
             (folder / "kitti_zhou_split" / "train_files.txt").write_text(lines)
             yield folder, "recorded"
         else:
-            from dataloader.street import write_dataset
+            from street import write_dataset
 
             write_dataset(folder, drives=1, frames=12, height=375, width=1242, workers=THREADS)
             yield folder, "rendered"

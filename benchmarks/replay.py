@@ -17,15 +17,15 @@ import torch
 
 import harness
 from dataloader.batch import RawBatch, to_device
+from engine.finite import are_finite, quantities
 from errors import UserError
 from losses import Phase, build_objective
-from losses.finite import are_finite, quantities
 from losses.patches.refine import Refined
 from losses.step import compare
 from models import build_model
-from models.weights import load_file
 from perspective_resample.views import synthesise
 from presets.options import options_of
+from storage.weights import load_file
 
 NAMED = 10  # numbers that are none, of the hundreds that may come of the first
 

@@ -26,7 +26,7 @@ def images_per_second(setting: Setting, processes: int, threads: int = 1) -> flo
 
 
 def _step_seconds(setting: Setting, count: int, threads: int, port: int, rank: int) -> float:
-    from losses import processes
+    from engine import ranks
 
     torch.set_num_threads(threads)
     if setting.device != "cpu":
@@ -39,9 +39,9 @@ def _step_seconds(setting: Setting, count: int, threads: int, port: int, rank: i
             "MASTER_ADDR": "localhost",
             "MASTER_PORT": str(port),
         }
-        processes.join()
-    spent = seconds(make_step(setting, spread=partial(processes.spread, partly_idle=False)))
-    processes.agree()
+        ranks.join()
+    spent = seconds(make_step(setting, spread=partial(ranks.wrap_in_ddp, partly_idle=False)))
+    ranks.all_reduce_max()
     return spent
 
 

@@ -15,12 +15,12 @@ import torch
 from errors import UserError
 
 from .batch import UNCHANGED, RawBatch, Truth, camera_matrix
+from .cache.teacher import LoaderMaps
 from .catalog import LoaderSpec
 from .damage import SKIP_HINT, Damaged
 from .files import image_size, open_rgb, read_depth, read_labels
 from .pictures import DecodedPictures, Pictures
 from .samples import Sample
-from .teacher_cache import LoaderMaps
 from .transforms import random_window, resize_image, shrink_image, shrink_labels
 
 ORDER, ITEM, SUBSTITUTE = 0, 1, 2

@@ -7,8 +7,7 @@ import os
 from pathlib import Path
 
 from errors import UserError
-
-from .atomic import write_whole
+from storage.atomic import write_whole
 
 
 def describe(folder: Path, name: str, content: bytes, kind: str) -> bool:

@@ -18,9 +18,9 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from errors import UserError
+from storage.atomic import write_whole
 
 from . import arrays, velodyne
-from .atomic import write_whole
 from .calibration import focal_length
 from .labels import to_train_ids
 from .samples import DepthSource

@@ -19,14 +19,14 @@ from torch.utils.data import DataLoader
 from errors import UserError
 
 from .batch import RawBatch
+from .cache.data import CachedPictures, Picture, pictures_of, provide
+from .cache.teacher import LoaderMaps, TeacherCache, image_root, open_cache
 from .catalog import LoaderSpec, Purpose, find_loader
 from .damage import Damage
-from .data_cache import CachedPictures, Picture, pictures_of, provide
 from .dataset import ORDER, EvaluationSet, Failure, Key, TrainingSet, stream
 from .integrity import find_damaged, needed, without_damaged
 from .samples import Sample
 from .splits import resolve, truth_kind, with_truth
-from .teacher_cache import LoaderMaps, TeacherCache, image_root, open_cache
 from .transforms import RESCALE_MAX, smallest_size
 
 log = logging.getLogger(__name__)

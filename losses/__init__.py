@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from engine import ranks
+
 from .consistency import SemanticDepthConsistency
 from .depth import DepthLoss
 from .masking import DynamicClassMask
@@ -39,11 +41,11 @@ def build_objective(args: Namespace) -> Objective:
     weight = args.sd_consistency_weight
     return Objective(
         depth,
-        SegmentationLoss(args.model_num_classes),
+        SegmentationLoss(args.model_num_classes, ranks.denominator),
         reprojection=args.depth_reprojection_weight,
-        consistency=SemanticDepthConsistency(args.sd_consistency_variant) if weight > 0 else None,
+        consistency=SemanticDepthConsistency(args.sd_consistency_variant, ranks.denominator) if weight > 0 else None,
         consistency_weight=weight,
-        patches=PatchLoss(args.patch_loss_weight) if args.patch_distill else None,
+        patches=PatchLoss(args.patch_loss_weight, ranks.denominator) if args.patch_distill else None,
     )
 
 
@@ -57,6 +59,8 @@ def build_mask(args: Namespace) -> DynamicClassMask | None:
         linear_increase=args.masking_linear_increase,
         fraction=args.moving_mask_percent,
         classes=args.masking_classes,
+        gather=ranks.all_gather,
+        is_first=ranks.is_first(),
     )
 
 

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from errors import check_shape
 
-from .processes import denominator
+from .reduction import Denominator, own_count
 
 # Poles, signs, plants and everything that moves. Roads, houses, walls and sky recede or are flat without end.
 CLASSES = tuple(range(5, 10)) + tuple(range(11, 19))
@@ -30,11 +30,12 @@ class SemanticDepthConsistency(nn.Module):
 
     Args:
         variant: `decided`, as above; `paper`: 255 d instead of n, with a gradient through the tolerance.
+        denominator: see `Denominator`.
     """
 
-    def __init__(self, variant: str = "decided"):
+    def __init__(self, variant: str = "decided", denominator: Denominator = own_count):
         super().__init__()
-        self.variant = variant
+        self.variant, self.denominator = variant, denominator
         member = torch.zeros(256, dtype=torch.bool)
         member[list(CLASSES)] = True
         self.register_buffer("member", member, persistent=False)
@@ -55,7 +56,7 @@ class SemanticDepthConsistency(nn.Module):
         counts = zeros.index_add(0, flat, counted)
         large = counts > MIN_PIXELS
         means = torch.where(large, sums / counts.clamp(min=1), 0)
-        return means.sum() / denominator(large.sum())
+        return means.sum() / self.denominator(large.sum())
 
     def interior(self, ids: Tensor) -> Tensor:
         """Where a pixel and its four neighbours are of one of `CLASSES`: (B, H, W) -> (B, H-2, W-2) bool."""

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-
-from . import processes
 
 _BLOCK = 1024  # numbers there is room for at first
 
@@ -28,6 +26,8 @@ class DynamicClassMask:
         linear_increase: percentile 1 - (e + 1 - from_epoch) / (epochs - 1 - from_epoch) after epoch e.
         fraction: percentile where `linear_increase` is off.
         classes: train ids that may move.
+        gather: numbers (N,) of this rank -> those of all ranks (M,), on the CPU.
+        is_first: whether this is the rank that keeps the statistics of a checkpoint; they are those of all.
     """
 
     def __init__(
@@ -37,7 +37,10 @@ class DynamicClassMask:
         linear_increase: bool,
         fraction: float,
         classes: Sequence[int] = tuple(range(11, 20)),
+        gather: Callable[[Tensor], Tensor] = Tensor.cpu,
+        is_first: bool = True,
     ):
+        self._gather, self._is_first = gather, is_first
         self.from_epoch, self.epochs = from_epoch, epochs
         self.linear_increase, self.fraction = linear_increase, fraction
         self.threshold = 0.0
@@ -83,7 +86,7 @@ class DynamicClassMask:
 
     def end_epoch(self, epoch: int) -> dict[str, float]:
         """Set the threshold of the next epoch; numbers for the log (reads the device once)."""
-        ious, masked = self.ious(), self._masked.of_all()
+        ious, masked = self.ious(), self._gather(self._masked.values())
         masked = masked[~masked.isnan()]
         percentile = self._percentile(epoch)
         usable = len(ious) > 0 and 0 <= percentile <= 1
@@ -96,7 +99,7 @@ class DynamicClassMask:
 
     def ious(self) -> np.ndarray:
         """IoU of every sample of this epoch that holds dynamic classes, float64, in order, process by process."""
-        found = self._ious.of_all().numpy()
+        found = self._gather(self._ious.values()).numpy()
         return found[~np.isnan(found)]
 
     def _percentile(self, epoch: int) -> float:
@@ -107,12 +110,16 @@ class DynamicClassMask:
 
     def state_dict(self) -> dict[str, Any]:
         """Threshold and the statistics of the running epoch, for the checkpoint; all processes must ask for it."""
-        return {"threshold": self.threshold, "ious": self._ious.of_all(), "masked": self._masked.of_all()}
+        return {
+            "threshold": self.threshold,
+            "ious": self._gather(self._ious.values()),
+            "masked": self._gather(self._masked.values()),
+        }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Continue where `state_dict` was taken."""
         self.threshold = float(state.get("threshold", 0.0))
-        if not processes.first():
+        if not self._is_first:
             state = {}  # the statistics are those of all, and count once
         self.begin_epoch()
         for notes, name in ((self._ious, "ious"), (self._masked, "masked")):
@@ -151,6 +158,6 @@ class _Notes:
         """Forget what was noted since the last time."""
         self._count = self._settled
 
-    def of_all(self) -> Tensor:
-        """A copy of the notes of all processes, (M,) on the CPU."""
-        return processes.gather(self._block[: self._count].clone())
+    def values(self) -> Tensor:
+        """A copy of the notes, (N,)."""
+        return self._block[: self._count].clone()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from .processes import denominator
+from .reduction import Denominator, own_count
 
 IGNORE = 255
 # Rare classes count more: 1 / ln(1.02 + frequency) of the train ids 0..18 in Cityscapes; background is never labelled.
@@ -42,8 +42,9 @@ class SegmentationLoss(nn.Module):
     Shapes:  logits (B, C, H, W); labels (B, H, W) train ids as int64, C and above = ignore.    Returns: scalar, >= 0.
     """
 
-    def __init__(self, num_classes: int = 20):
+    def __init__(self, num_classes: int = 20, denominator: Denominator = own_count):
         super().__init__()
+        self.denominator = denominator
         weights = CLASS_WEIGHTS if num_classes == len(CLASS_WEIGHTS) else (1.0,) * num_classes
         self.register_buffer("weights", torch.tensor(weights, dtype=torch.float64), persistent=False)
 
@@ -54,4 +55,4 @@ class SegmentationLoss(nn.Module):
         labels = labels.where(counted, IGNORE)
         total = F.cross_entropy(logits, labels, weights, ignore_index=IGNORE, reduction="sum")
         weight = (weights[labels.where(counted, 0)] * counted).sum()
-        return total / denominator(weight)
+        return total / self.denominator(weight)

@@ -77,7 +77,7 @@ def compare(
 
     Args:
         model: a network with the interface of `models.sgdepth.SGDepth`, in training mode; or what
-            `losses.processes.spread` made of it.
+            `engine.ranks.spread` made of it.
         objective: see `losses.build_objective`.
         batches: one per data set.
         resample: `perspective_resample.views.synthesise` with the depth range of the network.

@@ -6,9 +6,8 @@ import torchvision
 from torch import Tensor, nn
 
 from errors import UserError
-
-from .published import obtain, place
-from .weights import read_state_dict
+from storage.published import obtain, place
+from storage.weights import read_state_dict
 
 WIDTHS = {
     layers: (64, 64, 128, 256, 512) if layers < 50 else (64, 256, 512, 1024, 2048) for layers in (18, 34, 50, 101, 152)

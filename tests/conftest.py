@@ -29,7 +29,7 @@ def one_thread() -> None:
 @pytest.fixture(scope="session")
 def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Data set folder with a small synthetic street, 64x128 frames; read only."""
-    from dataloader.street import write_dataset
+    from street import write_dataset
 
     folder = tmp_path_factory.mktemp("street") / "data"
     write_dataset(folder, drives=2, frames=4, height=64, width=128, seed=3, workers=1)

@@ -9,7 +9,7 @@ import pytest
 
 import arguments
 from errors import UserError
-from models.notes import METADATA, as_text
+from storage.notes import METADATA, as_text
 
 PUBLISHED_DEFAULTS = {
     "sys_num_workers": 3,

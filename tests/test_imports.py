@@ -10,22 +10,16 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-SIBLINGS = {"dataloader", "models", "losses", "evaluation", "visual"}
 LEVELS = {
     "errors": 0,
-    "perspective_resample": 1,
-    **dict.fromkeys(SIBLINGS, 2),
-    "presets": 3,
+    **dict.fromkeys(("perspective_resample", "storage", "street", "presets"), 1),
+    **dict.fromkeys(("models", "losses", "dataloader", "evaluation", "visual", "engine"), 2),
+    "methods": 3,
     "arguments": 4,
     "state_manager": 5,
     "harness": 6,
-    "train": 7,
-    "eval_depth": 7,
-    "eval_segmentation": 7,
-    "eval_pose": 7,
-    "inference": 7,
-    "benchmarks": 8,
-    "docs": 8,
+    **dict.fromkeys(("train", "eval_depth", "eval_segmentation", "eval_pose", "inference"), 7),
+    **dict.fromkeys(("benchmarks", "docs"), 8),
 }
 COMMANDS = ("train.py", "eval_depth.py", "eval_segmentation.py", "eval_pose.py", "inference.py")
 FREE = ("dataloader/prepare/", "dataloader/check")  # commands of their own: may import anything, nothing imports them

@@ -23,12 +23,13 @@ from torch import Tensor, nn
 import arguments
 import harness
 from dataloader.loaders import _Order, build_training
+from engine import ranks
+from engine.updates import Updates
 from errors import UserError
-from losses import DepthLoss, DynamicClassMask, Objective, PatchLoss, Phase, SegmentationLoss, processes
+from losses import DepthLoss, DynamicClassMask, Objective, PatchLoss, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
 from losses.patches.refine import Refined
 from losses.step import compare
-from losses.updates import Updates
 from models import build_model
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
@@ -113,7 +114,7 @@ def train_a_little(rank: int, count: int) -> dict[str, object]:
         accumulate=2,
         batches=4,
     )
-    network = processes.spread(model, partly_idle=False)
+    network = ranks.wrap_in_ddp(model, partly_idle=False)
     for batch in range(4):
         with updates.collecting(network, batch):
             outcomes = compare(
@@ -121,7 +122,7 @@ def train_a_little(rank: int, count: int) -> dict[str, object]:
             )
             updates(sum(outcome.total for outcome in outcomes), batch, batch)
         terms = [outcome.total for outcome in outcomes] + [outcomes[0].terms["loss_sd"]]
-        found.append(processes.mean(torch.stack(terms).detach()))
+        found.append(ranks.all_reduce_mean(torch.stack(terms).detach()))
     kept = masking.state_dict()
     masking.load_state_dict(kept)
     return {
@@ -147,9 +148,9 @@ def one_task(rank: int, count: int) -> dict[str, Tensor]:
     torch.manual_seed(rank)  # the weights of the first process are to count
     model = nn.ModuleDict({"used": nn.BatchNorm1d(3), "idle": nn.Linear(3, 3)})
     model.forward = lambda values: model["used"](values)
-    network = processes.spread(model, partly_idle=True)
+    network = ranks.wrap_in_ddp(model, partly_idle=True)
     network(torch.full((2, 3), float(rank)) + torch.tensor([[-1.0], [1.0]])).square().sum().backward()
-    processes.average_statistics(model)
+    ranks.average_batchnorm_statistics(model)
     return model.state_dict()
 
 
@@ -167,28 +168,28 @@ def meet(rank: int) -> dict[str, object]:
     """What processes tell each other."""
 
     def fails(which: int) -> None:
-        with processes.together():
+        with ranks.raising_on_all_ranks():
             if rank == which:
                 raise UserError(f"image of {rank}: damaged")
 
     def fetches() -> None:
-        with processes.together(), processes.one_fetches():
+        with ranks.raising_on_all_ranks(), ranks.local_rank_0_first():
             if rank == 0:
                 raise UserError("weights: not there")
 
     def draws() -> list[int]:
-        return list(processes.in_step(range(3)))
+        return list(ranks.in_lockstep(range(3)))
 
     return {
-        "place": processes.place(),
-        "first": processes.first(),
-        "largest": processes.agree(130 + 13 * rank),
-        "gathered": processes.gather(torch.arange(rank + 1)),
+        "place": ranks.rank_and_size(),
+        "first": ranks.is_first(),
+        "largest": ranks.all_reduce_max(130 + 13 * rank),
+        "gathered": ranks.all_gather(torch.arange(rank + 1)),
         "items": draws(),
         "faults": [said(partial(fails, which)) for which in (0, 1, 2)],
         "fetched": said(fetches),
-        "alike": [said(partial(processes.require_alike, "differ", *values)) for values in ((1, 2), (1, rank))],
-        "heard": [processes.first_to_say(line) for line in ("a", "b", "a")],
+        "alike": [said(partial(ranks.require_equal, "differ", *values)) for values in ((1, 2), (1, rank))],
+        "heard": [ranks.first_to_say(line) for line in ("a", "b", "a")],
     }
 
 
@@ -196,7 +197,7 @@ def work(rank: int, port: int, folder: Path) -> None:
     """All of the above in one of two processes."""
     os.environ.update(surroundings(rank, port))
     torch.set_num_threads(1)
-    processes.join()
+    ranks.join()
     found = {
         "training": train_a_little(rank, 2),
         "patches": [patch_loss(rank, 2, n) for n in (0, 1, 100)],
@@ -204,7 +205,7 @@ def work(rank: int, port: int, folder: Path) -> None:
         "meeting": meet(rank),
     }
     torch.save(found, folder / f"{rank}.pt")
-    processes.leave()
+    ranks.leave()
     os._exit(0)  # as commands do
 
 
@@ -266,11 +267,11 @@ def test_processes_agree_and_a_mistake_of_one_is_that_of_all(two):
 
 def test_alone_nothing_is_shared():
     count = torch.tensor(3)
-    assert processes.mean(count) is count and processes.denominator(count) == 3 and processes.agree(143) == 143
-    assert processes.place() == (0, 1) and processes.first_to_say("a") and processes.first_to_say("a")
+    assert ranks.all_reduce_mean(count) is count and ranks.denominator(count) == 3 and ranks.all_reduce_max(143) == 143
+    assert ranks.rank_and_size() == (0, 1) and ranks.first_to_say("a") and ranks.first_to_say("a")
     model = nn.Linear(1, 1)
-    assert processes.spread(model, partly_idle=True) is model
-    with pytest.raises(UserError, match="a: b"), processes.together():
+    assert ranks.wrap_in_ddp(model, partly_idle=True) is model
+    with pytest.raises(UserError, match="a: b"), ranks.raising_on_all_ranks():
         raise UserError("a: b")
 
 
@@ -444,8 +445,9 @@ ENDS = {
 )
 def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last, command="train"):
     code = (
-        "import harness, os\nfrom errors import UserError\nfrom losses import processes\ndef run(args):\n"
-        f"    rank = processes.place()[0]\n    {ENDS[how]}\n    processes.agree()\nharness.main('{command}', run)"
+        "import harness, os\nfrom errors import UserError\nfrom engine import ranks\ndef run(args):\n"
+        f"    rank = ranks.rank_and_size()[0]\n    {ENDS[how]}\n    ranks.all_reduce_max()\n"
+        f"harness.main('{command}', run)"
     )
     # torchrun keeps the store by which they meet, so that it outlives each of them.
     store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)

@@ -15,11 +15,11 @@ from torch.testing import assert_close
 
 import arguments
 from errors import UserError
-from models.checkpoint_folder import described
-from models.notes import METADATA, as_text
 from models.sgdepth import SGDepth
-from models.weights import load_weights
 from state_manager import checkpoints, load_model, load_other, settle_network
+from storage.checkpoint_folder import described
+from storage.notes import METADATA, as_text
+from storage.weights import load_weights
 from tests import golden
 from tests.conftest import tiny_options
 

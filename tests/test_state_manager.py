@@ -12,10 +12,10 @@ from torch import nn
 
 from errors import UserError
 from losses.masking import DynamicClassMask
-from models import checkpoint_folder, weights
 from models.sgdepth import SGDepth
-from models.weights import load_weights, read_state_dict
 from state_manager import RunState, checkpoints, load_model, needs_pretrained, start, verify
+from storage import checkpoint_folder, weights
+from storage.weights import load_weights, read_state_dict
 from tests import golden
 
 

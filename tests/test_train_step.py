@@ -12,11 +12,11 @@ import torch
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
+from engine.updates import Updates, warmed_up
 from errors import UserError
 from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
 from losses.step import Outcome, compare
-from losses.updates import Updates, warmed_up
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 from tests import golden

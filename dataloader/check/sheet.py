@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from PIL import Image, ImageDraw, ImageFont
 
-from dataloader.atomic import write_whole
 from dataloader.check.look import TILE_WIDTH, Tile
 from errors import UserError
+from storage.atomic import write_whole
 from visual.colour import class_image, depth_image
 
 GAP = 8

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
+from storage.atomic import is_writable
 
-from ..atomic import is_writable
 from ..listing import Listing
 from ..lists import Frame
 from ..samples import DepthSource

@@ -51,8 +51,8 @@ def run(args: argparse.Namespace) -> int:
         UserError: a mistake in the options, missing or damaged data, another kind of folder, or too little room on
             the disk.
     """
-    from dataloader.data_cache import pictures_of, provide
-    from dataloader.teacher_cache import image_root
+    from dataloader.cache.data import pictures_of, provide
+    from dataloader.cache.teacher import image_root
 
     specs = find_loaders(args.loaders, PURPOSES)
     check_common(args)

@@ -9,7 +9,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from dataloader.atomic import is_writable
 from dataloader.prepare.columns import (
     Column,
     basic_content,
@@ -23,6 +22,7 @@ from dataloader.prepare.scan import KINDS, Key, scan
 from dataloader.prepare.split_sources import KEPT, Source, kitti_sources
 from dataloader.prepare.values import Values, cityscapes_values, kitti_values
 from errors import UserError, closest
+from storage.atomic import is_writable
 
 SUMMARY = "Write index files in the published JSON format for what is on disk, complete or not."
 

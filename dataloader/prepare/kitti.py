@@ -14,7 +14,7 @@ from tqdm import tqdm
 from dataloader.layouts.kitti_files import SEQUENCES
 from dataloader.prepare import archives
 from errors import UserError
-from models.download import NotOffered, download, part_path, remote_size
+from storage.download import NotOffered, download, part_path, remote_size
 
 SUMMARY = "Download raw KITTI drives, those that a split needs or those named; an interrupted run goes on."
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from dataloader.atomic import write_whole
 from errors import UserError
+from storage.atomic import write_whole
 
 
 def put(path: Path, content: bytes) -> None:

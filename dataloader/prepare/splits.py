@@ -10,7 +10,7 @@ from pathlib import Path
 from dataloader.prepare.put import put
 from dataloader.prepare.split_table import EXTRA, LISTS, SplitList, content_of
 from errors import UserError, closest
-from models.download import download
+from storage.download import download
 
 SUMMARY = "Fetch the published split lists and check them by number of lines and sha256."
 

@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     # Each process draws on one core; the workers inherit this before they load NumPy.
     for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
-    from ..street import write_dataset
+    from street import write_dataset
 
     workers = args.workers or os.cpu_count() or 1
     write_dataset(

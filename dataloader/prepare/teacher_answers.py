@@ -15,8 +15,8 @@ from tqdm import tqdm
 
 from dataloader.ahead import map_ahead
 from dataloader.augment import LEVELS
+from dataloader.cache.teacher import CachedImage, CacheWriter, Recipe
 from dataloader.files import open_rgb
-from dataloader.teacher_cache import CachedImage, CacheWriter, Recipe
 from dataloader.transforms import resize_image
 from errors import UserError
 from losses.patches.selection import Grid

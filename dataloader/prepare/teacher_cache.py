@@ -22,8 +22,8 @@ from dataloader.prepare.training_data import (
 from errors import UserError
 
 if TYPE_CHECKING:
+    from dataloader.cache.teacher import CachedImage, Recipe
     from dataloader.catalog import LoaderSpec
-    from dataloader.teacher_cache import CachedImage, Recipe
     from models.teacher import Teacher
 
 SUMMARY = (
@@ -77,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
     images = find_images(specs, args)
     import torch
 
+    from dataloader.cache.teacher import CacheWriter
     from dataloader.prepare.teacher_answers import fill
-    from dataloader.teacher_cache import CacheWriter
     from models import build_teacher
 
     device = torch.device("cuda" if torch.cuda.is_available() and not args.sys_cpu else "cpu")
@@ -142,7 +142,7 @@ def find_images(specs: Sequence[LoaderSpec], args: argparse.Namespace) -> list[C
     Raises:
         UserError: data is missing or damaged.
     """
-    from dataloader.teacher_cache import cached_image, image_root
+    from dataloader.cache.teacher import cached_image, image_root
 
     found = {}
     for spec, samples in find_samples(specs, args):
@@ -158,7 +158,7 @@ def make_recipe(args: argparse.Namespace, teacher: Teacher) -> Recipe:
     Raises:
         UserError: no patch fits in an image.
     """
-    from dataloader.teacher_cache import Recipe
+    from dataloader.cache.teacher import Recipe
     from losses.patches.selection import Grid, automatic_size
     from models.dpt.files import OFFICIAL
 

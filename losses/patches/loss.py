@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from ..photometric import Reference, dssim, pooled_mean
-from ..processes import denominator
+from ..reduction import Denominator, own_count
 from .refine import Refined
 
 _SSIM_WEIGHT, _SQUARE_WEIGHT = 0.2, 0.8
@@ -20,9 +20,9 @@ class PatchLoss(nn.Module):
     Source: SGDEM, with means over covered pixels in place of its mixed units; the target has no gradient.
     """
 
-    def __init__(self, weight: float = 16.0):
+    def __init__(self, weight: float = 16.0, denominator: Denominator = own_count):
         super().__init__()
-        self.weight = weight
+        self.weight, self.denominator = weight, denominator
 
     def forward(self, disp: Tensor, refined: Refined) -> Tensor:
         """Compare.
@@ -35,4 +35,4 @@ class PatchLoss(nn.Module):
         # Both maps are smooth and nearly equal, so the order in which windows are summed shows in the fifth digit.
         structure = dssim(disp, Reference.of(target, pooled_mean))[0]
         unlike = _SSIM_WEIGHT * structure + _SQUARE_WEIGHT * (disp - target).square()
-        return self.weight * torch.where(counted, unlike, 0).sum() / denominator(counted.sum())
+        return self.weight * torch.where(counted, unlike, 0).sum() / self.denominator(counted.sum())

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError, closest
-from models.published import hash_in, obtain, place, sha256
 from models.teacher import Habits
+from storage.published import hash_in, obtain, place, sha256
 
 ADDRESS = "https://github.com/intel-isl/DPT/releases/download/1_0/"
 

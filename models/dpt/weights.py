@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from errors import UserError
-from models.weights import compare, describe, read_state_dict
+from storage.weights import compare, describe, read_state_dict
 
 from .backbone import VARIANTS
 from .network import DPT

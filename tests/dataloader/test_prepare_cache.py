@@ -14,7 +14,7 @@ from dataloader.prepare.__main__ import main
 from tests.commands import assert_told, error_of
 from tests.conftest import ROOT, tiny_options
 from tests.dataloader import tiny
-from tests.dataloader.test_data_cache import CITYSCAPES, KITTI, stored
+from tests.dataloader.cache.test_data import CITYSCAPES, KITTI, stored
 
 SIZES = ("--height", "64", "--width", "96", "--segmentation-resize-height", "96", "--segmentation-resize-width", "144")
 
@@ -73,7 +73,7 @@ def test_the_command_fills_a_cache_that_training_finds_complete(street, tmp_path
 
 def test_a_run_that_was_interrupted_goes_on(root, tmp_path, capsys):
     code = (
-        "import sys, time\nfrom dataloader.data_cache import fill\nfrom dataloader.prepare.__main__ import main\n"
+        "import sys, time\nfrom dataloader.cache.data import fill\nfrom dataloader.prepare.__main__ import main\n"
         "make = fill._make\n"
         "def slow(picture):\n"
         "    time.sleep(0.3)\n"

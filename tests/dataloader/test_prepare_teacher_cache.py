@@ -17,17 +17,17 @@ from torch.nn.functional import interpolate
 
 import models
 from dataloader.batch import to_device
+from dataloader.cache.teacher import CachedImage, TeacherCache, read_recipe
 from dataloader.files import read_image
 from dataloader.loaders import build_training
 from dataloader.prepare import teacher_answers
 from dataloader.prepare.__main__ import main
-from dataloader.teacher_cache import CachedImage, TeacherCache, read_recipe
 from losses.patches.refine import CachedMaps
 from losses.patches.selection import select
 from tests.commands import assert_told
 from tests.conftest import ROOT
 from tests.dataloader import tiny
-from tests.dataloader.test_teacher_cache import DISTIL, GRID, LAYOUTS, SIZE
+from tests.dataloader.cache.test_teacher import DISTIL, GRID, LAYOUTS, SIZE
 
 IMAGES = 8
 

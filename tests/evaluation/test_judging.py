@@ -14,13 +14,13 @@ import pytest
 import torch
 
 import arguments
-from dataloader.atomic import write_whole
 from errors import UserError
 from evaluation.depth import evaluate_depth
 from evaluation.judging import WAITING_PICTURES, Evaluation
 from evaluation.pose import evaluate_pose
 from evaluation.segmentation import evaluate_segmentation
 from models import build_model
+from storage.atomic import write_whole
 from tests.evaluation import test_depth, test_pose
 
 LOADER = SimpleNamespace(spec=SimpleNamespace(domain="set"), first=0, skipped=0)

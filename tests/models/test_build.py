@@ -10,7 +10,7 @@ import torch
 import arguments
 from errors import UserError
 from models import build_model
-from models.weights import sgdepth_shape
+from storage.weights import sgdepth_shape
 
 
 def test_the_published_defaults_reach_the_network():

@@ -9,8 +9,8 @@ from torch.testing import assert_close
 
 from errors import UserError
 from models.gradients import split_with_scales
-from models.published import place, sha256
 from models.sgdepth import IMAGENET_MEAN, IMAGENET_STD, SGDepth
+from storage.published import place, sha256
 from tests import golden
 
 
@@ -162,7 +162,7 @@ def test_pretrained_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch,
         raise URLError("Name or service not known")
 
     monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    monkeypatch.setattr("models.download.urlopen", offline)
+    monkeypatch.setattr("storage.download.urlopen", offline)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(UserError, match=r"resnet18.*\.pth into .*--train-weights-init scratch"):
         SGDepth(pretrained=True)
@@ -179,7 +179,7 @@ def test_pretrained_weights_in_the_cache_are_used_by_both_encoders(monkeypatch, 
     torch.save(source, path)
     with pytest.raises(UserError, match="resnet18-f37072fd.pth: damaged or not the published file.*; put resnet18"):
         SGDepth(pretrained=True)
-    monkeypatch.setattr("models.published.hash_in", lambda file: sha256(path))
+    monkeypatch.setattr("storage.published.hash_in", lambda file: sha256(path))
     model = SGDepth(pretrained=True)
     assert torch.equal(model.common.encoder.encoder.layer4[1].conv2.weight, source["layer4.1.conv2.weight"])
     assert_close(model.pose.encoder.encoder.conv1.weight[:, 3:], source["conv1.weight"] / 2)

@@ -8,8 +8,8 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from models.checkpoint_folder import checkpoints, verify
 from state_manager import RunState, start
+from storage.checkpoint_folder import checkpoints, verify
 
 
 def small_state(step: int = 0, epoch: int = 0, batch: int = 0) -> RunState:

@@ -20,14 +20,15 @@ import arguments
 import train
 from benchmarks import replay
 from dataloader import prefetch
-from dataloader.atomic import write_whole
+from engine import bad_steps
+from engine.bad_steps import BadSteps
+from engine.updates import Updates
 from errors import UserError
-from losses import DepthLoss, DynamicClassMask, Objective, Phase, Schedule, SegmentationLoss, bad_steps
-from losses.bad_steps import BadSteps
+from losses import DepthLoss, DynamicClassMask, Objective, Phase, Schedule, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
 from losses.step import Outcome, compare
-from losses.updates import Updates
 from models.self_teacher import SelfTeacher
+from storage.atomic import write_whole
 from tests.conftest import tiny_options
 from tests.reliability.network import Network
 from tests.test_processes import free_port, surroundings
@@ -402,7 +403,7 @@ def test_processes_leave_a_step_out_together(street, tmp_path, warm):
 
 
 def test_files_of_an_earlier_start_make_room_and_those_of_other_processes_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr("losses.processes.place", lambda: (0, 2))
+    monkeypatch.setattr("engine.ranks.place", lambda: (0, 2))
     (tmp_path / "bad_steps").mkdir()
     for name in ("step_1_process_0.pt", "step_9_process_0.pt", "step_1_process_1.pt"):
         (tmp_path / "bad_steps" / name).touch()

@@ -15,8 +15,8 @@ import pytest
 import torch
 
 from errors import UserError
-from models.weights import read_state_dict
 from state_manager import start
+from storage.weights import read_state_dict
 
 from .saving import options, resumed, small_state
 

@@ -14,7 +14,7 @@ from dataloader.batch import RawBatch
 from dataloader.lists import CAMERA_OF
 from dataloader.loaders import TrainingData, build_evaluation, build_training
 from errors import UserError
-from models.weights import load_file
+from storage.weights import load_file
 from tests.conftest import tiny_options
 from tests.dataloader import tiny
 from tests.dataloader.test_dataset import same

@@ -20,17 +20,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from dataloader.cache.data.shards import RGB, Content, read_index, write_shard
+from dataloader.cache.data.shards import Made as MadePicture
+from dataloader.cache.teacher import CacheWriter, Recipe, TeacherCache, cached_image, read_recipe
+from dataloader.cache.teacher.maps import FileState
 from dataloader.catalog import LoaderSpec, find_loader
-from dataloader.data_cache.shards import RGB, Content, read_index, write_shard
-from dataloader.data_cache.shards import Made as MadePicture
 from dataloader.files import read_depth, read_labels
 from dataloader.lists import parse_image_path
 from dataloader.loaders import build_evaluation, build_training
 from dataloader.prepare.__main__ import main as prepare
 from dataloader.samples import DepthSource, Sample
 from dataloader.splits import resolve
-from dataloader.teacher_cache import CacheWriter, Recipe, TeacherCache, cached_image, read_recipe
-from dataloader.teacher_cache.maps import FileState
 from dataloader.velodyne import CAMERA_FILE, SCANNER_FILE
 from errors import UserError
 from tests.dataloader import tiny

@@ -15,10 +15,10 @@ import pytest
 import torch
 
 import harness
-from dataloader.atomic import write_whole
 from errors import UserError
-from models.checkpoint_folder import checkpoints, verify
 from state_manager import start
+from storage.atomic import write_whole
+from storage.checkpoint_folder import checkpoints, verify
 from tests.conftest import tiny_options
 from visual.board import Board
 

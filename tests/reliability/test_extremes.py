@@ -9,9 +9,9 @@ import pytest
 import torch
 from torch import nn
 
+from engine.finite import are_finite, quantities
 from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
-from losses.finite import are_finite, quantities
 from losses.patches.distillation import PatchDistillation
 from losses.patches.loss import PatchLoss
 from losses.patches.refine import PatchRefiner

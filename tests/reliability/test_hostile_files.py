@@ -20,13 +20,13 @@ import arguments
 import harness
 from errors import UserError
 from evaluation.tables import read_metrics
-from models.checkpoint_folder import checkpoints, described
-from models.notes import METADATA, Damaged, as_text, read
-from models.published import place
 from models.sgdepth import SGDepth
-from models.weights import load_file, read_state_dict
 from presets.options import options_of
 from state_manager import load_model, start
+from storage.checkpoint_folder import checkpoints, described
+from storage.notes import METADATA, Damaged, as_text, read
+from storage.published import place
+from storage.weights import load_file, read_state_dict
 from tests.test_state_manager import options as of_network
 
 from .saving import options, resumed, small_state

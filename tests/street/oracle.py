@@ -5,8 +5,8 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from dataloader.street.camera import Camera, Pose
-from dataloader.street.render import Renderer
+from street.camera import Camera, Pose
+from street.render import Renderer
 
 
 def photometric_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:

@@ -24,8 +24,8 @@ from PIL.PngImagePlugin import PngInfo
 
 from errors import UserError
 
-from .. import arrays
-from ..files import DECODE_FAULTS, open_stored
+from ... import arrays
+from ...files import DECODE_FAULTS, open_stored
 
 SUFFIXES = {"image": ".png", "grid": ".npz"}
 FAULTS = (*DECODE_FAULTS, *arrays.FAULTS)

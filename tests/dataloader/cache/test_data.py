@@ -17,8 +17,8 @@ import pytest
 import torch
 
 from dataloader.batch import Batch, to_device
+from dataloader.cache.data import CachedPictures, fill, folder, pictures_of, provide, shards
 from dataloader.catalog import find_loader
-from dataloader.data_cache import CachedPictures, fill, folder, pictures_of, provide, shards
 from dataloader.dataset import Key
 from dataloader.loaders import build_training
 from dataloader.pictures import DecodedPictures
@@ -363,8 +363,8 @@ def test_what_a_killed_writer_left_is_no_picture_and_is_swept_in_time(root, tmp_
 def start(root: Path, cache: Path, pause: float, **changes: object) -> subprocess.Popen:
     """A process that fills a cache with shards of one picture, slowly."""
     code = (
-        "import sys, time\nfrom dataloader import atomic\nfrom dataloader.data_cache import fill, shards\n"
-        "from tests.dataloader.test_data_cache import Path, make\nfill.SHARD_BYTES, write = 1, atomic.write_whole\n"
+        "import sys, time\nfrom storage import atomic\nfrom dataloader.cache.data import fill, shards\n"
+        "from tests.dataloader.cache.test_data import Path, make\nfill.SHARD_BYTES, write = 1, atomic.write_whole\n"
         "def slow(path, content):\n"
         "    print('writes', flush=True)\n"
         f"    time.sleep({pause})\n"

@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from errors import UserError
 
-from ..ahead import started_ahead
-from ..pictures import DecodedPictures
-from ..teacher_cache.maps import FileState
+from ...ahead import started_ahead
+from ...pictures import DecodedPictures
+from ..teacher.maps import FileState
 from .folder import DataCache
 from .pictures import Picture
 from .shards import RGB, SUFFIX, Content, Entry, Made, Place, write_shard

@@ -1,7 +1,8 @@
-"""Several processes that train one network together: who is who, and what they must agree on.
+"""The ranks of a distributed training: rank and world size, and the collective operations on them.
 
-Alone, without ``torchrun``, nothing here does anything. Everything but `place` and `first` is a meeting: all processes
-must come to it, in the same order. A mistake of one of them is told to the others at the next `agree`.
+Without ``torchrun`` there is one rank, and nothing here does anything. Everything but `rank_and_size` and `is_first` is
+a collective: all ranks must call it, in the same order. An error of one rank is raised on the others at the next
+`all_reduce_max`.
 """
 
 from __future__ import annotations
@@ -40,24 +41,24 @@ def join() -> None:
 
 def leave() -> None:
     """Part when all have come to their end; ``torchrun`` stops those that are not through when the first one ends."""
-    agree()
+    all_reduce_max()
     dist.destroy_process_group()
     _board.clear()
 
 
-def joined() -> bool:
+def active() -> bool:
     """Whether there are others."""
     return dist.is_available() and dist.is_initialized()
 
 
-def place() -> tuple[int, int]:
+def rank_and_size() -> tuple[int, int]:
     """Number of this process, from 0, and how many there are."""
-    return (dist.get_rank(), dist.get_world_size()) if joined() else (0, 1)
+    return (dist.get_rank(), dist.get_world_size()) if active() else (0, 1)
 
 
-def first() -> bool:
+def is_first() -> bool:
     """Whether this is the process that writes and speaks for all."""
-    return place()[0] == 0
+    return rank_and_size()[0] == 0
 
 
 def first_to_say(sentence: str) -> bool:
@@ -75,17 +76,17 @@ class _Shared(UserError):
     """A mistake that all processes know of."""
 
 
-def agree(value: int = 0, fault: str = "") -> int:
+def all_reduce_max(value: int = 0, fault: str = "") -> int:
     """The largest value of all processes; never waits for a GPU.
 
     Raises:
         UserError: with the `fault` of a process, in every one of them.
     """
-    if not joined():
+    if not active():
         if fault:
             raise UserError(fault)
         return value
-    seen = torch.tensor([value, place()[0] + 1 if fault else 0])
+    seen = torch.tensor([value, rank_and_size()[0] + 1 if fault else 0])
     dist.all_reduce(seen, dist.ReduceOp.MAX)
     value, failed = seen.tolist()
     if failed:
@@ -96,7 +97,7 @@ def agree(value: int = 0, fault: str = "") -> int:
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def raising_on_all_ranks() -> Iterator[None]:
     """A mistake of the user's that one process finds inside ends it for all; they wait for each other at the end."""
     fault = ""
     try:
@@ -105,70 +106,70 @@ def together() -> Iterator[None]:
         raise
     except UserError as error:
         fault = str(error)
-    agree(fault=fault)
+    all_reduce_max(fault=fault)
 
 
 @contextlib.contextmanager
-def one_fetches() -> Iterator[None]:
+def local_rank_0_first() -> Iterator[None]:
     """The first process of each machine goes ahead, so that what it downloads is there for the others."""
-    follows = joined() and os.environ["LOCAL_RANK"] != "0"
+    follows = active() and os.environ["LOCAL_RANK"] != "0"
     if follows:
-        agree()
+        all_reduce_max()
     yield
     if not follows:
-        agree()
+        all_reduce_max()
 
 
-def in_step(items: Iterable[Item]) -> Iterator[Item]:
+def in_lockstep(items: Iterable[Item]) -> Iterator[Item]:
     """The items one by one, each when all processes have one."""
     source = iter(items)
     while True:
-        with together():
+        with raising_on_all_ranks():
             item = next(source, None)
         if item is None:
             return
         yield item
 
 
-def require_alike(sentence: str, *values: int) -> None:
+def require_equal(sentence: str, *values: int) -> None:
     """Check that all processes have the same values.
 
     Raises:
         UserError: with the sentence, in every process.
     """
-    found = gather(torch.tensor(values)).view(place()[1], -1)
+    found = all_gather(torch.tensor(values)).view(rank_and_size()[1], -1)
     if (found != found[0]).any():
         raise UserError(sentence)
 
 
-def gather(values: Tensor) -> Tensor:
+def all_gather(values: Tensor) -> Tensor:
     """Values of all processes, one process after the other: (N,) on any device -> (M,) on the CPU."""
     values = values.cpu()
-    if not joined():
+    if not active():
         return values
-    found = [values] * place()[1]
+    found = [values] * rank_and_size()[1]
     dist.all_gather_object(found, values)
     return torch.cat(found)
 
 
-def everywhere(work: Callable[[], Found]) -> list[Found]:
+def gather_results(work: Callable[[], Found]) -> list[Found]:
     """What each process found with its `work`, in their order.
 
     Raises:
         UserError: of any of them, in all.
     """
-    with together():
+    with raising_on_all_ranks():
         mine = work()
-    if not joined():
+    if not active():
         return [mine]
-    found = [mine] * place()[1]
+    found = [mine] * rank_and_size()[1]
     dist.all_gather_object(found, mine)
     return found
 
 
-def mean(values: Tensor) -> Tensor:
+def all_reduce_mean(values: Tensor) -> Tensor:
     """Mean over the processes, element by element, without gradient."""
-    if not joined():
+    if not active():
         return values
     total = values.detach().clone()
     dist.all_reduce(total)
@@ -182,19 +183,19 @@ def denominator(count: Tensor) -> Tensor:
         count: scalar, the share of this process; without gradient. That of all is raised to 1, so that gradients stay
             finite where nothing counts.
     """
-    if not joined():
+    if not active():
         return count.clamp(min=1)
     total = count.clone()
     dist.all_reduce(total)
     return total.clamp(min=1) / dist.get_world_size()
 
 
-def spread(network: nn.Module, partly_idle: bool) -> nn.Module:
+def wrap_in_ddp(network: nn.Module, partly_idle: bool) -> nn.Module:
     """The network with gradients that are means over all processes, and the weights of the first.
 
     partly_idle: whether some weights have no gradient in some steps
     """
-    if not joined():
+    if not active():
         return network
     # Running statistics are averaged after every step instead: the network is used beside its forward pass, too.
     return nn.parallel.DistributedDataParallel(
@@ -203,11 +204,11 @@ def spread(network: nn.Module, partly_idle: bool) -> nn.Module:
 
 
 @torch.no_grad()
-def average_statistics(network: nn.Module) -> None:
+def average_batchnorm_statistics(network: nn.Module) -> None:
     """Replace the running statistics of batch normalisation by their means over the processes."""
-    if not joined():
+    if not active():
         return
     found = [buffer for name, buffer in network.named_buffers() if name.endswith(("running_mean", "running_var"))]
     if found:
-        flat = mean(torch.cat(found))
+        flat = all_reduce_mean(torch.cat(found))
         torch._foreach_copy_(found, list(flat.split([len(buffer) for buffer in found])))

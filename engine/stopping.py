@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from types import FrameType
 from typing import Any, TypeVar
 
-from . import processes
+from . import ranks
 
 Found = TypeVar("Found")
 
@@ -41,9 +41,9 @@ class StopRequest:
 
     def agreed(self) -> int:
         """Exit code with which all processes are to stop now, 0 to go on; all of them must ask."""
-        if processes.joined() and os.getppid() != self._parent:
+        if ranks.active() and os.getppid() != self._parent:
             self.code = self.code or 128 + signal.SIGTERM  # torchrun is gone without a word
-        return processes.agree(self.code)
+        return ranks.all_reduce_max(self.code)
 
     def interruptible(self, items: Iterable[Any]) -> Iterator[Any]:
         """The items one by one; raises `Stopped` between two of them once a signal has come."""
@@ -59,7 +59,7 @@ class StopRequest:
             with contextlib.suppress(Stopped):
                 return work()
 
-        found = processes.everywhere(unless_stopped)
+        found = ranks.gather_results(unless_stopped)
         if self.agreed():
             raise Stopped
         return found
@@ -68,6 +68,6 @@ class StopRequest:
         # Worker processes inherit the handler; they leave the decision to the process that started them.
         if os.getpid() != self._owner:
             return
-        if self.code and not processes.joined():
+        if self.code and not ranks.active():
             os._exit(128 + number)
         self.code = 128 + number

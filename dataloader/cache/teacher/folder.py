@@ -10,9 +10,9 @@ import numpy as np
 from tqdm import tqdm
 
 from errors import UserError, check_shape
+from storage.atomic import write_whole
 
-from ..atomic import write_whole
-from ..described import describe
+from ...described import describe
 from . import maps
 from .images import CachedImage
 from .maps import SUFFIXES, FileState

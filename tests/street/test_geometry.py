@@ -5,13 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataloader.street.camera import EYE_HEIGHT, SCANNER_OFFSET, Pose, kitti_camera
-from dataloader.street.primitives import PRIMITIVE, Kind, Label, Material, placed, primitive
-from dataloader.street.raycast import BACK, BLOB, FACES, FAR, GROUND, RIGHT, ROUND, SKY, TOP, cast
-from dataloader.street.render import Renderer
-from dataloader.street.road import MAX_FRAMES, Arc
-from dataloader.street.scan import scan
-from dataloader.street.scene import draw_scene
+from street.camera import EYE_HEIGHT, SCANNER_OFFSET, Pose, kitti_camera
+from street.primitives import PRIMITIVE, Kind, Label, Material, placed, primitive
+from street.raycast import BACK, BLOB, FACES, FAR, GROUND, RIGHT, ROUND, SKY, TOP, cast
+from street.render import Renderer
+from street.road import MAX_FRAMES, Arc
+from street.scan import scan
+from street.scene import draw_scene
 
 CAMERA = kitti_camera(96, 320)
 EYE = Pose(0.0, -EYE_HEIGHT, 0.0, 0.0)

@@ -12,8 +12,8 @@ from tqdm import tqdm
 
 from errors import UserError
 
-from ..described import describe
-from ..teacher_cache.maps import FileState
+from ...described import describe
+from ..teacher.maps import FileState
 from .pictures import Picture
 from .shards import SUFFIX, Content, Entry, read_index
 

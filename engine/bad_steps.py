@@ -13,11 +13,11 @@ import torch
 from torch import Tensor, nn
 
 from errors import UserError
+from losses.patches.refine import Refined
+from losses.step import Outcome
 
-from . import processes
+from . import ranks
 from .finite import are_finite, quantities
-from .patches.refine import Refined
-from .step import Outcome
 
 log = logging.getLogger("train")
 FOLDER = "bad_steps"
@@ -108,7 +108,7 @@ class BadSteps:
         """Loss of all data sets; NaN, so that no gradient is finite, where a number of any process is none."""
         named = quantities(outcomes)
         finite = are_finite(named.values())
-        lost = processes.mean((~finite.all()).float()) > 0
+        lost = ranks.all_reduce_mean((~finite.all()).float()) > 0
         self._passes.append(_Pass(tuple(named), finite, lost, tuple(_Kept.of(outcome) for outcome in outcomes)))
         self._latest = [o.batch.inputs for o in outcomes], [o.batch.spec.purpose for o in outcomes]
         return sum(outcome.total for outcome in outcomes) * torch.where(lost, torch.nan, 1.0)
@@ -161,7 +161,7 @@ class BadSteps:
         """
         while self._steps:
             self._look(self._steps.pop(0))
-        with processes.together():
+        with ranks.raising_on_all_ranks():
             if self._latest and not self._gives_numbers():
                 raise UserError(
                     f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite, "
@@ -216,7 +216,7 @@ class BadSteps:
 
     def _kept(self, step: _Step, names: Sequence[str]) -> str:
         """Keep the step in a file, where there are not enough of them; what to say about it."""
-        number, count = processes.place()
+        number, count = ranks.rank_and_size()
         mine = f"_process_{number}" if count > 1 else ""
         path = self.folder / FOLDER / f"step_{step.place['step']}{mine}.pt"
         if self._files == KEPT:

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from errors import UserError
-from models.download import NotOffered, download, part_path, remote_size
+from storage.download import NotOffered, download, part_path, remote_size
 from tests.file_server import serve
 
 DATA = bytes(range(256)) * 40

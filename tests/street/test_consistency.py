@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import pytest
 
-from dataloader.street.camera import BASELINE, kitti_camera
-from dataloader.street.primitives import Kind, Label, Material, primitive
-from dataloader.street.render import Renderer
-from dataloader.street.scene import draw_scene
+from street.camera import BASELINE, kitti_camera
+from street.primitives import Kind, Label, Material, primitive
+from street.render import Renderer
+from street.scene import draw_scene
 
 from .oracle import view_errors
 

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 import pytest
 
-from dataloader.street import write_dataset
-from dataloader.street.camera import BASELINE
-from dataloader.street.plan import Recipe, plan
-from dataloader.street.scene import draw_scene
 from errors import UserError
+from street import write_dataset
+from street.camera import BASELINE
+from street.plan import Recipe, plan
+from street.scene import draw_scene
 
-ROOT = Path(__file__).resolve().parents[3]
+ROOT = Path(__file__).resolve().parents[2]
 SMALL = {"drives": 1, "frames": 3, "height": 32, "width": 64, "seed": 7}
 DATE = "2011_09_26"
 

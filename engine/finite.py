@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 from torch import Tensor
 
-from .step import Outcome
+from losses.step import Outcome
 
 
 def are_finite(tensors: Iterable[Tensor]) -> Tensor:

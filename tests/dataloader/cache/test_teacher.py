@@ -14,11 +14,11 @@ import pytest
 import torch
 
 from dataloader.batch import to_device
+from dataloader.cache.teacher import CacheWriter, Recipe, TeacherCache, cached_image, image_root, open_cache
 from dataloader.catalog import find_loader
 from dataloader.dataset import Key
 from dataloader.loaders import build_training
 from dataloader.splits import resolve
-from dataloader.teacher_cache import CacheWriter, Recipe, TeacherCache, cached_image, image_root, open_cache
 from errors import UserError
 from losses.patches.refine import CachedMaps
 from losses.patches.selection import Grid, select

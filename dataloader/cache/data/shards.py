@@ -21,9 +21,9 @@ from typing import NamedTuple
 import numpy as np
 
 from errors import UserError
+from storage.atomic import write_whole
 
-from ..atomic import write_whole
-from ..teacher_cache.maps import FileState
+from ..teacher.maps import FileState
 
 SUFFIX = ".shard"
 REMEDY = "delete this file and start again, which makes its pictures anew"

@@ -9,8 +9,8 @@ import sys
 
 import pytest
 
-from losses import processes
-from losses.stopping import Stopped, StopRequest
+from engine import ranks
+from engine.stopping import Stopped, StopRequest
 from tests.conftest import ROOT
 
 
@@ -44,7 +44,7 @@ def test_work_that_all_processes_share_is_given_up_after_a_signal():
 
 def test_second_signal_ends_at_once():
     code = (
-        "import os, signal, time\nfrom losses.stopping import StopRequest\nwith StopRequest():\n"
+        "import os, signal, time\nfrom engine.stopping import StopRequest\nwith StopRequest():\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)"
     )
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False)
@@ -52,8 +52,8 @@ def test_second_signal_ends_at_once():
 
 
 def test_the_signal_of_torchrun_may_follow_that_of_the_user(monkeypatch):
-    monkeypatch.setattr(processes, "joined", lambda: True)
-    monkeypatch.setattr(processes, "agree", lambda value: value)
+    monkeypatch.setattr(ranks, "active", lambda: True)
+    monkeypatch.setattr(ranks, "all_reduce_max", lambda value: value)
     with StopRequest() as stop:
         os.kill(os.getpid(), signal.SIGTERM)
         os.kill(os.getpid(), signal.SIGTERM)
@@ -61,8 +61,8 @@ def test_the_signal_of_torchrun_may_follow_that_of_the_user(monkeypatch):
 
 
 def test_processes_whose_torchrun_is_gone_stop_and_save(monkeypatch):
-    monkeypatch.setattr(processes, "joined", lambda: True)
-    monkeypatch.setattr(processes, "agree", lambda value: value)
+    monkeypatch.setattr(ranks, "active", lambda: True)
+    monkeypatch.setattr(ranks, "all_reduce_max", lambda value: value)
     with StopRequest() as stop:
         assert stop.agreed() == 0
         monkeypatch.setattr(os, "getppid", lambda: 1)

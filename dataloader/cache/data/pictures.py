@@ -12,9 +12,9 @@ import numpy as np
 
 from errors import UserError
 
-from ..catalog import LoaderSpec
-from ..samples import Sample
-from ..teacher_cache.images import cached_image
+from ...catalog import LoaderSpec
+from ...samples import Sample
+from ..teacher.images import cached_image
 from .shards import REMEDY, RGB, Content, Place
 
 

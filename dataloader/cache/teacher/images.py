@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import quote
 
-from ..catalog import DATASETS, LoaderSpec
+from ...catalog import DATASETS, LoaderSpec
 
 _LONGEST = 200  # characters of a file name, with room for what is added; file systems take 255 bytes
 

@@ -12,8 +12,8 @@ import numpy as np
 
 from errors import UserError
 
-from ..catalog import LoaderSpec
-from ..samples import Sample
+from ...catalog import LoaderSpec
+from ...samples import Sample
 from .folder import TeacherCache
 from .images import CachedImage, cached_image
 from .recipe import COMMAND, Recipe, read_recipe

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from dataloader.street.texture import LINE, TILE, cells, noise, noise_tile, padded, pulse, pulses, step
+from street.texture import LINE, TILE, cells, noise, noise_tile, padded, pulse, pulses, step
 
 COUNT = 64 * LINE
 

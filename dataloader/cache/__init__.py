@@ -1,0 +1,1 @@
+"""What is kept of data sets and teachers between runs: decoded images, and answers."""

@@ -1,0 +1,1 @@
+"""What any training needs: ranks, optimiser and schedule, accumulation, bad steps, stopping."""
