@@ -1,44 +1,72 @@
-"""Options from every source, checked; one parser per command. Imports no torch.
+"""Options from every source, checked; one parser per command and method. Imports no torch.
 
-Later wins: default of the table, preset of the method, ``--config`` files in the order given, what is stored
-with the checkpoint (evaluation and inference only), the command line.
+Later wins: default of the table, preset of the method, the size a checkpoint was trained at (evaluation and
+inference only), ``--config`` files in the order given, the network that is stored with the checkpoint (likewise), the
+command line.
 """
 
 from __future__ import annotations
 
-import json
-import math
 import os
 import re
-import reprlib
-import tomllib
-from argparse import ArgumentDefaultsHelpFormatter, ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import SUPPRESS, ArgumentDefaultsHelpFormatter, ArgumentParser, BooleanOptionalAction, Namespace
 from collections.abc import Iterable, Mapping
-from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any, NoReturn
 
 from errors import UserError, closest
-from presets.options import COMMANDS, NETWORK, WORDS, Option, options_of
+from methods import METHODS, NAMES
+from presets.files import read_file
+from presets.foreign import answer
+from presets.option import Group, Option
+from presets.values import checked, shown, word
 from storage.notes import METADATA, Damaged, read
 
+COMMANDS = {
+    "train": "Train a method on video, and on labelled images where it segments.",
+    "eval_depth": "Measure the depth of a trained network.",
+    "eval_segmentation": "Measure the segmentation of a trained network.",
+    "eval_pose": "Measure the camera motion of a trained network.",
+    "inference": "Write depth and segmentation of an image, a folder or a video.",
+}
 PRESETS = Path(__file__).parent / "presets"
-ATTENTION = ("model_attention", "model_attention_strips", "model_attention_gain", "model_aspp")
-SHAPE = (
-    "model_num_layers",
-    "model_num_layers_pose",
-    "model_split_pos",
-    "model_depth_resolutions",
-    "model_num_classes",
-    *ATTENTION,
-)
-STORED = ("method", "model_depth_min", "model_depth_max", *SHAPE)  # with a checkpoint, for evaluation and inference
-MOST_BYTES = 1 << 20  # of a preset
-MOST_BITS = 256  # of a whole number in a message
-LARGEST = 2**31 - 1  # whole number
-_ABSENT = object()
 ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
 ELSEWHERE = ("eval_avg_with_flipped",)  # in published opt.json files, without meaning for any command
+HISTORY = ("config", "said", "command", "argv")  # of a namespace: how it came to be, no options
+
+
+def methods_of(command: str) -> list[str]:
+    """Methods that a command takes."""
+    return [name for name in NAMES if command in METHODS[name].options]
+
+
+def method_option(command: str) -> Option:
+    """``--method`` of a command."""
+    about = "published system: network, objective and defaults of its recipe"
+    frozen = [f"; {name}: {METHODS[name].about}" for name in methods_of(command) if not METHODS[name].trained]
+    return Option("--method", NAMES[0], about + "".join(frozen), tuple(methods_of(command)), network=True)
+
+
+def groups_of(command: str, method: str) -> tuple[Group, ...]:
+    """Titled options of a command for a method, in the order of the help."""
+    return (("method", (method_option(command),)), *METHODS[method].options[command])
+
+
+def options_of(command: str, method: str = "") -> list[Option]:
+    """All options of one command for a method, or, where none is named, for any: then each name once."""
+    found: dict[str, Option] = {}
+    for name in [method] if method else methods_of(command):
+        for _, options in groups_of(command, name):
+            for option in options:
+                found.setdefault(option.name, option)
+    return [*found.values()]
+
+
+def network_options(method: str) -> dict[str, Option]:
+    """Options that shape the network of a method or say what its numbers mean, by name; `method` is not among them."""
+    groups = [group for groups in METHODS[method].options.values() for group in groups]
+    return {option.name: option for _, options in groups for option in options if option.network}
 
 
 class _Parser(ArgumentParser):
@@ -48,37 +76,28 @@ class _Parser(ArgumentParser):
         raise UserError(message)
 
 
-class _Short(reprlib.Repr):
-    """Values as messages show them, whatever a file holds."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.maxstring = self.maxother = 80
-
-    def repr_int(self, value: int, level: int) -> str:
-        """Python refuses to write large ones."""
-        return super().repr_int(value, level) if value.bit_length() < MOST_BITS else "a number of many digits"
+def build_parser(command: str, method: str) -> ArgumentParser:
+    """Parser of a command with the options of a method and the defaults of its recipe, for the help."""
+    return _parser(command, groups_of(command, method), _recipe(command, method))
 
 
-_SHORT = _Short()
-
-
-def build_parser(command: str) -> ArgumentParser:
-    """Parser of one command; options that were not given are absent from its result."""
-    about, groups = COMMANDS[command]
+def _parser(command: str, groups: Iterable[Group], defaults: Mapping[str, Any]) -> ArgumentParser:
+    """Parser that says these defaults; options that were not given are absent from its result."""
     parser = _Parser(
         prog=f"{command}.py",
         usage="%(prog)s [options]",
-        description=about,
+        description=COMMANDS[command],
         allow_abbrev=False,
+        add_help=False,
+        argument_default=SUPPRESS,
         formatter_class=ArgumentDefaultsHelpFormatter,
-        epilog="The recipe of a method, presets/<method>.toml where there is one, replaces the defaults "
-        "above; --config and the command line replace both.",
+        epilog="Options and defaults are those of one method; --method NAME --help shows those of another. Defaults "
+        "come from presets/<method>.toml and the table of options; --config and the command line replace them.",
     )
+    parser.add_argument("-h", "--help", action="store_true", default=SUPPRESS, help="show the options and exit")
     parser.add_argument(
         "--config",
         action="append",
-        default=[],
         metavar="FILE",
         help="preset (.toml) or an earlier run's opt.json; may be repeated, later wins",
     )
@@ -89,141 +108,163 @@ def build_parser(command: str) -> ArgumentParser:
                 kind: dict[str, Any] = {"action": BooleanOptionalAction}
             else:
                 kind = {"metavar": "{" + ",".join(map(str, option.choices)) + "}" if option.choices else "VALUE"}
-            group.add_argument(option.flag, dest=option.name, default=option.default, help=option.help, **kind)
+            if option.name in defaults:
+                kind["default"] = word(defaults[option.name])
+            group.add_argument(option.flag, dest=option.name, help=option.help, **kind)
     return parser
 
 
 def as_table(args: Namespace) -> dict[str, Any]:
     """Names and values of all options, without the notes of `parse` on where they came from."""
-    return {name: value for name, value in vars(args).items() if name not in ("config", "said")}
+    return {name: value for name, value in vars(args).items() if name not in HISTORY}
 
 
 def parse(command: str, argv: list[str]) -> Namespace:
-    """Options of a command from every source, checked.
+    """Options of a command from every source, checked; ``--help`` prints those of the method and exits.
 
-    The result also holds `config`, the files it was made with, and `said`, the names that neither the table nor the
-    preset of the method decided.
+    The method is the first that is named: on the command line, beside the checkpoint, in a ``--config`` file; else
+    it is the default. Where nobody names it, evaluation and inference take the options of any method, for the keys of
+    a published file may still tell whose it is: see `reparsed`.
+
+    The result also holds `config`, the files it was made with, `said`, the names that neither the table nor the
+    preset of the method decided, and `command` and `argv`.
 
     Raises:
-        UserError: for an unknown option, a value that is not allowed, or a preset that cannot be read.
+        UserError: for an unknown option, one of another method, a value that is not allowed, or a preset that cannot
+            be read.
     """
-    parser = build_parser(command)
-    given, configs = _command_line(parser, command, argv)
-    table = {option.name: option.default for option in options_of(command)}
-    config: dict[str, Any] = {}
-    for path in configs:
-        config |= _read_preset(path, command)
-    known = {**table, **config, **given}
-    _resolve_folders(command, known)
-    stored = {} if command == "train" else _stored_with_checkpoint(known)
-    method = given.get("method") or stored.get("method") or config.get("method") or table["method"]
-    values = table | _read_preset(str(PRESETS / f"{method}.toml"), command) | config | stored | given
-    values["method"] = method
+    return _parsed(command, argv)
+
+
+def reparsed(args: Namespace, method: str) -> Namespace:
+    """The options of `parse`, now that the keys of a file have told the method, which nobody had named.
+
+    Raises:
+        UserError: as `parse`, for an option on the command line that this method does not have, and when the command
+            does not take the method.
+    """
+    return _parsed(args.command, args.argv, checked(method_option(args.command), method, "--method"))
+
+
+def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
+    typed, configs = _command_line(command, argv)
+    contents = [(path, read_file(path)) for path in configs]
+    table = {option.name: option for option in options_of(command)}
+    table = {name: table[name] for name in ("method", "checkpoint_dir", "model_load", "model_path") if name in table}
+    early = _chosen(command, contents, table)
+    places = {name: option.default for name, option in table.items()} | early | _given(typed, table)
+    _resolve_folders(command, places)
+    notes, trained = (Path(), {}) if command == "train" else trained_with(places)
+    kept = {"method": checked(table["method"], trained["method"], f"{notes}: method")} if "method" in trained else {}
+    named = told or (early | kept | _given(typed, {"method": table["method"]})).get("method", "")
+    method = named or NAMES[0]
+    if "help" in typed:
+        build_parser(command, method).print_help()
+        raise SystemExit(0)
+
+    own = {option.name: option for option in options_of(command, method)}
+    if named or command == "train":
+        _refuse_foreign(command, method, typed, own)
+    config, given = _chosen(command, contents, own), _given(typed, own)
+    followed = {
+        option.name: checked(option, trained[option.follows], f"{notes}: {option.follows}")
+        for option in own.values()
+        if option.follows in trained
+    }
+    stored = _stored_network(method, trained, notes)
+    values = _recipe(command, method) | followed | config | stored | given | {"method": method}
     _resolve_folders(command, values)
-    args = Namespace(**values, config=configs, said=sorted({*config, *stored, *given}))
+    said = sorted({*config, *kept, *stored, *({*typed} & {option.name for option in options_of(command)})})
+    args = Namespace(**values, config=configs, said=said, command=command, argv=argv)
     _check_together(args)
     return args
 
 
-def _command_line(parser: ArgumentParser, command: str, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
-    options = {option.name: option for option in options_of(command)}
-    valued = {option.flag for option in options.values() if not isinstance(option.default, bool)} | {"--config"}
+def _command_line(command: str, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """What was given to the options of any method, as text or switch, by name; and the files of ``--config``."""
+    options = options_of(command)
+    valued = {option.flag for option in options if not isinstance(option.default, bool)} | {"--config"}
     for place in range(len(argv) - 1, 0, -1):  # argparse takes "-1,2" and "-name" for an option
         if argv[place - 1] in valued and re.match("-[^-]", argv[place]):
             argv = [*argv[: place - 1], f"{argv[place - 1]}={argv[place]}", *argv[place + 1 :]]
-    # A namespace that already holds a name keeps it: what was not given stays absent, the help still shows defaults.
-    found, rest = parser.parse_known_args(argv, Namespace(**dict.fromkeys(options, _ABSENT), config=[]))
-    if rest and not rest[0].startswith("-"):
-        raise UserError(f"{rest[0]!r}: belongs to no option of {command}.py; separate several values by commas")
-    if rest:
-        flags = [option.flag for option in options.values()]
-        raise UserError(f"{rest[0]}: unknown option of {command}.py{closest(rest[0], flags)}; see --help")
-    given = {name: value for name, value in vars(found).items() if name in options and value is not _ABSENT}
-    return {name: _checked(options[name], value, options[name].flag) for name, value in given.items()}, found.config
+    found, rest = _parser(command, [("options", tuple(options))], {}).parse_known_args(argv)
+    typed = vars(found)
+    if rest and "help" not in typed:
+        method = typed.get("method", "")
+        raise UserError(
+            _unknown(command, rest[0], options_of(command, method if method in methods_of(command) else ""))
+        )
+    return typed, typed.pop("config", [])
 
 
-def _checked(option: Option, value: Any, where: str) -> Any:
-    """Value of an option from text, TOML or JSON; UserError naming `where` it came from."""
-    if isinstance(option.default, bool):
-        if not isinstance(value, bool):
-            raise UserError(f"{where}: {_SHORT.repr(value)} is neither true nor false")
-        return value
-    try:
-        text = _text(option, value)
-        os.fsencode(text)  # what no file can be called
-        result = option.parse(text)
-        if isinstance(result, int) and result.bit_length() > MOST_BITS:
-            raise OverflowError
-    except (ValueError, OverflowError):
-        wanted = WORDS.get(option.parse, "a valid value")
-        raise UserError(f"{where}: {_SHORT.repr(value)} is not {wanted}") from None
-    if option.choices and result not in option.choices:
-        allowed = ", ".join(map(str, option.choices))
-        hint = closest(result[:80], map(str, option.choices)) if isinstance(result, str) else ""
-        raise UserError(f"{where}: {_SHORT.repr(result)} is not one of {allowed}{hint}")
-    if isinstance(result, int | float):
-        highest = min(option.high, LARGEST) if isinstance(result, int) else option.high
-        if not (option.low <= result <= highest and math.isfinite(result)):
-            low = f" of at least {option.low:g}" if math.isfinite(option.low) else ""
-            high = f" and at most {highest:.10g}" if math.isfinite(highest) else ""
-            raise UserError(f"{where}: {result} is out of range; give a finite number{low}{high}")
-        if option.multiple > 1 and result % option.multiple:
-            lower = result - result % option.multiple
+def _unknown(command: str, word: str, options: Iterable[Option]) -> str:
+    """What is wrong with a word of the command line that belongs to none of the options."""
+    if not word.startswith("-"):
+        return f"{word!r}: belongs to no option of {command}.py; separate several values by commas"
+    switches = [option.flag for option in options if isinstance(option.default, bool)]
+    flags = [option.flag for option in options]
+    flag = word.partition("=")[0]
+    if instead := answer(flag, {*flags, "--config", *(f"--no-{name.removeprefix('--')}" for name in switches)}):
+        return f"{flag}: unknown here; {instead}"
+    return f"{word}: unknown option of {command}.py{closest(word, flags)}; see --help"
+
+
+def _given(typed: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
+    """Values of these options on the command line."""
+    return {name: checked(option, typed[name], option.flag) for name, option in options.items() if name in typed}
+
+
+def _refuse_foreign(command: str, method: str, typed: Mapping[str, Any], own: Mapping[str, Option]) -> None:
+    for option in options_of(command):
+        if option.name in typed and option.name not in own:
+            owners = [name for name in methods_of(command) if option in options_of(command, name)]
+            flag = f"--no-{option.flag.removeprefix('--')}" if typed[option.name] is False else option.flag
             raise UserError(
-                f"{where}: {result} is not a multiple of {option.multiple}; "
-                f"nearest are {lower} and {lower + option.multiple}"
+                f"{flag}: an option of --method {' and '.join(owners)}, and this is --method {method}; leave it out or "
+                f"pass --method {owners[0]}"
             )
-    return result
 
 
-def _text(option: Option, value: Any) -> str:
-    """What a value of TOML or JSON is on the command line; raises ValueError for one of another kind."""
-    if isinstance(value, list | tuple) and isinstance(option.default, tuple):
-        return ",".join(_text(replace(option, default=0), part) for part in value)
-    if value is None and option.default == "":
-        return ""
-    if isinstance(value, bool) or not isinstance(value, str | int | float):
-        raise ValueError
-    return str(value)
+def _recipe(command: str, method: str) -> dict[str, Any]:
+    """Defaults of the table, changed by the preset of the method."""
+    path = str(PRESETS / f"{method}.toml")
+    options = {option.name: option for option in options_of(command, method)}
+    values = {name: option.default for name, option in options.items()}
+    return values | _chosen(command, [(path, read_file(path))], options) | {"method": method}
 
 
-def _read_preset(path: str, command: str) -> dict[str, Any]:
-    """Options of a preset or of an earlier run's opt.json that this command knows."""
-    try:
-        with open(path, "rb") as file:
-            raw = file.read(MOST_BYTES + 1)
-        if len(raw) > MOST_BYTES:
-            raise ValueError(f"longer than {MOST_BYTES} bytes")
-        text = raw.decode()
-        content = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
-    except OSError as error:
-        raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
-    except (ValueError, RecursionError) as error:
-        raise UserError(f"--config {path}: not a valid preset ({error})") from None
-    if not isinstance(content, dict):
-        raise UserError(f"--config {path}: holds no table of options")
-    mine = {option.name: option for option in options_of(command)}
-    everything = {option.name for name in COMMANDS for option in options_of(name)} | {"config", *ELSEWHERE}
+def _chosen(
+    command: str, contents: Iterable[tuple[str, Mapping[str, Any]]], options: Mapping[str, Option]
+) -> dict[str, Any]:
+    """Values of these options in files, later ones first; those of other commands and methods are passed over."""
     values = {}
-    for key, value in content.items():
-        name = key.replace("-", "_")
-        if name in ONCE and path.endswith(".json"):
-            continue
-        # The teacher of a training is none of the evaluation's, whose option of that name asks for another one.
-        if name == "patch_teacher" and not {"patch_refine", "patch-refine"} & {*content} and "patch_refine" in mine:
-            continue
-        if name in mine:
-            values[name] = _checked(mine[name], value, f"{path}: {key}")
-        elif name not in everything:
-            raise UserError(f"{path}: unknown option {_SHORT.repr(key)}{closest(name[:80], everything)}")
+    for path, content in contents:
+        for key, value in content.items():
+            name = key.replace("-", "_")
+            if name in ONCE and path.endswith(".json"):
+                continue
+            # The teacher of a training is none of the evaluation's, whose option of that name asks for another one.
+            if name == "patch_teacher" and command != "train" and not {"patch_refine", "patch-refine"} & {*content}:
+                continue
+            if name in options:
+                values[name] = checked(options[name], value, f"{path}: {key}")
+            elif name not in _every_name():
+                raise UserError(f"{path}: unknown option {shown(key)}{closest(name[:80], _every_name())}")
     return values
+
+
+@cache
+def _every_name() -> frozenset[str]:
+    """What a preset or an opt.json may hold: options of all commands and methods."""
+    options = {option.name for command in COMMANDS for option in options_of(command)}
+    return frozenset({*options, "config", *ELSEWHERE})
 
 
 def _resolve_folders(command: str, values: dict[str, Any]) -> None:
     if command == "inference":
         return
     for name, variable in (("dataset_dir", "IFN_DIR_DATASET"), ("checkpoint_dir", "IFN_DIR_CHECKPOINT")):
-        values[name] = values[name] or os.environ.get(variable, "")
+        values[name] = values.get(name) or os.environ.get(variable, "")
 
 
 def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
@@ -251,45 +292,86 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
 def with_checkpoint(args: Namespace, checkpoint: str) -> Namespace:
     """Options for another checkpoint than the one they were parsed for, with what is stored beside it.
 
-    What was said about the first network is not said about this one.
+    What was said about the first network is not said about this one. A checkpoint of another method brings the
+    options of that method, with their defaults.
+
+    Raises:
+        UserError: when the notes beside it are damaged.
     """
-    values = vars(args) | {"model_load": checkpoint, "model_path": ""}
-    stored = _stored_with_checkpoint(values)
+    values = vars(args) | {"model_load": checkpoint, "model_path": "", "said": []}
+    notes, trained = trained_with(values)
+    if "method" not in trained:
+        return Namespace(**values)
+    method = checked(Option("--method", "", "", NAMES), trained["method"], f"{notes}: method")
+    stored = {"method": method} | _stored_network(method, trained, notes)
+    if method != args.method:
+        options = [option for command in METHODS[method].options for option in options_of(command, method)]
+        table = {option.name: option.default for option in options}
+        values = table | {name: value for name, value in values.items() if name in table or name in HISTORY}
     return Namespace(**values | stored | {"said": sorted(stored)})
 
 
-def _stored_with_checkpoint(values: dict[str, Any]) -> dict[str, Any]:
-    """Method, network shape and depth range that a checkpoint of ours names; nothing for published files."""
-    notes, options = trained_with(values)
-    table = {option.name: option for option in NETWORK[1]}
-    if options:  # checkpoints older than attention have none
-        options = {name: table[name].default for name in ATTENTION} | options
-    return checked_network({name: options[name] for name in STORED if name in options}, notes)
+def _stored_network(method: str, trained: Mapping[str, Any], notes: Path) -> dict[str, Any]:
+    """The network a checkpoint of ours holds, complete: one that is older than an option has its default."""
+    if not trained:
+        return {}
+    refuse_network_of_others(trained, method, notes)
+    defaults = {name: option.default for name, option in network_options(method).items()}
+    return checked_network(defaults | trained, notes, method)
 
 
-def checked_network(values: Mapping[str, Any], where: Path) -> dict[str, Any]:
-    """Options of the network that a file says.
+def refuse_network_of_others(trained: Mapping[str, Any], method: str, notes: Path) -> None:
+    """Check that a checkpoint was not made with an option that shapes the networks of another method alone.
+
+    Raises:
+        UserError: naming the option and a method that has it.
+    """
+    own = network_options(method)
+    for other in METHODS:
+        for name, option in network_options(other).items():
+            if name not in own and trained.get(name, option.default) != option.default:
+                made = f"{notes}: made with {option.flag} {trained[name]}"
+                raise UserError(f"{made}, an option of --method {other}; pass --method {other}")
+
+
+def checked_network(values: Mapping[str, Any], where: Path, method: str) -> dict[str, Any]:
+    """Of what a file says, the options of the network of this method.
 
     Raises:
         UserError: naming the file and the option whose value is not allowed.
     """
-    table = {option.name: option for option in NETWORK[1]}
-    return {name: _checked(table[name], value, f"{where}: {name}") for name, value in values.items()}
+    return {
+        name: checked(option, values[name], f"{where}: {name}")
+        for name, option in network_options(method).items()
+        if name in values
+    }
+
+
+def adopt(args: Namespace, told: Mapping[str, Any], where: Path) -> dict[str, Any]:
+    """Let `args` say what a file tells of its network and of the size it was trained at, where nobody said otherwise.
+
+    Returns: what changed, by name of option.
+
+    Raises:
+        UserError: naming the file and the option whose value is not allowed.
+    """
+    values = checked_network(told, where, args.method)
+    for option in options_of(args.command, args.method):
+        if option.follows in told and args.command != "train":  # whose validation has a size of its own
+            values[option.name] = checked(option, told[option.follows], f"{where}: {option.follows}")
+    changed = {name: value for name, value in values.items() if name not in args.said and getattr(args, name) != value}
+    vars(args).update(changed)
+    return changed
 
 
 def _check_together(args: Namespace) -> None:
     """What one option cannot know alone."""
-    if args.model_depth_min >= args.model_depth_max:
+    if "model_depth_min" in args and args.model_depth_min >= args.model_depth_max:
         raise UserError(
             f"--model-depth-min {args.model_depth_min}: must be below --model-depth-max {args.model_depth_max}"
         )
-    if getattr(args, "overwrite", False) and args.resume == "auto":
+    if args.command == "train" and args.overwrite and args.resume == "auto":
         raise UserError("--overwrite and --resume auto: one discards the run, the other continues it; give one of them")
-    if "overwrite" in args and args.model_attention_gain and args.model_attention == "none":
-        raise UserError(
-            "--model-attention-gain: there is nothing to weigh with --model-attention none; give another "
-            "one or --no-model-attention-gain"
-        )
     if args.data_intrinsics and len(args.data_intrinsics) != 4:
         raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
     for name in ("model_name", "experiment_class"):
@@ -304,14 +386,14 @@ def _check_together(args: Namespace) -> None:
 def markdown_table(options: Iterable[Option]) -> str:
     """The options as rows of a Markdown table; README and docs are made from it."""
 
-    def shown(value: Any) -> str:
-        if isinstance(value, bool):
-            return "on" if value else "off"
-        text = ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
-        return f"`{text}`" if text else "-"
+    def cell(value: Any) -> str:
+        text = word(value)
+        return {"''": "-"}.get(text, text if isinstance(value, bool) else f"`{text}`")
 
     lines = ["| option | default | meaning |", "| --- | --- | --- |"]
     for option in options:
-        choices = f" ({', '.join(map(str, option.choices))})" if option.choices else ""
-        lines.append(f"| `{option.flag}` | {shown(option.default)} | {option.help}{choices} |")
+        choices = ", ".join(str(choice) for choice in option.choices if choice != "")
+        lines.append(
+            f"| `{option.flag}` | {cell(option.default)} | {option.help}{f' ({choices})' if choices else ''} |"
+        )
     return "\n".join(lines) + "\n"

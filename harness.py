@@ -1,4 +1,4 @@
-"""What all commands share: options in, exit code out; device, seed, precision, run folder. Imports no torch early."""
+"""What all commands share: options in, exit code out; run folder. Imports no torch early."""
 
 from __future__ import annotations
 
@@ -14,20 +14,18 @@ import traceback
 import warnings
 from argparse import Namespace
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, NoReturn
 
 import arguments
+import methods
+from engine.launch import started_by_torchrun
 from errors import UserError
 
 if TYPE_CHECKING:
-    import torch
-
     from evaluation.judging import Evaluation
-    from losses.patches.use import Refinement
 
 log = logging.getLogger(__name__)
 # What published opt.json files hold besides the options of a command; nothing here reads it.
@@ -53,27 +51,27 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
 
     0 done, 2 the user's mistake (one sentence on stderr), 130 and 143 stopped by SIGINT and SIGTERM; what `run`
     returns otherwise. Anything else is a bug and shows its traceback. Started by ``torchrun``, the process joins the
-    others first; what all of them have to say is said once.
+    process group first; what all ranks would print is printed once.
     """
-    if among_others():  # who waits for a process that is gone runs no handlers
+    if started_by_torchrun():  # a process that waits for a dead rank runs no handlers
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.SIG_DFL)
     else:
         signal.signal(signal.SIGTERM, _exit_on_sigterm)
     # Threads that spin while they wait slow a step down tenfold as soon as another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
-    _talk()
+    _set_up_logging()
     try:
         code = _outcome(command, run)
     except Exception:
-        if not among_others():
+        if not started_by_torchrun():
             raise
         traceback.print_exc()
         code = BUG
-    code = code if _all_said() else USER_ERROR
-    if among_others():
+    code = code if _flush_output() else USER_ERROR
+    if started_by_torchrun():
         sys.stderr.flush()
-        os._exit(code)  # taking down what is shared with others hangs where they are gone, and may abort otherwise
+        os._exit(code)  # destroying the process group hangs where another rank is dead, and may abort
     for number in (signal.SIGINT, signal.SIGTERM):  # what it was is settled
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
@@ -82,61 +80,56 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
 def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
     code = 0
     try:
-        with _joined():
-            if among_others() and command in ALONE:
+        with _process_group():
+            if started_by_torchrun() and command in ALONE:
                 raise UserError(f"{command}.py: works in one process; start it with python instead of torchrun")
             code = run(arguments.parse(command, sys.argv[1:])) or 0
     except UserError as error:
-        _complain(str(error))
+        _print_error(str(error))
         code = USER_ERROR
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
     except OSError as error:
         if error.filename is None and error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
             raise
-        _complain(f"{error.filename or 'output'}: {error.strerror}")
+        _print_error(f"{error.filename or 'output'}: {error.strerror}")
         code = USER_ERROR
     except MemoryError:
-        _complain(NO_MEMORY)
+        _print_error(NO_MEMORY)
         code = USER_ERROR
     except RuntimeError as error:
         if "can't allocate memory" in str(error):
-            _complain(NO_MEMORY)
+            _print_error(NO_MEMORY)
         elif type(error).__name__ == "OutOfMemoryError":
-            _complain("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
+            _print_error("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
         elif "DataLoader worker" in str(error):
-            _complain("a loader process was killed, perhaps for want of memory; lower --sys-num-workers")
-        elif among_others() and _is_about_others(error):
-            _complain("another process of this run has ended or does not answer; it says why if it could")
+            _print_error("a loader process was killed, perhaps for want of memory; lower --sys-num-workers")
+        elif started_by_torchrun() and _comes_from_another_rank(error):
+            _print_error("another process of this run has ended or does not answer; it says why if it could")
         else:
             raise
         code = USER_ERROR
     return code
 
 
-def _all_said() -> bool:
-    """Bring to its end what was said; complains where that cannot be done."""
+def _flush_output() -> bool:
+    """Flush stdout; False, with a message, where that fails."""
     try:
         sys.stdout.flush()
     except OSError as error:
-        _complain(f"output: {error.strerror}; what the command does is done, what it says is not complete")
+        _print_error(f"output: {error.strerror}; what the command does is done, what it says is not complete")
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try once more
         return False
     return True
 
 
-def among_others() -> bool:
-    """Whether ``torchrun`` started this process together with others."""
-    return int(os.environ.get("WORLD_SIZE", 1)) > 1 and {"RANK", "LOCAL_RANK", "MASTER_ADDR"} <= {*os.environ}
-
-
-def _speaks() -> bool:
-    return not among_others() or os.environ["RANK"] == "0"
+def _is_rank_0() -> bool:
+    return not started_by_torchrun() or os.environ["RANK"] == "0"
 
 
 @contextlib.contextmanager
-def _joined() -> Iterator[None]:
-    if not among_others():
+def _process_group() -> Iterator[None]:
+    if not started_by_torchrun():
         yield
         return
     from engine import ranks
@@ -148,23 +141,23 @@ def _joined() -> Iterator[None]:
     ranks.leave()
 
 
-def _is_about_others(error: RuntimeError) -> bool:
+def _comes_from_another_rank(error: RuntimeError) -> bool:
     from torch.distributed import DistError
 
     return isinstance(error, DistError) or "gloo" in str(error)
 
 
-def _is_news(record: logging.LogRecord) -> bool:
-    """Whether no other process has given the same warning."""
-    if not among_others():
+def _is_first_of_its_kind(record: logging.LogRecord) -> bool:
+    """Whether no other rank has given the same warning."""
+    if not started_by_torchrun():
         return True
     from engine import ranks
 
     return ranks.first_to_say(record.getMessage())
 
 
-def _talk() -> None:
-    """Notes of all modules go to stdout as they are, warnings to stderr; of several processes the first one notes."""
+def _set_up_logging() -> None:
+    """Notes of all modules go to stdout as they are, warnings to stderr; of several ranks rank 0 notes."""
     for stream in (sys.stdout, sys.stderr):  # names of files may hold what the surroundings have no letters for
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
@@ -172,24 +165,22 @@ def _talk() -> None:
     warnings.filterwarnings("ignore", message="This DataLoader will create")
     # Images that large are refused in a sentence of their own.
     warnings.filterwarnings("ignore", message="Image size .* exceeds limit")
-    # A run that was stopped behind the last step of an epoch has none left when it goes on.
-    warnings.filterwarnings("ignore", message="Detected call of `lr_scheduler.step")
     # The other name that newer versions want is unknown to older ones.
     warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
-    logging.raiseExceptions = False  # what cannot be said must not end the work
+    logging.raiseExceptions = False  # a message that cannot be written must not end the work
     plain, warning = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
-    plain.addFilter(lambda record: _speaks() and record.levelno < logging.WARNING)
+    plain.addFilter(lambda record: _is_rank_0() and record.levelno < logging.WARNING)
     warning.setLevel(logging.WARNING)
-    warning.addFilter(_is_news)
+    warning.addFilter(_is_first_of_its_kind)
     warning.setFormatter(logging.Formatter("warning: %(message)s"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[plain, warning])
 
 
-def _complain(sentence: str) -> None:
-    if among_others():
+def _print_error(sentence: str) -> None:
+    if started_by_torchrun():
         from engine import ranks
 
-        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # who takes the word must be let finish
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the rank that prints must not be interrupted
         if not ranks.first_to_say(sentence):
             return
     with contextlib.suppress(OSError):  # the reader of a pipe may be gone
@@ -204,8 +195,7 @@ def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
 def exclusive(folder: Path) -> Iterator[None]:
     """Keep other trainings out of a run folder; the lock of a process that died is no obstacle.
 
-    Of several processes that train together, the first one has the lock. Where the file system has none, a warning
-    says so.
+    In a distributed training rank 0 has the lock. Where the file system has none, a warning says so.
 
     Raises:
         UserError: naming the process that works there, and since when.
@@ -275,83 +265,15 @@ def write_options(folder: Path, args: Namespace, command: str) -> None:
 
 
 def write_file(path: Path, content: bytes) -> None:
-    """Write a small file whole or not at all; its folder is made where missing. Of several processes the first does."""
+    """Write a small file whole or not at all; its folder is made where missing. Of several ranks rank 0 does."""
     from storage.atomic import write_whole
 
-    if _speaks():
+    if _is_rank_0():
         write_whole(path, content)
 
 
-def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
-    """Device to compute on; seeds and kernel choice set, ``--train-precision auto`` replaced by what it means there.
-
-    `args` needs ``sys_cpu``, ``sys_seed``, ``sys_best_effort_determinism`` and ``train_precision``; ``auto`` is bf16
-    for training on GPUs that have it, and fp32 elsewhere: a published table is checked with all its digits. Among
-    other processes each has a GPU of its own.
-
-    Raises:
-        UserError: when there are fewer GPUs than processes.
-    """
-    import random
-
-    import numpy as np
-    import torch
-
-    random.seed(args.sys_seed)
-    np.random.seed(args.sys_seed)
-    torch.manual_seed(args.sys_seed)
-    device = torch.device("cuda" if uses_gpu(args) else "cpu")
-    if among_others() and device.type == "cuda":
-        device = _own_gpu()
-    if args.train_precision == "auto":
-        half = training and device.type == "cuda" and torch.cuda.is_bf16_supported()
-        args.train_precision = "bf16" if half else "fp32"
-    # Published tables are checked with all their digits; products of matrices, as in projection, stay exact always.
-    torch.backends.cudnn.allow_tf32 = training
-    torch.backends.cudnn.benchmark = not args.sys_best_effort_determinism
-    if args.sys_best_effort_determinism:
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-    return device
-
-
-def uses_gpu(args: Namespace) -> bool:
-    """Whether there is a GPU and it may be used."""
-    import torch
-
-    return torch.cuda.is_available() and not args.sys_cpu
-
-
-def _own_gpu() -> torch.device:
-    import torch
-
-    number, found = int(os.environ["LOCAL_RANK"]), torch.cuda.device_count()
-    if number >= found:
-        raise UserError(
-            f"torchrun --nproc-per-node: starts more processes than there are GPUs ({found}); give at most "
-            f"{found}, or pass --sys-cpu"
-        )
-    torch.cuda.set_device(number)
-    return torch.device("cuda", number)
-
-
-def autocast(args: Namespace, device: torch.device) -> Callable[[], AbstractContextManager]:
-    """Maker of contexts in which networks compute with the precision of ``--train-precision``."""
-    import torch
-
-    half = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(args.train_precision)
-    return lambda: torch.autocast(device.type, dtype=half, enabled=half is not None)
-
-
-def gradient_scaler(args: Namespace, device: torch.device) -> torch.amp.GradScaler:
-    """Keeps small gradients above what float16 can hold; does nothing with another ``--train-precision``."""
-    import torch
-
-    return torch.amp.GradScaler(device.type, enabled=args.train_precision == "fp16")
-
-
 def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
-    """Check options and data, load the network, make the run folder; in this order, so that mistakes show early.
+    """Check options, load the network, look for the data, make the run folder; so that mistakes show early.
 
     Raises:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
@@ -360,27 +282,30 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from engine import ranks
+    from engine.device import autocast, prepare_torch
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
+    from methods.refinement import as_it_is, open_refinement
     from storage.atomic import write_whole
 
     if not args.model_load:
-        what = "a teacher, such as dpt-hybrid, or its weight file" if args.method == "dpt" else "the checkpoint folder"
+        frozen = not methods.METHODS[args.method].trained
+        what = "a teacher, such as dpt-hybrid, or its weight file" if frozen else "the checkpoint folder"
         raise UserError(f"--model-load: not given; name {what} to evaluate")
     if not getattr(args, f"{purpose}_validation_loaders"):
         raise UserError(f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas")
     require_folders(args)
     with ranks.raising_on_all_ranks():
-        refinement = open_refinement(args, f"{purpose}-validation-resize") if purpose == "depth" else None
-        loaders = build_evaluation(args, purpose, ranks.rank_and_size())
+        build = state_manager.find_network(args, purpose)
+        refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
         device = prepare_torch(args)
-        model = state_manager.load_model(args, device)
+        model = refine(build(device)).to(device)
+        chosen = getattr(model, "input_filter", "bilinear")
+        loaders = build_evaluation(args, purpose, ranks.rank_and_size(), filter=chosen)
         folder = run_folder(args)
         read_metrics(folder)  # a damaged file is reported before the work, not after it
         write_options(folder, args, command)
         _warn_of_other_size(args, purpose)
-        if refinement:
-            refinement.to(device)
     return Evaluation(
         model,
         loaders,
@@ -389,44 +314,9 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         autocast(args, device),
         write=write_whole,
         stream=partial(stream, device=device),
-        refine=refinement,
-        speaks=ranks.is_first(),
+        is_first=ranks.is_first(),
         gather=ranks.gather_results,
     )
-
-
-def open_refinement(args: Namespace, prefix: str) -> Refinement | None:
-    """What ``--patch-refine`` asks for, its teacher on the CPU; None where it is off.
-
-    prefix: of the options ``--<prefix>-height`` and ``-width`` with the size of the network's input
-
-    Raises:
-        UserError: when images of this size hold no patch, the network is no network of ours, or the teacher cannot be
-            loaded.
-    """
-    if not args.patch_refine:
-        idle = [f"--{name.replace('_', '-')}" for name in args.said if name.startswith("patch_")]
-        if set(idle) - {"--patch-refine"}:
-            log.warning("%s: without effect unless --patch-refine is given", ", ".join(idle))
-        return None
-    if args.method == "dpt":
-        raise UserError("--patch-refine: refines networks trained here, not teachers; leave it out")
-    from losses import build_refiner
-    from losses.patches.selection import Grid
-    from losses.patches.use import Refinement
-    from models import build_teacher
-
-    height, width = (getattr(args, f"{prefix}-{side}".replace("-", "_")) for side in ("height", "width"))
-    grid = Grid.of(height, width, args.patch_size)
-    if not grid:
-        smaller = (min(height, width) - 1) // 64 * 64
-        remedy = f"pass --patch-size {smaller}" if smaller else f"give --{prefix}-height and -width of at least 96"
-        raise UserError(
-            f"--{prefix}-height {height} and -width {width}: too small for --patch-refine; its patches of "
-            f"{grid.size} pixels must be smaller on both axes; {remedy}"
-        )
-    teacher = None if args.patch_teacher == "none" else build_teacher(args.patch_teacher, native=True)
-    return Refinement(build_refiner(args), teacher)
 
 
 def _warn_of_other_size(args: Namespace, purpose: str) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import errno
-import io
 import itertools
 import os
 import sys
@@ -12,7 +11,6 @@ from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,10 +19,8 @@ from errors import UserError
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
-    from losses.patches.use import Refinement
-    from models.prediction import Prediction
+    from visual.results import Found, Job, ResultFolder
 
 IMAGE_SUFFIXES = (
     ".png",
@@ -45,6 +41,7 @@ IMAGE_SUFFIXES = (
     ".tga",
 )
 VIDEO_SUFFIX = ".mp4"
+TASKS = ("depth", "segmentation")  # that are wanted of a network, as far as it knows them
 BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
 MOST_THREADS = 16  # that decode, and as many that write
 RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
@@ -52,99 +49,33 @@ PARTLY_FAILED = 3
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 
 
-@dataclass(frozen=True)
-class Found:
-    """What the network saw: scaled disparity (h, w) float32 in 1/m up to scale, class ids (h, w) uint8 or None."""
-
-    inv_depth: np.ndarray
-    ids: np.ndarray | None
-
-
-@dataclass(frozen=True)
-class Job:
-    """One image on its way: name of its outputs, the image (H, W, 3), the network's view of it (h, w, 3); uint8 RGB."""
-
-    name: str
-    image: np.ndarray
-    small: np.ndarray
-
-
-@dataclass(frozen=True)
-class Outputs:
-    """Where pictures and arrays of one run go."""
-
-    folder: Path
-    extension: str
-    arrays: bool
-
-    def picture(self, name: str) -> Path:
-        """File of the picture of one image."""
-        return self.folder / f"{name}{self.extension}"
-
-    def write_picture(self, job: Job, found: Found) -> None:
-        """Write the published picture of one image, and its arrays where asked for."""
-        from storage.atomic import write_whole
-        from visual.pictures import encode, inference_picture
-
-        require_numbers(found)
-        data = encode(inference_picture(job.image, found.inv_depth, found.ids), self.extension)
-        write_whole(self.picture(job.name), data, durable=False)
-        self.write_arrays(job, found)
-
-    def write_arrays(self, job: Job, found: Found) -> None:
-        """Write disparity at network size, depth and class ids at the size of the image; nothing if not asked for."""
-        import cv2
-
-        if not self.arrays:
-            return
-        size = (job.image.shape[1], job.image.shape[0])  # OpenCV counts width first
-        inv_depth = cv2.resize(found.inv_depth, size, interpolation=cv2.INTER_LINEAR)
-        arrays = {"disp": found.inv_depth, "depth": 1 / inv_depth}
-        if found.ids is not None:
-            arrays["seg"] = cv2.resize(found.ids, size, interpolation=cv2.INTER_NEAREST)
-        for kind, array in arrays.items():
-            _save(self.folder / f"{job.name}_{kind}.npy", array)
-
-
-def require_numbers(found: Found) -> None:
-    """Raise `UserError` where the network gives no numbers."""
-    import numpy as np
-
-    if not np.isfinite(found.inv_depth).all():
-        raise UserError("the network gives NaN or infinite numbers for it; take another checkpoint")
-
-
-def _save(path: Path, array: np.ndarray) -> None:
-    """Write an array whole or not at all."""
-    import numpy as np
-
-    from storage.atomic import write_whole
-
-    content = io.BytesIO()
-    np.save(content, array)
-    write_whole(path, content.getvalue(), durable=False)
-
-
 class Predictor:
     """The network of a checkpoint as a function of uint8 images.
 
-    refinement: refines the disparity, where asked for
-    batch:      images that pass the network at once; becomes less where memory is short
-    seconds:    time per image of every full batch
-    refining:   time of the refinement in it
+    size:     (height, width) of its input
+    batch:    images that pass the network at once; becomes less where memory is short
+    seconds:  time per image of every full batch
+    refining: time of the refinement in it
     """
 
-    def __init__(self, args: Namespace, refinement: Refinement | None):
+    def __init__(self, args: Namespace):
         import state_manager
+        from engine.device import autocast, prepare_torch
+        from methods.refinement import open_refinement
 
-        self.args = args
-        self.device = harness.prepare_torch(args)
-        self.precision = harness.autocast(args, self.device)
-        self.model = state_manager.load_model(args, self.device)
-        self.refinement = refinement.to(self.device) if refinement else None
+        build = state_manager.find_network(args, "depth")
+        refine = open_refinement(args, "inference")
+        self.size = (args.inference_resize_height, args.inference_resize_width)
+        self.device = prepare_torch(args)
+        self.precision = autocast(args, self.device)
+        self.model = refine(build(self.device)).to(self.device)
         self.batch = BATCH.get(self.device.type, 1)
         self.seconds: list[float] = []
         self.refining: list[float] = []
+
+    def view(self, image: np.ndarray) -> np.ndarray:
+        """Image (H, W, 3) uint8 as the network takes it."""
+        return network_input(image, self.size, getattr(self.model, "input_filter", "bilinear"))
 
     def __call__(self, views: Sequence[np.ndarray]) -> list[Found]:
         """Images of the network's size (h, w, 3) uint8 RGB -> what the network sees in them.
@@ -166,47 +97,29 @@ class Predictor:
         """One pass of images (B, h, w, 3) uint8."""
         import torch
 
-        from perspective_resample.depth import scale_disparity
+        from visual.results import Found
 
         start = time.perf_counter()
         images = torch.from_numpy(views).to(self.device).permute(0, 3, 1, 2).float() / 255
-        refining = 0.0
         with torch.inference_mode(), self.precision():
-            prediction = self.model.predict(images)
-            if self.refinement:
-                prediction, refining = self._refined(images, prediction)
-        disp = prediction.disp[0][:, 0].float()
-        inv_depth = scale_disparity(disp, self.args.model_depth_min, self.args.model_depth_max).cpu().numpy()
+            prediction = self.model.predict(images, TASKS)
+        depth = prediction.depth
+        values = depth.values[:, 0].cpu().numpy()
         ids = itertools.repeat(None)
         if prediction.logits is not None:
             ids = prediction.logits.argmax(1).to(torch.uint8).cpu().numpy()
         # The results are on the host, so nothing is still running that a clock would miss.
         if len(views) == self.batch:
             self.seconds.append((time.perf_counter() - start) / len(views))
-            self.refining.append(refining / len(views))
-        return [Found(*pair) for pair in zip(inv_depth, ids, strict=False)]
-
-    def _refined(self, images: Tensor, prediction: Prediction) -> tuple[Prediction, float]:
-        """What the refinement makes of a prediction, and how many seconds it took."""
-        self._finish()
-        start = time.perf_counter()
-        prediction = self.refinement(self.model, images, prediction)
-        self._finish()
-        return prediction, time.perf_counter() - start
-
-    def _finish(self) -> None:
-        """Wait for what the GPU still does, so that a clock sees it."""
-        import torch
-
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
+            self.refining.append(getattr(self.model, "seconds", 0.0) / len(views))
+        return [Found(one, depth.inverse, classes) for one, classes in zip(values, ids, strict=False)]
 
     def summary(self) -> str:
         """Mean time of an image without the first batch, which also warms up."""
         if len(self.seconds) < 2:
             images = "image" if self.batch == 1 else f"{self.batch} images"
             return f"Mean forward time: needs a second batch, the first one ({images}) only warms up"
-        part = f", {_mean(self.refining):.1f} ms of it patch refinement" if self.refinement else ""
+        part = f", {_mean(self.refining):.1f} ms of it patch refinement" if any(self.refining) else ""
         return f"Mean forward time: {_mean(self.seconds):.1f} ms{part}"
 
 
@@ -220,19 +133,19 @@ def infer(args: Namespace) -> int:
     source = _source(args)
     paths = _images_in(source) if source.is_dir() else [source]
     video = not source.is_dir() and _is_video(source)
-    refinement = harness.open_refinement(args, "inference-resize")
     outputs = _outputs(args)
-    size = (args.inference_resize_height, args.inference_resize_width)
     if video:
         target = outputs.folder / f"{source.stem}{VIDEO_SUFFIX}"
         _protect([source], [target])
-        predictor = Predictor(args, refinement)
-        failed, total = _run_video(source, target, size, predictor, outputs), 1
+        predictor = Predictor(args)
+        _make(outputs.folder)
+        failed, total = _run_video(source, target, predictor, outputs), 1
     else:
         names = output_names(paths)
         _protect(paths, [outputs.picture(name) for name in names.values()])
-        predictor = Predictor(args, refinement)
-        failed, total = run_images(names, size, predictor, outputs), len(names)
+        predictor = Predictor(args)
+        _make(outputs.folder)
+        failed, total = run_images(names, predictor, outputs), len(names)
     if failed == total:
         return harness.USER_ERROR
     print(predictor.summary())
@@ -252,39 +165,45 @@ def output_names(paths: Iterable[Path]) -> dict[Path, str]:
         short -= clashing  # a lengthened name may meet another stem, which then gives way in the next round
 
 
-def network_input(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Image (H, W, 3) uint8 at (height, width) `size`, bilinear as Pillow does it (with antialiasing)."""
+def network_input(image: np.ndarray, size: tuple[int, int], kind: str = "bilinear") -> np.ndarray:
+    """Image (H, W, 3) uint8 at (height, width) `size`, as Pillow resizes it (with antialiasing).
+
+    kind: of the filter, ``bilinear`` or ``lanczos``
+    """
     import numpy as np
     from PIL import Image
 
     height, width = size
-    return np.array(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))  # torch wants its own
+    resized = Image.fromarray(image).resize((width, height), Image.Resampling[kind.upper()])
+    return np.array(resized)  # torch wants its own
 
 
-def run_images(names: dict[Path, str], size: tuple[int, int], predictor: Predictor, outputs: Outputs) -> int:
+def run_images(names: dict[Path, str], predictor: Predictor, outputs: ResultFolder) -> int:
     """Write a picture per image, named as told; returns how many failed, each of them told on stderr."""
     from dataloader.files import read_image
+    from visual.results import Job
 
     def decode(path: Path) -> Job:
         image = read_image(path)
-        return Job(names[path], image, network_input(image, size))
+        return Job(names[path], image, predictor.view(image))
 
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     return _pipeline(names, decode, predictor, outputs.write_picture, threads=threads, total=len(names))
 
 
-def _run_video(source: Path, target: Path, size: tuple[int, int], predictor: Predictor, outputs: Outputs) -> int:
+def _run_video(source: Path, target: Path, predictor: Predictor, outputs: ResultFolder) -> int:
     """Write an MP4 of pictures; returns 1 where it failed, else 0.
 
     The brightest colour stands for the largest disparity in a few frames spread over the whole video, so that
     colours do not flicker from frame to frame; what exceeds it later stays at the brightest.
     """
     from visual.pictures import inference_picture
+    from visual.results import Job
     from visual.video import VideoWriter, describe, read_frames, spread_frames
 
     try:
         rate, total = describe(source)
-        views = (network_input(frame, size) for frame in spread_frames(source, RANGE_FRAMES))
+        views = (predictor.view(frame) for frame in spread_frames(source, RANGE_FRAMES))
         maxima = [float(found.inv_depth.max()) for view in views for found in predictor([view])]
         if not maxima:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
@@ -293,10 +212,10 @@ def _run_video(source: Path, target: Path, size: tuple[int, int], predictor: Pre
 
             def decode(_: int) -> Job | None:
                 index, frame = next(frames, (0, None))
-                return frame if frame is None else Job(f"{source.stem}_{index:06d}", frame, network_input(frame, size))
+                return frame if frame is None else Job(f"{source.stem}_{index:06d}", frame, predictor.view(frame))
 
             def write(job: Job, found: Found) -> None:
-                require_numbers(found)
+                found.require_finite()
                 writer.write(inference_picture(job.image, found.inv_depth, found.ids, max(maxima)))
                 outputs.write_arrays(job, found)
 
@@ -398,18 +317,22 @@ def _images_in(folder: Path) -> list[Path]:
     return paths
 
 
-def _outputs(args: Namespace) -> Outputs:
+def _outputs(args: Namespace) -> ResultFolder:
     import cv2
+
+    from visual.results import ResultFolder
 
     extension = args.output_format
     if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
         raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
-    folder = Path(args.output_path)
+    return ResultFolder(Path(args.output_path), extension, args.save_arrays)
+
+
+def _make(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output-path {folder}: cannot be made ({error.strerror}); name another folder") from None
-    return Outputs(folder, extension, args.save_arrays)
 
 
 def _protect(inputs: Iterable[Path], targets: Iterable[Path]) -> None:

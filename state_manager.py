@@ -1,10 +1,4 @@
-"""Run state <-> checkpoint folder: whole or absent, verified, in the published layout.
-
-A checkpoint is the folder ``checkpoints/epoch_<n>`` of a run, n = finished epochs, or ``epoch_<n>_batch_<b>`` where
-the run was stopped inside an epoch. In it: ``model.pth``, ``optim.pth``, ``scheduler.pth`` with state dicts,
-``train.pth`` with step and epoch and what exact continuation needs, ``meta.json`` with method, options and versions,
-and size and hash of every file.
-"""
+"""Which network a path holds, and where a training begins; files of ours and published ones."""
 
 from __future__ import annotations
 
@@ -13,177 +7,106 @@ import logging
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from functools import partial
-from importlib.metadata import version
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import StepLR
 
-from arguments import SHAPE, as_table, checked_network, trained_with, with_checkpoint
+import arguments
+import methods
+from arguments import as_table, trained_with, with_checkpoint
 from engine import ranks
-from engine.rates import Rates, load_optimizer
+from engine.run_state import RunState
 from errors import UserError
-from models import build_model, build_teacher
-from models.dpt.files import OFFICIAL as TEACHERS
-from presets.resume import BETWEEN, FREE, NETWORK, NOTED, RATES, changes
-from storage.atomic import free_bytes
-from storage.checkpoint_folder import checkpoints, discard, order, size_of, sweep, verify, write
+from methods import METHODS
+from methods.method import Adopted, Task
+from methods.stored import Stored, candidates_of, read_network
+from presets.option import BETWEEN, FREE, NOTED, REFUSED
+from presets.resume import RATES, changes
+from presets.values import as_flag
+from storage.checkpoint_folder import checkpoints, discard, sweep, verify
 from storage.notes import METADATA, read
-from storage.weights import attention_of, copy_weights, load_file, load_weights, read_state_dict, sgdepth_shape
+from storage.weights import Fit, copy_weights
 
 log = logging.getLogger(__name__)
-_PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
 
 
-class Stateful(Protocol):
-    """Something whose state belongs into checkpoints."""
+def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Module]:
+    """Look for the network that a command asks for a task; `args` then names it as it is.
 
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values; {} where there is nothing to remember."""
+    ``args.model_path`` (inference) is a path; else ``args.model_load`` is one below ``args.checkpoint_dir`` or
+    absolute. Of files without notes the keys tell method and shape, as far as they do; what was said counts more.
+    Frozen networks are named by ``args.model_load``.
 
-    def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Continue where `state_dict` was taken."""
+    Returns: what builds it on a device, in evaluation mode.
 
-
-@dataclass
-class RunState:
-    """All that changes while a network trains.
-
-    `parts` are what else has a state, by the name it is kept under;
-    `samples` how many each data set holds;
-    `epoch` finished epochs, `batch` finished steps of the running one, `step` steps in all, `saved_step`
-    those of them that the newest checkpoint holds.
+    Raises:
+        UserError: when none is given, it is damaged, has nothing for the task or does not fit the options, or its keys
+            do not tell the method and nobody does.
     """
+    if not METHODS[args.method].trained:
+        return lambda device: methods.building(args.method).network(args).to(device)
+    source = _source(args)
+    trained = trained_with(vars(args))[1].get("method", args.method)
+    if trained != args.method:
+        log.warning("--method %s: %s was trained with --method %s", args.method, source, trained)
+    stored = read_network(source)
+    if not stored.noted:
+        _recognise(args, stored)
+    if task in stored.adopted(args.method).lacks:
+        raise UserError(f"{stored.path}: holds nothing for {task}; give a file or folder of the whole network")
+    return lambda device: _opened(args, stored, device)
 
-    model: nn.Module
-    optimizer: Optimizer
-    scheduler: StepLR
-    parts: Mapping[str, Stateful] = field(default_factory=dict)
-    samples: tuple[int, ...] = ()
-    epoch: int = 0
-    batch: int = 0
-    step: int = 0
-    saved_step: int = 0
 
-    def options(self, args: Namespace) -> dict[str, Any]:
-        """What a run that goes on is compared with: all options, and what they mean here."""
-        return as_table(args) | {"nproc_per_node": ranks.rank_and_size()[1], "samples": self.samples}
+def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Module:
+    """Another network than the one that trains, from a checkpoint or a file, in evaluation mode.
 
-    def save(self, run_folder: Path, args: Namespace) -> Path:
-        """Write a checkpoint folder, whole or not at all, and drop mid-epoch ones it replaces.
+    Its shape is what the notes beside it or its keys say; what neither tells is as in `args`.
 
-        All processes must call it; the first one writes, and the others wait for it.
-
-        Raises:
-            UserError: when the disk is full or the folder cannot be written; earlier checkpoints stay as they are.
-        """
-        name = f"epoch_{self.epoch}" + (f"_batch_{self.batch}" if self.batch else "")
-        folder = run_folder / "checkpoints" / name
-        files = self._files()
-        with ranks.raising_on_all_ranks():
-            if ranks.is_first():
-                self._replace(folder, files, args)
-        self.saved_step = self.step
-        return folder
-
-    def _replace(self, folder: Path, files: dict[str, Any], args: Namespace) -> None:
-        run_folder = folder.parents[1]
-        if not run_folder.is_dir():
+    Raises:
+        UserError: when it is missing, damaged or of another kind.
+    """
+    args = with_checkpoint(args, checkpoint)
+    stored = read_network(_source(args))
+    if not stored.noted:
+        candidates = candidates_of(stored)
+        if len(candidates) > 1:
             log.warning(
-                "%s: is gone with all that was in it, options and lock, too; made anew for the checkpoint", run_folder
+                "%s: may be of --method %s; taken for one of %s, as the network that trains",
+                stored.path,
+                " or ".join(candidates),
+                args.method,
             )
-        try:
-            write(folder, files, self._about(args))
-        except OSError as error:
-            raise UserError(
-                f"{folder}: the checkpoint of {size_of(files)} bytes cannot be written ({error.strerror}; "
-                f"{free_bytes(folder)} bytes are free); free some space or choose another "
-                "--checkpoint-dir, then go on with --resume auto"
-            ) from None
-        for other in checkpoints(run_folder):
-            if "_batch_" in other.name and order(other) < order(folder):
-                discard(other)
+        if args.method in candidates:
+            _settle(args, candidates[args.method], stored.path)
+    return _opened(args, stored, device).requires_grad_(False)
 
-    def _files(self) -> dict[str, Any]:
-        random_state = {"cpu": torch.get_rng_state()}
-        if torch.cuda.is_available():
-            random_state["cuda"] = torch.cuda.get_rng_state_all()
-        extra = {name: part.state_dict() for name, part in self.parts.items()}
-        return {
-            "model.pth": self.model.state_dict(),
-            "optim.pth": self.optimizer.state_dict(),
-            "scheduler.pth": self.scheduler.state_dict(),
-            "train.pth": {"step": self.step, "epoch": self.epoch, "batch": self.batch, "random": random_state, **extra},
-        }
 
-    def _about(self, args: Namespace) -> dict[str, Any]:
-        versions = {name: version(name) for name in _PACKAGES}
-        return {
-            "method": args.method,
-            "options": self.options(args),
-            "versions": versions,
-            "epoch": self.epoch,
-            "batch": self.batch,
-            "step": self.step,
-        }
+def teacher_door(args: Namespace, device: torch.device) -> Callable[[str], nn.Module]:
+    """What opens a teacher: the name or file of a frozen network of others, or a checkpoint of any method of ours.
 
-    def load(self, folder: Path, network_only: bool = False, strict: bool = False) -> None:
-        """Continue from a checkpoint of ours or a published one, as far as it goes.
+    Files and folders lie where their name says, or below the folder of all runs. Frozen networks of others that are
+    missing are downloaded. None of them learns, whatever it is part of.
+    """
+    from models import build_teacher
 
-        Keys the file lacks keep their value and unknown keys are skipped, both with a warning; each file that is
-        missing beside model.pth is reported. With `strict` nothing may be missing in the folder, which was verified.
+    def open_teacher(name: str) -> nn.Module:
+        found = [path for path in (Path(args.checkpoint_dir) / name, Path(name)) if path.exists()]
+        if not _names_a_teacher(name) and found:
+            stored = read_network(found[0])
+            if stored.noted or candidates_of(stored):
+                return load_other(args, str(found[0].absolute()), device)
+            name = str(found[0])
+        return build_teacher(name, native=True, fetch=True).to(device)
 
-        Raises:
-            UserError: when the folder or model.pth is missing or damaged, or a shape differs.
-        """
-        if not strict:
-            verify(folder)
-        load_weights(self.model, folder / "model.pth", strict)
-        if network_only:
-            return
-        self._load_part(folder / "optim.pth", partial(load_optimizer, self.optimizer), strict)
-        self._load_part(folder / "scheduler.pth", self.scheduler.load_state_dict, strict)
-        self._load_part(folder / "train.pth", self._load_counters, strict)
-
-    def _load_part(self, path: Path, load: Callable[[Any], None], strict: bool) -> None:
-        if not path.is_file() and not strict:
-            log.warning("%s: not there; that part starts afresh", path)
-            return
-        try:
-            load(load_file(path))
-        except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
-            reason = (str(error).splitlines() or ["?"])[0]
-            if strict:
-                raise UserError(
-                    f"{path}: does not fit this run ({reason}); give the options it was made with, or "
-                    "--overwrite to start again"
-                ) from None
-            log.warning("%s: does not fit and is skipped (%s); that part starts afresh", path, reason)
-
-    def _load_counters(self, content: dict[str, Any]) -> None:
-        epoch, step, batch = map(int, (content["epoch"], content["step"], content.get("batch", 0)))
-        if min(epoch, step, batch) < 0:
-            raise ValueError("counts below 0")
-        self.epoch, self.step, self.batch, self.saved_step = epoch, step, batch, step
-        for name, part in self.parts.items():
-            if content.get(name):
-                part.load_state_dict(content[name])
-        random_state = content.get("random", {})
-        if "cpu" in random_state:
-            torch.set_rng_state(random_state["cpu"])
-        if "cuda" in random_state and torch.cuda.device_count() == len(random_state["cuda"]):
-            torch.cuda.set_rng_state_all(random_state["cuda"])
+    return open_teacher
 
 
 def settle_network(run_folder: Path, args: Namespace) -> None:
     """Before the network of a training is built: let `args` name the one ``--model-load`` holds, where its keys tell.
 
-    They do in files of the released SGDEM code. A run that goes on keeps the network it began with.
+    A run that goes on keeps the network it began with.
 
     Raises:
         UserError: when the file is missing or damaged.
@@ -194,38 +117,16 @@ def settle_network(run_folder: Path, args: Namespace) -> None:
     if existing:
         noted = _newest_notes(existing)
         if noted.get("method") == args.method:
-            _adopt(args, {name: noted[name] for name in SHAPE if name in noted}, existing[-1])
+            shape = arguments.network_options(args.method)
+            told = Adopted({}, {name: noted[name] for name in shape if name in noted})
+            _settle(args, told, existing[-1])
         return
-    folder = _named(args)
-    if not (folder / METADATA).is_file():
-        verify(folder)
-        state = read_state_dict(folder / "model.pth")
-        if attention_of(state):
-            _recognise(args, folder / "model.pth", state)
-
-
-def _newest_notes(existing: list[Path]) -> dict[str, Any]:
-    """Options of the newest checkpoint whose notes can be read."""
-    for folder in reversed(existing):
-        with contextlib.suppress(UserError):
-            return trained_with({"model_path": str(folder)})[1]
-    return {}
-
-
-def _recognise(args: Namespace, path: Path, state: Mapping[str, Tensor]) -> None:
-    """Let `args` name the network of a file without notes, as far as keys tell and nobody said otherwise."""
-    told, attention = sgdepth_shape(state), attention_of(state)
-    if attention == "released" and "model_attention" not in args.said:
-        log.warning("%s: written by the released SGDEM code; its network gets --model-attention released", path)
-    _adopt(args, told | ({"model_attention": attention} if attention else {}), path)
-
-
-def _adopt(args: Namespace, told: Mapping[str, Any], source: Path) -> None:
-    told = checked_network(told, source)
-    changed = {name: value for name, value in told.items() if name not in args.said and getattr(args, name) != value}
-    vars(args).update(changed)
-    if changed:
-        log.info("%s: has %s", source, ", ".join(f"{name} {value}" for name, value in changed.items()))
+    if trained_with(vars(args))[1]:  # the network is that of the options, and what fits is loaded
+        return
+    stored = read_network(_source(args))
+    candidates = {} if stored.noted else candidates_of(stored)
+    if [*candidates] == [args.method]:  # where several methods have these keys, the network is that of the recipe
+        _settle(args, candidates[args.method], stored.path)
 
 
 def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
@@ -234,9 +135,10 @@ def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
         return False
     if not args.model_load:
         return True
-    stored = read_state_dict(_named(args) / "model.pth")
+    stored = read_network(_source(args)).adopted(args.method).state
     with torch.device("meta"):
-        return any(".encoder." in key and key not in stored for key in build_model(args).state_dict())
+        network = methods.building(args.method).network(args)
+    return any("encoder." in key and key not in stored for key in network.state_dict())
 
 
 def refuse_used(run_folder: Path, args: Namespace) -> None:
@@ -250,8 +152,8 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
         raise UserError(f"{folder}: is no folder; move it away or choose another --model-name")
     if args.overwrite and folder.is_symlink():
         raise UserError(
-            f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose "
-            "another --model-name instead of --overwrite"
+            f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose another "
+            "--model-name instead of --overwrite"
         )
     if ranks.is_first():
         sweep(run_folder)
@@ -260,9 +162,17 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
     if existing and args.resume == "never" and not args.overwrite:
         number = f"{len(existing)} checkpoints (last: {existing[-1].name})" if existing[1:] else existing[0].name
         raise UserError(
-            f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard "
-            "what is there, or another --model-name"
+            f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard what is there, "
+            "or another --model-name"
         )
+
+
+def compared_options(args: Namespace, samples: tuple[int, ...]) -> dict[str, Any]:
+    """What a run that goes on is compared with: all options, and what they mean here.
+
+    samples: how many each data set holds
+    """
+    return as_table(args) | {"nproc_per_node": ranks.rank_and_size()[1], "samples": samples}
 
 
 def start(state: RunState, run_folder: Path, args: Namespace) -> None:
@@ -280,8 +190,8 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
         _load(state, args)
     if state.batch > args.train_batches_per_epoch:
         raise UserError(
-            f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch "
-            f"{state.batch} of its epoch; give at least that many"
+            f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch {state.batch} "
+            "of its epoch; give at least that many"
         )
     ranks.all_reduce_max()  # all have read what they need
     if args.overwrite and ranks.is_first():
@@ -289,43 +199,18 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
             discard(run_folder / name)
 
 
-def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
-    """Names of the options that are others than those of a checkpoint; says which, each after its rule.
-
-    Raises:
-        UserError: when the run cannot go on with one of them.
-    """
-    changed = changes(noted["options"], now)
-    refused = changed.get(NETWORK, {})
-    if refused:
-        raise UserError(
-            f"{folder}: goes on with the network it has, not with {', '.join(refused.values())}; give the "
-            "old value, or another --model-name"
-        )
-    if noted.get("batch") and BETWEEN in changed:
-        raise UserError(
-            f"{folder}: stopped inside an epoch, which does not go on with "
-            f"{', '.join(changed[BETWEEN].values())}; give the old value until the epoch ends"
-        )
-    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {})
-    if warned:
-        log.warning("%s: learns something else from here on with %s", folder, ", ".join(warned.values()))
-    if FREE in changed:
-        log.info("with %s", ", ".join(changed[FREE].values()))
-    return {*warned}
-
-
-def _named(args: Namespace) -> Path:
-    """Folder of ``--model-load``; the path of its model.pth will do as well."""
-    path = Path(args.checkpoint_dir) / args.model_load
-    return path.parent if path.name == "model.pth" else path
-
-
 def _load(state: RunState, args: Namespace) -> None:
-    folder, wanted = _named(args), Rates.of(state.optimizer, state.scheduler)
-    state.load(folder, network_only=args.model_disable_lr_loading)
+    """Begin from ``--model-load``: the network, and of a folder of ours or SGDepth's all else that is in it."""
+    source, wanted = _source(args), state.schedule.settings
+    folder = source.parent if source.name == "model.pth" else source
+    whole = (folder / "model.pth").is_file()
+    if whole:
+        verify(folder)
+    load_into(state.model, read_network(source), args.method, strict=False)
+    if whole and not args.model_disable_lr_loading:
+        state.load_progress(folder)
     log.info("loaded %s", folder)
-    if Rates.of(state.optimizer, state.scheduler) != wanted:
+    if state.schedule.settings != wanted:
         log.warning(
             "%s: brings its own learning rate, schedule and weight decay, which count; pass "
             "--model-disable-lr-loading to train with those of the options",
@@ -343,7 +228,7 @@ def _load(state: RunState, args: Namespace) -> None:
 
 def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
     """Go on from the newest checkpoint that is not damaged; it must fit the options."""
-    rates = Rates.of(state.optimizer, state.scheduler)
+    settings = state.schedule.settings
     for folder in reversed(existing):
         try:
             verify(folder, noted=True)
@@ -351,10 +236,12 @@ def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
             log.warning("%s; trying the checkpoint before it", error)
             continue
         noted = read(folder / METADATA)
-        changed = _changed_options(folder, noted, state.options(args))
-        state.load(folder, strict=True)
+        arguments.refuse_network_of_others(noted["options"], args.method, folder / METADATA)
+        changed = _changed_options(folder, noted, state.options)
+        load_into(state.model, read_network(folder), args.method, strict=True)
+        state.load_progress(folder, strict=True)
         if not {*RATES}.isdisjoint(changed):
-            rates.apply(state.optimizer, state.scheduler)
+            state.schedule.settings = settings
         log.info("going on from %s (epoch %d, batch %d, step %d)", folder, state.epoch, state.batch, state.step)
         if state.epoch >= args.train_num_epochs:
             log.warning("all %d epochs are done; raise --train-num-epochs to train on", args.train_num_epochs)
@@ -364,83 +251,148 @@ def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
     )
 
 
-def load_model(args: Namespace, device: torch.device) -> nn.Module:
-    """The network a command evaluates, in evaluation mode on `device`; `args` then names it as it is.
-
-    ``args.model_path`` (inference) is the path of a model.pth; else ``args.model_load`` is a checkpoint folder below
-    ``args.checkpoint_dir`` or absolute. Of files without notes the keys tell the shape of the network, and that it is
-    SGDEM's where the released code wrote them; what was said counts more. With ``--method dpt`` it is a teacher:
-    ``args.model_load`` is its name, or a file where it says or below ``args.checkpoint_dir``.
+def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, Any]) -> set[str]:
+    """Names of the options that are others than those of a checkpoint; says which, each after its rule.
 
     Raises:
-        UserError: when none is given, it is damaged or does not fit the options, or its keys do not tell the method
-            and nobody does.
+        UserError: when the run cannot go on with one of them.
     """
-    if args.method == "dpt":
-        below = Path(args.checkpoint_dir) / args.model_load
-        elsewhere = below.is_file() and not Path(args.model_load).is_file()
-        return build_teacher(str(below) if elsewhere else args.model_load).to(device)
-    path = _model_file(args)
-    trained = trained_with(vars(args))[1].get("method", args.method)
-    if trained != args.method:
-        log.warning("--method %s: %s was trained with --method %s", args.method, path, trained)
-    state = read_state_dict(path)
-    if _is_ambiguous(path, state) and not {"method", "model_attention"} & {*args.said}:
+    changed = changes(arguments.options_of("train"), noted["options"], now)
+    refused = changed.get(REFUSED, {})
+    if refused:
         raise UserError(
-            f"{path}: may be of SGDepth or of SGDEM, whose attention has no weights; pass --method sgdepth "
-            "or --method sgdem"
+            f"{folder}: goes on with the network it has, not with {', '.join(refused.values())}; give the old value, "
+            "or another --model-name"
         )
-    return _opened(args, path, state, device)
-
-
-def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Module:
-    """Another network than the one that trains, from a checkpoint folder or a file, in evaluation mode.
-
-    Its shape is what the notes beside it or its keys say; attention that neither tells is that of `args`.
-
-    Raises:
-        UserError: when it is missing, damaged or of another kind.
-    """
-    args = with_checkpoint(args, checkpoint)
-    path = _model_file(args)
-    state = read_state_dict(path)
-    if _is_ambiguous(path, state) and args.model_attention != "none":
-        log.warning(
-            "%s: does not tell whether its network has attention; taken for one with --model-attention %s, as "
-            "the network that trains",
-            path,
-            args.model_attention,
+    if noted.get("batch") and BETWEEN in changed:
+        raise UserError(
+            f"{folder}: stopped inside an epoch, which does not go on with {', '.join(changed[BETWEEN].values())}; "
+            "give the old value until the epoch ends"
         )
-    return _opened(args, path, state, device)
+    free = changed.get(FREE, {})
+    # The rates of these schedules depend on the length of the run.
+    spans = {"train_num_epochs"} & {*free} if now.get("train_scheduler") in ("cosine", "sqrt") else ()
+    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {}) | {name: free.pop(name) for name in spans}
+    if warned:
+        log.warning("%s: learns something else from here on with %s", folder, ", ".join(warned.values()))
+    if free:
+        log.info("with %s", ", ".join(free.values()))
+    return {*warned}
 
 
-def _model_file(args: Namespace) -> Path:
+def _newest_notes(existing: list[Path]) -> dict[str, Any]:
+    """Options of the newest checkpoint whose notes can be read."""
+    for folder in reversed(existing):
+        with contextlib.suppress(UserError):
+            return trained_with({"model_path": str(folder)})[1]
+    return {}
+
+
+def _source(args: Namespace) -> Path:
+    """File or folder that ``--model-path`` or ``--model-load`` names."""
     if getattr(args, "model_path", ""):
-        path = Path(args.model_path)
-        path = path / "model.pth" if path.is_dir() else path
-        if path.name == "model.pth" and path.is_file():
-            verify(path.parent, only=("model.pth",))
-        return path
+        return Path(args.model_path)
     if not args.model_load:
         flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
         raise UserError(f"{flag}: not given; name the checkpoint to use")
-    if args.model_load in TEACHERS or args.model_load.startswith("hf:"):
-        raise UserError(f"--model-load {args.model_load}: a frozen teacher; eval_depth.py --method dpt evaluates it")
     path = Path(args.checkpoint_dir) / args.model_load
-    if path.is_file() and path.name != "model.pth":
-        return path
-    verify(_named(args), only=("model.pth",))
-    return _named(args) / "model.pth"
+    frozen = [method.name for method in METHODS.values() if not method.trained]
+    if frozen and not path.exists() and _names_a_teacher(args.model_load):
+        raise UserError(
+            f"--model-load {args.model_load}: a frozen teacher; eval_depth.py --method {frozen[0]} evaluates it"
+        )
+    return path
 
 
-def _is_ambiguous(path: Path, state: Mapping[str, Tensor]) -> bool:
-    """Whether neither notes nor keys tell SGDepth from SGDEM."""
-    return bool(sgdepth_shape(state)) and not attention_of(state) and not (path.parent / METADATA).is_file()
+def _names_a_teacher(name: str) -> bool:
+    from models.dpt.files import OFFICIAL
+
+    return name in OFFICIAL or name.startswith("hf:")
 
 
-def _opened(args: Namespace, path: Path, state: Mapping[str, Tensor], device: torch.device) -> nn.Module:
-    if not (path.parent / METADATA).is_file():
-        _recognise(args, path, state)
-    model = build_model(args)
-    copy_weights(model, state, path, strict=True)
+def _recognise(args: Namespace, stored: Stored) -> None:
+    """Let `args` name the network of a file without notes, as far as keys tell and nobody said otherwise.
+
+    Raises:
+        UserError: when several methods may have written it and nobody says which, or none has.
+    """
+    candidates = candidates_of(stored)
+    if "method" not in args.said:
+        taken = [name for name in candidates if name in arguments.methods_of(args.command)]
+        if candidates and not taken:
+            raise UserError(
+                f"{stored.path}: a network of --method {' or '.join(candidates)}, which {args.command}.py does not take"
+            )
+        known = {name: {option.name for option in arguments.options_of(args.command, name)} for name in taken}
+        able = [name for name in taken if known[name].issuperset(args.said)]
+        if len(able) > 1:
+            raise UserError(
+                f"{stored.path}: may be of {' or of '.join(able)}, whose files have the same keys; pass --method "
+                f"{' or --method '.join(able)}"
+            )
+        if able:
+            told = arguments.reparsed(args, able[0])
+            vars(args).clear()
+            vars(args).update(vars(told))
+    if args.method not in candidates:
+        other = f"it looks like one of --method {' or '.join(candidates)}" if candidates else "no method knows its keys"
+        raise UserError(f"{stored.path}: holds no network of --method {args.method}; {other}")
+    _settle(args, candidates[args.method], stored.path)
+
+
+def _settle(args: Namespace, adopted: Adopted, source: Path) -> None:
+    """Let `args` say what a file tells, where nobody said otherwise."""
+    for name, sentence in adopted.doubts.items():
+        if name not in args.said:
+            log.warning("%s: %s", source, sentence)
+    changed = arguments.adopt(args, adopted.options, source)
+    if changed:
+        log.info("%s: has %s", source, ", ".join(f"{name} {value}" for name, value in changed.items()))
+
+
+def _opened(args: Namespace, stored: Stored, device: torch.device) -> nn.Module:
+    model = methods.building(args.method).network(args)
+    load_into(model, stored, args.method, strict=True)
     return model.to(device).to(memory_format=torch.channels_last).eval()
+
+
+def load_into(model: nn.Module, stored: Stored, method: str, strict: bool) -> None:
+    """Copy what files hold into a network.
+
+    strict: every tensor must fit, but for tasks the file has nothing for; otherwise what does not is reported
+
+    Raises:
+        UserError: with what does not fit, and what to do.
+    """
+    adopted = stored.adopted(method)
+    lacking = tuple(start for starts in adopted.lacks.values() for start in starts)
+    mine = model.state_dict() if strict and lacking else {}
+    own = {key: value for key, value in mine.items() if key.startswith(lacking)}
+
+    if adopted.unused:
+        log.info("%s: %d tensors that the network never uses are left out", stored.path, adopted.unused)
+
+    def remedy(fit: Fit) -> str:
+        return _remedy(model, adopted.state, stored, method, fit, strict)
+
+    copy_weights(model, {**own, **adopted.state}, stored.path, strict, remedy)
+
+
+def _remedy(model: nn.Module, state: Mapping[str, Tensor], stored: Stored, method: str, fit: Fit, strict: bool) -> str:
+    theirs, ours = (methods.keys(method).adopt(each) for each in (state, model.state_dict()))
+    if not theirs:
+        others = candidates_of(stored)
+        hint = f"it looks like one of --method {' or '.join(others)}" if others else "it was made by another network"
+        return f"{hint}; give a checkpoint of --method {method}"
+    # Parts that can be on or off may be missing where not everything has to fit.
+    flags = [
+        as_flag(name, value)
+        for name, value in theirs.options.items()
+        if ours.options.get(name) != value and (strict or not isinstance(value, bool))
+    ]
+    if flags:
+        return f"pass {' '.join(flags)}"
+    parts = sorted({key.split(".")[0] for key in fit.missing} - {key.split(".")[0] for key in state})
+    if parts:
+        return f"it holds nothing of {', '.join(parts)}; give a checkpoint of the whole network"
+    return f"it was made by another network; give a checkpoint of --method {method}"

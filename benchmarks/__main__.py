@@ -7,18 +7,21 @@ import platform
 import sys
 from importlib.metadata import version
 
-import torch
-
-from . import evaluation, gpu, loading, patches, scaling, train_step
-from .unit import seconds, unit_step
-
 
 def main() -> None:
     """Print where this runs, then the tables."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--gpu", action="store_true", help="measure what a GPU does instead of the CPU")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile on the CPU, too: minutes more")
-    chosen = parser.parse_args()
+    _measure(parser.parse_args())
+
+
+def _measure(chosen: argparse.Namespace) -> None:
+    import torch  # looking for help costs no torch
+
+    from . import evaluation, gpu, loading, patches, scaling, train_step
+    from .unit import seconds, unit_step
+
     if chosen.gpu and not torch.cuda.is_available():
         print("error: --gpu: PyTorch finds no GPU; leave it out to measure the CPU", file=sys.stderr)
         sys.exit(2)

@@ -57,13 +57,12 @@ def constant_depth(common: list[str | Path]) -> float:
     from dataloader.loaders import build_evaluation
     from evaluation.depth import constant_depth as predict
     from evaluation.depth import evaluate_depth
+    from evaluation.protocols import DEPTH_PROTOCOLS
 
     args = arguments.parse("eval_depth", [str(word) for word in common])
     (data,) = build_evaluation(args, "depth")
     batches = (to_device(raw, "cpu") for raw in data)
-    return evaluate_depth(predict, batches, depth_min=args.model_depth_min, depth_max=args.model_depth_max).metrics[
-        "abs_rel"
-    ]
+    return evaluate_depth(predict, batches, DEPTH_PROTOCOLS[data.spec.protocol]).metrics["abs_rel"]
 
 
 def picture(data: Path, common: list[str | Path], out: Path, count: int = 4) -> Path:

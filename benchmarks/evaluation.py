@@ -18,8 +18,9 @@ import arguments
 from dataloader.files import read_image
 from eval_depth import evaluate_loader
 from harness import open_evaluation
-from inference import Outputs, Predictor, network_input, output_names, run_images
-from models import build_model
+from inference import Predictor, output_names, run_images
+from models.sgdepth import SGDepth
+from visual.results import ResultFolder
 
 from .loading import RECORDED, kitti_folder
 from .unit import THREADS
@@ -54,7 +55,7 @@ def write_test_list(folder: Path, images: int) -> None:
 def write_network(folder: Path) -> Path:
     """An untrained network as a checkpoint folder."""
     folder.mkdir()
-    torch.save(build_model(arguments.parse("inference", [*NETWORK])).state_dict(), folder / "model.pth")
+    torch.save(SGDepth().state_dict(), folder / "model.pth")
     return folder
 
 
@@ -110,7 +111,7 @@ def evaluation_rates(
             pass
         for _ in paths:
             found = evaluation.predict_depth(image)
-        found.disp[0].cpu()  # waits for a GPU
+        found.depth.values.cpu()  # waits for a GPU
 
     return compare(lambda: evaluate_loader(args, evaluation, loader), alone, len(paths), repeats)
 
@@ -119,16 +120,17 @@ def inference_rates(
     images: Path, network: Path, out: Path, *, size: tuple[int, int] = (192, 640), repeats: int = 3
 ) -> Rates:
     """inference.py on the files of a folder, and its network on images that are decoded already."""
-    args = arguments.parse("inference", [*NETWORK, "--sys-cpu", "--model-path", str(network / "model.pth")])
+    resized = ["--inference-resize-height", str(size[0]), "--inference-resize-width", str(size[1])]
+    args = arguments.parse("inference", [*NETWORK, "--sys-cpu", "--model-path", str(network / "model.pth"), *resized])
     paths = sorted(images.iterdir())
-    predictor, outputs = Predictor(args, None), Outputs(out, args.output_format, arrays=False)
-    view = network_input(read_image(paths[0]), size)
+    predictor, outputs = Predictor(args), ResultFolder(out, args.output_format, arrays=False)
+    view = predictor.view(read_image(paths[0]))
 
     def alone() -> None:
         for _ in range(0, len(paths), predictor.batch):
             predictor([view] * predictor.batch)
 
-    return compare(lambda: run_images(output_names(paths), size, predictor, outputs), alone, len(paths), repeats)
+    return compare(lambda: run_images(output_names(paths), predictor, outputs), alone, len(paths), repeats)
 
 
 def main(images: int = 24) -> None:

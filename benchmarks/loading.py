@@ -64,6 +64,7 @@ def triplets_per_second(
         device: where batches become network inputs, mirrored and jittered; empty to leave them as bytes.
     """
     from dataloader.batch import to_device
+    from dataloader.items import video_items
     from dataloader.loaders import build_training
 
     torch.set_num_threads(1)
@@ -84,7 +85,7 @@ def triplets_per_second(
         train_color_jitter="on",
         train_batches_per_epoch=batches,
     )
-    data = build_training(args)
+    data = build_training(args, {"depth": video_items(args)})
     for epoch in range(2):
         start = time.perf_counter()
         for (raw,) in data.epoch(epoch):

@@ -8,12 +8,15 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from losses import DepthLoss, Objective, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
+from losses.depth import DepthLoss
+from losses.objective import Objective
 from losses.patches.distillation import PatchDistillation
 from losses.patches.loss import PatchLoss
 from losses.patches.refine import PatchRefiner
-from losses.step import compare
+from losses.semantic import SegmentationLoss
+from methods.video.schedule import Phase
+from methods.video.step import compare
 from models.self_teacher import SelfTeacher
 from models.sgdepth import SGDepth
 

@@ -9,25 +9,22 @@ import argparse
 import sys
 from argparse import Namespace
 from collections.abc import Mapping
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import torch
 
-import harness
+import methods
+from arguments import options_of
 from dataloader.batch import RawBatch, to_device
+from engine.device import autocast
 from engine.finite import are_finite, quantities
 from errors import UserError
-from losses import Phase, build_objective
-from losses.patches.refine import Refined
-from losses.step import compare
-from models import build_model
-from perspective_resample.views import synthesise
-from presets.options import options_of
+from methods.method import Training
 from storage.weights import load_file
 
-NAMED = 10  # numbers that are none, of the hundreds that may come of the first
+CPU = torch.device("cpu")
+NAMED = 10  # NaN or infinite numbers, of the hundreds that may come of the first
 
 
 def replay(path: Path) -> dict[str, bool]:
@@ -36,46 +33,47 @@ def replay(path: Path) -> dict[str, bool]:
     What was masked and refined is taken as it was then; teachers are not needed. Computes on the CPU.
 
     Raises:
-        UserError: when the file cannot be read or is none of these.
+        UserError: when the file cannot be read or is not a kept step.
     """
     content = load_file(path)
     try:
         args = _options(content["options"])
-        model = build_model(args)
+        model = methods.building(args.method).network(args)
         model.load_state_dict(content["model"])
-        passes = content["passes"]
+        passes = [[(one["raw"], one["found"]) for one in batches] for batches in content["passes"]]
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(
-            f"{path}: holds no step that was left out ({str(error).splitlines()[0]}); give a file of a run "
-            "folder's bad_steps/"
+            f"{path}: holds no step that was left out ({str(error).splitlines()[0]}); give a file of a run folder's "
+            "bad_steps/"
         ) from None
     model.train()
+    training = methods.training(args.method).training(args, model, lambda name: _NoTeacher(), autocast(args, CPU))
     finite: dict[str, bool] = {}
     for place, batches in enumerate(passes):
         prefix = f"batch {place + 1}: " if len(passes) > 1 else ""
-        finite |= {prefix + name: fine for name, fine in _finite(model, args, batches).items()}
+        finite |= {prefix + name: fine for name, fine in _finite(model, training, batches).items()}
     named = {f"gradient of {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
     return finite | dict(zip(named, are_finite(named.values()).tolist(), strict=True))
 
 
+class _NoTeacher(torch.nn.Module):
+    """In place of any: what teachers said was kept with the step."""
+
+    def depth_branch(self) -> torch.nn.Module:
+        """The same."""
+        return self
+
+
 def _options(stored: Mapping[str, Any]) -> Namespace:
     """Options of the run; those that came later have their defaults."""
-    return Namespace(**{option.name: option.default for option in options_of("train")} | dict(stored))
+    known = {option.name: option.default for option in options_of("train", stored["method"])}
+    return Namespace(**known | dict(stored) | {"train_compile": False})
 
 
-def _finite(model: torch.nn.Module, args: Namespace, batches: list[dict[str, Any]]) -> dict[str, bool]:
+def _finite(model: torch.nn.Module, training: Training, batches: list[tuple[Any, Any]]) -> dict[str, bool]:
     """Which numbers of one pass are finite; its gradients are added up in the network."""
-    device = torch.device("cpu")
-    given = [to_device(RawBatch.of(one["raw"]), device) for one in batches]
-    masks = iter([one["keep"] for one in batches if one["keep"] is not None])
-    targets = iter([Refined(patches=(), **one["refined"]) for one in batches if one["refined"]])
-    phase = Phase(
-        masking=(lambda *_: next(masks)) if any(one["keep"] is not None for one in batches) else None,
-        consistency=any(one["consistency"] for one in batches),
-        patches=(lambda *_: next(targets)) if any(one["refined"] for one in batches) else None,
-    )
-    resample = partial(synthesise, depth_min=args.model_depth_min, depth_max=args.model_depth_max)
-    outcomes = compare(model, build_objective(args), given, resample, harness.autocast(args, device), phase)
+    given = [to_device(RawBatch.of(raw), CPU) for raw, _ in batches]
+    outcomes = training.again(model, given, [found for _, found in batches])
     sum(outcome.total for outcome in outcomes).backward()
     named = quantities(outcomes)
     return dict(zip(named, are_finite(named.values()).tolist(), strict=True))

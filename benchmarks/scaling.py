@@ -40,7 +40,7 @@ def _step_seconds(setting: Setting, count: int, threads: int, port: int, rank: i
             "MASTER_PORT": str(port),
         }
         ranks.join()
-    spent = seconds(make_step(setting, spread=partial(ranks.wrap_in_ddp, partly_idle=False)))
+    spent = seconds(make_step(setting, wrap=partial(ranks.wrap_in_ddp, partly_idle=False)))
     ranks.all_reduce_max()
     return spent
 

@@ -14,8 +14,12 @@ from types import SimpleNamespace
 import torch
 from torch import Tensor, nn
 
-from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
-from losses.step import compare
+from losses.depth import DepthLoss
+from losses.masking import DynamicClassMask
+from losses.objective import Objective
+from losses.semantic import SegmentationLoss
+from methods.video.schedule import Phase
+from methods.video.step import compare
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 
@@ -44,22 +48,28 @@ def random_batches(size: int = 2, height: int = 192, width: int = 640, device: s
     K = torch.eye(4)
     K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 0.58 * width, 1.92 * height, width / 2, height / 2
     frames = {frame: torch.rand(size, 3, height, width).to(device) for frame in (0, -1, 1)}
-    common: dict = {"teacher": None, "flip": None}
+    common: dict = {"teacher": None, "flip": None, "raw": None}
     common |= {"K": K.expand(size, 4, 4).to(device), "inv_K": torch.linalg.inv(K).expand(size, 4, 4).to(device)}
     image = torch.rand(size, 3, height, width).to(device)
     labels = torch.randint(0, 19, (size, height, width)).to(device)
     return [
-        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
         SimpleNamespace(
-            spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image}, labels=labels, **common
+            spec=SimpleNamespace(purpose="depth", domain="depth"), images=frames, inputs=frames, labels=None, **common
+        ),
+        SimpleNamespace(
+            spec=SimpleNamespace(purpose="segmentation", domain="segmentation"),
+            images={0: image},
+            inputs={0: image},
+            labels=labels,
+            **common,
         ),
     ]
 
 
-def make_step(setting: Setting, spread: Callable[[nn.Module], nn.Module] | None = None) -> Callable[[], Tensor]:
+def make_step(setting: Setting, wrap: Callable[[nn.Module], nn.Module] | None = None) -> Callable[[], Tensor]:
     """Forward and backward pass, as training does them; returns the loss.
 
-    spread: makes a network exchange its gradients with other processes
+    wrap: wraps the network in DDP
     """
     torch.manual_seed(0)
     model = SGDepth(setting.layers).to(setting.device).to(memory_format=torch.channels_last).train()
@@ -68,7 +78,7 @@ def make_step(setting: Setting, spread: Callable[[nn.Module], nn.Module] | None 
         model.compile(dynamic=False)
         objective.compile(dynamic=False)
         resample = partial(torch.compile(synthesise, dynamic=False), depth_min=0.1, depth_max=100.0)
-    network = spread(model) if spread else model
+    network = wrap(model) if wrap else model
     mask = DynamicClassMask(0, 20, False, 0.1) if setting.masking else None
     batches = random_batches(setting.batch, *setting.size, device=setting.device)
     half = HALF[setting.precision]

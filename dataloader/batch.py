@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -35,6 +35,9 @@ class Truth:
     pose: np.ndarray | None = None
 
 
+Value = TypeVar("Value")
+
+
 @dataclass(frozen=True)
 class RawBatch:
     """One batch as it leaves the workers.
@@ -45,10 +48,12 @@ class RawBatch:
     flip:   (B,) bool, mirror left and right
     jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1)
     labels: (B, H, W) uint8 train ids, 255 = ignore; None without
+    depth:  (B, 1, H, W) float32 metres, 0 = none; None without
     teacher: answers of a teacher from its cache, float32: (B, 1, H, W) to the whole image or (B, N, s, s) to the N
             patches of its grid; None without
+    views:  further views of the samples by name, each with draws of its own
     truth:  per sample at its own size; empty in training
-    damaged: samples that others took the place of
+    damaged: samples that were replaced by others
     names:  of the samples
     """
 
@@ -59,7 +64,9 @@ class RawBatch:
     flip: Tensor
     jitter: Tensor
     labels: Tensor | None = None
+    depth: Tensor | None = None
     teacher: Tensor | None = None
+    views: Mapping[str, RawBatch] = field(default_factory=dict)
     truth: tuple[Truth, ...] = ()
     damaged: tuple[Damaged, ...] = ()
     names: tuple[str, ...] = ()
@@ -69,19 +76,21 @@ class RawBatch:
 
     def pin_memory(self) -> RawBatch:
         """The same in page-locked memory, from which copies to a GPU run in the background."""
-        tensors = {name: value.pin_memory() for name, value in vars(self).items() if isinstance(value, Tensor)}
-        return replace(self, **tensors)
+        return mapped(self, Tensor.pin_memory)
 
     def plain(self) -> dict[str, Any]:
         """All of a training batch as tensors, words and numbers, for a file."""
         content = {name: value for name, value in vars(self).items() if name not in ("spec", "truth", "damaged")}
-        return {**content, "loader": self.spec.name, "purpose": self.spec.purpose}
+        views = {name: view.plain() for name, view in self.views.items()}
+        return {**content, "views": views, "loader": self.spec.name, "purpose": self.spec.purpose}
 
     @classmethod
     def of(cls, content: Mapping[str, Any]) -> RawBatch:
         """A training batch from what `plain` made of it."""
-        values = {name: value for name, value in content.items() if name not in ("loader", "purpose")}
-        return cls(spec=find_loader(content["purpose"], content["loader"], training=True), **values)
+        values = {name: value for name, value in content.items() if name not in ("loader", "purpose", "views")}
+        # Files of earlier versions know no views.
+        views = {name: cls.of(view) for name, view in content.get("views", {}).items()}
+        return cls(spec=find_loader(content["purpose"], content["loader"], training=True), views=views, **values)
 
 
 @dataclass(frozen=True)
@@ -93,7 +102,8 @@ class Batch:
     K, inv_K: (B, 4, 4) float32, pixels
     flip: (B,) bool, which samples are mirrored
     labels: (B, H, W) int64 train ids, 255 = ignore; None without
-    teacher: as in `RawBatch`, mirrored where the images are
+    depth, teacher: as in `RawBatch`, mirrored where the images are
+    views: further views of the samples by name
     raw: what it was made from, in the memory of the host
     """
 
@@ -104,9 +114,33 @@ class Batch:
     inv_K: Tensor
     flip: Tensor
     labels: Tensor | None = None
+    depth: Tensor | None = None
     teacher: Tensor | None = None
+    views: Mapping[str, Batch] = field(default_factory=dict)
     truth: tuple[Truth, ...] = ()
     raw: RawBatch | None = None
+
+
+def mapped(value: Value, change: Callable[[Tensor], Tensor]) -> Value:
+    """A batch, or what one holds, with all of its tensors changed: in fields, in mappings and in views.
+
+    `Batch.raw` stays as it is: it is what the batch was made from, and lies elsewhere.
+    """
+    match value:
+        case Tensor():
+            return change(value)
+        case Mapping():
+            return {name: mapped(one, change) for name, one in value.items()}
+        case RawBatch() | Batch():
+            return replace(value, **{name: mapped(one, change) for name, one in vars(value).items() if name != "raw"})
+    return value
+
+
+def tensors(batch: RawBatch | Batch) -> Iterator[Tensor]:
+    """All tensors that `mapped` changes."""
+    found: list[Tensor] = []
+    mapped(batch, lambda tensor: found.append(tensor) or tensor)
+    return iter(found)
 
 
 def camera_matrix(intrinsics: tuple[float, float, float, float], height: int, width: int) -> np.ndarray:
@@ -134,22 +168,23 @@ def _mirrored(K: Tensor, flip: Tensor, width: int) -> Tensor:
 
 
 def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
-    """Copies bytes to the device; mirrors, scales and jitters there, without waiting for it.
-
-    Which samples are jittered is known on the host, so only those are worked on.
-    """
+    """Copies bytes to the device; mirrors, scales and jitters there, without waiting for it."""
     device = torch.device(device)
-    flip = raw.flip.to(device, non_blocking=True)
-    levels = raw.images.to(device, non_blocking=True).transpose(0, 1)  # (F, B, 3, H, W) bytes
+    return _prepared(raw, mapped(raw, lambda tensor: tensor.to(device, non_blocking=True)))
+
+
+def _prepared(raw: RawBatch, there: RawBatch) -> Batch:
+    """The batch of `there`, which holds the tensors of `raw` on the device.
+
+    What is drawn for a sample is known on the host, so only those are worked on that it concerns.
+    """
+    flip = there.flip
+    levels = there.images.transpose(0, 1)  # (F, B, 3, H, W) bytes
     if bool(raw.flip.any()):
         levels = torch.where(flip[:, None, None, None], levels.flip(-1), levels)
     images = levels.contiguous().float().div_(LEVELS)
-    inputs = _jittered(levels, images, raw.jitter)
-    labels = None
-    if raw.labels is not None:
-        labels = raw.labels.to(device, non_blocking=True)
-        labels = torch.where(flip[:, None, None], labels.flip(-1), labels).long()
-    K = raw.K.to(device, non_blocking=True)
+    inputs = _jittered(levels, images, raw.jitter, there.jitter)
+    K = there.K
     if raw.spec.dataset == "folder":
         # Only users measure their camera. The constants of the published data sets put its centre at W/2, half a pixel
         # off, and published training leaves them unchanged in mirrored images.
@@ -162,25 +197,28 @@ def to_device(raw: RawBatch, device: torch.device | str) -> Batch:
         K=K,
         inv_K=invert_camera(K),
         flip=flip,
-        labels=labels,
-        teacher=None if raw.teacher is None else _turned(raw.teacher.to(device, non_blocking=True), flip),
+        labels=None if there.labels is None else _turned(there.labels, flip).long(),
+        depth=None if there.depth is None else _turned(there.depth, flip),
+        teacher=None if there.teacher is None else _turned(there.teacher, flip),
+        views={name: _prepared(view, there.views[name]) for name, view in raw.views.items()},
         truth=raw.truth,
         raw=raw,
     )
 
 
 def _turned(maps: Tensor, flip: Tensor) -> Tensor:
-    """Maps (B, N, h, w) with those of mirrored samples mirrored."""
-    return torch.where(flip[:, None, None, None], maps.flip(-1), maps)
+    """Maps (B, ..., W) with those of mirrored samples mirrored."""
+    return torch.where(flip.view(-1, *[1] * (maps.ndim - 1)), maps.flip(-1), maps)
 
 
-def _jittered(levels: Tensor, images: Tensor, jitter: Tensor) -> Tensor:
-    """Bytes (F, B, 3, H, W) -> network inputs in [0, 1]; `images` itself where no sample is jittered."""
+def _jittered(levels: Tensor, images: Tensor, jitter: Tensor, factors: Tensor) -> Tensor:
+    """Bytes (F, B, 3, H, W) -> network inputs in [0, 1]; `images` itself where no sample is jittered.
+
+    jitter, factors: the same (B, 5), on the host and on the device
+    """
     chosen = jitter[:, APPLY].nonzero()[:, 0]  # on the host
     if len(chosen) == 0:
         return images
-    device = levels.device
-    picked = chosen.to(device, non_blocking=True)
-    factors = jitter[chosen].to(device, non_blocking=True)
-    changed = jitter_levels(levels[:, picked].transpose(0, 1).float(), factors).div_(LEVELS).transpose(0, 1)
+    picked = chosen.to(levels.device, non_blocking=True)
+    changed = jitter_levels(levels[:, picked].transpose(0, 1).float(), factors[picked]).div_(LEVELS).transpose(0, 1)
     return changed if len(chosen) == len(jitter) else images.index_copy(1, picked, changed)

@@ -51,7 +51,7 @@ def calibration_entry(path: Path, key: str, *shape: int) -> np.ndarray:
 
 
 def rotation(path: Path, key: str) -> np.ndarray:
-    """One entry that is a rotation, (3, 3) float64; raises `UserError` where it is none."""
+    """One entry that is a rotation, (3, 3) float64; raises `UserError` where it is not."""
     matrix = calibration_entry(path, key, 3, 3)
     if not np.allclose(matrix @ matrix.T, np.eye(3), atol=ROTATION_TOLERANCE):
         raise UserError(f"{path}, line {read_calibration(path)[key][0]}: {key} is not a rotation; {REMEDY}")

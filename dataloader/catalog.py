@@ -16,12 +16,15 @@ class DatasetSpec:
     """What the numbers of one data set mean where no parameters.json says otherwise.
 
     `intrinsics` are fx, fy, cx, cy divided by image width and height; empty where only the user knows them.
+    `truth_raster` says whether ground truth has the pixels of its image, resized at most ("image"), or a raster of its
+    own that spans the same view.
     """
 
     folder: str
     intrinsics: tuple[float, ...] = ()
     depth_mode: str = "uint_16"
     labels_mode: str = "fromid"
+    truth_raster: Literal["image", "own"] = "image"
 
 
 DATASETS = {
@@ -40,7 +43,7 @@ class LoaderSpec:
 
     `split` is the middle of the folder ``<dataset>_<split>_split``; empty where the lists lie in the data set folder.
     `part` names the file in it. `cameras` are concatenated. `video` asks for neighbour frames.
-    `mask` and `clamp` name the evaluation protocol.
+    `protocol` names how depth is judged, see `evaluation.protocols`.
     """
 
     name: str
@@ -52,8 +55,7 @@ class LoaderSpec:
     training: bool = False
     video: bool = False
     cameras: tuple[str, ...] = ("color",)
-    mask: str = ""
-    clamp: str = ""
+    protocol: str = ""
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -61,6 +63,11 @@ class LoaderSpec:
         if not self.video:
             return (0,)
         return (0, 1) if self.purpose == "pose" else (0, -1, 1)
+
+    @property
+    def needs_truth(self) -> bool:
+        """Whether samples without ground truth are of no use; only training on videos goes without."""
+        return not (self.training and self.video)
 
     @property
     def may_drop(self) -> bool:
@@ -91,8 +98,7 @@ def _kitti_depth(split: str, part: Part, domain: str) -> LoaderSpec:
         split=split,
         part=part,
         domain=domain,
-        mask=f"kitti_{split}",
-        clamp="kitti",
+        protocol=f"kitti_{split}",
     )
 
 
@@ -131,8 +137,7 @@ _TABLE = (
         dataset="kitti_2015",
         part="train",
         domain="kitti_2015_train_depth",
-        mask="kitti_kitti",
-        clamp="kitti",
+        protocol="kitti_kitti",
     ),
     LoaderSpec(
         name="folder_test",
@@ -140,8 +145,7 @@ _TABLE = (
         dataset="folder",
         part="test",
         domain="folder_test_depth",
-        mask="kitti_kitti",
-        clamp="kitti",
+        protocol="kitti_kitti",
     ),
     LoaderSpec(
         name="cityscapes_train",

@@ -26,7 +26,7 @@ class Damaged(NamedTuple):
 
 
 class Damage:
-    """What one process has met; frames of several samples are told once.
+    """Damaged samples that one rank has met; frames of several samples are told once.
 
     Args:
         limit: number of damaged samples that are still tolerated

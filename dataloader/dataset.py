@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import itertools
-import math
 import zlib
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -14,22 +13,17 @@ import torch
 
 from errors import UserError
 
-from .batch import UNCHANGED, RawBatch, Truth, camera_matrix
+from .batch import RawBatch
 from .cache.teacher import LoaderMaps
 from .catalog import LoaderSpec
 from .damage import SKIP_HINT, Damaged
-from .files import image_size, open_rgb, read_depth, read_labels
+from .items import Item, ItemMaker, evaluation_item
 from .pictures import DecodedPictures, Pictures
 from .samples import Sample
-from .transforms import random_window, resize_image, shrink_image, shrink_labels
+from .transforms import Filter
 
 ORDER, ITEM, SUBSTITUTE = 0, 1, 2
 """Separate random streams: the order of samples, what happens to one, what takes the place of a damaged one."""
-JITTER_RANGES = ((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1))
-"""Brightness, contrast, saturation, hue."""
-STRETCH = 0.1
-"""How much (natural logarithm) truth may be wider for its height than its image; resized images differ by rounding."""
-JITTER_SHARE = {"depth": 0.5, "segmentation": 1.0}
 
 
 class Key(NamedTuple):
@@ -48,37 +42,32 @@ class Failure(NamedTuple):
 
 
 def stream(seed: int, spec: LoaderSpec, purpose: int, *place: int) -> np.random.Generator:
-    """Random numbers for one place in training; the same for any worker, process or start."""
+    """Random numbers for one point of training; the same for any worker, rank or start."""
     return np.random.default_rng([seed, zlib.crc32(spec.domain.encode()), purpose, *place])
 
 
-@dataclass(frozen=True)
-class _Item:
-    name: str
-    images: list[np.ndarray]  # (3, H, W) uint8 per frame
-    K: np.ndarray
-    flip: bool = False
-    jitter: tuple[float, ...] = UNCHANGED
-    labels: np.ndarray | None = None
-    teacher: np.ndarray | None = None  # (1, H, W) or (N, s, s) float32
-    truth: Truth | None = None
-
-
-def _collate(spec: LoaderSpec, items: Sequence[_Item]) -> RawBatch:
-    labels = [item.labels for item in items if item.labels is not None]
-    maps = [item.teacher for item in items if item.teacher is not None]
+def _collate(spec: LoaderSpec, items: Sequence[Item]) -> RawBatch:
+    first = items[0]
     return RawBatch(
         spec=spec,
-        frames=spec.frames,
-        images=_stacked([item.images for item in items]),
+        frames=tuple(first.images),
+        images=_stacked([[*item.images.values()] for item in items]),
         K=torch.from_numpy(np.stack([item.K for item in items])),
         flip=torch.tensor([item.flip for item in items]),
         jitter=torch.tensor([item.jitter for item in items], dtype=torch.float32),
-        labels=torch.from_numpy(np.stack(labels)) if labels else None,
-        teacher=torch.from_numpy(np.stack(maps)) if maps else None,
+        labels=_joined([item.labels for item in items]),
+        depth=_joined([item.depth for item in items]),
+        teacher=_joined([item.teacher for item in items]),
+        views={name: _collate(spec, [item.views[name] for item in items]) for name in first.views},
         truth=tuple(item.truth for item in items if item.truth is not None),
         names=tuple(item.name for item in items),
     )
+
+
+def _joined(arrays: Sequence[np.ndarray | None]) -> torch.Tensor | None:
+    """Arrays of every item as one tensor; None where the items have none."""
+    there = [array for array in arrays if array is not None]
+    return torch.from_numpy(np.stack(there)) if there else None
 
 
 def _stacked(images: Sequence[Sequence[np.ndarray]]) -> torch.Tensor:
@@ -97,34 +86,28 @@ class TrainingSet:
     Args:
         spec: the loader
         samples: what it found
-        size: (height, width) images are resized to; in segmentation before they are shrunk and cropped
-        crop: (height, width) of the window taken in segmentation; unused for depth
+        maker: makes the items
         seed: root of all draws
-        jitter: whether colours are changed
         maps: what a teacher said about the predicted frames; None without
         substitutes: samples that are tried in place of one with a damaged file; 0: such a file is an error
 
     Attributes:
-        pictures: where images and labels of `size` come from; decodes them unless replaced by a cache
+        pictures: where images and labels of `maker.size` come from; decodes them unless replaced by a cache
     """
 
     def __init__(
         self,
         spec: LoaderSpec,
         samples: list[Sample],
+        maker: ItemMaker,
         *,
-        size: tuple[int, int],
-        crop: tuple[int, int] = (0, 0),
         seed: int = 1,
-        jitter: bool = True,
         maps: LoaderMaps | None = None,
         substitutes: int = 0,
     ):
-        self.spec, self.samples, self.size, self.crop, self.seed = spec, samples, size, crop, seed
-        self.jitter_share = JITTER_SHARE[spec.purpose] if jitter else 0.0
+        self.spec, self.samples, self.maker, self.seed = spec, samples, maker, seed
         self.maps, self.substitutes = maps, substitutes
-        self.pictures: Pictures = DecodedPictures(size)
-        self._fitting: set[str] = set()
+        self.pictures: Pictures = DecodedPictures(maker.size, maker.filter)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -138,7 +121,7 @@ class TrainingSet:
             return Failure(str(fault))
         return replace(batch, damaged=tuple(damaged)) if damaged else batch
 
-    def _sound_item(self, key: Key, damaged: list[Damaged]) -> _Item:
+    def _sound_item(self, key: Key, damaged: list[Damaged]) -> Item:
         """The item of a key, if need be of another sample; samples that were tried in vain are added to `damaged`."""
         first = len(damaged)
         for index in self._candidates(key):
@@ -158,48 +141,19 @@ class TrainingSet:
             others = stream(self.seed, self.spec, SUBSTITUTE, *key).permutation(len(self.samples)).tolist()
             yield from itertools.islice((index for index in others if index != key.index), self.substitutes)
 
-    def _item(self, key: Key, sample: Sample) -> _Item:
-        rng = stream(self.seed, self.spec, ITEM, *key)
-        flip = bool(rng.random() < 0.5)
-        jitter = self._draw_jitter(rng)
-        images = [self.pictures.image(sample.images[frame]) for frame in self.spec.frames]
-        height, width, labels = *self.size, None
-        if self.spec.purpose == "segmentation":
-            window = random_window(rng, self.size, self.crop)
-            images = [shrink_image(image, window) for image in images]
-            labels = shrink_labels(self.pictures.labels(sample.labels, sample.labels_mode), window)
-            self._check_labels(sample)
-            height, width = self.crop
-        return _Item(
-            name=sample.name,
-            images=images,
-            K=camera_matrix(sample.intrinsics, height, width),
-            flip=flip,
-            jitter=jitter,
-            labels=labels,
-            teacher=self.maps(sample, key.epoch) if self.maps else None,
-        )
-
-    def _check_labels(self, sample: Sample) -> None:
-        """Raises `UserError` unless labels fit their image; looks at every file once in a process."""
-        if sample.labels not in self._fitting:
-            _check_shape(sample.labels, image_size(sample.labels), sample.images[0], image_size(sample.images[0]))
-            self._fitting.add(sample.labels)
-
-    def _draw_jitter(self, rng: np.random.Generator) -> tuple[float, ...]:
-        factors = [rng.uniform(low, high) for low, high in JITTER_RANGES]
-        applied = rng.random() < self.jitter_share
-        return (*factors, 1.0) if applied else UNCHANGED
+    def _item(self, key: Key, sample: Sample) -> Item:
+        item = self.maker(sample, stream(self.seed, self.spec, ITEM, *key), self.pictures)
+        return replace(item, teacher=self.maps(sample, key.epoch)) if self.maps else item
 
 
 class EvaluationSet:
     """Evaluation samples of one loader; asked for with lists of indices, answers with whole batches.
 
-    Images are resized to `size` (height, width); truth keeps its own size.
+    Images are resized to `size` (height, width) with `filter`; truth keeps its own size.
     """
 
-    def __init__(self, spec: LoaderSpec, samples: list[Sample], *, size: tuple[int, int]):
-        self.spec, self.samples, self.size = spec, samples, size
+    def __init__(self, spec: LoaderSpec, samples: list[Sample], *, size: tuple[int, int], filter: Filter = "bilinear"):
+        self.spec, self.samples, self.size, self.filter = spec, samples, size, filter
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -207,35 +161,9 @@ class EvaluationSet:
     def __getitems__(self, indices: Sequence[int]) -> RawBatch | Failure:
         """The batch of these samples, or what is wrong with one of its files."""
         try:
-            return _collate(self.spec, [self._item(self.samples[index]) for index in indices])
+            return _collate(self.spec, [self._item(index) for index in indices])
         except UserError as fault:
             return Failure(str(fault))
 
-    def _item(self, sample: Sample) -> _Item:
-        pictures = [open_rgb(sample.images[frame]) for frame in self.spec.frames]
-        image = np.asarray(pictures[0])
-        depth = read_depth(sample.depth) if sample.depth else None
-        labels = read_labels(sample.labels, sample.labels_mode) if sample.labels else None
-        if depth is not None:
-            _check_shape(sample.depth.path, depth.shape, sample.images[0], image.shape)
-        if labels is not None:
-            _check_shape(sample.labels, labels.shape, sample.images[0], image.shape)
-        return _Item(
-            name=sample.name,
-            images=[resize_image(picture, self.size) for picture in pictures],
-            K=camera_matrix(sample.intrinsics, *self.size),
-            truth=Truth(name=sample.name, image=image, depth=depth, labels=labels, pose=sample.pose),
-        )
-
-
-def _check_shape(path: str, truth: Sequence[int], image_path: str, image: Sequence[int]) -> None:
-    """Raises `UserError` unless truth is about as wide for its height as its image, whatever its size.
-
-    truth, image: shapes that begin with height and width
-    """
-    (height, width), (image_height, image_width) = truth[:2], image[:2]
-    if abs(math.log(max(width, 1) * image_height / (max(height, 1) * image_width))) > STRETCH:
-        raise UserError(
-            f"{path}: {height} x {width} (height x width) does not fit the image {image_path} of "
-            f"{image_height} x {image_width}; give the two the same size"
-        )
+    def _item(self, index: int) -> Item:
+        return evaluation_item(self.spec, self.samples[index], self.size, self.filter)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from pathlib import Path
 
 from errors import UserError
 from storage.atomic import write_whole
+from storage.lock import wait_for
 
 
 def describe(folder: Path, name: str, content: bytes, kind: str) -> bool:
@@ -36,7 +36,7 @@ def describe(folder: Path, name: str, content: bytes, kind: str) -> bool:
         if name in names:
             return True
         with (folder / ".lock").open("a") as lock:  # of two processes that begin together, one describes
-            fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for(lock)
             if (folder / name).is_file():
                 return True
             write_whole(folder / name, content)

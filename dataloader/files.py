@@ -62,7 +62,7 @@ DECODE_FAULTS = (
 
 def open_at_once(path: str | Path, flags: int) -> int:
     """Opener for `open` that does not wait for a writer where a pipe has the name of a file."""
-    return os.open(path, flags | os.O_NONBLOCK)
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
 
 
 def read_bytes(path: str | Path) -> bytes:

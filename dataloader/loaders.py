@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import math
 import os
-import signal
-import sys
-import threading
 from argparse import Namespace
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
-import torch
 from torch.utils.data import DataLoader
 
 from errors import UserError
@@ -23,51 +17,27 @@ from .cache.data import CachedPictures, Picture, pictures_of, provide
 from .cache.teacher import LoaderMaps, TeacherCache, image_root, open_cache
 from .catalog import LoaderSpec, Purpose, find_loader
 from .damage import Damage
-from .dataset import ORDER, EvaluationSet, Failure, Key, TrainingSet, stream
+from .dataset import EvaluationSet, TrainingSet
 from .integrity import find_damaged, needed, without_damaged
+from .items import ItemMaker
+from .order import Order
 from .samples import Sample
 from .splits import resolve, truth_kind, with_truth
-from .transforms import RESCALE_MAX, smallest_size
+from .transforms import Filter
+from .workers import checked, loader_options
 
 log = logging.getLogger(__name__)
-
-
-class _Order:
-    """Lists of keys, one per batch: shuffled anew in every pass over the data set, incomplete batches left out.
-
-    place: number of this process and how many there are; together they draw what one would with the batches of all.
-    """
-
-    def __init__(self, data: TrainingSet, batch_size: int, place: tuple[int, int] = (0, 1)):
-        self.data, self.batch_size, self.place = data, batch_size, place
-        self.epoch = self.start = self.stop = 0
-
-    def __len__(self) -> int:
-        return self.stop - self.start
-
-    def __iter__(self) -> Iterator[list[Key]]:
-        rank, processes = self.place
-        per_pass = len(self.data) // (self.batch_size * processes)
-        number, order = -1, []
-        for step in range(self.start, self.stop):
-            if step // per_pass != number:
-                number = step // per_pass
-                rng = stream(self.data.seed, self.data.spec, ORDER, self.epoch, number)
-                order = rng.permutation(len(self.data)).tolist()
-            first = (step % per_pass * processes + rank) * self.batch_size
-            yield [Key(self.epoch, number, index) for index in order[first : first + self.batch_size]]
 
 
 class TrainingData:
     """All training loaders, drawn from in step.
 
     Attributes:
-        datasets: one `TrainingSet` per loader, depth first, then segmentation, in command-line order
+        datasets: one `TrainingSet` per loader, purpose by purpose, in command-line order
         lengths: number of samples of each
         batches_per_epoch: steps per epoch
 
-    Batch sizes are those of one process, of which `place` names the number and how many there are. Samples that others
-    took the place of are noted in `damage`.
+    Batch sizes are those of one rank; `rank_of` is this rank and the world size. Replaced samples are in `damage`.
     """
 
     def __init__(
@@ -75,7 +45,7 @@ class TrainingData:
         datasets: list[TrainingSet],
         batch_sizes: list[int],
         batches_per_epoch: int,
-        place: tuple[int, int] = (0, 1),
+        rank_of: tuple[int, int] = (0, 1),
         damage: Damage | None = None,
         **options: Any,
     ):
@@ -83,7 +53,7 @@ class TrainingData:
         self.lengths = tuple(len(data) for data in datasets)
         self.batches_per_epoch = batches_per_epoch
         self._damage = damage
-        self._orders = [_Order(data, size, place) for data, size in zip(datasets, batch_sizes, strict=True)]
+        self._orders = [Order(data, size, rank_of) for data, size in zip(datasets, batch_sizes, strict=True)]
         keep = options.get("num_workers", 0) > 0
         self._loaders = [
             DataLoader(order.data, batch_sampler=order, persistent_workers=keep, **options) for order in self._orders
@@ -101,7 +71,7 @@ class TrainingData:
         for order in self._orders:
             order.epoch, order.start, order.stop = epoch, start, self.batches_per_epoch
         for batches in zip(*self._loaders, strict=True):
-            sound = tuple(_checked(batch) for batch in batches)
+            sound = tuple(checked(batch) for batch in batches)
             if self._damage:
                 self._damage.note(damaged for batch in sound for damaged in batch.damaged)
             yield sound
@@ -114,12 +84,12 @@ class TrainingData:
 class EvaluationData:
     """Batches of one evaluation loader, always in the same order; its length counts batches.
 
-    Of several processes each has a run of whole batches, so that none is put together otherwise than by one alone.
+    Each rank has a run of whole batches, so that the batches are those of a single rank.
 
     Attributes:
         spec: the loader
-        samples: what is evaluated, by all processes
-        first: number of the sample with which the batches of this process begin
+        samples: what is evaluated, by all ranks
+        first: number of the sample with which the batches of this rank begin
         skipped: number of frames without ground truth
         truth_kind: what the ground truth is, for metrics.json
     """
@@ -130,13 +100,13 @@ class EvaluationData:
         batch_size: int,
         skipped: int,
         truth_kind: str,
-        place: tuple[int, int] = (0, 1),
+        rank_of: tuple[int, int] = (0, 1),
         **options: Any,
     ):
         self.spec, self.samples, self.skipped, self.truth_kind = data.spec, data.samples, skipped, truth_kind
-        rank, processes = place
+        rank, world_size = rank_of
         batches = [[*range(len(data))[start : start + batch_size]] for start in range(0, len(data), batch_size)]
-        begin, end = (len(batches) * share // processes for share in (rank, rank + 1))
+        begin, end = (len(batches) * share // world_size for share in (rank, rank + 1))
         self.first = begin * batch_size
         self._loader = DataLoader(data, batch_sampler=batches[begin:end], **options)
 
@@ -146,40 +116,45 @@ class EvaluationData:
     def __iter__(self) -> Iterator[RawBatch]:
         """Yields batches; raises `UserError` when a file turns out to be damaged."""
         for batch in self._loader:
-            yield _checked(batch)
+            yield checked(batch)
 
 
-def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> TrainingData:
-    """Every loader of --depth-training-loaders and --segmentation-training-loaders.
+def build_training(
+    args: Namespace, makers: Mapping[Purpose, ItemMaker], rank_of: tuple[int, int] = (0, 1)
+) -> TrainingData:
+    """Every loader of --<purpose>-training-loaders, for all purposes that a method has items for.
 
-    place: number of this process and how many there are
+    Args:
+        args: options of training
+        makers: what makes the items, by purpose, in the order in which a step has its batches
+        rank_of: rank of this process and world size
 
     Raises:
-        UserError: when a loader is unknown, files are missing or damaged, sizes and batch sizes do not fit the data, or
-            a cache cannot be used.
+        UserError: when a loader is unknown, files are missing or damaged, batch sizes do not fit the data, or a cache
+            cannot be used.
     """
     specs = [
         find_loader(purpose, name, training=True)
-        for purpose in ("depth", "segmentation")
+        for purpose in makers
         for name in getattr(args, f"{purpose}_training_loaders")
     ]
-    sizes = {spec.purpose: _training_sizes(args, spec.purpose) for spec in specs}
-    _check_inputs(args)
-    cache = _teacher_cache(args) if "depth" in sizes else None
+    if not specs:
+        flags = [f"--{purpose}-training-loaders" for purpose in makers]
+        raise UserError(f"{' and '.join(flags)}: {'both are' if len(flags) > 1 else 'is'} empty; name a data set")
+    cache = _teacher_cache(args) if any(spec.purpose == "depth" for spec in specs) else None
     # Benchmarks have no option for this.
     damage = Damage(args.data_max_errors) if getattr(args, "data_on_error", "stop") == "skip" else None
     datasets: list[TrainingSet] = []
     batch_sizes: list[int] = []
     for spec, (samples, _) in zip(specs, _find(specs, args, damage), strict=True):
         batch_size = getattr(args, f"{spec.purpose}_training_batch_size")
-        if batch_size * place[1] > len(samples):
-            shared = f" in each of {place[1]} processes" if place[1] > 1 else ""
+        if batch_size * rank_of[1] > len(samples):
+            shared = f" in each of {rank_of[1]} processes" if rank_of[1] > 1 else ""
             raise UserError(
                 f"--{spec.purpose}-training-batch-size {batch_size}{shared}: {spec.name} has "
                 f"{len(samples)} samples; use a smaller batch or more data"
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
-        size, crop = sizes[spec.purpose]
         maps = None
         if cache and spec.purpose == "depth":
             maps = _maps_of(spec, damage.sound(spec, samples) if damage else samples, cache, args)
@@ -187,24 +162,28 @@ def build_training(args: Namespace, place: tuple[int, int] = (0, 1)) -> Training
             TrainingSet(
                 spec,
                 samples,
-                size=size,
-                crop=crop,
+                makers[spec.purpose],
                 seed=args.sys_seed,
                 maps=maps,
-                jitter=args.train_color_jitter == "on",
                 substitutes=damage.limit if damage else 0,
             )
         )
         batch_sizes.append(batch_size)
     if args.data_cache:
         _use_data_cache(datasets, args, damage)
-    return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, place, damage, **_loader_options(args))
+    return TrainingData(datasets, batch_sizes, args.train_batches_per_epoch, rank_of, damage, **loader_options(args))
 
 
-def build_evaluation(args: Namespace, purpose: Purpose, place: tuple[int, int] = (0, 1)) -> list[EvaluationData]:
+def build_evaluation(
+    args: Namespace, purpose: Purpose, rank_of: tuple[int, int] = (0, 1), *, filter: Filter = "bilinear"
+) -> list[EvaluationData]:
     """One `EvaluationData` per name in --<purpose>-validation-loaders.
 
-    place: number of this process and how many there are
+    Args:
+        args: options of a command that evaluates
+        purpose: what is evaluated
+        rank_of: rank of this process and world size
+        filter: what the network wants its images resampled with
 
     Raises:
         UserError: when a loader is unknown, files are missing or damaged, or no frame has ground truth.
@@ -216,8 +195,8 @@ def build_evaluation(args: Namespace, purpose: Purpose, place: tuple[int, int] =
     for spec, (samples, skipped) in zip(specs, _find(specs, args), strict=True):
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         kind = truth_kind(spec, samples, **_truth_options(args))
-        data = EvaluationSet(spec, samples, size=size)
-        found.append(EvaluationData(data, batch_size, skipped, kind, place, **_loader_options(args)))
+        data = EvaluationSet(spec, samples, size=size, filter=filter)
+        found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))
     return found
 
 
@@ -258,22 +237,6 @@ def _truth_options(args: Namespace) -> dict[str, Any]:
     return {"depth_gt": getattr(args, "depth_gt", "raw"), "as_released": getattr(args, "as_released", False)}
 
 
-def _training_sizes(args: Namespace, purpose: Purpose) -> tuple[tuple[int, int], tuple[int, int]]:
-    """(height, width) to resize to, and of the crop; raises `UserError` when the crop may not fit."""
-    if purpose == "depth":
-        return (args.depth_resize_height, args.depth_resize_width), (0, 0)
-    size = (args.segmentation_resize_height, args.segmentation_resize_width)
-    crop = (args.segmentation_crop_height, args.segmentation_crop_width)
-    for side, whole, least, wanted in zip(("height", "width"), size, smallest_size(*size), crop, strict=True):
-        if wanted > least:
-            raise UserError(
-                f"--segmentation-crop-{side} {wanted}: images of --segmentation-resize-{side} {whole} "
-                f"shrink by up to {RESCALE_MAX:g}, to {least}; crop at most {least} or resize to at least "
-                f"{math.ceil(wanted * RESCALE_MAX)}"
-            )
-    return size, crop
-
-
 def _teacher_cache(args: Namespace) -> TeacherCache | None:
     """What --patch-teacher-cache names, where patches are distilled at all."""
     # Benchmarks have no options for patches.
@@ -305,7 +268,13 @@ def _use_data_cache(datasets: list[TrainingSet], args: Namespace, damage: Damage
     """
     faults: dict[Picture, str] | None = None if damage is None else {}
     wanted = [
-        pictures_of(data.spec, data.samples, image_root(data.spec, args.dataset_dir, args.data_folder), data.size)
+        pictures_of(
+            data.spec,
+            data.samples,
+            image_root(data.spec, args.dataset_dir, args.data_folder),
+            data.maker.size,
+            data.maker.filter,
+        )
         for data in datasets
     ]
     places = provide(
@@ -318,66 +287,10 @@ def _use_data_cache(datasets: list[TrainingSet], args: Namespace, damage: Damage
     for data, pictures in zip(datasets, wanted, strict=True):
         data.pictures = CachedPictures(
             args.data_cache,
-            data.size,
+            data.maker.size,
+            data.maker.filter,
             {name: places[picture] for name, picture in pictures.items() if picture in places},
             {name: faults[picture] for name, picture in pictures.items() if faults and picture in faults},
         )
         if damage and faults:
             damage.note_files(data.spec, data.samples, {picture.path: fault for picture, fault in faults.items()})
-
-
-def _check_inputs(args: Namespace) -> None:
-    if not args.depth_training_loaders and not args.segmentation_training_loaders:
-        raise UserError("--depth-training-loaders and --segmentation-training-loaders: both are empty; name a data set")
-    if not (args.depth_training_loaders and args.segmentation_training_loaders):
-        return
-    depth = (args.depth_resize_height, args.depth_resize_width)
-    crop = (args.segmentation_crop_height, args.segmentation_crop_width)
-    if depth != crop:
-        raise UserError(
-            f"--depth-resize-height/-width {depth[0]} x {depth[1]} and --segmentation-crop-height/-width "
-            f"{crop[0]} x {crop[1]} differ; one network pass takes both, so make them equal"
-        )
-
-
-def _loader_options(args: Namespace) -> dict[str, Any]:
-    # Benchmarks and the doctor have no option for the device.
-    pinned = torch.cuda.is_available() and not getattr(args, "sys_cpu", False)
-    # Others than forked workers, the default of newer Pythons, do not notice that their parent was killed.
-    forked = "fork" if args.sys_num_workers and sys.platform == "linux" else None
-    # A loader draws a number whenever it begins; from the common stream, a run that goes on would be a number ahead.
-    return {
-        "num_workers": args.sys_num_workers,
-        "collate_fn": _same,
-        "worker_init_fn": _start_worker,
-        "pin_memory": pinned,
-        "generator": torch.Generator(),
-        "multiprocessing_context": forked,
-    }
-
-
-def _same(batch: RawBatch | Failure) -> RawBatch | Failure:
-    return batch
-
-
-def _checked(batch: RawBatch | Failure) -> RawBatch:
-    if isinstance(batch, Failure):
-        raise UserError(batch.sentence)
-    return batch
-
-
-def _start_worker(_: int) -> None:
-    """Workers outlive signals to all processes, so that training can finish its step and save; they end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    if hasattr(signal, "sigwaitinfo"):
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-        threading.Thread(target=_end_for_parent, daemon=True).start()
-    with contextlib.suppress(OSError):
-        os.setpgid(0, 0)
-
-
-def _end_for_parent() -> None:
-    """End at a SIGTERM of the process that started this one; job schedulers send theirs to all processes of a run."""
-    while signal.sigwaitinfo({signal.SIGTERM}).si_pid != os.getppid():
-        pass
-    os._exit(0)

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from .files import open_rgb, read_labels
-from .transforms import resize_image, resize_labels
+from .transforms import Filter, resize_image, resize_labels
 
 
 class Pictures(Protocol):
@@ -23,13 +23,14 @@ class Pictures(Protocol):
 
 @dataclass(frozen=True)
 class DecodedPictures:
-    """Pictures decoded and resized to `size` (height, width) whenever they are asked for."""
+    """Pictures decoded and resized to `size` (height, width) whenever they are asked for, images with `filter`."""
 
     size: tuple[int, int]
+    filter: Filter = "bilinear"
 
     def image(self, path: str) -> np.ndarray:
         """As `Pictures.image`, a view with the channels last in memory."""
-        return resize_image(open_rgb(path), self.size)
+        return resize_image(open_rgb(path), self.size, self.filter)
 
     def labels(self, path: str, mode: str) -> np.ndarray:
         """As `Pictures.labels`."""

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 import torch
-from torch import Tensor
 
-from .batch import Batch, RawBatch, to_device
+from .batch import Batch, RawBatch, tensors, to_device
 
 
 def on_device(
@@ -52,7 +51,5 @@ def _hand_over(batches: Sequence[Batch], side: torch.cuda.Stream) -> None:
     main = torch.cuda.current_stream(side.device)
     main.wait_stream(side)
     for batch in batches:
-        for value in vars(batch).values():
-            for tensor in value.values() if isinstance(value, dict) else (value,):
-                if isinstance(tensor, Tensor):
-                    tensor.record_stream(main)
+        for tensor in tensors(batch):
+            tensor.record_stream(main)

@@ -96,13 +96,15 @@ def resolve(
 
 
 def has_truth(spec: LoaderSpec, sample: Sample) -> bool:
-    """Whether a sample carries what its loader is for."""
+    """Whether a sample carries the ground truth that its loader cannot do without."""
+    if not spec.needs_truth:
+        return True
     match spec.purpose:
         case "segmentation":
             return bool(sample.labels)
         case "pose":
             return sample.pose is not None
-    return spec.training or sample.depth is not None
+    return sample.depth is not None
 
 
 def with_truth(spec: LoaderSpec, samples: list[Sample]) -> list[Sample]:

@@ -1,15 +1,20 @@
 """Resizing and cropping on the CPU; colour works on the device, see `augment`.
 
 Pictures are brought to the training size first. Segmentation then shrinks and crops the result, as the published code
-does, so that everything random starts from a picture that can be kept, see `data_cache`.
+does, so that everything random starts from a picture that can be kept, see `cache.data`.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from PIL import Image
+
+Filter = Literal["bilinear", "lanczos"]
+"""What an image is resampled with on its way to training size; both are antialiased."""
+FILTERS = {"bilinear": Image.Resampling.BILINEAR, "lanczos": Image.Resampling.LANCZOS}
 
 RESCALE_MAX = 1.5
 """Segmentation images shrink by a factor drawn from 1 to this."""
@@ -40,12 +45,12 @@ def random_window(rng: np.random.Generator, size: tuple[int, int], crop: tuple[i
     return Window((height, width), top, left, *crop)
 
 
-def resize_image(image: Image.Image, size: tuple[int, int]) -> np.ndarray:
-    """Pillow's antialiased bilinear resizing of an RGB image to `size` (height, width).
+def resize_image(image: Image.Image, size: tuple[int, int], filter: Filter = "bilinear") -> np.ndarray:
+    """Pillow's antialiased resizing of an RGB image to `size` (height, width).
 
     Returns: (3, height, width) uint8, a view with the channels last in memory.
     """
-    return np.asarray(image.resize(size[::-1], Image.Resampling.BILINEAR)).transpose(2, 0, 1)
+    return np.asarray(image.resize(size[::-1], FILTERS[filter])).transpose(2, 0, 1)
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

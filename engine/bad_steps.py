@@ -1,4 +1,4 @@
-"""Steps with a number that is none: left out without a trace, named, kept for a second look; too many end the run."""
+"""Steps with a NaN or an infinite value: left out, named, kept for a second look; too many in a row end the run."""
 
 from __future__ import annotations
 
@@ -7,17 +7,19 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
 
 from errors import UserError
-from losses.patches.refine import Refined
-from losses.step import Outcome
 
 from . import ranks
 from .finite import are_finite, quantities
+from .outcome import Outcome
+
+if TYPE_CHECKING:
+    from .run_state import RunState
 
 log = logging.getLogger("train")
 FOLDER = "bad_steps"
@@ -26,66 +28,42 @@ _LAG = 2  # steps a GPU may have taken before their flags are read: it always ha
 _NAMED = 4  # samples of a batch that are named
 
 
-class RunState(Protocol):
-    """Where the run is; see `state_manager.RunState`."""
-
-    model: nn.Module
-    epoch: int
-    batch: int
-    step: int
-
-
-@dataclass(frozen=True)
-class _Kept:
-    """What it takes to see a batch of one data set again: its bytes, and what was found about it on the way."""
-
-    raw: Any
-    keep: Tensor | None
-    refined: Refined | None
-    consistency: bool
-
-    @classmethod
-    def of(cls, outcome: Outcome) -> _Kept:
-        return cls(outcome.batch.raw, outcome.keep, outcome.refined, outcome.prediction.ids is not None)
-
-    def plain(self) -> dict[str, Any]:
-        """As tensors, words and numbers."""
-        refined = self.refined and {name: value for name, value in vars(self.refined).items() if name != "patches"}
-        return {**vars(self), "raw": self.raw.plain(), "refined": refined}
-
-
 @dataclass(frozen=True)
 class _Pass:
-    """One batch of every data set: names of its numbers, which are finite (N,), whether any process lost one."""
+    """One batch of every data set: names of its tensors, which are finite (N,), whether any rank has a NaN.
+
+    Of every data set: the batch as its loader gave it, and what was found about it on the way.
+    """
 
     names: tuple[str, ...]
     finite: Tensor
     lost: Tensor
-    outcomes: tuple[_Kept, ...]
+    batches: tuple[tuple[Any, Mapping[str, Any]], ...]
 
 
 @dataclass(frozen=True)
 class _Step:
-    """A step of the optimiser on its way to the host; the last two flags: a number was lost somewhere, left out."""
+    """A step of the optimiser on its way to the host; the last two flags: some rank has a NaN, left out."""
 
-    place: Mapping[str, int]  # epoch, batch in it and step of the run, from 1
+    counters: Mapping[str, int]  # epoch, batch in it and step of the run, from 1
     flags: Tensor
     copied: torch.cuda.Event | None
     passes: tuple[_Pass, ...]
 
 
 class BadSteps:
-    """Watches over the numbers of every step without waiting for the device.
+    """Looks for NaN and infinite values in every step without waiting for the device.
 
     In every step: `weigh` before the backward pass; where the weights were to change `settle`, and, when the state
-    has been advanced, `check`. All processes come to the same decision. A step in which only float16 gradients are
-    too large is none of these: the scaler leaves it out and carries on.
+    has been advanced, `check`. All ranks come to the same decision. A step in which only float16 gradients are
+    too large is not a bad step: the scaler leaves it out and carries on.
 
     Args:
         state: network and counters.
         folder: run folder; the first bad steps are kept in its folder ``bad_steps``.
         options: all options, kept beside them.
         limit: bad steps in a row that end the run.
+        tasks: what the network can be asked for.
         write: writes a file whole or not at all.
     """
 
@@ -95,22 +73,25 @@ class BadSteps:
         folder: Path,
         options: Mapping[str, Any],
         limit: int,
+        tasks: Sequence[str],
         write: Callable[[Path, bytes], None],
     ):
-        self.state, self.folder, self.options, self.limit, self.write = state, folder, options, limit, write
+        self.state, self.folder, self.options, self.limit = state, folder, options, limit
+        self.tasks, self.write = tasks, write
         self.statistics = Statistics(state.model)
         self._passes: list[_Pass] = []
         self._steps: list[_Step] = []
-        self._latest: tuple[Sequence[dict[int, Tensor]], Sequence[str]] | None = None
+        self._latest: tuple[Tensor, ...] = ()  # images of the newest batches
         self._in_a_row = self._files = 0
 
     def weigh(self, outcomes: Sequence[Outcome]) -> Tensor:
-        """Loss of all data sets; NaN, so that no gradient is finite, where a number of any process is none."""
+        """Loss of all data sets; NaN, so that no gradient is finite, where a number of any rank is NaN or infinite."""
         named = quantities(outcomes)
         finite = are_finite(named.values())
         lost = ranks.all_reduce_mean((~finite.all()).float()) > 0
-        self._passes.append(_Pass(tuple(named), finite, lost, tuple(_Kept.of(outcome) for outcome in outcomes)))
-        self._latest = [o.batch.inputs for o in outcomes], [o.batch.spec.purpose for o in outcomes]
+        batches = tuple((outcome.raw, outcome.found) for outcome in outcomes)
+        self._passes.append(_Pass(tuple(named), finite, lost, batches))
+        self._latest = tuple(outcome.raw.images for outcome in outcomes)
         return sum(outcome.total for outcome in outcomes) * torch.where(lost, torch.nan, 1.0)
 
     def settle(self, gradients: Tensor | None) -> Tensor:
@@ -126,8 +107,8 @@ class BadSteps:
             flags.append(gradients)
             bad = lost | ~gradients.all()
         self.statistics.settle(bad)
-        place = {"epoch": self.state.epoch + 1, "batch": self.state.batch + 1, "step": self.state.step + 1}
-        self._steps.append(_Step(place, *_to_host(torch.cat([*flags, lost[None], bad[None]])), passes))
+        counters = {"epoch": self.state.epoch + 1, "batch": self.state.batch + 1, "step": self.state.step + 1}
+        self._steps.append(_Step(counters, *_to_host(torch.cat([*flags, lost[None], bad[None]])), passes))
         return bad.float()
 
     def drop_unfinished(self) -> None:
@@ -139,7 +120,7 @@ class BadSteps:
         """Look at the steps whose flags are here by now; of a GPU, all but the newest ones.
 
         Raises:
-            UserError: in all processes, when as many in a row were bad as end the run.
+            UserError: on all ranks, when as many in a row were bad as end the run.
         """
         while self._steps and (self._steps[0].copied is None or len(self._steps) > _LAG):
             self._look(self._steps.pop(0))
@@ -156,13 +137,13 @@ class BadSteps:
         """Look at all steps so far, before a checkpoint is written; waits for the device.
 
         Raises:
-            UserError: in all processes, when the network gives no numbers even for an image that is sound: it is not
-                worth a checkpoint. A step with sound gradients can do that, too.
+            UserError: on all ranks, when the network predicts NaN even for an image that is sound: it is not worth a
+                checkpoint. A step with finite gradients can do that, too.
         """
         while self._steps:
             self._look(self._steps.pop(0))
         with ranks.raising_on_all_ranks():
-            if self._latest and not self._gives_numbers():
+            if self._latest and not self._predicts_finite():
                 raise UserError(
                     f"epoch {self.state.epoch + 1}, step {self.state.step}: the loss is NaN or infinite, "
                     "and so is what the network says of any image; it is not saved: go on from a "
@@ -171,18 +152,18 @@ class BadSteps:
                 )
 
     @torch.no_grad()
-    def _gives_numbers(self) -> bool:
-        model, (inputs, purposes) = self.state.model, self._latest
-        sound = [{frame: image.nan_to_num(0.5, 0.5, 0.5) for frame, image in images.items()} for images in inputs]
+    def _predicts_finite(self) -> bool:
+        """Whether the network has finite weights, and says something finite of the newest images."""
+        model, said = self.state.model, []
         model.eval()
-        predictions = model.forward(sound, purposes)  # as it is: compiling it for this would take minutes
+        for images in self._latest:
+            frames = images.to(next(model.parameters()).device).float().transpose(0, 1) / 255
+            found = model.predict(frames[0], [task for task in self.tasks if task != "pose"])
+            said += [found.depth.values] if found.depth else []
+            said += [found.logits] if found.logits is not None else []
+            if "pose" in self.tasks and len(frames) > 1:
+                said.append(model.predict_motion(frames[0], frames[1]))
         model.train()
-        said = [
-            value
-            for found in predictions
-            for value in (*found.disp.values(), *found.motion.values(), found.logits)
-            if value is not None
-        ]
         return bool(are_finite([*said, *model.parameters()]).all())
 
     def _look(self, step: _Step) -> None:
@@ -195,19 +176,19 @@ class BadSteps:
         mine = [name for name, fine in zip(names, finite[:count], strict=True) if not fine]
         if mine:
             self._tell(step, mine)
-        elif bad and not lost:  # where one is lost, all gradients are, and the process that lost it names it
+        elif bad and not lost:  # after a NaN in the losses all gradients are NaN, and the rank that has it names it
             followed = [name for name, p in self.state.model.named_parameters() if p.grad is not None]
             self._tell(
                 step, [f"gradient of {name}" for name, fine in zip(followed, finite[count:], strict=True) if not fine]
             )
 
     def _tell(self, step: _Step, names: Sequence[str]) -> None:
-        samples = [name for one in step.passes for kept in one.outcomes for name in kept.raw.names]
+        samples = [name for one in step.passes for raw, _ in one.batches for name in raw.names]
         more = f" and {len(samples) - _NAMED} more" if len(samples) > _NAMED else ""
         log.warning(
             "epoch %d, step %d: left out, %s is NaN or infinite; samples %s%s%s",
-            step.place["epoch"],
-            step.place["step"],
+            step.counters["epoch"],
+            step.counters["step"],
             names[0],
             ", ".join(samples[:_NAMED]),
             more,
@@ -218,15 +199,17 @@ class BadSteps:
         """Keep the step in a file, where there are not enough of them; what to say about it."""
         number, count = ranks.rank_and_size()
         mine = f"_process_{number}" if count > 1 else ""
-        path = self.folder / FOLDER / f"step_{step.place['step']}{mine}.pt"
+        path = self.folder / FOLDER / f"step_{step.counters['step']}{mine}.pt"
         if self._files == KEPT:
             return ""
         content = {
-            **step.place,
+            **step.counters,
             "bad": list(names),
             "options": dict(self.options),
             "model": self.state.model.state_dict(),
-            "passes": [[kept.plain() for kept in one.outcomes] for one in step.passes],
+            "passes": [
+                [{"raw": raw.plain(), "found": dict(found)} for raw, found in one.batches] for one in step.passes
+            ],
         }
         file = io.BytesIO()
         torch.save(content, file)

@@ -23,64 +23,64 @@ from errors import UserError
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 # A process that ends closes its connections, which the others see at once. This is for those that hang, and must be
-# longer than one takes to judge its share of a data set.
+# longer than a rank takes to evaluate its share of a data set.
 TIMEOUT = timedelta(hours=1)
-_board: dict[int, dist.Store] = {}  # own process id -> where all note what they have said; not for loader processes
-_said: Counter[str] = Counter()
+_store: dict[int, dist.Store] = {}  # own process id (not that of workers) -> counts of printed sentences
+_printed: Counter[str] = Counter()
 
 
 def join() -> None:
-    """Meet the other processes that ``torchrun`` started; tensors of a GPU travel by NCCL, others by gloo."""
+    """Join the process group of ``torchrun``: NCCL for tensors on GPUs, gloo for others."""
     backend = "cpu:gloo,cuda:nccl" if torch.cuda.is_available() else "gloo"
     store, rank, count = next(iter(dist.rendezvous("env://", timeout=TIMEOUT)))
     dist.init_process_group(
         backend, store=dist.PrefixStore("group", store), rank=rank, world_size=count, timeout=TIMEOUT
     )
-    _board[os.getpid()] = dist.PrefixStore("said", store)
+    _store[os.getpid()] = dist.PrefixStore("printed", store)
 
 
 def leave() -> None:
-    """Part when all have come to their end; ``torchrun`` stops those that are not through when the first one ends."""
+    """Leave the process group when all ranks are done; ``torchrun`` stops those that run on when the first one ends."""
     all_reduce_max()
     dist.destroy_process_group()
-    _board.clear()
+    _store.clear()
 
 
 def active() -> bool:
-    """Whether there are others."""
+    """Whether this process is one of several ranks."""
     return dist.is_available() and dist.is_initialized()
 
 
 def rank_and_size() -> tuple[int, int]:
-    """Number of this process, from 0, and how many there are."""
+    """Rank of this process and world size."""
     return (dist.get_rank(), dist.get_world_size()) if active() else (0, 1)
 
 
 def is_first() -> bool:
-    """Whether this is the process that writes and speaks for all."""
+    """Whether this is rank 0, which writes and prints for all."""
     return rank_and_size()[0] == 0
 
 
 def first_to_say(sentence: str) -> bool:
-    """Whether no other process has said this as often as this one: what all say is to be heard once."""
-    board = _board.get(os.getpid())
-    if board is None:
+    """Whether no other rank has printed this sentence as often as this one: what all would print appears once."""
+    store = _store.get(os.getpid())
+    if store is None:
         return True
-    _said[sentence] += 1
-    with contextlib.suppress(RuntimeError):  # the board is gone with the process that kept it
-        return board.add(f"{_said[sentence]} {sentence}", 1) == 1
+    _printed[sentence] += 1
+    with contextlib.suppress(RuntimeError):  # the store ends with the process that holds it
+        return store.add(f"{_printed[sentence]} {sentence}", 1) == 1
     return True
 
 
 class _Shared(UserError):
-    """A mistake that all processes know of."""
+    """A mistake that has been raised on all ranks."""
 
 
 def all_reduce_max(value: int = 0, fault: str = "") -> int:
-    """The largest value of all processes; never waits for a GPU.
+    """All-reduce of an integer with MAX; never waits for a GPU.
 
     Raises:
-        UserError: with the `fault` of a process, in every one of them.
+        UserError: with the `fault` of one rank, on all of them.
     """
     if not active():
         if fault:
@@ -98,7 +98,7 @@ def all_reduce_max(value: int = 0, fault: str = "") -> int:
 
 @contextlib.contextmanager
 def raising_on_all_ranks() -> Iterator[None]:
-    """A mistake of the user's that one process finds inside ends it for all; they wait for each other at the end."""
+    """A `UserError` of one rank inside is raised on all ranks; they wait for each other at the end."""
     fault = ""
     try:
         yield
@@ -111,7 +111,7 @@ def raising_on_all_ranks() -> Iterator[None]:
 
 @contextlib.contextmanager
 def local_rank_0_first() -> Iterator[None]:
-    """The first process of each machine goes ahead, so that what it downloads is there for the others."""
+    """Local rank 0 of each machine goes first, so that what it downloads is there for the others."""
     follows = active() and os.environ["LOCAL_RANK"] != "0"
     if follows:
         all_reduce_max()
@@ -121,7 +121,7 @@ def local_rank_0_first() -> Iterator[None]:
 
 
 def in_lockstep(items: Iterable[Item]) -> Iterator[Item]:
-    """The items one by one, each when all processes have one."""
+    """The items one by one, each when all ranks have one."""
     source = iter(items)
     while True:
         with raising_on_all_ranks():
@@ -132,10 +132,10 @@ def in_lockstep(items: Iterable[Item]) -> Iterator[Item]:
 
 
 def require_equal(sentence: str, *values: int) -> None:
-    """Check that all processes have the same values.
+    """Check that all ranks have the same values.
 
     Raises:
-        UserError: with the sentence, in every process.
+        UserError: with the sentence, on every rank.
     """
     found = all_gather(torch.tensor(values)).view(rank_and_size()[1], -1)
     if (found != found[0]).any():
@@ -143,7 +143,7 @@ def require_equal(sentence: str, *values: int) -> None:
 
 
 def all_gather(values: Tensor) -> Tensor:
-    """Values of all processes, one process after the other: (N,) on any device -> (M,) on the CPU."""
+    """Values of all ranks, in their order: (N,) on any device -> (M,) on the CPU."""
     values = values.cpu()
     if not active():
         return values
@@ -153,10 +153,10 @@ def all_gather(values: Tensor) -> Tensor:
 
 
 def gather_results(work: Callable[[], Found]) -> list[Found]:
-    """What each process found with its `work`, in their order.
+    """Results of `work` of all ranks, in their order.
 
     Raises:
-        UserError: of any of them, in all.
+        UserError: of any of them, on all.
     """
     with raising_on_all_ranks():
         mine = work()
@@ -168,7 +168,7 @@ def gather_results(work: Callable[[], Found]) -> list[Found]:
 
 
 def all_reduce_mean(values: Tensor) -> Tensor:
-    """Mean over the processes, element by element, without gradient."""
+    """All-reduce with the mean, element by element, without gradient."""
     if not active():
         return values
     total = values.detach().clone()
@@ -177,11 +177,11 @@ def all_reduce_mean(values: Tensor) -> Tensor:
 
 
 def denominator(count: Tensor) -> Tensor:
-    """What a process divides its sum by, so that the mean over the processes is that over everything they counted.
+    """What a rank divides its sum by, so that the mean over the ranks is that over everything they counted.
 
     Args:
-        count: scalar, the share of this process; without gradient. That of all is raised to 1, so that gradients stay
-            finite where nothing counts.
+        count: scalar of this rank, without gradient. Their sum is raised to 1, so that gradients stay finite where
+            nothing counts.
     """
     if not active():
         return count.clamp(min=1)
@@ -191,7 +191,7 @@ def denominator(count: Tensor) -> Tensor:
 
 
 def wrap_in_ddp(network: nn.Module, partly_idle: bool) -> nn.Module:
-    """The network with gradients that are means over all processes, and the weights of the first.
+    """The network wrapped in DDP: gradients are means over all ranks, weights begin as those of rank 0.
 
     partly_idle: whether some weights have no gradient in some steps
     """
@@ -205,7 +205,7 @@ def wrap_in_ddp(network: nn.Module, partly_idle: bool) -> nn.Module:
 
 @torch.no_grad()
 def average_batchnorm_statistics(network: nn.Module) -> None:
-    """Replace the running statistics of batch normalisation by their means over the processes."""
+    """Replace the running statistics of batch normalisation by their means over the ranks."""
     if not active():
         return
     found = [buffer for name, buffer in network.named_buffers() if name.endswith(("running_mean", "running_var"))]

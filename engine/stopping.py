@@ -1,4 +1,4 @@
-"""Signals that ask a training to stop: noted at once, obeyed between two steps, by all processes together."""
+"""Signals that ask a training to stop: noted at once, obeyed between two steps, on all ranks after the same step."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ class Stopped(Exception):
 class StopRequest:
     """Remembers SIGINT and SIGTERM so that a loop can stop between two steps; the second one ends at once.
 
-    Use as a context manager: ``with StopRequest() as stop: ... if stop.agreed(): save()``. Among other processes,
-    which may get a signal from ``torchrun`` besides their own, further ones are ignored.
+    Use as a context manager: ``with StopRequest() as stop: ... if stop.requested(): save()``. In
+    a distributed run further signals are ignored: ``torchrun`` passes on those that a process has got already.
     """
 
     def __init__(self) -> None:
@@ -39,10 +39,10 @@ class StopRequest:
         for number, handler in self._before.items():
             signal.signal(number, handler)
 
-    def agreed(self) -> int:
-        """Exit code with which all processes are to stop now, 0 to go on; all of them must ask."""
+    def requested(self) -> int:
+        """Exit code with which all ranks are to stop now, 0 to go on; a collective: all ranks must call it."""
         if ranks.active() and os.getppid() != self._parent:
-            self.code = self.code or 128 + signal.SIGTERM  # torchrun is gone without a word
+            self.code = self.code or 128 + signal.SIGTERM  # torchrun was killed
         return ranks.all_reduce_max(self.code)
 
     def interruptible(self, items: Iterable[Any]) -> Iterator[Any]:
@@ -53,14 +53,14 @@ class StopRequest:
             yield item
 
     def everywhere(self, work: Callable[[], Found]) -> list[Found]:
-        """What all processes found with `work`, in their order; raises `Stopped` in all once one has got a signal."""
+        """Results of `work` of all ranks, in their order; raises `Stopped` on all once one has got a signal."""
 
         def unless_stopped() -> Found | None:
             with contextlib.suppress(Stopped):
                 return work()
 
         found = ranks.gather_results(unless_stopped)
-        if self.agreed():
+        if self.requested():
             raise Stopped
         return found
 

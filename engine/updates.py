@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -11,6 +10,7 @@ from torch import Tensor, nn
 from errors import UserError
 
 from .finite import are_finite
+from .optimizer import Schedule
 
 
 class Updates:
@@ -19,28 +19,28 @@ class Updates:
     A step whose gradients are not all finite is not taken; the device decides that, and nobody waits for it.
 
     Args:
-        optimizer: a fused one; its learning rate is that of the schedule, before and after every step.
+        optimizer: a fused one.
+        schedule: sets its learning rate.
         scaler: enlarges losses where gradients are kept in float16, else does nothing.
-        warmup: optimiser steps over which the learning rate rises.
         accumulate: batches per optimiser step; the last ones of an epoch may be fewer.
         batches: batches per epoch.
 
     Attributes:
-        finite: (P,) bool, gradients of the newest step made of finite numbers, in the order of the parameters that
+        finite: (P,) bool, whether the gradients of the newest step are finite, in the order of the parameters that
             have one; None where the scaler looks after them.
     """
 
     def __init__(
         self,
         optimizer: torch.optim.Optimizer,
+        schedule: Schedule,
         scaler: torch.amp.GradScaler,
         *,
-        warmup: int = 0,
         accumulate: int = 1,
         batches: int = 1,
     ):
-        self.optimizer, self.scaler = optimizer, scaler
-        self.warmup, self.accumulate, self.batches = warmup, accumulate, batches
+        self.optimizer, self.schedule, self.scaler = optimizer, schedule, scaler
+        self.accumulate, self.batches = accumulate, batches
         self.finite: Tensor | None = None
         self._begin = self._pending = 0
 
@@ -56,7 +56,7 @@ class Updates:
         """
         if self.scaler.is_enabled() and self.scaler.get_scale() < 1:
             raise UserError(
-                "--train-precision fp16: the gradients overflow or are no numbers in every step, and "
+                "--train-precision fp16: the gradients overflow or are NaN in every step, and "
                 "nothing is learned; go on from an earlier checkpoint with bf16 or fp32, or a lower "
                 "--train-learning-rate"
             )
@@ -66,13 +66,13 @@ class Updates:
         """What checkpoints hold."""
         return {"scaler": self.scaler} if self.scaler.is_enabled() else {}
 
-    def __call__(self, total: Tensor, batch: int, step: int) -> bool:
-        """Take the loss of one batch; `batch` counts within the epoch, `step` over the run. True if weights changed."""
-        together = self._together(batch)
+    def __call__(self, total: Tensor, epoch: int, batch: int) -> bool:
+        """Take the loss of a batch of an epoch. True if weights changed."""
+        size = self._group_size(batch)
         if self._pending == 0:
             self.optimizer.zero_grad(set_to_none=True)
-        self.scaler.scale(total / together if together > 1 else total).backward()
-        if self._goes_on(batch):
+        self.scaler.scale(total / size if size > 1 else total).backward()
+        if self._has_more(batch):
             self._pending += 1
             return False
         self._pending = 0
@@ -81,25 +81,25 @@ class Updates:
                 p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None
             )
             self.optimizer.found_inf = (~self.finite.all()).float()  # fused optimisers skip the step where it is 1
-        with warmed_up(self.optimizer, step // self.accumulate, self.warmup):
-            self.scaler.step(self.optimizer)
+        self.schedule.set(epoch, batch // self.accumulate, warm=True)
+        self.scaler.step(self.optimizer)
         self.scaler.update()
         return True
 
-    def _together(self, batch: int) -> int:
+    def _group_size(self, batch: int) -> int:
         """Number of batches in the group of this one."""
-        return min(self.accumulate, self.batches - (batch - self._place(batch)))
+        return min(self.accumulate, self.batches - (batch - self._index_in_group(batch)))
 
-    def _goes_on(self, batch: int) -> bool:
+    def _has_more(self, batch: int) -> bool:
         """Whether its group has more batches after this one."""
-        return self._place(batch) + 1 < self._together(batch)
+        return self._index_in_group(batch) + 1 < self._group_size(batch)
 
     def collecting(self, network: nn.Module, batch: int) -> contextlib.AbstractContextManager:
-        """Context for the passes of a batch: only with the last of a group do processes exchange gradients."""
-        alone = not hasattr(network, "no_sync") or not self._goes_on(batch)
+        """Context for the passes of a batch: only the last of a group all-reduces the gradients."""
+        alone = not hasattr(network, "no_sync") or not self._has_more(batch)
         return contextlib.nullcontext() if alone else network.no_sync()
 
-    def _place(self, batch: int) -> int:
+    def _index_in_group(self, batch: int) -> int:
         """Number of batches before this one in its group."""
         return (batch - self._begin) % self.accumulate
 
@@ -107,14 +107,3 @@ class Updates:
     def unfinished(self) -> int:
         """Number of batches whose gradients no optimiser step has seen."""
         return self._pending
-
-
-@contextlib.contextmanager
-def warmed_up(optimizer: torch.optim.Optimizer, step: int, steps: int) -> Iterator[None]:
-    """Scale the learning rate inside by (step + 1) / steps until it is whole; outside it is that of the schedule."""
-    rates = [group["lr"] for group in optimizer.param_groups]
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate * min(1.0, (step + 1) / max(steps, 1))
-    yield
-    for group, rate in zip(optimizer.param_groups, rates, strict=True):
-        group["lr"] = rate

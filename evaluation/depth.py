@@ -1,36 +1,46 @@
-"""Depth metrics of Eigen et al. (arXiv 1406.2283) with the per-image median scaling customary since Zhou et al."""
+"""Depth metrics of Eigen et al. (arXiv 1406.2283), for every network that predicts depth and by any protocol."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import pad
 
 from errors import UserError
-from perspective_resample.depth import scale_disparity
+from perspective_resample.depth import DepthMap, Known
 
-from .interface import Batch, Batches, Everywhere, Loader, Predict, Truth, alone, ignore, joined_names, require_numbers
-from .protocols import CLAMPS, MASKS
+from .alignment import Alignment, alignment_of, fitted, median
+from .interface import Batch, Batches, Everywhere, Predict, Truth, alone, ignore, joined_names, require_finite
+from .protocols import DepthProtocol
 from .rows import Rows
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 OnDepth = Callable[[int, Truth, Tensor], None]
-Counts = Callable[[Truth, Loader], np.ndarray]
 TENSORBOARD_NAMES = {"a1": "delta1", "a2": "delta2", "a3": "delta3"}
 
 
 @dataclass(frozen=True)
 class DepthResult:
-    """Scores of one loader: `values` (N, 7) in the order of METRICS and `ratios` (N,), both float64."""
+    """Scores of one loader: `values` (N, 7) in the order of METRICS and `ratios` (N,), both float64.
+
+    `known` and `alignment` say what the network knew and how it was aligned; "" where it was not asked.
+    """
 
     domain: str
     names: tuple[str, ...]
     values: np.ndarray
     ratios: np.ndarray
     skipped: int
+    known: Known | str
+    alignment: Alignment | str
+
+    @property
+    def scaled(self) -> bool:
+        """Whether the ratios tell something: the scale was taken from the truth, or said for want of one."""
+        return self.alignment == "median" or (self.alignment == "fixed" and self.known == "up to scale")
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -55,15 +65,17 @@ class DepthResult:
         return median, float(np.std(ratios / median))
 
     def scalars(self) -> dict[str, float]:
-        """Metrics under their TensorBoard names.
+        """Metrics under their TensorBoard names, and the ratios where they tell something.
 
         There the median is the lower of two middle ratios and the std has Bessel's correction (0 for one image).
         """
+        scores = {TENSORBOARD_NAMES.get(name, name): value for name, value in self.metrics.items()}
+        if not self.scaled:
+            return scores
         ratios = torch.from_numpy(self.ratios)
         median = ratios.median()
-        spread = (ratios / median).std().item() if len(ratios) > 1 else 0.0
-        scores = {TENSORBOARD_NAMES.get(name, name): value for name, value in self.metrics.items()}
-        return scores | {"ratio_median": median.item(), "ratio_norm_std": spread}
+        std = (ratios / median).std().item() if len(ratios) > 1 else 0.0
+        return scores | {"ratio_median": median.item(), "ratio_norm_std": std}
 
 
 def depth_metrics(truth: Tensor, prediction: Tensor) -> Tensor:
@@ -89,98 +101,88 @@ def depth_metrics(truth: Tensor, prediction: Tensor) -> Tensor:
     )
 
 
-def median(values: Tensor) -> Tensor:
-    """NumPy's median, the mean of the two middle values.  (N,) -> scalar of the same dtype."""
-    ordered = values.sort().values
-    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
-
-
-def native_depth(disp: Tensor, size: tuple[int, int], depth_min: float, depth_max: float) -> Tensor:
-    """Network disparity of one image -> depth at (height, width) `size`, up to scale.
-
-    The scaled disparity is resized and then inverted; the other order blurs edges towards the far side.
-
-    Shapes:  disp (1, 1, h, w) in (0, 1)
-    Returns: (height, width) float32
-    """
-    scaled = scale_disparity(disp.float(), depth_min, depth_max)
-    return 1 / interpolate(scaled, size, mode="bilinear", align_corners=False)[0, 0]
-
-
 def constant_depth(images: Tensor) -> SimpleNamespace:
-    """A prediction that knows nothing: the same disparity everywhere, the yardstick of every depth network."""
-    batch, _, height, width = images.shape
-    return SimpleNamespace(disp={0: images.new_full((batch, 1, height, width), 0.5)}, logits=None)
+    """The baseline of every depth network: the same depth everywhere."""
+    return SimpleNamespace(depth=DepthMap(torch.ones_like(images[:, :1]), inverse=True, known="up to scale"))
 
 
-def evaluate_depth(
-    predict: Predict,
-    batches: Batches,
-    *,
-    depth_min: float,
-    depth_max: float,
-    fixed_scaling: float = 0.0,
-    on_image: OnDepth = ignore,
-    everywhere: Everywhere = alone,
-) -> DepthResult:
-    """Judges every image of one loader by the mask and the clamp that the loader names.
+def predicted(predict: Predict, batch: Batch, protocol: DepthProtocol) -> Iterator[DepthMap]:
+    """Depth of every image of a batch, (1, 1, h, w), of the size of the network's input or of the image.
 
-    predict:       images -> object whose `.disp[0]` is the network disparity (B, 1, h, w)
-    depth_min/max: metres, what disparity 1 and 0 stand for
-    fixed_scaling: multiplies all predictions; 0 scales every image by its median ratio
-    on_image:      gets the position among `batches`, the truth and the unscaled, unclamped depth (H, W) of every image
-    everywhere:    takes in what other processes found in their batches
-
-    Images without a valid pixel are skipped and counted.  Raises: UserError when none is left.
+    What a network does not see of an image is as far away as predictions may be.
     """
+    if protocol.view.resized:
+        found = predict(batch.inputs[0]).depth
+        yield from (replace(found, values=values[None]) for values in found.values)
+        return
+    for truth in batch.truth:
+        height, width = truth.image.shape[:2]
+        rows, columns = protocol.view.window((height, width))
+        image = torch.from_numpy(truth.image[rows, columns].copy()).to(batch.inputs[0].device)
+        found = predict(image.permute(2, 0, 1)[None].float() / 255).depth
+        farthest = 1 / protocol.clamp[1] if found.inverse else protocol.clamp[1]
+        margins = (columns.start, width - columns.stop, rows.start, height - rows.stop)
+        yield replace(found, values=pad(found.values, margins, value=farthest))
 
-    def depths(batch: Batch) -> list[Tensor]:
-        disp = predict(batch.inputs[0]).disp[0]
-        return [
-            native_depth(disp[sample : sample + 1], truth.depth.shape, depth_min, depth_max)
-            for sample, truth in enumerate(batch.truth)
-        ]
 
-    return judge(depths, batches, fixed_scaling=fixed_scaling, on_image=on_image, everywhere=everywhere)
+def native_depth(
+    found: DepthMap, target: Tensor, index: Tensor, alignment: Alignment, protocol: DepthProtocol
+) -> Tensor:
+    """Depth (H, W) of one image, with its shift fitted where that is not known.
 
-
-def inside_mask(truth: Truth, spec: Loader) -> np.ndarray:
-    """Pixels (H, W) that count by the mask of the loader."""
-    return MASKS[spec.mask].valid(truth.depth)
+    Shapes:  found (1, 1, H, W); target (N,) metres, what was measured at `index` (N,) of the flattened map
+    """
+    if alignment != "least squares":
+        return found.depth()[0, 0]
+    inverse = fitted(found.inverse_depth()[0, 0], target, index)
+    return 1 / inverse.clamp_min(1 / protocol.clamp[1])
 
 
 @torch.inference_mode()
-def judge(
-    depths: Callable[[Batch], list[Tensor]],
+def evaluate_depth(
+    predict: Predict,
     batches: Batches,
+    protocol: DepthProtocol,
     *,
     fixed_scaling: float = 0.0,
     on_image: OnDepth = ignore,
-    counts: Counts = inside_mask,
     everywhere: Everywhere = alone,
 ) -> DepthResult:
-    """As `evaluate_depth`, for anything that knows depth.
+    """Judges every image of one loader.
 
-    depths: batch -> depth (H, W) of every image, at the size of its truth
-    counts: which of its pixels count
+    predict:       images (B, 3, h, w) in [0, 1], as the view of the protocol wants them -> object whose `.depth` is
+                   their `DepthMap`
+    fixed_scaling: multiplies all predictions; 0 aligns them as the protocol says
+    on_image:      gets the position among `batches`, the truth and the depth (H, W) of every image, shift fitted where
+                   needed, but neither scaled nor clamped
+    everywhere:    gathers what all ranks found in their batches
+
+    Images without a valid pixel are skipped and counted.
+    Raises: UserError when none is left, or a fixed scaling does not fit what the network knows.
     """
 
     def share() -> DepthResult:
         names: list[str] = []
         scores = Rows()
-        position = 0
-        domain = ""
+        position, domain, known, alignment = 0, "", "", ""
         for batch in batches:
             domain = batch.spec.domain
-            for truth, depth in zip(batch.truth, depths(batch), strict=True):
+            for truth, found in zip(batch.truth, predicted(predict, batch, protocol), strict=True):
+                known = found.known
+                alignment = alignment_of(known, protocol.alignment, fixed_scaling)
+                # Found on the host, where the ground truth is: their number is then known without asking the device,
+                # and only they travel.
+                counted = protocol.counted(truth.depth, truth.image.shape[:2])
+                index = torch.from_numpy(counted).to(found.values.device, non_blocking=True)
+                target = torch.from_numpy(truth.depth.reshape(-1)[counted]).to(index.device, non_blocking=True)
+                depth = native_depth(found.at(truth.depth.shape, protocol.resize), target, index, alignment, protocol)
                 on_image(position, truth, depth)
                 position += 1
-                score = _score(truth, depth, batch.spec, fixed_scaling, counts)
-                if score is not None:
+                if len(counted):
                     names.append(truth.name)
-                    scores.append(score)
+                    scores.append(_score(target, depth.reshape(-1)[index], protocol, alignment, fixed_scaling))
         table = scores.table().numpy() if scores else np.zeros((0, 1 + len(METRICS)))
-        return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names))
+        return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names), known, alignment)
 
     parts = everywhere(share)
     domain, names = joined_names(parts)
@@ -191,21 +193,18 @@ def judge(
             "check the ground truth with python -m dataloader.check"
         )
     values, ratios = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "ratios"))
-    require_numbers(domain, names, ~np.isnan(values).any(axis=1))
-    return DepthResult(domain, names, values, ratios, skipped)
+    require_finite(domain, names, ~np.isnan(values).any(axis=1))
+    known, alignment = (max(getattr(part, name) for part in parts) for name in ("known", "alignment"))
+    return DepthResult(domain, names, values, ratios, skipped, known, alignment)
 
 
-def _score(truth: Truth, depth: Tensor, spec: Loader, fixed_scaling: float, counts: Counts) -> Tensor | None:
-    """Ratio and metrics (8,) of one image, on the device; None where nothing is valid.
-
-    Valid pixels are found on the host, where the ground truth is: their number is then known without asking
-    the device, and only they travel.
-    """
-    index = np.flatnonzero(counts(truth, spec))
-    if not len(index):
-        return None
-    target = torch.from_numpy(truth.depth.reshape(-1)[index]).to(depth.device, non_blocking=True)
-    found = depth.reshape(-1)[torch.from_numpy(index).to(depth.device, non_blocking=True)]
-    ratio = depth.new_tensor(fixed_scaling) if fixed_scaling else median(target) / median(found)
-    found = (found * ratio).clamp(*CLAMPS[spec.clamp])
+def _score(
+    target: Tensor, found: Tensor, protocol: DepthProtocol, alignment: Alignment, fixed_scaling: float
+) -> Tensor:
+    """Ratio and metrics (8,) of one image from its pixels (N,) that count."""
+    if alignment == "median":
+        ratio = median(target) / median(found)
+    else:
+        ratio = found.new_tensor(fixed_scaling if alignment == "fixed" else 1.0)
+    found = (found * ratio).clamp(*protocol.clamp)
     return torch.cat([ratio.double()[None], depth_metrics(target, found)])

@@ -10,11 +10,9 @@ from errors import UserError
 
 
 class Loader(Protocol):
-    """The part of a loader's description that decides how its images are judged."""
+    """The part of a loader's description that results are named by."""
 
     domain: str
-    mask: str
-    clamp: str
 
 
 class Truth(Protocol):
@@ -37,14 +35,14 @@ class Batch(Protocol):
 
 Batches = Iterable[Batch]
 Predict = Callable[[Tensor], Any]
-"""Images (B, 3, H, W) in [0, 1] -> object with `.disp[0]` (B, 1, H, W) or `.logits` (B, C, H, W)."""
+"""Images (B, 3, H, W) in [0, 1] -> object with `.depth` (a `DepthMap`) or `.logits` (B, C, H, W)."""
 
 PredictPose = Callable[[Tensor, Tensor], Tensor]
 """First and second images (B, 3, H, W) -> (B, 4, 4), points of the first camera to the second."""
 
 Found = TypeVar("Found")
 Everywhere = Callable[[Callable[[], Found]], list[Found]]
-"""Does a work on the images of this process -> what all processes found in theirs, in the order of the images."""
+"""Does a work on the images of this rank -> the results of all ranks, in the order of the images."""
 
 
 def alone(work: Callable[[], Found]) -> list[Found]:
@@ -53,7 +51,7 @@ def alone(work: Callable[[], Found]) -> list[Found]:
 
 
 class Share(Protocol):
-    """What one process found in its images."""
+    """What one rank found in its images."""
 
     domain: str
     names: tuple[str, ...]
@@ -64,12 +62,12 @@ def joined_names(shares: Sequence[Share]) -> tuple[str, tuple[str, ...]]:
     return max(share.domain for share in shares), tuple(name for share in shares for name in share.names)
 
 
-def require_numbers(domain: str, names: Sequence[str], given: np.ndarray) -> None:
-    """Check that a network gives numbers; raises `UserError` naming the first of the images for which it does not.
+def require_finite(domain: str, names: Sequence[str], finite: np.ndarray) -> None:
+    """Check that predictions are finite; raises `UserError` naming the first of the images for which they are not.
 
-    given: (N,) bool, whether it does for each of the N names
+    finite: (N,) bool, whether they are for each of the N names
     """
-    missing = np.flatnonzero(~given)
+    missing = np.flatnonzero(~finite)
     if len(missing):
         raise UserError(
             f"{domain}: the network gives NaN or infinite numbers for {len(missing)} of {len(names)} "

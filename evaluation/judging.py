@@ -15,6 +15,8 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from perspective_resample.input_view import InputView
+
 from .interface import Batch, Everywhere, Found, Loader, alone
 from .tables import report_files
 
@@ -43,13 +45,12 @@ class Evaluation:
     """A network, what to judge it on, and where the results go.
 
     Attributes:
-        loaders: the sets; of several processes each has its own share of every set
+        loaders: the sets; every rank has its own share of each
         pictures: of how many images of a set there will be one
-        refine: (network, images, prediction) -> refined prediction, where that was asked for; it can describe itself
         precision: makes a context in which networks compute
         stream: raw batches -> batches on the device
         write: puts a content into a file, whole or not at all
-        speaks: whether this process writes and speaks for all
+        is_first: whether this is rank 0, which writes and prints for all
         gather: see `Everywhere`
     """
 
@@ -60,42 +61,44 @@ class Evaluation:
     precision: Callable[[], AbstractContextManager]
     stream: Callable[[Iterable[Any]], Iterable[Batch]]
     write: Callable[[Path, bytes], None]
-    refine: Any | None = None
-    speaks: bool = True
+    is_first: bool = True
     gather: Everywhere = alone
     _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _drawn: deque[Future] = field(default_factory=deque)
     _bars: list[tqdm] = field(default_factory=list)
 
     def predict_depth(self, images: Tensor) -> Any:
-        """Disparity of images (B, 3, H, W) in [0, 1], refined where that was asked for; classes are not computed."""
+        """Depth of images (B, 3, H, W) in [0, 1]; classes are not computed."""
         with self.precision():
-            prediction = self.model.predict(images, ("depth",))
-            return self.refine(self.model, images, prediction) if self.refine else prediction
+            return self.model.predict(images, ("depth",))
 
     def predict_classes(self, images: Tensor) -> Any:
         """Logits of images (B, 3, H, W) in [0, 1]."""
         with self.precision():
             return self.model.predict(images, ("segmentation",))
 
-    def inverse_depth(self, images: Tensor) -> Tensor:
-        """What a teacher says about images (N, 3, h, w) in [0, 1]: (N, h, w)."""
-        with self.precision():
-            return self.model(images)
-
     def predict_motion(self, first: Tensor, second: Tensor) -> Tensor:
         """Points of the first camera to the second: two times (B, 3, H, W) -> (B, 4, 4)."""
         with self.precision():
             return self.model.predict_motion(first, second)
 
+    @property
+    def view(self) -> InputView:
+        """What the network wants to see of an image: by default all of it, at the size of the options."""
+        return getattr(self.model, "view", InputView())
+
+    def description(self) -> dict[str, Any]:
+        """Description of the network for metrics.json; {} where it has none."""
+        return self.model.describe() if hasattr(self.model, "describe") else {}
+
     def batches(self, loader: Data) -> Iterator[Batch]:
         """The loader's batches on the device, with a progress bar on stderr."""
-        bar = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr, disable=not self.speaks)
+        bar = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr, disable=not self.is_first)
         self._bars.append(bar)
         yield from self.stream(bar)
 
     def everywhere(self, work: Callable[[], Found]) -> list[Found]:
-        """What all processes found, when the last picture of each is written."""
+        """What all ranks found, when the last picture of each is written."""
 
         def finished() -> Found:
             try:
@@ -142,13 +145,13 @@ class Evaluation:
         skipped += loader.skipped
         if skipped:
             log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)
-        if not self.speaks:
+        if not self.is_first:
             return
         entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
         for path, content in report_files(self.folder, loader.spec.domain, entry, rows).items():
             self.write(path, content)
 
     def tell(self, text: str) -> None:
-        """Print to stdout, once for all processes."""
-        if self.speaks:
+        """Print to stdout, on rank 0 only."""
+        if self.is_first:
             print(text, flush=True)

@@ -7,7 +7,7 @@ import torch
 
 from errors import UserError
 
-from .interface import Batches, Everywhere, PredictPose, alone, joined_names, require_numbers
+from .interface import Batches, Everywhere, PredictPose, alone, joined_names, require_finite
 from .rows import Rows
 
 WINDOW = 5
@@ -80,7 +80,7 @@ def trajectory_errors(poses: np.ndarray, motions: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Drive:
-    """Frames of one process: true poses (N, 4, 4) and predicted motions (N, 4, 4) to the frame after each."""
+    """Frames of one rank: true poses (N, 4, 4) and predicted motions (N, 4, 4) to the frame after each."""
 
     domain: str
     names: tuple[str, ...]
@@ -93,7 +93,7 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Ev
     """Judges the motion from every frame to the next; the frames of a loader are one drive in order.
 
     predict_pose: images of frame 0 and of frame +1 -> (B, 4, 4)
-    everywhere:   takes in what other processes found in their batches
+    everywhere:   gathers what all ranks found in their batches
 
     Raises: UserError when the set is shorter than a window.
     """
@@ -120,6 +120,6 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Ev
             f"of {WINDOW}; use a longer drive"
         )
     poses, motions = (np.concatenate([getattr(part, name) for part in parts]) for name in ("poses", "motions"))
-    require_numbers(domain, names, np.isfinite(motions).all(axis=(1, 2)))
+    require_finite(domain, names, np.isfinite(motions).all(axis=(1, 2)))
     errors = trajectory_errors(poses, motions)
     return PoseResult(domain, names[: len(errors)], errors, len(names))

@@ -1,23 +1,47 @@
-"""Which ground-truth pixels count and how far predictions may reach, by the names that loaders carry."""
+"""How results are judged: rows that loaders name, and their description in metrics.json."""
+
+from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
+from perspective_resample.input_view import InputView
 
-@dataclass(frozen=True)
-class DepthMask:
-    """Open range of ground truth in metres and a window in fractions of (height, width)."""
+from .alignment import Alignment
 
-    minimum: float
-    maximum: float
+
+@dataclass(frozen=True, kw_only=True)
+class DepthProtocol:
+    """Which ground truth counts, and how predictions are made comparable with it.
+
+    Args:
+        name: key of the table.
+        crop: what the window is called.
+        rows, columns: the window, in fractions of height and width.
+        minimum, maximum: open range of ground truth that counts, metres.
+        clamp: metres; predictions beyond are moved to the nearer end, after scaling.
+        resize: from the size of the network to that of the truth, in the quantity the network knows.
+        alignment: of predictions with the truth; ``auto`` goes by what the network knows.
+        view: what the network sees of the image; truth outside its crop does not count.
+    """
+
+    name: str
+    crop: str = "none"
     rows: tuple[float, float] = (0.0, 1.0)
     columns: tuple[float, float] = (0.0, 1.0)
-    crop: str = "none"
+    minimum: float = 1e-3
+    maximum: float = 80.0
+    clamp: tuple[float, float] = (1e-3, 80.0)
+    resize: Literal["bilinear", "nearest"] = "bilinear"
+    alignment: Alignment = "auto"
+    view: InputView = InputView()
 
     def valid(self, depth: np.ndarray) -> np.ndarray:
-        """Marks what counts.  depth (H, W) in metres, 0 = no measurement -> bool (H, W)."""
+        """Marks what counts by window and range.  depth (H, W) in metres, 0 = no measurement -> bool (H, W)."""
         height, width = depth.shape
         valid = np.zeros(depth.shape, bool)
         rows = slice(int(self.rows[0] * height), int(self.rows[1] * height))
@@ -26,42 +50,60 @@ class DepthMask:
         valid[rows, columns] = (window > self.minimum) & (window < self.maximum)
         return valid
 
+    def counted(self, depth: np.ndarray, image: tuple[int, int]) -> np.ndarray:
+        """Pixels (N,) of a flattened truth (H, W) that count, of an image of (height, width)."""
+        valid = self.valid(depth)
+        if self.view.crop:
+            valid &= self.view.inside(depth.shape, image)
+        return np.flatnonzero(valid)
+
 
 # SGDepth; the window of "kitti_zhou" is the crop of Garg et al. (arXiv 1603.04992), customary for the Eigen split.
-MASKS = {
-    "kitti_zhou": DepthMask(1e-3, 80.0, (0.40810811, 0.99189189), (0.03594771, 0.96405229), "garg"),
-    "kitti_kitti": DepthMask(0.0, math.inf),
-    "cityscapes": DepthMask(1e-3, 80.0, (0.1, 0.7), (0.1, 0.9), "cityscapes"),
-}
-
-CLAMPS = {"kitti": (1e-3, 80.0), "cityscapes": (1e-3, 80.0)}
-"""Metres; predictions beyond are moved to the nearer end after scaling."""
+_TABLE = (
+    DepthProtocol(name="kitti_zhou", crop="garg", rows=(0.40810811, 0.99189189), columns=(0.03594771, 0.96405229)),
+    DepthProtocol(name="kitti_kitti", minimum=0.0, maximum=math.inf),
+    DepthProtocol(name="cityscapes", crop="cityscapes", rows=(0.1, 0.7), columns=(0.1, 0.9)),
+)
+DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
 
 
-def depth_protocol(
-    mask: str,
-    clamp: str,
+def describe_depth(
+    protocol: DepthProtocol,
     *,
     ground_truth: str,
+    alignment: Alignment,
     fixed_scaling: float,
     size: tuple[int, int],
-    refinement: dict | None = None,
-) -> dict:
-    """Describes a depth evaluation for metrics.json; `size` is the network's (height, width).
+    network: Mapping[str, Any],
+) -> dict[str, Any]:
+    """Describes a depth evaluation for metrics.json.
 
-    `refinement` says how disparities were refined before they were judged; ``none`` where they were not.
+    alignment: what ``auto`` came to
+    size:      (height, width) of the network's input
+    network:   description of the network; its entries replace those of the protocol
+
     An unbounded range ends in None, because JSON knows no infinity.
     """
-    chosen = MASKS[mask]
+    crop, (rows, columns) = protocol.crop, protocol.view.crop or (0, 0)
+    if protocol.view.crop:
+        crop += f" and {rows} rows at the bottom, {columns} columns in the middle"
+    scaling = {
+        "none": "none",
+        "fixed": f"fixed {fixed_scaling:g}",
+        "median": "median per image",
+        "least squares": "least squares per image: scale and shift of inverse depth",
+    }
     return {
+        "name": protocol.name,
         "ground_truth": ground_truth,
-        "crop": chosen.crop,
-        "range": [chosen.minimum, chosen.maximum if math.isfinite(chosen.maximum) else None],
-        "clamp": list(CLAMPS[clamp]),
-        "scaling": f"fixed {fixed_scaling:g}" if fixed_scaling else "median per image",
+        "crop": crop,
+        "range": [protocol.minimum, protocol.maximum if math.isfinite(protocol.maximum) else None],
+        "clamp": list(protocol.clamp),
+        "scaling": scaling[alignment],
         "size": list(size),
         "flip": False,
-        "refinement": refinement or "none",
+        "refinement": "none",
+        **network,
     }
 
 

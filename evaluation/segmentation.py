@@ -10,13 +10,13 @@ from torch.nn.functional import interpolate
 
 from errors import UserError
 
-from .interface import Batches, Everywhere, Predict, Truth, alone, ignore, joined_names, require_numbers
+from .interface import Batches, Everywhere, Predict, Truth, alone, ignore, joined_names, require_finite
 from .rows import Rows
 
 VOID = 19
 """The channel behind Cityscapes' 19 train ids; no ground truth ever names it."""
-NO_NUMBERS = -1
-"""In place of the counts of an image for which a network gives none: its most likely class means nothing."""
+NOT_FINITE = -1
+"""Instead of the counts of an image whose logits are NaN or infinite: its most likely class means nothing."""
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ def evaluate_segmentation(
 
     predict:    images -> object with `.logits` (B, C, h, w)
     on_image:   gets the position among `batches`, the truth and the predicted ids (H, W) of every image
-    everywhere: takes in what other processes found in their batches
+    everywhere: gathers what all ranks found in their batches
 
     Images without a labelled pixel are skipped and counted.  Raises: UserError when none is left.
     """
@@ -140,7 +140,7 @@ def evaluate_segmentation(
                 on_image(len(names), truth, ids)
                 labels = torch.from_numpy(truth.labels).to(ids.device, non_blocking=True)
                 confusion = confusion_matrix(labels, ids, logits.shape[1])
-                confusions.append(torch.where(logits[sample].isfinite().all(), confusion, NO_NUMBERS))
+                confusions.append(torch.where(logits[sample].isfinite().all(), confusion, NOT_FINITE))
                 names.append(truth.name)
         table = confusions.table().numpy() if confusions else np.zeros((0, 0, 0), np.int64)
         judged = table.any(axis=(1, 2))
@@ -156,7 +156,7 @@ def evaluate_segmentation(
             "check the labels with python -m dataloader.check"
         )
     confusions = np.concatenate([part.confusions for part in parts if part.names])
-    require_numbers(domain, names, (confusions != NO_NUMBERS).all(axis=(1, 2)))
+    require_finite(domain, names, (confusions != NOT_FINITE).all(axis=(1, 2)))
     return SegmentationResult(domain, names, confusions, skipped)
 
 

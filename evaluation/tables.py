@@ -14,7 +14,7 @@ SEGMENTATION_HEADER = f"{'eval_name':12} | {'domain':20} | {'miou':>8} | {'accur
 
 
 def scaling_line(median: float, std: float) -> str:
-    """Median of the scaling ratios and the spread around it."""
+    """Median of the scaling ratios and their standard deviation."""
     return f" Scaling ratios | med: {median:.3f} | std: {std:.3f}"
 
 

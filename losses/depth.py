@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from functools import reduce
+
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .photometric import Reference, photometric_error
+from .pyramid import Pyramid, bilinear_pyramid
 from .smoothness import edge_aware_smoothness
 
 
@@ -19,18 +21,29 @@ class DepthLoss(nn.Module):
     """Photometric error of warped neighbours, with automasking, plus smoothness; mean over the resolutions.
 
     Per pixel and resolution the smallest of: the errors of the neighbours as they are (no gradient: such pixels do
-    not move, or move with the camera), the errors of the warped neighbours. Ties count as unmoved.
+    not move, or move with the camera), the errors of the warped neighbours. Ties count as unmoved, always; the
+    published Monodepth2 adds noise of 1e-5 to the errors of unmoved neighbours, which breaks ties by chance.
     Source: SGDepth (arXiv 2007.06936), eq. 3 to 6; Monodepth2 (arXiv 1806.01260), eq. 4 and 5.
 
     Args:
         smoothness: weight at full size, halved with every resolution; 0 leaves the term out.
         automasking: False ignores the neighbours as they are.
         average: True takes means over the neighbours instead of minima.
+        ssim: False compares by the absolute difference alone.
+        pyramid: makes the images the smoothness of smaller disparities looks at; Monodepth2: `lanczos_pyramid`.
     """
 
-    def __init__(self, smoothness: float = 1e-3, automasking: bool = True, average: bool = False):
+    def __init__(
+        self,
+        smoothness: float = 1e-3,
+        automasking: bool = True,
+        average: bool = False,
+        ssim: bool = True,
+        pyramid: Pyramid = bilinear_pyramid,
+    ):
         super().__init__()
         self.smoothness, self.automasking, self.average = smoothness, automasking, average
+        self.ssim, self.pyramid = ssim, pyramid
 
     def forward(
         self,
@@ -53,36 +66,30 @@ class DepthLoss(nn.Module):
             scalar loss; terms per resolution, ``loss/r`` and ``disp_smth_loss/r``.
         """
         reference = Reference.of(target)
-        error = self._combine([photometric_error(warped[f], reference) for f in sorted(warped, reverse=True)])
+        error = self._error(warped, reference)
         if self.automasking:
             with torch.no_grad():
-                unmoved = self._combine(
-                    [photometric_error(sources[f], reference) for f in sorted(warped, reverse=True)]
-                )
+                unmoved = self._error({f: sources[f] for f in warped}, reference)
             error = _smaller(unmoved, error)
         if keep is not None:
             error = error * keep
         photometric = error.mean((1, 2, 3))  # (R,)
+        resolutions = sorted(disp)
+        images = self.pyramid(target, [disp[r].shape[-2:] for r in resolutions]) if self.smoothness > 0 else []
         terms: dict[str, Tensor] = {}
         per_resolution = []
-        for index, r in enumerate(sorted(disp)):
+        for index, r in enumerate(resolutions):
             loss = photometric[index]
             if self.smoothness > 0:
-                image = (
-                    target
-                    if r == 0
-                    else F.interpolate(target, disp[r].shape[-2:], mode="bilinear", align_corners=False)
-                )
-                terms[f"disp_smth_loss/{r}"] = self.smoothness * edge_aware_smoothness(disp[r], image) / 2**r
+                terms[f"disp_smth_loss/{r}"] = self.smoothness * edge_aware_smoothness(disp[r], images[index]) / 2**r
                 loss = loss + terms[f"disp_smth_loss/{r}"]
             terms[f"loss/{r}"] = loss
             per_resolution.append(loss)
         return torch.stack(per_resolution).mean(), terms
 
-    def _combine(self, errors: list[Tensor]) -> Tensor:
+    def _error(self, images: dict[int, Tensor], reference: Reference) -> Tensor:
+        """Of all neighbours, (R, B, H, W); the later frame first, which wins where two are equal."""
+        errors = [photometric_error(images[f], reference, self.ssim) for f in sorted(images, reverse=True)]
         if self.average:
             return torch.stack(errors).mean(0)
-        combined = errors[0]
-        for error in errors[1:]:
-            combined = _smaller(combined, error)
-        return combined
+        return reduce(_smaller, errors)

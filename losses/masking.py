@@ -17,7 +17,7 @@ class DynamicClassMask:
 
     Where depth and motion carry a neighbour's cars onto the target's cars, the cars stand still (IoU near 1) and may
     train the depth. Images whose IoU is below the threshold lose all pixels of dynamic classes. The threshold is a
-    percentile of the previous epoch's IoUs in all processes.  Source: SGDepth (arXiv 2007.06936), section 3.4,
+    percentile of the previous epoch's IoUs on all ranks.  Source: SGDepth (arXiv 2007.06936), section 3.4,
     eq. 8 to 10.
 
     Args:
@@ -98,7 +98,7 @@ class DynamicClassMask:
         }
 
     def ious(self) -> np.ndarray:
-        """IoU of every sample of this epoch that holds dynamic classes, float64, in order, process by process."""
+        """IoU of every sample of this epoch that holds dynamic classes, float64, in order, rank by rank."""
         found = self._gather(self._ious.values()).numpy()
         return found[~np.isnan(found)]
 
@@ -109,7 +109,7 @@ class DynamicClassMask:
         return 1 - (epoch + 1 - self.from_epoch) / span if span > 0 else 0.0
 
     def state_dict(self) -> dict[str, Any]:
-        """Threshold and the statistics of the running epoch, for the checkpoint; all processes must ask for it."""
+        """Threshold and statistics of the running epoch, for the checkpoint; a collective: all ranks must call it."""
         return {
             "threshold": self.threshold,
             "ious": self._gather(self._ious.values()),

@@ -17,7 +17,7 @@ class Objective(nn.Module):
         total = reprojection * loss_depth + loss_seg + loss_sd + loss_patch
 
     Args:
-        depth, segmentation: losses of the two kinds of data sets.
+        depth, segmentation: losses of the two kinds of data sets; segmentation may be None.
         reprojection: weight of the depth loss; 1 in SGDepth, 2 in SGDEM.
         consistency: loss on disparity and predicted classes, or None; `consistency_weight` is its weight.
         patches: loss on disparity and refined disparity, or None.
@@ -26,7 +26,7 @@ class Objective(nn.Module):
     def __init__(
         self,
         depth: DepthLoss,
-        segmentation: SegmentationLoss,
+        segmentation: SegmentationLoss | None = None,
         reprojection: float = 1.0,
         consistency: SemanticDepthConsistency | None = None,
         consistency_weight: float = 0.0,
@@ -76,7 +76,7 @@ class Objective(nn.Module):
             if self.patches is not None:
                 terms["loss_patch"] = total.new_zeros(()) if refined is None else self.patches(disp[0], refined)
                 total = total + terms["loss_patch"]
-        if logits is not None and labels is not None:
+        if self.segmentation is not None and logits is not None and labels is not None:
             terms["loss_seg"] = self.segmentation(logits, labels)
             total = total + terms["loss_seg"]
         return total, terms

@@ -91,11 +91,15 @@ def dssim(image: Tensor, reference: Reference) -> Tensor:
     return (0.5 - 0.5 * (similar / energy)).clamp(0, 1)
 
 
-def photometric_error(image: Tensor, reference: Reference) -> Tensor:
+def photometric_error(image: Tensor, reference: Reference, ssim: bool = True) -> Tensor:
     """0.85 * dissimilarity + 0.15 * absolute difference, each the mean over the channels.
+
+    ssim: False takes the absolute difference alone, with weight 1.
 
     Shapes:  image (R*B, C, H, W) in [0, 1].    Returns: (R, B, H, W), in [0, 1].
     Source: Monodepth2 (arXiv 1806.01260), eq. 2.
     """
     difference = (image.view(-1, *reference.image.shape) - reference.image).abs()
+    if not ssim:
+        return difference.mean(2)
     return (_SSIM_WEIGHT * dssim(image, reference) + (1 - _SSIM_WEIGHT) * difference).mean(2)

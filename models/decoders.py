@@ -1,8 +1,8 @@
-"""The SGDepth decoder: ten steps from 1/32 to full size, cut where two tasks part."""
+"""The decoder of Monodepth2 and SGDepth: ten steps from 1/32 to full size, in SGDepth cut where two tasks part."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -24,45 +24,62 @@ class PaddedConv(nn.Module):
         return self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))
 
 
-class Decoder(nn.Module):
-    """Steps `first` to `last` (exclusive) of the ten.
+def step_channels(widths: Sequence[int], step: int) -> tuple[int, int]:
+    """Channels before and after the convolution of one of the ten steps; `widths` of the five encoder maps."""
+    stage, enlarges = divmod(step, 2)
+    skip = widths[3 - stage] if stage < 4 else 0
+    before = CHANNELS[stage - 1] if stage else widths[-1]
+    return CHANNELS[stage] + skip if enlarges else before, CHANNELS[stage]
+
+
+def decode(
+    convolutions: Iterable[nn.Module], first: int, y: Tensor, skips: Sequence[Tensor]
+) -> tuple[Tensor, list[Tensor]]:
+    """Run the steps from `first` on, one per convolution.
 
     Even steps thin the channels; odd ones enlarge by two, append the encoder map of that size and mix. All end
-    with an ELU; there is no normalisation.  Source: SGDepth (ECCV 2020), after Monodepth2.
+    with an ELU; there is no normalisation.  Source: Monodepth2 (arXiv 1806.01260), table of the appendix.
+
+    Args:
+        convolutions: 3x3 with reflection padding, with the channels of `step_channels`.
+        first: step of the first convolution.
+        y: state before that step.
+        skips: encoder maps of 1/2 to 1/16, finest first.
+
+    Returns:
+        the state after the last step, and the maps finished by odd steps, coarsest first.
     """
+    finished = []
+    for step, convolution in enumerate(convolutions, first):
+        stage, enlarges = divmod(step, 2)
+        if enlarges:
+            y = F.interpolate(y, scale_factor=2, mode="nearest")
+            if stage < 4:
+                y = torch.cat((y, skips[3 - stage]), 1)
+        y = F.elu(convolution(y))
+        if enlarges:
+            finished.append(y)
+    return y, finished
+
+
+def exact(x: Tensor) -> Tensor:
+    """What leaves a network is float32 even where half precision was used inside."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class Decoder(nn.Module):
+    """Steps `first` to `last` (exclusive) of the ten.  Source: SGDepth (ECCV 2020), after Monodepth2."""
 
     def __init__(self, widths: Sequence[int], first: int, last: int):
         super().__init__()
-        self.first, self.last = first, last
-        self.blocks = nn.ModuleDict()
-        for step in range(first, last):
-            stage, enlarges = divmod(step, 2)
-            skip = widths[3 - stage] if stage < 4 else 0
-            before = CHANNELS[stage - 1] if stage else widths[-1]
-            channels = CHANNELS[stage] + skip if enlarges else before
-            self.blocks[f"step_{step}"] = PaddedConv(channels, CHANNELS[stage])
+        self.first = first
+        self.blocks = nn.ModuleDict(
+            {f"step_{step}": PaddedConv(*step_channels(widths, step)) for step in range(first, last)}
+        )
 
     def forward(self, y: Tensor, skips: Sequence[Tensor]) -> tuple[Tensor, list[Tensor]]:
-        """Run the steps.
-
-        Args:
-            y: state before step `first`.
-            skips: encoder maps of 1/2 to 1/16, finest first.
-
-        Returns:
-            the state after the last step, and the maps finished by odd steps, coarsest first.
-        """
-        finished = []
-        for step in range(self.first, self.last):
-            stage, enlarges = divmod(step, 2)
-            if enlarges:
-                y = F.interpolate(y, scale_factor=2, mode="nearest")
-                if stage < 4:
-                    y = torch.cat((y, skips[3 - stage]), 1)
-            y = F.elu(self.blocks[f"step_{step}"](y))
-            if enlarges:
-                finished.append(y)
-        return y, finished
+        """State after the last step and the maps finished on the way; see `decode`."""
+        return decode(self.blocks.values(), self.first, y, skips)
 
 
 class MultiResolution(nn.Module):

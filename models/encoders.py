@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import torchvision
 from torch import Tensor, nn
 
 from errors import UserError
 from storage.published import obtain, place
 from storage.weights import read_state_dict
+
+from .without_dynamo import without_dynamo
+
+with without_dynamo():
+    import torchvision
 
 WIDTHS = {
     layers: (64, 64, 128, 256, 512) if layers < 50 else (64, 256, 512, 1024, 2048) for layers in (18, 34, 50, 101, 152)
@@ -42,19 +46,21 @@ class ResnetEncoder(nn.Module):
 
     For more than one input image the first convolution is tiled along its input channels and divided by their
     number, so that equal images give the response of one.  Source: Monodepth2, SGDepth.
+    tiled: False draws that convolution as all others, as Monodepth2 does where nothing is pretrained.
 
     Shapes:  x (B, 3 * images, H, W), ImageNet-normalised; H and W multiples of 32, at least 64.
     Returns: five maps, 1/2 to 1/32 of the size, with `widths` channels.
     """
 
-    def __init__(self, layers: int, images: int = 1, pretrained: bool = False):
+    def __init__(self, layers: int, images: int = 1, pretrained: bool = False, tiled: bool = True):
         super().__init__()
         self.widths = WIDTHS[layers]
         self.encoder = imagenet_resnet(layers, pretrained)
         del self.encoder.fc
         if images > 1:
-            first = self.encoder.conv1
-            weight = first.weight.detach().repeat(1, images, 1, 1) / images
+            weight = self.encoder.conv1.weight.detach().repeat(1, images, 1, 1) / images
+            if not tiled:
+                nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu")
             self.encoder.conv1 = nn.Conv2d(3 * images, 64, kernel_size=7, stride=2, padding=3, bias=False)
             self.encoder.conv1.weight = nn.Parameter(weight)
 

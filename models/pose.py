@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -9,7 +11,38 @@ from torch import Tensor, nn
 from perspective_resample.pose import transformation
 
 from .attention import StripAttention
+from .decoders import exact
 from .encoders import ResnetEncoder
+
+
+def regress(features: Tensor, convolutions: Iterable[nn.Module], last: nn.Module) -> Tensor:
+    """Convolutions with a ReLU each, then the last one without: (B, C, h, w) -> (B, out, h, w)."""
+    for convolution in convolutions:
+        features = F.relu(convolution(features))
+    return last(features)
+
+
+def motion_matrix(axisangle: Tensor, translation: Tensor, invert: bool) -> Tensor:
+    """`transformation` outside autocast: (B, 3) each, of any precision -> (B, 4, 4), at least float32."""
+    with torch.autocast(axisangle.device.type, enabled=False):
+        return transformation(exact(axisangle), exact(translation), invert)
+
+
+def neighbour_motion(pair: Callable[..., Tensor], images: dict[int, Tensor]) -> dict[int, Tensor]:
+    """Points of the target camera -> the cameras of its neighbours.
+
+    Args:
+        pair: motion of (earlier, later) images, (B, 4, 4), from the earlier camera to the later one; with
+            ``invert=True`` the other way round.
+        images: frame offset -> (B, 3, H, W); frame 0, and -1 and 1 where their motion is wanted.
+    """
+    # Two passes on purpose: batch normalisation sees each pair by itself, as in the published training.
+    motion = {}
+    if -1 in images:
+        motion[-1] = pair(images[-1], images[0], invert=True)
+    if 1 in images:
+        motion[1] = pair(images[0], images[1])
+    return motion
 
 
 class PoseDecoder(nn.Module):
@@ -30,10 +63,8 @@ class PoseDecoder(nn.Module):
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Radians, and metres up to scale."""
-        x = F.relu(self.squeeze(features))
-        x = F.relu(self.conv_1(x))
-        x = F.relu(self.conv_2(x))
-        return self.conv_3(x).mean((2, 3)).split(3, 1)
+        values = regress(features, (self.squeeze, self.conv_1, self.conv_2), self.conv_3)
+        return values.mean((2, 3)).split(3, 1)
 
 
 class PoseNetwork(nn.Module):
@@ -54,6 +85,4 @@ class PoseNetwork(nn.Module):
         Shapes:  earlier, later (B, 3, H, W) ImageNet-normalised.    Returns: (B, 4, 4), at least float32.
         """
         axisangle, translation = self.decoder(self.attention(self.encoder(torch.cat((earlier, later), 1))[-1]))
-        exact = torch.promote_types(axisangle.dtype, torch.float32)
-        with torch.autocast(axisangle.device.type, enabled=False):
-            return transformation(axisangle.to(exact), translation.to(exact), invert)
+        return motion_matrix(axisangle, translation, invert)

@@ -1,4 +1,4 @@
-"""What a network says about a batch."""
+"""What networks say about images."""
 
 from __future__ import annotations
 
@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from perspective_resample.depth import DepthMap, scale_disparity
+
 
 @dataclass(frozen=True)
-class Prediction:
-    """Outputs for one data set; what was not asked for is empty.
+class Outputs:
+    """What a self-supervised network predicts for one data set in training; what was not asked for is empty.
 
     `disp[r]` (B, 1, H/2^r, W/2^r) sigmoid disparity in (0, 1), r = 0 the finest;
     `logits` (B, C, H, W) before softmax; `ids` (B, H, W) int64 most likely class, without gradient;
@@ -20,3 +22,22 @@ class Prediction:
     logits: Tensor | None = None
     ids: Tensor | None = None
     motion: dict[int, Tensor] = field(default_factory=dict)
+
+    def prediction(self, depth_range: tuple[float, float]) -> Prediction:
+        """The same in use: the finest disparity as inverse depth, 1 and 0 standing for the ends of `depth_range`."""
+        depth = None
+        if self.disp:
+            inverse = scale_disparity(self.disp[0].float(), *depth_range)
+            depth = DepthMap(inverse, inverse=True, known="up to scale")
+        return Prediction(depth, self.logits)
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network predicts of images; what was not asked for, or what it cannot predict, is None.
+
+    `depth` of B images at network size; `logits` (B, C, h, w) before softmax.
+    """
+
+    depth: DepthMap | None = None
+    logits: Tensor | None = None

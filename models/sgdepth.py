@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from errors import UserError
 
 from .attention import Attended
-from .decoders import STEPS, Decoder, MultiResolution
+from .decoders import STEPS, Decoder, MultiResolution, exact
 from .encoders import ResnetEncoder
 from .gradients import split_with_scales
-from .pose import PoseNetwork
-from .prediction import Prediction
+from .pose import PoseNetwork, neighbour_motion
+from .prediction import Outputs, Prediction
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -59,7 +59,7 @@ class Tail(nn.Module):
 
 
 class DepthBranch(nn.Module):
-    """The part of the network that says disparity; shares its weights unless it is copied."""
+    """The part of the network that predicts disparity; shares its weights unless it is copied."""
 
     def __init__(self, network: SGDepth):
         super().__init__()
@@ -69,7 +69,7 @@ class DepthBranch(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Finest disparity: (B, 3, H, W) RGB in [0, 1] -> (B, 1, H, W) in (0, 1)."""
-        return _exact(self.depth(self.common(_normal(image, self.mean, self.std)))[0]).sigmoid()
+        return exact(self.depth(self.common(_normal(image, self.mean, self.std)))[0]).sigmoid()
 
 
 class SGDepth(nn.Module):
@@ -81,6 +81,7 @@ class SGDepth(nn.Module):
         resolutions: number of disparity outputs, 1 to 4.
         num_classes: segmentation channels; the last one of the usual 20 is background.
         disparity_bias: added to the biases of the disparity outputs.
+        depth_range: depth of disparity 1 and of disparity 0, metres up to scale.
         grad_scales: weights of the depth and the segmentation gradient in the shared part.
         pretrained: start the encoders from ImageNet.
         attention: options of `attention.Attended`, which belongs to SGDEM; {} for plain SGDepth.
@@ -96,6 +97,7 @@ class SGDepth(nn.Module):
         resolutions: int = 4,
         num_classes: int = 20,
         disparity_bias: float = 5.0,
+        depth_range: tuple[float, float] = (0.1, 100.0),
         grad_scales: tuple[float, float] = (0.9, 0.1),
         pretrained: bool = False,
         attention: Mapping[str, Any] = MappingProxyType({}),
@@ -107,7 +109,7 @@ class SGDepth(nn.Module):
         self.depth = Tail(widths, cut, 1, resolutions)
         self.seg = Tail(widths, cut, num_classes, 1)
         self.pose = PoseNetwork(pose_layers, pretrained, attended=attention.get("variant") == "released")
-        self.grad_scales = grad_scales
+        self.depth_range, self.grad_scales = depth_range, grad_scales
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
         with torch.no_grad():
@@ -116,7 +118,7 @@ class SGDepth(nn.Module):
 
     def forward(
         self, inputs: Sequence[dict[int, Tensor]], purposes: Sequence[str], classify: bool = False
-    ) -> tuple[Prediction, ...]:
+    ) -> tuple[Outputs, ...]:
         """Predict for several data sets with one pass through the shared part.
 
         Args:
@@ -141,11 +143,11 @@ class SGDepth(nn.Module):
         for index, (images, purpose) in enumerate(zip(normal, purposes, strict=True)):
             mine = [x.split(counts)[index] for x in by_task[purpose]]
             predictions.append(
-                Prediction(
+                Outputs(
                     disp=self._disparity(mine) if purpose == "depth" else {},
                     logits=self._logits(mine) if purpose == "segmentation" else None,
                     ids=self._classes(mine) if classify and purpose == "depth" else None,
-                    motion=self._motion(images),
+                    motion=neighbour_motion(self.pose, images),
                 )
             )
         return tuple(predictions)
@@ -154,12 +156,16 @@ class SGDepth(nn.Module):
         """RGB in [0, 1] -> ImageNet-normalised, in the memory layout convolutions like best; any (B, 3, H, W)."""
         return _normal(image, self.mean, self.std)
 
-    def predict(self, image: Tensor, purposes: Sequence[str] = ("depth", "segmentation")) -> Prediction:
-        """What serves the purposes: disparity, class scores of images (B, 3, H, W); no motion."""
+    def predict(self, image: Tensor, tasks: Sequence[str] = ("depth", "segmentation")) -> Prediction:
+        """Depth up to scale and class scores of images (B, 3, H, W), as far as the tasks need them."""
+        return self.outputs(image, tasks).prediction(self.depth_range)
+
+    def outputs(self, image: Tensor, tasks: Sequence[str] = ("depth", "segmentation")) -> Outputs:
+        """What `predict` is made of, with the disparity itself; no motion."""
         shared = self.common(self.normalise(image))
-        return Prediction(
-            disp=self._disparity(shared) if "depth" in purposes else {},
-            logits=self._logits(shared) if "segmentation" in purposes else None,
+        return Outputs(
+            disp=self._disparity(shared) if "depth" in tasks else {},
+            logits=self._logits(shared) if "segmentation" in tasks else None,
         )
 
     def segment(self, image: Tensor) -> Tensor:
@@ -184,29 +190,15 @@ class SGDepth(nn.Module):
         return self.pose(self.normalise(first), self.normalise(second))
 
     def _disparity(self, shared: Sequence[Tensor]) -> dict[int, Tensor]:
-        return {r: _exact(out).sigmoid() for r, out in self.depth(shared).items()}
+        return {r: exact(out).sigmoid() for r, out in self.depth(shared).items()}
 
     def _logits(self, shared: Sequence[Tensor]) -> Tensor:
-        return _exact(self.seg(shared)[0])
+        return exact(self.seg(shared)[0])
 
     @torch.no_grad()
     def _classes(self, shared: Sequence[Tensor]) -> Tensor:
         return self.seg(shared)[0].argmax(1)
 
-    def _motion(self, images: dict[int, Tensor]) -> dict[int, Tensor]:
-        # Two passes on purpose: batch normalisation sees each pair by itself, as in the published training.
-        motion = {}
-        if -1 in images:
-            motion[-1] = self.pose(images[-1], images[0], invert=True)
-        if 1 in images:
-            motion[1] = self.pose(images[0], images[1])
-        return motion
-
 
 def _normal(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return ((image - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def _exact(x: Tensor) -> Tensor:
-    """What leaves the network is float32 even where half precision was used inside."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))

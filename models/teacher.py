@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
 from errors import check_shape
+from perspective_resample.depth import DepthMap
+from perspective_resample.input_view import InputView
+
+from .prediction import Prediction
 
 LEAST_INVERSE = 1e-8  # 1/m; teachers that know metres say at least this
 
@@ -52,12 +57,26 @@ def nearest_multiple(length: float, multiple: int) -> int:
     return max(round(length / multiple), 1) * multiple
 
 
-class Teacher(nn.Module):
-    """A depth network that never learns: always in evaluation mode, without gradients.
+class Frozen(nn.Module):
+    """A network that never learns: always in evaluation mode, its weights without gradients."""
+
+    def train(self, mode: bool = True) -> Frozen:
+        """Stays in evaluation mode, also as part of something that trains."""
+        return super().train(False)
+
+    def freeze(self) -> None:
+        """Begin, when all parts are there."""
+        self.requires_grad_(False).eval()
+
+
+class Teacher(Frozen):
+    """A depth network of others, asked one way.
 
     network:  normalised images (N, 3, H, W) -> inverse depth (N, H', W')
     identity: `name` and `sha256` of the weight file, "" for networks of a hub
     native:   keep the size of the images (patches) instead of bringing them to the one it was trained at
+
+    In evaluation it looks at images at their own size; `view` is the part.
 
     Shapes:  rgb (N, 3, h, w) in [0, 1]
     Returns: (N, h, w) float32, larger = nearer; 1/m where ``habits.metric``, else up to scale and shift per image.
@@ -67,14 +86,11 @@ class Teacher(nn.Module):
     def __init__(self, network: nn.Module, habits: Habits, identity: Mapping[str, str], native: bool = False):
         super().__init__()
         self.network, self.habits, self.identity, self.native = network, habits, dict(identity), native
+        self.view = InputView(resized=False, crop=habits.crop)
         for name in ("mean", "std"):
             values = torch.tensor(getattr(habits, name), dtype=torch.float32).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
-        self.requires_grad_(False).eval()
-
-    def train(self, mode: bool = True) -> Teacher:
-        """Stays in evaluation mode, also as part of something that trains."""
-        return super().train(False)
+        self.freeze()
 
     def input_size(self, height: int, width: int) -> tuple[int, int]:
         """(height, width) the network sees of an image."""
@@ -96,6 +112,21 @@ class Teacher(nn.Module):
             if self.habits.metric:
                 inverse = inverse.clamp_min(LEAST_INVERSE)
         return inverse.clone()  # tensors of inference mode may not meet those that need gradients
+
+    def predict(self, image: Tensor, tasks: Sequence[str] = ("depth",)) -> Prediction:
+        """Depth of images (B, 3, h, w), in metres or up to scale and shift; nothing for other tasks."""
+        if "depth" not in tasks:
+            return Prediction()
+        known = "metres" if self.habits.metric else "up to scale and shift"
+        return Prediction(DepthMap(self(image)[:, None], inverse=True, known=known))
+
+    def describe(self) -> dict[str, Any]:
+        """Description for metrics.json, besides the protocol."""
+        return {
+            "size": list(self.habits.target),
+            "input": "the image at its own size, resized as the teacher wants it",
+            "teacher": self.identity,
+        }
 
 
 def _resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:

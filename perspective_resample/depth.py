@@ -2,7 +2,46 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch.nn.functional as F
 from torch import Tensor
+
+Known = Literal["metres", "up to scale", "up to scale and shift"]
+
+
+@dataclass(frozen=True)
+class DepthMap:
+    """Predicted distance, in the quantity the network was trained in.
+
+    Args:
+        values: (B, 1, h, w) float32, > 0 but for relative teachers: depth in metres, or its inverse in 1/m.
+        inverse: whether `values` are inverse depth.
+        known: how values relate to metres; up to scale and shift: inverse depth of an unknown scale and offset.
+    """
+
+    values: Tensor
+    inverse: bool
+    known: Known
+
+    def at(self, size: tuple[int, int], mode: str = "bilinear") -> DepthMap:
+        """Resized to (height, width), in its own quantity: depth of resized inverse depth keeps edges near.
+
+        mode: ``bilinear`` (half-pixel centres) or ``nearest``
+        """
+        if tuple(self.values.shape[-2:]) == tuple(size):
+            return self
+        corners = {"align_corners": False} if mode == "bilinear" else {}
+        return replace(self, values=F.interpolate(self.values, size, mode=mode, **corners))
+
+    def depth(self) -> Tensor:
+        """Depth (B, 1, h, w), in metres as far as `known` says."""
+        return 1 / self.values if self.inverse else self.values
+
+    def inverse_depth(self) -> Tensor:
+        """Inverse depth (B, 1, h, w), in 1/m as far as `known` says."""
+        return self.values if self.inverse else 1 / self.values
 
 
 def scale_disparity(disp: Tensor, depth_min: float, depth_max: float) -> Tensor:

@@ -186,6 +186,8 @@ def _save(content: Any, file: BinaryIO) -> None:
 
 
 def _sync(folder: Path) -> None:
+    if os.name == "nt":  # opens no folders, and needs none to be written
+        return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

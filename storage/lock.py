@@ -1,13 +1,18 @@
-"""A folder in which one process at a time works."""
+"""Files by which processes keep each other out; the system takes a lock back from a process that ends, however it does.
+
+On Linux and Macs the locks are those of `fcntl`, on Windows those of `msvcrt`, of which each is imported where it is
+used. Not `filelock`: its locks are of the kind that loader processes share with the training that started them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import logging
 import os
 import socket
+import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -15,6 +20,8 @@ from typing import TextIO
 from errors import UserError
 
 log = logging.getLogger(__name__)
+WINDOWS_BYTE = 1 << 30  # is locked, not the file: nobody could read who has locked it
+RETRY = 0.1  # seconds
 
 
 def opened(folder: Path) -> TextIO:
@@ -28,7 +35,7 @@ def opened(folder: Path) -> TextIO:
 
 def _not_a_link(path: str, flags: int) -> int:
     try:
-        return os.open(path, flags | os.O_NOFOLLOW, 0o666)
+        return os.open(path, flags | getattr(os, "O_NOFOLLOW", 0), 0o666)
     except OSError as error:
         if error.errno == errno.ELOOP:
             raise UserError(f"{path}: a link, which is never written through; remove it") from None
@@ -42,8 +49,7 @@ def lock(file: TextIO, folder: Path) -> None:
         UserError: naming the process that has locked it.
     """
     try:
-        # Not flock: loader processes, which outlive a killed training by seconds, would hold it on.
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _take(file, per_process=True)
     except (BlockingIOError, PermissionError):
         file.seek(0)
         raise UserError(
@@ -62,3 +68,45 @@ def lock(file: TextIO, folder: Path) -> None:
     with contextlib.suppress(OSError):  # on a full disk it locks without words
         file.truncate(0)
         os.write(file.fileno(), words.encode())
+
+
+def wait_for(file: TextIO, waiting: Callable[[], object] = lambda: None) -> None:
+    """Lock a file until it is closed, against threads of this process, too.
+
+    Args:
+        file: open for writing.
+        waiting: called once where another has locked it.
+
+    Raises:
+        OSError: when the file system has no locks.
+    """
+    told = False
+    while True:
+        with contextlib.suppress(BlockingIOError, PermissionError):
+            _take(file, per_process=False)
+            return
+        if not told:
+            waiting()
+            told = True
+        time.sleep(RETRY)
+
+
+def _take(file: TextIO, per_process: bool) -> None:
+    """Lock an open file at once.
+
+    per_process: a process forked from this one does not share the lock, a thread of this one does
+
+    Raises:
+        BlockingIOError, PermissionError: when another has locked it.
+        OSError: when the file system has no locks.
+    """
+    try:
+        import fcntl
+    except ImportError:
+        import msvcrt
+
+        os.lseek(file.fileno(), WINDOWS_BYTE, os.SEEK_SET)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
+        return
+    # With flock, loader processes, which outlive a killed training by seconds, would hold its run folder on.
+    (fcntl.lockf if per_process else fcntl.flock)(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -43,8 +43,8 @@ def scan(path: Path) -> None:
     """Look at either container of torch.
 
     Raises:
-        Refused: when it is none, asks for anything but tensors and plain values, unpacks to more than its size, or a
-            bit has flipped where checksums tell.
+        Refused: when it is no weight file, asks for anything but tensors and plain values, unpacks to more than its
+            size, or a bit has flipped where checksums tell.
         OSError: when it cannot be read.
         Exception: of `zipfile` and `pickletools`, when it is damaged.
     """

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from .scan import Refused, check_loaded, scan
 
 log = logging.getLogger(__name__)
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
-_GAIN = "common.attended.attention.gain"
-_UNUSED = re.compile(r"(common|pose)\.encoder\.(dilated_conv\.conv|convx)\.(weight|bias)")  # by the released SGDEM code
+State = dict[str, Any]
+"""What a file holds of a network: tensors, and plain values beside them, under keys joined by dots."""
 
 
 def load_file(path: Path, repeated: bool = False) -> Any:
@@ -48,8 +47,8 @@ def load_file(path: Path, repeated: bool = False) -> Any:
         ) from None
 
 
-def read_state_dict(path: Path) -> dict[str, Tensor]:
-    """State dict of a network, without the prefixes that wrappers put before the names.
+def read_state(path: Path) -> State:
+    """State dict of a network, without the prefixes that wrappers put before the names; nested ones are flattened.
 
     Raises:
         UserError: as `load_file`, or when the file holds something else than a state dict.
@@ -58,14 +57,40 @@ def read_state_dict(path: Path) -> dict[str, Tensor]:
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    is_state = (
-        isinstance(content, Mapping)
-        and content
-        and all(isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items())
-    )
-    if not is_state:
+    try:
+        state = dict(_flat(content)) if isinstance(content, Mapping) else {}
+    except (ValueError, RecursionError):
+        state = {}
+    plain = all(isinstance(value, Tensor | bool | int | float | str) for value in state.values())
+    if not plain or not any(isinstance(value, Tensor) for value in state.values()):
         raise UserError(f"{path}: holds no state dict of a network; give the path of a model.pth")
-    return {_without_prefixes(key): value for key, value in content.items()}
+    return state
+
+
+def read_parts(folder: Path, parts: Sequence[str]) -> State:
+    """What the files ``<part>.pth`` of a folder say, each under the name of its part; those that are missing are not.
+
+    Raises:
+        UserError: as `read_state`.
+    """
+    found = {part: read_state(folder / f"{part}.pth") for part in parts if (folder / f"{part}.pth").is_file()}
+    return {f"{part}.{key}": value for part, state in found.items() for key, value in state.items()}
+
+
+def read_state_dict(path: Path) -> dict[str, Tensor]:
+    """The tensors of `read_state`."""
+    return {key: value for key, value in read_state(path).items() if isinstance(value, Tensor)}
+
+
+def _flat(content: Mapping[Any, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in content.items():
+        if not isinstance(key, str):
+            raise ValueError(f"{key!r} is no name")
+        name = prefix + _without_prefixes(key)
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{name}.")
+        else:
+            yield name, value
 
 
 def _without_prefixes(key: str) -> str:
@@ -108,97 +133,25 @@ def describe(fit: Fit) -> str:
     return "; ".join(parts)
 
 
-def sgdepth_shape(state: Mapping[str, Tensor]) -> dict[str, int | bool]:
-    """Options of the SGDepth network a state dict was made with, as far as its keys tell; {} for other networks."""
-    if "common.encoder.encoder.conv1.weight" not in state:
-        return {}
-    shape: dict[str, int | bool] = {
-        "model_num_layers": _resnet_layers(state, "common.encoder.encoder."),
-        "model_attention_gain": _GAIN in state,
-        "model_aspp": any(key.startswith("common.attended.aspp.") for key in state),
-    }
-    if any(".decoder.blocks." in key for key in state):
-        shape["model_split_pos"] = (_count(state, r"common\.decoder\.blocks\.step_(\d+)\.conv\.weight") + 1) // 2
-    if "depth.multires.convs.0.weight" in state:
-        shape["model_depth_resolutions"] = _count(state, r"depth\.multires\.convs\.(\d+)\.weight")
-    if "pose.encoder.encoder.conv1.weight" in state:
-        shape["model_num_layers_pose"] = _resnet_layers(state, "pose.encoder.encoder.")
-    if "seg.multires.convs.0.weight" in state:
-        shape["model_num_classes"] = next(iter(state["seg.multires.convs.0.weight"].shape), 0)
-    return shape
-
-
-def attention_of(state: Mapping[str, Tensor]) -> str:
-    """Attention an SGDepth or SGDEM network was made with, where its keys tell; attention itself has no weights.
-
-    Layers that the released SGDEM code has and never uses mean ``released``, a learned gain means ``bottleneck``;
-    "" where both methods have the same keys.
-    """
-    if any(".convx." in key for key in state):
-        return "released"
-    return "bottleneck" if _GAIN in state else ""
-
-
-def _count(keys: Iterable[str], pattern: str) -> int:
-    return sum(re.fullmatch(pattern, key) is not None for key in keys)
-
-
-def _resnet_layers(keys: Iterable[str], prefix: str) -> int:
-    blocks = _count(keys, re.escape(prefix) + r"layer\d\.\d+\.conv1\.weight")
-    per_block = 3 if f"{prefix}layer1.0.conv3.weight" in keys else 2
-    return per_block * blocks + 2
-
-
-def load_weights(model: nn.Module, path: Path, strict: bool) -> None:
-    """Copy the state dict of a file into a network; see `copy_weights`."""
-    copy_weights(model, read_state_dict(path), path, strict)
-
-
-def copy_weights(model: nn.Module, state: Mapping[str, Tensor], path: Path, strict: bool) -> None:
+def copy_weights(
+    model: nn.Module, state: Mapping[str, Tensor], path: Path, strict: bool, remedy: Callable[[Fit], str]
+) -> None:
     """Copy a state dict into a network.
 
     Args:
         model: any network.
-        state: as `read_state_dict` gives it.
-        path: where it is from, a model.pth in either container of torch, ours or published.
+        state: under its keys.
+        path: where it is from.
         strict: every tensor must fit; otherwise missing and unknown keys are only reported.
-
-    Layers that the released SGDEM code stores and never uses are left out.
+        remedy: what to do where it does not fit.
 
     Raises:
-        UserError: with counts, the first keys and the options to change where they can be told.
+        UserError: with counts, the first keys and the remedy.
     """
-    unused = {key for key in state if _UNUSED.fullmatch(key)}
-    state = {key: value for key, value in state.items() if key not in unused}
     fit = compare(model, state)
     nothing = not any(key in state for key in model.state_dict())
     if nothing or fit.reshaped or (strict and not fit.is_whole):
-        raise UserError(f"{path}: {describe(fit)}; {_remedy(model, state, fit, strict)}")
-    if unused:
-        log.info("%s: %d tensors of layers that the released SGDEM code never uses are left out", path, len(unused))
+        raise UserError(f"{path}: {describe(fit)}; {remedy(fit)}")
     if not fit.is_whole:
         log.warning("%s: %s; missing ones keep their values, unknown ones are skipped", path, describe(fit))
     model.load_state_dict(state, strict=False)
-
-
-def _remedy(model: nn.Module, state: Mapping[str, Tensor], fit: Fit, strict: bool) -> str:
-    theirs, ours = sgdepth_shape(state), sgdepth_shape(model.state_dict())
-    # Parts that can be on or off may be missing where not everything has to fit.
-    flags = [
-        _flag(name, value)
-        for name, value in theirs.items()
-        if ours.get(name) != value and (strict or not isinstance(value, bool))
-    ]
-    if flags:
-        return f"pass {' '.join(flags)}"
-    parts = sorted({key.split(".")[0] for key in fit.missing} - {key.split(".")[0] for key in state})
-    if theirs and parts:
-        return f"it holds nothing of {', '.join(parts)}; give a checkpoint of the whole network"
-    return "it was made by another network; give a checkpoint of this --method"
-
-
-def _flag(name: str, value: int | bool) -> str:
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag} {value}"

@@ -3,7 +3,6 @@
 from functools import cache
 
 import torch
-from matplotlib import colormaps
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -43,11 +42,13 @@ def class_table() -> Tensor:
 
 @cache
 def _plasma() -> Tensor:
+    from matplotlib import colormaps  # not every command draws
+
     return torch.tensor(colormaps["plasma"].colors)  # (256, 3)
 
 
 def plasma(values: Tensor) -> Tensor:
-    """Matplotlib's plasma, linear between its 256 entries; above 1 it stays at the last, what is no number is black.
+    """Matplotlib's plasma, linear between its 256 entries; above 1 it stays at the last, NaN is black.
 
     Shapes:  values (B, 1, H, W), >= 0
     Returns: (B, 3, H, W) float32

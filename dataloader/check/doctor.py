@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from dataloader.catalog import LoaderSpec
+from dataloader.catalog import DATASETS, LoaderSpec
 from dataloader.check import facts
 from dataloader.check.camera import check_camera, compare_calibration
 from dataloader.check.files import check_files, count_own_frames, count_samples
@@ -104,8 +104,8 @@ def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Se
             compare_calibration(report, looks)
     if spec.video:
         facts.tell_motion(report, looks)
-    if spec.purpose == "depth" and not spec.training:
-        facts.tell_depth(report, looks, samples)
+    if spec.purpose == "depth" and spec.needs_truth:
+        facts.tell_depth(report, looks, samples, own_raster=DATASETS[spec.dataset].truth_raster == "own")
     if spec.purpose == "segmentation":
         facts.tell_labels(report, looks, samples)
     if spec.purpose == "pose":

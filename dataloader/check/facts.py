@@ -68,8 +68,11 @@ def tell_motion(report: Report, looks: Sequence[Look]) -> None:
         )
 
 
-def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample]) -> None:
-    """Ground truth of depth: how many frames have it, how dense it is, and its range in metres."""
+def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample], *, own_raster: bool = False) -> None:
+    """Ground truth of depth: how many frames have it, how dense it is, and its range in metres.
+
+    own_raster: truth has other pixels than the images by design, see `DatasetSpec.truth_raster`
+    """
     without = sum(sample.depth is None for sample in samples)
     kinds = ", ".join(sorted({sample.depth.kind for sample in samples if sample.depth}))
     report.tell("ground truth", f"{share(len(samples) - without, len(samples))} frames, kind: {kinds or 'none'}")
@@ -92,7 +95,8 @@ def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample])
         )
         if not DEPTH_MEDIAN[0] <= median <= DEPTH_MEDIAN[1]:
             report.warn(f"median depth of {median:.2f} m: maps hold 1/256 m per count, arrays metres")
-    _compare_sizes(report, "depth", [(look, depth.size) for look, depth in facts])
+    if not own_raster:
+        _compare_sizes(report, "depth", [(look, depth.size) for look, depth in facts])
 
 
 def tell_labels(report: Report, looks: Sequence[Look], samples: Sequence[Sample]) -> None:

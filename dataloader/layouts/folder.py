@@ -98,7 +98,7 @@ def _of_sequence(request: Request, listing: Listing, folder: str, intrinsics: Se
             continue
         images = {offset: f"{place}/{names[index + offset]}" for offset in request.spec.frames}
         stem = f"{folder}/{Path(name).stem}" if folder else Path(name).stem
-        depth = None if request.spec.training else _truth(listing, folder, Path(name).stem)
+        depth = _truth(listing, folder, Path(name).stem) if request.spec.needs_truth else None
         samples.append(Sample(stem, images, normalised, depth=depth))
     return samples
 

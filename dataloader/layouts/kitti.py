@@ -99,7 +99,7 @@ def from_frames(
         if missing.note(files.expected_image(wanted[offset]) for offset, path in images.items() if not path):
             continue
         depth = None
-        if request.spec.purpose == "depth" and not request.spec.training:
+        if request.spec.purpose == "depth" and request.spec.needs_truth:
             depth = files.depth(frame, request.depth_gt, parameters.depth_mode)
         samples.append(Sample(frame.name, images, parameters.intrinsics, depth=depth))
     missing.check(where, LIST_REMEDY, len(samples))
@@ -115,7 +115,7 @@ def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Par
     left_only = _remove_left_only(split, files) if request.spec.training else 0
     missing, samples = Missing(request), []
     for camera in cameras:
-        load = [camera] if request.spec.training or truth not in split else [camera, truth]
+        load = [camera, truth] if request.spec.needs_truth and truth in split else [camera]
         samples += _of_camera(request, (split, basic), load, files, parameters, missing)
     missing.check(path, INDEX_REMEDY, len(samples))
     _tell_left_only(request, path, left_only, len(samples))
@@ -149,7 +149,7 @@ def _of_camera(
             continue
         frame = parse_image_path(path)
         stored = found[load[1], 0, -1][row] if len(load) > 1 else ""
-        depth = None if request.spec.training else _indexed_depth(request, files, parameters, frame, stored)
+        depth = _indexed_depth(request, files, parameters, frame, stored) if request.spec.needs_truth else None
         yield Sample(frame.name if frame else path, images, parameters.intrinsics, depth=depth)
 
 

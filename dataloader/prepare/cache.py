@@ -14,13 +14,14 @@ from dataloader.prepare.training_data import (
     find_samples,
     known_loaders,
 )
+from dataloader.transforms import FILTERS
 from errors import UserError
 
 SUMMARY = "Decode and resize every image of training loaders once, labels included; an interrupted run goes on."
 PURPOSES = ("depth", "segmentation")
 ABOUT = """
 Training fills a cache by itself; this command does so beforehand. Run it again to go on, to renew the pictures of
-images that have changed, or to add loaders and sizes: one folder holds them all.
+images that have changed, or to add loaders, sizes and filters: one folder holds them all.
 """
 
 
@@ -32,6 +33,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("loaders", nargs="+", metavar="LOADER", help="training loaders, for depth and for segmentation")
     add("--out", required=True, metavar="DIR", help="folder of the cache, for --data-cache")
     add_sizes(add)
+    add(
+        "--filter",
+        choices=tuple(FILTERS),
+        default="bilinear",
+        help="what depth images are resampled with, as the method has it; default: bilinear",
+    )
     add(
         "--segmentation-resize-height",
         type=int,
@@ -69,7 +76,9 @@ def run(args: argparse.Namespace) -> int:
     pictures = {}
     for spec, samples in find_samples(specs, args):
         root = image_root(spec, args.dataset_dir, args.data_folder)
-        found = pictures_of(spec, samples, root, sizes[spec.purpose])
+        # Training resamples labelled images in one way, whatever the method.
+        filter = args.filter if spec.purpose == "depth" else "bilinear"
+        found = pictures_of(spec, samples, root, sizes[spec.purpose], filter)
         pictures |= dict.fromkeys(found.values())
     provide(args.out, pictures, threads=args.workers or os.cpu_count() or 1, tell=lambda text: print(text, flush=True))
     print(f"{args.out}: complete")

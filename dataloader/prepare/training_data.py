@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from dataloader.catalog import LOADERS, LoaderSpec, Purpose
 from errors import UserError, closest
-from presets.options import floats
+from presets.option import floats
 
 if TYPE_CHECKING:
     from dataloader.samples import Sample

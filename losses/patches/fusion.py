@@ -28,8 +28,8 @@ def fit(x: Tensor, y: Tensor, counted: Tensor | None = None) -> tuple[Tensor, Te
     number = weight.sum(1, keepdim=True).clamp(min=1)
     x_mean, y_mean = (x * weight).sum(1, keepdim=True) / number, (y * weight).sum(1, keepdim=True) / number
     centred = (x - x_mean) * weight
-    spread = torch.maximum((centred * centred).sum(1, keepdim=True), number * _TINY)
-    slope = (centred * (y - y_mean)).sum(1, keepdim=True) / spread
+    variance = torch.maximum((centred * centred).sum(1, keepdim=True), number * _TINY)
+    slope = (centred * (y - y_mean)).sum(1, keepdim=True) / variance
     return slope, y_mean - slope * x_mean
 
 
@@ -55,7 +55,7 @@ class Canvas:
     def add(self, patches: Patches, disp: Tensor, estimate: Tensor) -> None:
         """Fit estimates (P, s, s) to the disparity (B, 1, H, W) and lay them down in smooth windows.
 
-        A patch with a negative slope contradicts the disparity and is left out, as is one that is no number.
+        A patch with a negative slope contradicts the disparity and is left out, as is NaN.
         """
         fitted, slope = fitted_patches(patches, disp, estimate)
         usable = (slope > 0)[:, :, None] & fitted.isfinite().all(2, keepdim=True).all(1, keepdim=True)

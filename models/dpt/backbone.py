@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import timm
 import torch
-from timm.layers import StdConv2dSame
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -35,6 +33,8 @@ VARIANTS = {
 
 def _plain_convolutions(module: nn.Module) -> None:
     """Replace timm's convolutions that standardise in every pass by those that expect standardised weights."""
+    from timm.layers import StdConv2dSame  # timm takes as long to import as a small network to run
+
     for name, child in module.named_children():
         if isinstance(child, StdConv2dSame):
             setattr(
@@ -53,6 +53,8 @@ class Backbone(nn.Module):
     """
 
     def __init__(self, variant: Variant):
+        import timm
+
         super().__init__()
         self.stages, self.taps = variant.stages, variant.blocks
         self.vit = timm.create_model(variant.timm_name, pretrained=False, num_classes=0)

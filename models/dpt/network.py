@@ -89,7 +89,7 @@ class Double(nn.Module):
 
 
 class DPT(nn.Module):
-    """Inverse depth of normalised images: ``scale * out + shift``, where out >= 0 is what the layers say.
+    """Inverse depth of normalised images: ``scale * out + shift``, where out >= 0 is the output of the layers.
 
     variant: key of `VARIANTS`
     scale, shift: 1 and 0 leave inverse depth relative; networks fine-tuned to metres have theirs, to 1/m

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 import shutil
 import time
@@ -15,13 +14,14 @@ import numpy as np
 from tqdm import tqdm
 
 from errors import UserError
+from storage.lock import wait_for
 
 from ...ahead import started_ahead
 from ...pictures import DecodedPictures
 from ..teacher.maps import FileState
 from .folder import DataCache
 from .pictures import Picture
-from .shards import RGB, SUFFIX, Content, Entry, Made, Place, write_shard
+from .shards import SUFFIX, Content, Entry, Made, Place, write_shard
 
 SHARD_BYTES = 1 << 26
 """Pixels of a shard; a writer that is killed loses two shards at most."""
@@ -75,11 +75,7 @@ def _alone(folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
     """Waits for other processes that fill the folder; they may be making the same pictures."""
     try:
         with (folder / ".lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                tell(f"{folder}: another process is filling it; waiting for that")
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            wait_for(lock, lambda: tell(f"{folder}: another process is filling it; waiting for that"))
             yield
     except OSError as fault:
         raise _unwritable(folder, fault) from fault
@@ -169,12 +165,15 @@ def _make_shards(
 
 def _make(picture: Picture) -> Made:
     content = picture.content
-    source = DecodedPictures((content.height, content.width))
+    size = (content.height, content.width)
     try:
         state = FileState.of(picture.path)  # before its pixels: if it changes in between, it is made again next time
     except OSError as fault:
         raise UserError(f"{picture.path}: cannot be read ({fault.strerror}); check the file") from fault
-    pixels = source.image(picture.path) if content.kind == RGB else source.labels(picture.path, content.kind)
+    if content.filter:
+        pixels = DecodedPictures(size, content.filter).image(picture.path)
+    else:
+        pixels = DecodedPictures(size).labels(picture.path, content.kind)
     return Made(picture.key, os.path.abspath(picture.path), state, np.ascontiguousarray(pixels))
 
 

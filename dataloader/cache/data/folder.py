@@ -19,6 +19,7 @@ from .shards import SUFFIX, Content, Entry, read_index
 
 META = "data_cache.json"
 RECIPE = {"format": 1, "images": "bilinear, antialiased", "labels": "nearest"}
+"""How pictures are made whose `Content.kind` says nothing else."""
 THREADS = 16  # waiting for the disk, not computing
 
 

@@ -14,8 +14,9 @@ from errors import UserError
 
 from ...catalog import LoaderSpec
 from ...samples import Sample
+from ...transforms import Filter
 from ..teacher.images import cached_image
-from .shards import REMEDY, RGB, Content, Place
+from .shards import REMEDY, Content, Place, image_kind
 
 
 class Picture(NamedTuple):
@@ -27,7 +28,7 @@ class Picture(NamedTuple):
 
 
 def pictures_of(
-    spec: LoaderSpec, samples: Iterable[Sample], root: str | Path, size: tuple[int, int]
+    spec: LoaderSpec, samples: Iterable[Sample], root: str | Path, size: tuple[int, int], filter: Filter = "bilinear"
 ) -> dict[tuple[str, str], Picture]:
     """All pictures of a loader, every one once, by path and `Content.kind`.
 
@@ -36,11 +37,12 @@ def pictures_of(
         samples: what it found.
         root: as from `image_root`.
         size: (height, width) of training, before anything is cropped.
+        filter: what images are resampled with.
     """
     wanted = {}
     for sample in samples:
-        wanted |= {(path, RGB): None for path in sample.images.values()}
-        if spec.purpose == "segmentation":
+        wanted |= {(path, image_kind(filter)): None for path in sample.images.values()}
+        if sample.labels:
             wanted[sample.labels, sample.labels_mode] = None
     return {
         (path, kind): Picture(path, cached_image(spec, root, path).key, Content(kind, *size)) for path, kind in wanted
@@ -53,6 +55,7 @@ class CachedPictures:
     Args:
         folder: the cache.
         size: (height, width) of all pictures.
+        filter: what images were resampled with.
         places: where they are, by path and `Content.kind`.
         faults: sentences about those that could not be made.
     """
@@ -61,15 +64,17 @@ class CachedPictures:
         self,
         folder: str | Path,
         size: tuple[int, int],
+        filter: Filter,
         places: Mapping[tuple[str, str], Place],
         faults: Mapping[tuple[str, str], str] | None = None,
     ):
-        self.folder, self.size, self._places, self._faults = Path(folder), size, dict(places), dict(faults or {})
+        self.folder, self.size, self.filter = Path(folder), size, filter
+        self._places, self._faults = dict(places), dict(faults or {})
         self._maps: dict[str, np.ndarray] = {}
         self._checked: set[tuple[str, str]] = set()
 
     def __reduce__(self) -> tuple[type, tuple]:
-        return type(self), (self.folder, self.size, self._places, self._faults)
+        return type(self), (self.folder, self.size, self.filter, self._places, self._faults)
 
     def image(self, path: str) -> np.ndarray:
         """RGB of an image file, (3, height, width) uint8; a view of the map.
@@ -77,7 +82,7 @@ class CachedPictures:
         Raises:
             UserError: when the shard is damaged or gone, or the picture could not be made.
         """
-        return self._read(path, RGB)
+        return self._read(path, image_kind(self.filter))
 
     def labels(self, path: str, mode: str) -> np.ndarray:
         """Training ids of a label file, (height, width) uint8; a view of the map.

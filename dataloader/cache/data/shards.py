@@ -23,6 +23,7 @@ import numpy as np
 from errors import UserError
 from storage.atomic import write_whole
 
+from ...transforms import FILTERS, Filter
 from ..teacher.maps import FileState
 
 SUFFIX = ".shard"
@@ -32,10 +33,23 @@ _END = struct.Struct("<QI8s")
 _MARK = b"pictures"
 
 
+def image_kind(filter: Filter) -> str:
+    """`Content.kind` of images; without a word it is the filter that was the only one at first.
+
+    Versions that know no other one refuse shards of another kind.
+    """
+    return RGB if filter == "bilinear" else f"{RGB} {filter}"
+
+
+FILTER_OF: dict[str, Filter] = {image_kind(filter): filter for filter in FILTERS}
+"""Filter of images by `Content.kind`."""
+
+
 @dataclass(frozen=True)
 class Content:
-    """What the pictures of a shard are: `kind` is `RGB`, or for training ids the mode of their label files.
+    """What the pictures of a shard are.
 
+    kind: as from `image_kind`, or for training ids the mode of their label files
     height, width: pixels
     """
 
@@ -44,10 +58,15 @@ class Content:
     width: int
 
     @property
+    def filter(self) -> Filter | None:
+        """What images are resampled with; None for training ids."""
+        return FILTER_OF.get(self.kind)
+
+    @property
     def shape(self) -> tuple[int, ...]:
         """Shape of a picture: (3, H, W) or (H, W)."""
         size = (self.height, self.width)
-        return (3, *size) if self.kind == RGB else size
+        return (3, *size) if self.filter else size
 
     @property
     def bytes(self) -> int:
@@ -136,7 +155,7 @@ def read_index(path: Path) -> tuple[Content, list[Entry]]:
 
 
 def _entry(key: str, path: str, size: int, mtime: int, crc: int, shard: str, number: int, checksum: int) -> Entry:
-    """One line of an index; raises `ValueError` where it is none."""
+    """One line of an index; raises `ValueError` where it is malformed."""
     names, numbers = (key, path, shard), (size, mtime, crc, number, checksum)
     if not (all(isinstance(name, str) for name in names) and all(isinstance(each, int) for each in numbers)):
         raise ValueError("an entry of other values")

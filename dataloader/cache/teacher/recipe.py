@@ -59,7 +59,7 @@ def read_recipe(folder: str | Path) -> Recipe:
     """Description of a cache folder.
 
     Raises:
-        UserError: when it is none, or of another format.
+        UserError: when it is not a recipe, or of another format.
     """
     path = Path(folder) / META
     try:

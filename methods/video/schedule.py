@@ -6,17 +6,18 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from .masking import DynamicClassMask
-from .patches.distillation import PatchDistillation
+from losses.masking import DynamicClassMask
+from losses.patches.distillation import PatchDistillation
 
 
 @dataclass(frozen=True)
 class Phase:
-    """What a step has besides its plain losses."""
+    """What a step has besides its plain losses; `pauses_patches` where only the steps around it have patches."""
 
     masking: DynamicClassMask | None = None
     consistency: bool = False
     patches: PatchDistillation | None = None
+    pauses_patches: bool = False
 
 
 class Schedule:
@@ -56,10 +57,12 @@ class Schedule:
 
     def phase(self, epoch: int, batch: int) -> Phase:
         """What step `batch` of an epoch has."""
+        distils = self.patches is not None and self.patches.active(epoch, batch)
         return Phase(
             masking=self.masking if self.masking and self.masking.active(epoch) else None,
             consistency=0 <= self.consistency_from <= epoch,
-            patches=self.patches if self.patches and self.patches.active(epoch, batch) else None,
+            patches=self.patches if distils else None,
+            pauses_patches=self.patches is not None and self.patches.in_range(epoch) and not distils,
         )
 
     def after_step(self, bad: Tensor | float = 0.0) -> None:

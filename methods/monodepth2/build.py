@@ -1,0 +1,41 @@
+"""Options of Monodepth2 to its network and its data."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from dataloader.catalog import Purpose
+    from dataloader.items import ItemMaker
+    from models.monodepth2 import Monodepth2
+
+
+def check(args: Namespace) -> None:
+    """Nothing: no options of Monodepth2 contradict each other."""
+
+
+def network(args: Namespace, *, pretrained: bool = False) -> Monodepth2:
+    """The network; `pretrained` starts both encoders from ImageNet weights.
+
+    Raises:
+        UserError: when the ImageNet weights cannot be fetched.
+    """
+    from models.monodepth2 import Monodepth2
+
+    return Monodepth2(
+        layers=args.model_num_layers,
+        pose_layers=args.model_num_layers_pose,
+        resolutions=args.model_depth_resolutions,
+        depth_range=(args.model_depth_min, args.model_depth_max),
+        pretrained=pretrained,
+    )
+
+
+def items(args: Namespace) -> Mapping[Purpose, ItemMaker]:
+    """Triplets of video, resized as the network wants them."""
+    from dataloader.items import video_items
+    from models.monodepth2 import Monodepth2
+
+    return {"depth": video_items(args, filter=Monodepth2.input_filter)}

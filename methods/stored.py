@@ -1,0 +1,57 @@
+"""What a path holds of a network, and which methods may have written it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from storage.checkpoint_folder import verify
+from storage.notes import METADATA
+from storage.weights import State, read_parts, read_state
+
+from . import METHODS, keys
+from .method import Adopted
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A network as files hold it.
+
+    path:  file or folder, for messages
+    state: what it says; `noted` where notes of ours lie beside it
+    """
+
+    path: Path
+    state: State
+    noted: bool
+
+    def adopted(self, method: str) -> Adopted:
+        """Weights under the keys of our network; as they are where the file is no published one of this method."""
+        found = None if self.noted else keys(method).adopt(self.state)
+        return found or Adopted({key: value for key, value in self.state.items() if isinstance(value, Tensor)})
+
+
+def read_network(source: Path) -> Stored:
+    """What a checkpoint folder, a weight file or a published folder holds.
+
+    Raises:
+        UserError: when it is missing, damaged or none of these.
+    """
+    if source.name == "model.pth":
+        source = source.parent
+    if source.is_file():
+        return Stored(source, read_state(source), (source.parent / METADATA).is_file())
+    if not (source / "model.pth").is_file():
+        for method in METHODS.values():
+            if method.parts and (source / f"{method.parts[0]}.pth").is_file():
+                return Stored(source, read_parts(source, method.parts), noted=False)
+    verify(source, only=("model.pth",))
+    return Stored(source / "model.pth", read_state(source / "model.pth"), (source / METADATA).is_file())
+
+
+def candidates_of(stored: Stored) -> dict[str, Adopted]:
+    """The methods whose published file this may be."""
+    found = {name: keys(name).adopt(stored.state) for name, method in METHODS.items() if method.trained}
+    return {name: adopted for name, adopted in found.items() if adopted}

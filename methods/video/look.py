@@ -1,0 +1,83 @@
+"""What is asked about a batch on logging steps."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from dataloader.batch import Batch
+from losses.consistency import SemanticDepthConsistency
+from losses.patches.refine import Refined
+from models.prediction import Outputs
+from perspective_resample.camera import normals
+from perspective_resample.views import Views
+from visual.panels import class_panel, depth_panel, refinement_panel, segmentation_panel
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A batch of one data set, what was predicted, and what it was compared with; see `engine.outcome.Look`."""
+
+    batch: Batch
+    prediction: Outputs
+    views: Views | None
+    keep: Tensor | None
+    refined: Refined | None
+
+    @property
+    def classes(self) -> Tensor | None:
+        """Predicted classes where the consistency loss acts, 255 elsewhere, (B, H, W); None where it is off."""
+        ids = self.prediction.ids
+        return None if ids is None else SemanticDepthConsistency().to(ids.device).constrained(ids)
+
+    def measures(self) -> dict[str, Tensor]:
+        """Mean and standard deviation of the depth; number of patches, and share of the images that learn from them."""
+        found: dict[str, Tensor] = {}
+        if self.views:
+            depth = self.views.depth[: self.batch.images[0].shape[0]]
+            found |= {"depth_mean": depth.mean(), "depth_std": depth.std()}
+        if self.refined:
+            found |= {
+                "patch_count": torch.tensor(self.refined.count),
+                "patch_passed": self.refined.passed.double().mean(),
+            }
+        return found
+
+    @torch.no_grad()
+    def pictures(self) -> dict[str, Tensor]:
+        """Panels by name."""
+        batch, prediction, views = self.batch, self.prediction, self.views
+        size = batch.images[0].shape[0]
+        if not views:
+            return {"images": segmentation_panel(prediction.logits, batch.labels, batch.images[0])}
+        depth = views.depth[:size]
+        near = [views.color[frame][:size] for frame in sorted(views.color)]
+        panels = {"images": depth_panel(depth, normals(depth, batch.inv_K), batch.images[0], *near, self.keep)}
+        if self.refined:
+            panels["patches"] = refinement_panel(
+                batch.images[0],
+                self.refined.outlines(),
+                prediction.disp[0],
+                self.refined.disparity,
+                self.refined.weight,
+            )
+        if self.classes is not None:
+            panels["classes"] = class_panel(batch.images[0], self.classes)
+        return panels
+
+    def doubt(self) -> str:
+        """A sentence where the disparity has collapsed: nearly constant, or nearly 0 or 1."""
+        if not self.prediction.disp:
+            return ""
+        disp = self.prediction.disp[0].detach()
+        mean = disp.mean().item()
+        relative = disp.std().item() / max(mean, 1e-12)
+        if not (mean < 0.002 or mean > 0.95 or relative < 0.03):  # nor where it is NaN, which others tell
+            return ""
+        return (
+            f"the disparity looks collapsed (mean {mean:.4f}, std/mean {relative:.3f}); from scratch "
+            "--train-warmup-steps 150, a lower --train-learning-rate, --model-depth-min 0.03 (with "
+            "--model-disparity-bias -2 where the method has it), or video with slower motion helps"
+        )

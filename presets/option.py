@@ -1,0 +1,86 @@
+"""What one option is: its text, bounds, and what becomes of it later. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+LONGEST = 16384  # side of a resized image, pixels
+
+# What becomes of a training option when a run goes on with another value; presets/resume.py says what they mean.
+REFUSED, BETWEEN, NOTED, FREE, START = "refused", "between epochs", "with a warning", "taken", "not looked at"
+
+
+def floats(text: str) -> tuple[float, ...]:
+    """Numbers between commas."""
+    return tuple(float(part) for part in text.split(",") if part.strip())
+
+
+def integers(text: str) -> tuple[int, ...]:
+    """Whole numbers between commas."""
+    return tuple(int(part) for part in text.split(",") if part.strip())
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Names between commas."""
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+def decay_factor(text: str) -> float | str:
+    """A number, or the word ``released``."""
+    return text if text == "released" else float(text)
+
+
+WORDS = {
+    int: "a whole number",
+    float: "a number",
+    floats: "numbers separated by commas",
+    integers: "whole numbers separated by commas",
+    decay_factor: "a number or 'released'",
+}
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option, said once: parser, presets, opt.json, checkpoints and the tables of the documents read it.
+
+    low, high: bounds of a number, inclusive
+    multiple:  what a size must be a multiple of
+    kind:      text to value, where the default does not tell
+    resume:    what becomes of another value when a run of train.py goes on: one of the five rules above
+    network:   it shapes the network or says what its numbers mean: it is stored with a checkpoint, evaluation and
+               inference take it from there, and another value is refused when a run goes on
+    follows:   name of the training option whose value, stored with a checkpoint, is the default in evaluation and
+               inference
+    """
+
+    flag: str
+    default: Any
+    help: str
+    choices: tuple = ()
+    low: float = float("-inf")
+    high: float = float("inf")
+    multiple: int = 1
+    kind: Callable[[str], Any] | None = None
+    resume: str = ""
+    network: bool = False
+    follows: str = ""
+
+    def __post_init__(self) -> None:
+        if self.network:
+            object.__setattr__(self, "resume", REFUSED)
+
+    @property
+    def name(self) -> str:
+        """Attribute of the namespace, key of opt.json."""
+        return self.flag.removeprefix("--").replace("-", "_")
+
+    @property
+    def parse(self) -> Callable[[str], Any]:
+        """Text of the command line to value."""
+        return self.kind or (names if isinstance(self.default, tuple) else type(self.default))
+
+
+Group = tuple[str, tuple[Option, ...]]
+"""Title and options, in the order of the help."""
