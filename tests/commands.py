@@ -6,17 +6,14 @@ import os
 import re
 import signal
 import sys
-from argparse import Namespace
 from collections.abc import Sequence
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
 
 import torch
 
-import arguments
-from models import build_model
-
-ROOT = Path(__file__).parents[1]
+from models.sgdepth import SGDepth
+from tests.warm import ROOT, Warm
 
 
 def error_of(result: CompletedProcess) -> str:
@@ -35,10 +32,9 @@ def assert_told(code: int, error: str, sentence: str) -> None:
 
 def write_checkpoint(folder: Path) -> Path:
     """An untrained network whose disparity varies over the image, as published files are: model.pth alone."""
-    args: Namespace = arguments.parse("inference", ["--method", "sgdepth", "--model-disparity-bias", "0"])
     torch.manual_seed(0)
     folder.mkdir(parents=True)
-    torch.save(build_model(args).state_dict(), folder / "model.pth")
+    torch.save(SGDepth(disparity_bias=0.0).state_dict(), folder / "model.pth")
     return folder
 
 
@@ -54,20 +50,11 @@ def torchrun(*words: object) -> Popen:
     )
 
 
-def stopped_training(words: Sequence[str], run_folder: Path, line: str, number: int = signal.SIGTERM) -> Path:
-    """Train until a line begins so, send the signal, and find the one checkpoint that this leaves."""
-    process = Popen(
-        [sys.executable, "train.py", *words],
-        cwd=ROOT,
-        stdout=PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-    )
-    for said in process.stdout:
-        if said.startswith(line):
-            process.send_signal(number)
-            break
-    rest = process.communicate(timeout=120)[0]
-    assert process.returncode == 128 + number, rest
+def stopped_training(warm: Warm, words: Sequence[str], run_folder: Path, line: str) -> Path:
+    """Train until a line begins so, terminate it, and find the one checkpoint that this leaves."""
+    training = warm("train.py", *words)
+    training.until(line)
+    os.kill(training.pid, signal.SIGTERM)
+    assert training.wait() == 128 + signal.SIGTERM, training.stdout
     (saved,) = [path for path in (run_folder / "checkpoints").iterdir() if path.name.startswith("epoch_")]
     return saved

@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
+from filelock import FileLock
 
-ROOT = Path(__file__).parents[1]
-Run = Callable[..., subprocess.CompletedProcess]
+from tests import golden
+from tests.warm import ROOT as ROOT
+from tests.warm import Command, Warm
+
+Run = Callable[..., Command]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    """``--full`` repeats the faults of tests/reliability/ as often as it is promised."""
+    """How much is tested: the faults of tests/reliability/ as often as promised, or nothing that needs files."""
     parser.addoption("--full", action="store_true", help="inject every fault as often as promised: takes much longer")
+    parser.addoption(
+        "--no-golden", action="store_true", help="leave out the tests that need golden files or real recordings"
+    )
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """A missing folder is a mistake, so that no comparison is left out unseen."""
+    if session.config.option.no_golden:
+        return
+    for folder, variable in ((golden.FOLDER, "GOLDEN_DIR"), (golden.RECORDINGS, "REAL_DATA_DIR")):
+        if not folder.is_dir():
+            raise pytest.UsageError(
+                f"{folder}: no such folder; set {variable}, or leave out the tests that need it with --no-golden"
+            )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what reads files from outside; ``--no-golden`` does not collect it: what does not run counts nowhere."""
+    for item in items:
+        fixtures = [fixture.func for known in item._fixtureinfo.name2fixturedefs.values() for fixture in known]
+        if any(map(golden.read_by, (item.function, *fixtures))):
+            item.add_marker("golden")
+    if config.option.no_golden:
+        config.hook.pytest_deselected(items=[item for item in items if item.get_closest_marker("golden")])
+        items[:] = [item for item in items if not item.get_closest_marker("golden")]
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Files from outside are for marked tests alone, those that ``--no-golden`` leaves out."""
+    golden.allow(item.get_closest_marker("golden") is not None)
 
 
 @pytest.fixture(autouse=True, scope="session")
@@ -27,32 +58,39 @@ def one_thread() -> None:
 
 
 @pytest.fixture(scope="session")
-def street(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Data set folder with a small synthetic street, 64x128 frames; read only."""
-    from street import write_dataset
-
-    folder = tmp_path_factory.mktemp("street") / "data"
-    write_dataset(folder, drives=2, frames=4, height=64, width=128, seed=3, workers=1)
-    return folder
+def shared_folder(tmp_path_factory: pytest.TempPathFactory, worker_id: str) -> Path:
+    """A folder that all processes of this test session share."""
+    base = tmp_path_factory.getbasetemp()
+    return base if worker_id == "master" else base.parent
 
 
 @pytest.fixture(scope="session")
-def run() -> Run:
+def street(shared_folder: Path) -> Path:
+    """Data set folder with a small synthetic street, 64x128 frames; made once, read only."""
+    from street import write_dataset
+
+    folder = shared_folder / "street"
+    with FileLock(folder.with_suffix(".lock")):
+        if not (folder / "whole").exists():
+            write_dataset(folder / "data", drives=2, frames=4, height=64, width=128, seed=3, workers=1)
+            (folder / "whole").touch()
+    return folder / "data"
+
+
+@pytest.fixture(scope="session")
+def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run one of the commands; ``run("train.py", "--help", env={...})`` gives its outcome with text output."""
+    commands = Warm(tmp_path_factory.mktemp("commands"))
+    yield commands.run
+    commands.end()
 
-    def call(*words: object, timeout: float = 180, env: dict[str, str] | None = None) -> subprocess.CompletedProcess:
-        plain = {key: value for key, value in os.environ.items() if not key.startswith("IFN_DIR")}
-        return subprocess.run(
-            [sys.executable, *map(str, words)],
-            cwd=ROOT,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-            env={**plain, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1", **(env or {})},
-        )
 
-    return call
+@pytest.fixture
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Start commands in warm processes: ``warm("train.py", *words)`` is a `Command`; all are gone after the test."""
+    commands = Warm(tmp_path_factory.mktemp("outputs"))
+    yield commands
+    commands.end()
 
 
 def tiny_options(data: Path | str, checkpoints: Path) -> list[str]:

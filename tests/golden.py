@@ -5,31 +5,71 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, FunctionType, ModuleType
 
 import numpy as np
-import pytest
 import torch
 
 FOLDER = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parents[2] / "shared" / "golden")
 
 
+RECORDINGS = Path(os.environ.get("REAL_DATA_DIR") or Path(__file__).parents[2] / "shared" / "data")
+_allowed = False
+
+
+def allow(marked: bool) -> None:
+    """Say before each test whether it is marked as one that reads files from outside."""
+    global _allowed
+    _allowed = marked
+
+
+def outside(path: Path) -> Path:
+    """A file or folder outside the repository, for a test with the mark `golden` alone: --no-golden leaves it out."""
+    assert _allowed, f"a test that reads {path} needs @pytest.mark.golden"
+    return path
+
+
+def read_by(function: Callable) -> bool:
+    """Whether a function of the tests, or one that it calls, asks for `outside`."""
+    found, left = set(), [getattr(function, "__wrapped__", function)]
+    while left:
+        function = left.pop()
+        if function is outside:
+            return True
+        if not isinstance(function, FunctionType) or function in found or not function.__module__.startswith("tests."):
+            continue
+        found.add(function)
+        names = _names(function.__code__)
+        known = [function.__globals__[name] for name in names if name in function.__globals__]
+        left += known
+        for module in known:
+            if isinstance(module, ModuleType) and module.__name__.startswith("tests."):
+                left += [getattr(module, name, None) for name in names]
+    return False
+
+
+def _names(code: CodeType) -> set[str]:
+    inner = (part for part in code.co_consts if isinstance(part, CodeType))
+    return {*code.co_names}.union(*map(_names, inner))
+
+
 @cache
-def _rule() -> ModuleType:
-    path = FOLDER / "fill.py"
-    if not path.is_file():
-        pytest.skip(f"no golden files in {FOLDER}; set GOLDEN_DIR")
+def _module(path: Path) -> ModuleType:
     spec = importlib.util.spec_from_file_location("golden_fill", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 
 
+def _rule() -> ModuleType:
+    return _module(outside(FOLDER) / "fill.py")
+
+
 def load(name: str) -> tuple[dict, dict[str, np.ndarray]]:
-    """Description and arrays of one golden file; skips the test where the folder is absent."""
+    """Description and arrays of one golden file."""
     rule = _rule()
     arrays: dict[str, np.ndarray] = {}
     if (FOLDER / f"{name}.npz").is_file():

@@ -1,27 +1,26 @@
-"""Small pieces of real recordings, where this machine has them."""
+"""Small pieces of real recordings."""
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
-import pytest
-
-FOLDER = Path(os.environ.get("REAL_DATA_DIR") or Path(__file__).parents[2] / "shared" / "data")
+from tests import golden
 
 
 def root() -> Path:
-    """Folder with `kitti_raw_mini` and `cityscapes_mini`; skips the test where it is absent."""
-    if not (FOLDER / "kitti_raw_mini").is_dir():
-        pytest.skip(f"no real recordings in {FOLDER}; set REAL_DATA_DIR")
-    return FOLDER
+    """Folder with `kitti_raw_mini` and `cityscapes_mini`."""
+    return golden.outside(golden.RECORDINGS)
 
 
 def dataset_folder(where: Path) -> Path:
-    """A data set folder in `where` whose `kitti` and `cityscapes` are links to the recordings."""
+    """A data set folder in `where` of links to the recordings; `kitti` may not be written, whatever rights we have."""
     source = root()
     where.mkdir(parents=True, exist_ok=True)
-    (where / "kitti").symlink_to(source / "kitti_raw_mini", target_is_directory=True)
+    kitti = where / "kitti"
+    kitti.mkdir()
+    for part in (source / "kitti_raw_mini").glob("[!.]*"):
+        (kitti / part.name).symlink_to(part)
+    kitti.chmod(0o555)
     (where / "cityscapes").symlink_to(source / "cityscapes_mini", target_is_directory=True)
     split = where / "kitti_zhou_split"
     split.mkdir()

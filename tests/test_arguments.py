@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 import arguments
+import methods
 from errors import UserError
 from storage.notes import METADATA, as_text
 
@@ -90,6 +91,7 @@ SGDEM_DEFAULTS = {
     "masking_linear_increase": True,
     "moving_mask_percent": 0.15,
 }
+BOTH = [(command, method) for command in arguments.COMMANDS for method in arguments.methods_of(command)]
 SWITCHES = (
     "sys_cpu",
     "sys_best_effort_determinism",
@@ -98,10 +100,6 @@ SWITCHES = (
     "depth_disable_automasking",
     "masking_enable",
     "masking_linear_increase",
-    "patch_distill",
-    "sd_consistency_weight",
-    "model_attention_gain",
-    "model_aspp",
 )
 
 
@@ -109,7 +107,8 @@ def test_defaults_of_sgdepth_are_the_published_ones():
     args = vars(arguments.parse("train", ["--method", "sgdepth"]))
     assert {name: args[name] for name in PUBLISHED_DEFAULTS} == PUBLISHED_DEFAULTS
     assert not any(args[name] for name in SWITCHES)
-    assert args["model_attention"] == "none" and args["depth_reprojection_weight"] == 1.0
+    assert args["depth_reprojection_weight"] == 1.0
+    assert not [name for name in args if name.startswith(("patch_", "sd_consistency_", "model_a"))]
 
 
 def test_the_default_is_the_recipe_of_sgdem():
@@ -125,7 +124,7 @@ def test_the_network_of_sgdem_is_the_default_of_every_command(command):
     args = arguments.parse(command, [])
     assert (args.method, args.model_num_layers, args.model_attention) == ("sgdem", 50, "bottleneck")
     args = arguments.parse(command, ["--method", "sgdepth"])
-    assert (args.method, args.model_num_layers, args.model_attention) == ("sgdepth", 18, "none")
+    assert (args.method, args.model_num_layers, "model_attention" in args) == ("sgdepth", 18, False)
     if hasattr(args, "patch_refine"):
         assert not args.patch_refine and args.patch_teacher == "none"
 
@@ -158,8 +157,9 @@ def test_the_teacher_of_a_training_is_not_that_of_an_evaluation(tmp_path):
 
 
 def test_a_gain_needs_an_attention():
+    args = arguments.parse("train", ["--model-attention-gain", "--model-attention", "none"])
     with pytest.raises(UserError, match="--model-attention-gain: there is nothing to weigh"):
-        arguments.parse("train", ["--model-attention-gain", "--model-attention", "none"])
+        methods.building("sgdem").check(args)
 
 
 def test_published_training_commands_parse():
@@ -225,16 +225,24 @@ COMMAND_OF = {"T": "train", "D": "eval_depth", "S": "eval_segmentation", "P": "e
 @pytest.mark.parametrize("letters", PUBLISHED_FLAGS)
 def test_every_published_option_is_known_to_its_commands(letters):
     for letter, command in COMMAND_OF.items():
-        flags = {option.flag for option in arguments.options_of(command)}
+        flags = {option.flag for option in arguments.options_of(command, "sgdepth")}
         for flag in PUBLISHED_FLAGS[letters].split():
             assert (flag in flags) == (letter in letters), f"{flag} of {command}"
 
 
+@pytest.mark.parametrize(("command", "method"), BOTH)
+def test_every_command_names_each_option_once(command, method):
+    options = [option for _, options in arguments.groups_of(command, method) for option in options]
+    assert len(options) == len({option.name for option in options})
+    assert all(option.help and option.default is not None for option in options)
+
+
 @pytest.mark.parametrize("command", arguments.COMMANDS)
-def test_every_command_names_each_option_once(command):
-    names = [option.name for option in arguments.options_of(command)]
-    assert len(names) == len(set(names))
-    assert all(option.help and option.default is not None for option in arguments.options_of(command))
+def test_an_option_is_a_switch_with_every_method_or_with_none(command):
+    read = {option.name: isinstance(option.default, bool) for option in arguments.options_of(command)}
+    for method in arguments.methods_of(command):
+        for option in arguments.options_of(command, method):
+            assert isinstance(option.default, bool) == read[option.name]
 
 
 def write(path: Path, text: str) -> str:
@@ -276,10 +284,10 @@ def checkpoint(folder: Path, **options: object) -> Path:
 
 def test_evaluation_takes_the_network_from_the_checkpoint(tmp_path):
     folder = checkpoint(tmp_path / "run/epoch_1", model_num_layers=50, model_depth_min=0.03, train_num_epochs=3)
-    preset = write(tmp_path / "a.toml", "model-num-layers = 34\nmodel-split-pos = 2\n")
+    preset = write(tmp_path / "a.toml", "model-num-layers = 34\ndepth-validation-batch-size = 2\n")
     common = ["--checkpoint-dir", str(tmp_path), "--model-load", "run/epoch_1", "--config", preset]
     args = arguments.parse("eval_depth", common)
-    assert (args.model_num_layers, args.model_depth_min, args.model_split_pos) == (50, 0.03, 2)
+    assert (args.model_num_layers, args.model_depth_min, args.depth_validation_batch_size) == (50, 0.03, 2)
     assert arguments.parse("eval_depth", [*common, "--model-num-layers", "18"]).model_num_layers == 18
     assert arguments.parse("train", common).model_num_layers == 34
     path = str(folder / "model.pth")
@@ -287,15 +295,26 @@ def test_evaluation_takes_the_network_from_the_checkpoint(tmp_path):
     assert arguments.parse("inference", ["--model-path", str(folder)]).model_num_layers == 50
 
 
-def test_checkpoints_older_than_attention_have_none(tmp_path):
-    folder = checkpoint(tmp_path / "epoch_1", model_num_layers=18)
-    config = write(tmp_path / "a.toml", 'model-attention = "released"\nmodel-aspp = true\n')
+def test_a_checkpoint_that_is_older_than_an_option_has_its_default(tmp_path):
+    folder = checkpoint(tmp_path / "epoch_1", method="sgdem", model_num_layers=34)
+    config = write(tmp_path / "a.toml", 'model-attention = "released"\nmodel-aspp = true\nmodel-split-pos = 2\n')
     args = arguments.parse("inference", ["--model-path", str(folder), "--config", config])
-    assert (args.method, args.model_attention, args.model_aspp) == ("sgdepth", "none", False)
+    assert (args.method, args.model_num_layers, args.model_split_pos) == ("sgdem", 34, 1)
+    assert (args.model_attention, args.model_aspp) == ("none", False)
+
+
+def test_the_network_of_another_checkpoint_is_its_own(tmp_path):
+    checkpoint(tmp_path / "same", method="sgdem", model_num_layers=18)
+    checkpoint(tmp_path / "other", model_num_layers=18)
     training = arguments.parse("train", ["--checkpoint-dir", str(tmp_path), "--model-num-layers", "34"])
-    other = arguments.with_checkpoint(training, "epoch_1")
-    assert (other.method, other.model_num_layers, other.model_attention) == ("sgdepth", 18, "none")
-    assert training.model_attention == "bottleneck" and training.model_num_layers == 34
+    same = arguments.with_checkpoint(training, "same")
+    assert (same.method, same.model_num_layers, same.model_attention) == ("sgdem", 18, "none")
+    assert (same.model_load, same.sys_seed) == ("same", training.sys_seed)
+    other = arguments.with_checkpoint(training, "other")
+    assert (other.method, other.model_num_layers, "model_attention" in other) == ("sgdepth", 18, False)
+    assert (training.method, training.model_num_layers, training.model_attention) == ("sgdem", 34, "bottleneck")
+    nowhere = arguments.with_checkpoint(training, "nowhere")
+    assert (nowhere.model_num_layers, nowhere.model_attention, nowhere.said) == (34, "bottleneck", [])
 
 
 def test_the_attention_of_a_checkpoint_is_stored_with_it(tmp_path):

@@ -53,13 +53,13 @@ TINY = train_step.Setting(batch=1, size=(64, 64))
 @pytest.mark.parametrize("changes", [{}, {"masking": True}, {"precision": "bf16"}, {"precision": "fp16"}])
 def test_every_setting_is_a_training_step(changes):
     model = {}
-    total = train_step.make_step(replace(TINY, **changes), spread=lambda net: model.setdefault("net", net))()
+    total = train_step.make_step(replace(TINY, **changes), wrap=lambda net: model.setdefault("net", net))()
     assert total.isfinite() and all(weight.grad is not None for weight in model["net"].seg.parameters())
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the memory of a process")
 def test_memory_of_a_step_grows_with_the_batch():
-    least, most = (train_step.peak_bytes(replace(TINY, batch=batch, size=(96, 192))) for batch in (1, 8))
+    least, most = (train_step.peak_bytes(replace(TINY, batch=batch, size=(64, 128))) for batch in (1, 8))
     assert 0 < least < most
 
 

@@ -18,9 +18,11 @@ import eval_pose
 import eval_segmentation
 from errors import UserError
 from evaluation.depth import METRICS
+from evaluation.protocols import DEPTH_PROTOCOLS
 from tests import commands, real_data
 from tests.dataloader import tiny
 from tests.dataloader.test_kitti_2015 import download, published
+from tests.test_processes import free_port, surroundings
 
 HEIGHT, WIDTH = 64, 128
 SCRIPTS = {"depth": eval_depth, "segmentation": eval_segmentation, "pose": eval_pose}
@@ -93,14 +95,15 @@ def rows(place: SimpleNamespace, domain: str) -> list[dict[str, str]]:
 
 
 @pytest.mark.parametrize("purpose", ["depth", "pose"])
-def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, purpose):
-    launcher = commands.torchrun(f"eval_{purpose}.py", *flags(place, purpose, "--model-name", f"shared_{purpose}"))
-    out, err = launcher.communicate(timeout=240)
-    assert launcher.returncode == 0, err
+def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, purpose, warm):
+    words = flags(place, purpose, "--model-name", f"shared_{purpose}")
+    port = free_port()
+    both = [warm(f"eval_{purpose}.py", *words, env=surroundings(rank, port)) for rank in range(2)]
+    assert [command.wait() for command in both] == [0, 0], both[0].stderr + both[1].stderr
     alone, shared = run_folder(place), run_folder(place).with_name(f"shared_{purpose}")
     whole = {domain: entry for domain, entry in read(place).items() if domain.endswith(purpose)}
     assert json.loads((shared / "metrics.json").read_text()) == whole
-    assert [line for line in out.splitlines() if "0." in line] == [
+    assert [line for command in both for line in command.stdout.splitlines() if "0." in line] == [
         line for line in judged[purpose].splitlines() if "0." in line
     ]
     files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]
@@ -122,8 +125,10 @@ def test_metrics_file_holds_every_domain_with_the_promised_keys(place, judged):
         assert {"ground_truth", "crop", "range", "scaling", "size", "flip"} <= set(entry["protocol"])
         assert entry["protocol"]["size"] == [HEIGHT, WIDTH]
         assert len(rows(place, domain)) == entry["images"] - (4 if "pose" in domain else 0)
-    assert found["kitti_zhou_test_depth"]["protocol"]["crop"] == "garg"
-    assert found["kitti_kitti_val_depth"]["protocol"]["ground_truth"] == "raw"
+    for domain, name, crop in (("kitti_zhou_test", "kitti_zhou", "garg"), ("kitti_kitti_val", "kitti_kitti", "none")):
+        protocol = found[f"{domain}_depth"]["protocol"]
+        assert (protocol["name"], protocol["crop"], protocol["ground_truth"]) == (name, crop, "raw")
+    assert "Protocol" not in judged["depth"]  # each set is judged as usual
 
 
 def test_depth_prints_the_published_lines_per_domain(place, judged):
@@ -208,6 +213,24 @@ def test_fixed_scaling_and_the_first_quarter(place, judged, capsys):
     entry = json.loads((run_folder(place).with_name("fixed") / "metrics.json").read_text())["kitti_zhou_test_depth"]
     expected = read(place)["kitti_zhou_test_depth"]["metrics"]
     assert entry["metrics"]["abs_rel"] == pytest.approx(expected["abs_rel"], rel=1e-3)
+
+
+@pytest.mark.parametrize("name", DEPTH_PROTOCOLS)
+def test_every_protocol_can_be_asked_for(place, name):
+    assert arguments.parse("eval_depth", flags(place, "depth", "--depth-protocol", name)).depth_protocol == name
+
+
+def test_another_protocol_is_named_and_used(place, judged, capsys):
+    common = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", "other", "--eval-num-images", 0)
+    eval_depth.evaluate(
+        arguments.parse("eval_depth", flags(place, "depth", *common, "--depth-protocol", "kitti_kitti"))
+    )
+    lines = capsys.readouterr().out.splitlines()
+    told = lines.index(" Protocol | kitti_kitti (usual for kitti_zhou_test: kitti_zhou)")
+    assert lines[told + 1].startswith(" Scaling ratios")
+    entry = json.loads((run_folder(place).with_name("other") / "metrics.json").read_text())["kitti_zhou_test_depth"]
+    assert (entry["protocol"]["name"], entry["protocol"]["crop"]) == ("kitti_kitti", "none")
+    assert entry["metrics"] != read(place)["kitti_zhou_test_depth"]["metrics"]
 
 
 def test_the_kinds_of_kitti_2015_depth_are_told_apart(place, tmp_path):

@@ -13,6 +13,7 @@ from PIL import Image
 
 import arguments
 import eval_depth
+import models
 import state_manager
 from errors import UserError
 from evaluation.depth import METRICS
@@ -80,8 +81,8 @@ def test_a_metric_teacher_is_neither_scaled_nor_aligned(place, monkeypatch):
         teacher.network.forward = lambda x: seen.append(x.shape) or torch.full_like(x[:, 0], 0.1)
         return teacher
 
-    real = state_manager.build_teacher
-    monkeypatch.setattr(state_manager, "build_teacher", build)
+    real = models.build_teacher
+    monkeypatch.setattr(models, "build_teacher", build)
     words = ("--model-load", "weights/dpt_hybrid_kitti.pt", "--model-name", "metric")
     eval_depth.evaluate(arguments.parse("eval_depth", flags(place, *words)))
     entry, _ = outcome(place, "metric")
@@ -97,7 +98,7 @@ def test_a_file_is_found_where_one_would_look(place, monkeypatch, where):
     given = {"absolute": str(place.file), "working folder": "mine.pt", "checkpoint folder": "weights/mine.pt"}[where]
     monkeypatch.chdir(place.file.parent)
     args = arguments.parse("eval_depth", flags(place, "--model-load", given))
-    model = state_manager.load_model(args, torch.device("cpu"))
+    model = state_manager.find_network(args, "depth")(torch.device("cpu"))
     assert model.identity["name"] == "mine.pt" and not model.native
 
 

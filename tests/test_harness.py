@@ -9,7 +9,6 @@ from argparse import Namespace
 from pathlib import Path
 
 import pytest
-import torch
 
 import harness
 from errors import UserError
@@ -91,14 +90,3 @@ def test_folders_must_be_given_and_exist(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         harness.require_folders(Namespace(dataset_dir=str(tmp_path / "missing"), checkpoint_dir="x", **loaders))
     harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x", depth_training_loaders=("folder_train",)))
-
-
-@pytest.mark.parametrize(("asked", "used"), [("auto", "fp32"), ("bf16", "bf16"), ("fp32", "fp32")])
-def test_precision_is_settled_before_it_is_written_down(asked, used):
-
-    args = Namespace(sys_cpu=True, sys_seed=1, sys_best_effort_determinism=False, train_precision=asked)
-    device = harness.prepare_torch(args)
-    assert args.train_precision == used
-    with harness.autocast(args, device)():
-        product = torch.ones(2, 2) @ torch.ones(2, 2)
-    assert product.dtype == (torch.bfloat16 if used == "bf16" else torch.float32)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.commands import write_checkpoint
+
 ROOT = Path(__file__).parents[1]
 LEVELS = {
     "errors": 0,
@@ -43,6 +45,9 @@ def imported(tree: ast.AST) -> set[str]:
     return names
 
 
+SHARED = ("engine.outcome",)  # plain dataclasses that siblings may use
+
+
 def wrong_directions(path: str, source: str) -> list[str]:
     own = path.split("/")[0].removesuffix(".py")
     wrong = []
@@ -50,7 +55,13 @@ def wrong_directions(path: str, source: str) -> list[str]:
         other = module.split(".")[0]
         if module.startswith(("dataloader.prepare", "dataloader.check")) and not path.startswith((*FREE, "benchmarks")):
             wrong.append(f"{path} imports the command {module}")
-        elif other in LEVELS and other != own and not path.startswith(FREE) and LEVELS[other] >= LEVELS[own]:
+        elif (
+            module not in SHARED
+            and other in LEVELS
+            and other != own
+            and not path.startswith(FREE)
+            and LEVELS[other] >= LEVELS[own]
+        ):
             wrong.append(f"{path} imports {module}")
     return wrong
 
@@ -85,3 +96,51 @@ def test_help_answers_without_torch(command):
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
     assert "--model-load" in result.stdout and "--sys-cpu" in result.stdout
+
+
+def run_python(*words: str) -> str:
+    result = subprocess.run([sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    return result.stdout
+
+
+def test_help_of_the_measurements_costs_no_torch():
+    code = "import sys; sys.modules['torch'] = None  # an import of it fails\n"
+    code += "import runpy; sys.argv = ['benchmarks', '--help']; runpy.run_module('benchmarks', run_name='__main__')"
+    assert "--gpu" in run_python("-c", code)
+
+
+def test_inference_loads_a_network_without_what_others_need(tmp_path):
+    model = write_checkpoint(tmp_path / "epoch_1") / "model.pth"
+    words = ["--sys-cpu", "--method", "sgdepth", "--model-path", str(model)]
+    code = f"import sys, arguments, inference\nargs = arguments.parse('inference', {words})\n"
+    code += "inference.Predictor(args)\nimport visual.pictures\n"
+    code += "print(*{'timm', 'matplotlib', 'tensorboard', 'torch._dynamo', 'sympy'} & {*sys.modules})"
+    assert run_python("-c", code).split() == []
+
+
+def test_the_compiler_is_there_for_who_needs_it():
+    code = "import models.encoders, torch\nassert 'torch._dynamo' not in __import__('sys').modules\n"
+    code += "from models.without_dynamo import _asked_late; _asked_late('cpu')\n"
+    code += "print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(2)).sum().item())"
+    assert run_python("-c", code).split() == ["4.0"]
+
+
+UNIX = ("fcntl", "resource", "pwd", "grp", "termios")
+
+
+def test_no_module_needs_what_only_unix_has():
+    names = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        for path in sources()
+        if path.name != "__main__.py" and path.relative_to(ROOT).parts[0] not in ("benchmarks", "docs")
+    ]
+    code = f"""
+import importlib, sys
+for name in {UNIX}:
+    sys.modules[name] = None
+for name in {names}:
+    importlib.import_module(name)
+print(len({names}))
+"""
+    assert int(run_python("-c", code)) > 40

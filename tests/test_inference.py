@@ -5,8 +5,6 @@ from __future__ import annotations
 import os
 import re
 import signal
-import subprocess
-import sys
 import time
 import weakref
 from pathlib import Path
@@ -20,8 +18,10 @@ from PIL import Image
 import arguments
 import inference
 from errors import UserError
+from models.prediction import Prediction
+from perspective_resample.depth import DepthMap
 from tests import commands, golden, real_data
-from tests.conftest import ROOT
+from visual.results import Found, Job, ResultFolder
 from visual.video import VideoWriter, describe
 
 HEIGHT, WIDTH = 64, 128
@@ -139,7 +139,7 @@ def test_a_folder_of_every_colour_mode_is_done_in_full(model_path, tmp_path):
 
 
 def predictor(model_path: Path, batch: int) -> inference.Predictor:
-    found = inference.Predictor(arguments.parse("inference", flags(model_path, Path("in"), Path("out"))), None)
+    found = inference.Predictor(arguments.parse("inference", flags(model_path, Path("in"), Path("out"))))
     found.batch = batch
     return found
 
@@ -150,10 +150,10 @@ def test_batches_change_neither_order_nor_results(model_path, tmp_path):
         make_photo(50 + seed, 90, seed).save(path)
     names = inference.output_names(paths)
     for batch in (1, 2):
-        outputs = inference.Outputs(tmp_path / f"by {batch}", ".png", arrays=True)
+        outputs = ResultFolder(tmp_path / f"by {batch}", ".png", arrays=True)
         outputs.folder.mkdir()
         network = predictor(model_path, batch)
-        assert inference.run_images(names, (HEIGHT, WIDTH), network, outputs) == 0
+        assert inference.run_images(names, network, outputs) == 0
         assert len(network.seconds) == 5 // batch and "Mean forward time" in network.summary()
     for stem in names.values():
         for kind in ("disp", "depth", "seg"):
@@ -165,11 +165,11 @@ def test_what_does_not_fit_into_memory_at_once_goes_in_halves(model_path, monkey
     network, passes = predictor(model_path, 8), []
     predict = network.model.predict
 
-    def little_memory(images):
+    def little_memory(images, tasks):
         passes.append(len(images))
         if len(images) > 2:
             raise torch.OutOfMemoryError
-        return predict(images)
+        return predict(images, tasks)
 
     monkeypatch.setattr(network.model, "predict", little_memory)
     views = [np.full((HEIGHT, WIDTH, 3), 40 * number, np.uint8) for number in range(5)]
@@ -177,9 +177,53 @@ def test_what_does_not_fit_into_memory_at_once_goes_in_halves(model_path, monkey
     assert passes == [5, 2, 3, 1, 2] and network.batch == 1
     for view, one in zip(views, found, strict=True):
         np.testing.assert_allclose(one.inv_depth, network([view])[0].inv_depth, rtol=1e-4)
-    monkeypatch.setattr(network.model, "predict", lambda images: little_memory(images.repeat(3, 1, 1, 1)))
+    monkeypatch.setattr(network.model, "predict", lambda images, tasks: little_memory(images.repeat(3, 1, 1, 1), tasks))
     with pytest.raises(torch.OutOfMemoryError):
         network(views[:1])
+
+
+def test_a_network_of_depth_alone_is_drawn_and_stored(model_path, tmp_path, monkeypatch):
+    make_photo().save(tmp_path / "a.png")
+    network = predictor(model_path, 1)
+    metres = torch.linspace(2, 50, HEIGHT * WIDTH).view(1, 1, HEIGHT, WIDTH)
+    asked = []
+
+    def say(images, tasks):
+        asked.append((tuple(images.shape), tuple(tasks)))
+        return Prediction(DepthMap(metres, inverse=False, known="metres"))
+
+    monkeypatch.setattr(network.model, "predict", say)
+    outputs = ResultFolder(tmp_path / "out", ".png", arrays=True)
+    outputs.folder.mkdir()
+    assert inference.run_images({tmp_path / "a.png": "a"}, network, outputs) == 0
+    assert asked == [((1, 3, HEIGHT, WIDTH), inference.TASKS)]
+    assert names(outputs.folder) == {"a.png", "a_depth.npy"}
+    expected = cv2.resize(metres[0, 0].numpy(), (90, 50), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_array_equal(np.load(outputs.folder / "a_depth.npy"), expected)
+    picture = np.asarray(Image.open(outputs.folder / "a.png")).astype(int)
+    assert picture.shape == (100, 90, 3)
+    assert picture[50, 0].sum() > 2 * picture[99, -1].sum()  # the top is near, and near is bright
+
+
+def test_what_is_no_number_is_told_and_not_written(tmp_path):
+    job, outputs = (
+        Job("a", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8)),
+        ResultFolder(tmp_path, ".png", True),
+    )
+    for inverse in (True, False):
+        with pytest.raises(UserError, match="NaN or infinite"):
+            outputs.write_picture(job, Found(np.full((4, 4), np.nan, np.float32), inverse, None))
+    assert not names(tmp_path)
+
+
+def test_images_are_resized_with_the_filter_that_the_network_names(model_path):
+    network, image = predictor(model_path, 1), np.asarray(make_photo())
+    network.size = (32, 64)
+    plain = network.view(image)
+    assert (plain == inference.network_input(image, (32, 64))).all()
+    network.model.input_filter = "lanczos"
+    expected = Image.fromarray(image).resize((64, 32), Image.Resampling.LANCZOS)
+    assert (network.view(image) == np.asarray(expected)).all() and (network.view(image) != plain).any()
 
 
 def test_images_in_memory_do_not_grow_with_the_folder(model_path, tmp_path, monkeypatch):
@@ -189,18 +233,18 @@ def test_images_in_memory_do_not_grow_with_the_folder(model_path, tmp_path, monk
     alive, most = set(), []
     decode, network = inference.network_input, predictor(model_path, 2)
 
-    def counted(image, size):
-        small = decode(image, size)
+    def counted(image, size, kind):
+        small = decode(image, size, kind)
         alive.add(id(small))
         weakref.finalize(small, alive.discard, id(small))
         most.append(len(alive))
         return small
 
     monkeypatch.setattr(inference, "network_input", counted)
-    nothing = inference.Found(np.ones((4, 4), np.float32), None)
+    nothing = Found(np.ones((4, 4), np.float32), True, None)
     monkeypatch.setattr(inference.Predictor, "__call__", lambda self, views: [nothing for _ in views])
-    outputs = inference.Outputs(tmp_path / "out", ".jpg", arrays=False)
-    assert inference.run_images(inference.output_names(paths), (HEIGHT, WIDTH), network, outputs) == 0
+    outputs = ResultFolder(tmp_path / "out", ".jpg", arrays=False)
+    assert inference.run_images(inference.output_names(paths), network, outputs) == 0
     threads = min(os.cpu_count() or 1, inference.MOST_THREADS)
     assert len(most) == 60 and max(most) <= 2 * (threads + network.batch) + network.batch + 5
 
@@ -295,24 +339,17 @@ def test_no_model_is_one_sentence(run):
     assert "--model-path: not given" in commands.error_of(run("inference.py", "--image-path", "x"))
 
 
-def test_an_interrupt_stops_at_once_and_leaves_whole_files(model_path, tmp_path):
+def test_an_interrupt_stops_at_once_and_leaves_whole_files(model_path, tmp_path, warm):
     with VideoWriter(tmp_path / "long.mp4", 25) as writer:
         for seed in range(200):
             writer.write(np.asarray(make_photo(48, 80, seed)))
     words = flags(model_path, tmp_path / "long.mp4", tmp_path / "out", "--save-arrays")
-    process = subprocess.Popen(
-        [sys.executable, "inference.py", *words],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    command = warm("inference.py", *words)
     deadline = time.monotonic() + 60
     while not list(tmp_path.glob("out/*_disp.npy")) and time.monotonic() < deadline:
         time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    _, told = process.communicate(timeout=60)
-    assert process.returncode == 130 and "Traceback" not in told
+    os.kill(command.pid, signal.SIGINT)
+    assert command.wait() == 130 and "Traceback" not in command.stderr
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".npy"}
 
 

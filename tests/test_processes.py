@@ -21,21 +21,30 @@ import torch
 from torch import Tensor, nn
 
 import arguments
-import harness
-from dataloader.loaders import _Order, build_training
+import methods
+import train
+from dataloader.batch import Batch
+from dataloader.order import Order
 from engine import ranks
+from engine.device import prepare_torch
+from engine.optimizer import Rule, Schedule
 from engine.updates import Updates
 from errors import UserError
-from losses import DepthLoss, DynamicClassMask, Objective, PatchLoss, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
+from losses.depth import DepthLoss
+from losses.masking import DynamicClassMask
+from losses.objective import Objective
+from losses.patches.loss import PatchLoss
 from losses.patches.refine import Refined
-from losses.step import compare
-from models import build_model
+from losses.semantic import SegmentationLoss
+from methods.video.schedule import Phase
+from methods.video.step import compare
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
+from tests.batches import batch_of
 from tests.commands import torchrun
 from tests.conftest import ROOT, tiny_options
-from train import check_training
+from tests.dataloader.tiny import build_training
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
@@ -61,7 +70,7 @@ def free_port() -> int:
 # What each of two processes does, and one alone.
 
 
-def batches(rank: int, count: int) -> list[SimpleNamespace]:
+def batches(rank: int, count: int) -> list[Batch]:
     """A depth batch of 4 / count and a segmentation batch of 2 / count random images, with unequal shares of labels."""
     generator = torch.Generator().manual_seed(1)
     images = {f: torch.rand(4, 3, 64, 64, generator=generator) for f in (0, -1, 1)}
@@ -76,24 +85,10 @@ def batches(rank: int, count: int) -> list[SimpleNamespace]:
     def share(values: Tensor) -> Tensor:
         return values.chunk(count)[rank]
 
-    def common(size: int) -> dict[str, Tensor | None]:
-        return {
-            "K": K.expand(size // count, 4, 4),
-            "inv_K": torch.linalg.inv(K).expand(size // count, 4, 4),
-            "teacher": None,
-            "flip": None,
-        }
-
     frames = {frame: share(picture) for frame, picture in images.items()}
     return [
-        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common(4)),
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="segmentation"),
-            images={0: share(image)},
-            inputs={0: share(image)},
-            labels=share(labels),
-            **common(2),
-        ),
+        batch_of("depth", frames, K=K.repeat(4 // count, 1, 1)),
+        batch_of("segmentation", {0: share(image)}, share(labels), K.repeat(2 // count, 1, 1)),
     ]
 
 
@@ -104,12 +99,18 @@ def train_a_little(rank: int, count: int) -> dict[str, object]:
     with torch.no_grad():
         model.depth.multires.convs[0].weight.mul_(20)  # a rough disparity
     objective = Objective(
-        DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(), consistency_weight=10.0
+        DepthLoss(),
+        SegmentationLoss(denominator=ranks.denominator),
+        consistency=SemanticDepthConsistency(denominator=ranks.denominator),
+        consistency_weight=10.0,
     )
-    masking = DynamicClassMask(0, 20, False, 0.3, classes=[7])  # of which it sees a lot
+    common = {"gather": ranks.all_gather, "is_first": ranks.is_first()}
+    masking = DynamicClassMask(0, 20, False, 0.3, classes=[7], **common)  # of which it sees a lot
     data, found = batches(rank, count), []
+    optimizer = torch.optim.SGD(model.parameters(), 1e-4, fused=True)
     updates = Updates(
-        torch.optim.SGD(model.parameters(), 1e-4, fused=True),
+        optimizer,
+        Schedule(optimizer, Rule(steps=2)),
         torch.amp.GradScaler("cpu", enabled=False),
         accumulate=2,
         batches=4,
@@ -120,7 +121,7 @@ def train_a_little(rank: int, count: int) -> dict[str, object]:
             outcomes = compare(
                 network, objective, data, RESAMPLE, contextlib.nullcontext, Phase(masking, consistency=True)
             )
-            updates(sum(outcome.total for outcome in outcomes), batch, batch)
+            updates(sum(outcome.total for outcome in outcomes), 0, batch)
         terms = [outcome.total for outcome in outcomes] + [outcomes[0].terms["loss_sd"]]
         found.append(ranks.all_reduce_mean(torch.stack(terms).detach()))
     kept = masking.state_dict()
@@ -140,7 +141,8 @@ def patch_loss(rank: int, count: int, pixels: int) -> Tensor:
     counted[0].view(-1)[:pixels] = True
     mine = [values.chunk(count)[rank] for values in (disp, target, counted)]
     passed = torch.ones(2 // count, dtype=torch.bool)
-    return PatchLoss()(mine[0], Refined(mine[1], mine[2], mine[1], (), mine[2], passed))
+    loss = PatchLoss(denominator=ranks.denominator)
+    return loss(mine[0], Refined(mine[1], mine[2], mine[1], (), mine[2], passed))
 
 
 def one_task(rank: int, count: int) -> dict[str, Tensor]:
@@ -287,7 +289,7 @@ class Numbered:
 @pytest.mark.parametrize("start", [0, 2])
 def test_processes_draw_slices_of_the_batch_one_process_would_draw(start):
     def drawn(size: int, place: tuple[int, int]) -> list[list]:
-        order = _Order(Numbered(), size, place)
+        order = Order(Numbered(), size, place)
         order.epoch, order.start, order.stop = 3, start, 5
         return list(order)
 
@@ -306,7 +308,8 @@ def test_a_batch_size_counts_in_every_process(street, tmp_path):
 
 def test_batch_normalisation_over_all_processes_needs_gpus_and_keeps_the_keys(street, tmp_path):
     with pytest.raises(UserError, match="--train-sync-batchnorm: .* GPUs only"):
-        check_training(arguments.parse("train", [*tiny_options(street, tmp_path), "--train-sync-batchnorm"]))
+        args = arguments.parse("train", [*tiny_options(street, tmp_path), "--train-sync-batchnorm"])
+        train.check(args, methods.building("sgdepth").check)
     model = SGDepth(resolutions=1)
     keys = list(model.state_dict())
     assert list(nn.SyncBatchNorm.convert_sync_batchnorm(model).state_dict()) == keys
@@ -323,11 +326,18 @@ def test_every_process_has_a_gpu_of_its_own(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "set_device", chosen.append)
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    args = SimpleNamespace(sys_cpu=False, sys_seed=1, sys_best_effort_determinism=False, train_precision="fp32")
-    assert harness.prepare_torch(args) == torch.device("cuda:1") and chosen == [1]
+    args = SimpleNamespace(
+        command="train",
+        sys_device="auto",
+        sys_cpu=False,
+        sys_seed=1,
+        sys_best_effort_determinism=False,
+        train_precision="fp32",
+    )
+    assert prepare_torch(args) == torch.device("cuda:1") and chosen == [1]
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
     with pytest.raises(UserError, match=r"more processes than there are GPUs \(1\)"):
-        harness.prepare_torch(args)
+        prepare_torch(args)
 
 
 # The command, as torchrun starts it.
@@ -383,7 +393,7 @@ def test_one_process_speaks_and_writes_a_checkpoint_as_alone(trained, street, tm
     assert output.count("masking: threshold") == 2 and output.count("cityscapes_val_seg: meaniou") == 2
     assert [len([*(folder / name).iterdir()]) for name in ("train", "validation", "images")] == [1, 1, 1]
     assert sorted(path.name for path in (folder / "checkpoints").iterdir()) == ["epoch_1", "epoch_2"]
-    plain = build_model(arguments.parse("train", options(street, tmp_path)))
+    plain = methods.building("sgdepth").network(arguments.parse("train", options(street, tmp_path)))
     assert list(weights(folder / "checkpoints/epoch_2")) == list(plain.state_dict())
     kept = torch.load(folder / "checkpoints/epoch_2/train.pth", weights_only=True)
     assert len(kept["masking"]["ious"]) == 6  # three steps of one triplet in each of two processes
@@ -413,7 +423,7 @@ def test_a_damaged_image_of_one_process_is_one_sentence_and_the_run_is_saved(str
     subprocess.run(["cp", "-r", street, data], check=True)
     words = options(data, tmp_path / "runs")
     labelled = build_training(arguments.parse("train", words)).datasets[1]
-    order = _Order(labelled, 1, (1, 2))
+    order = Order(labelled, 1, (1, 2))
     order.start, order.stop = 2, 3
     ((key,),) = order
     path = Path(labelled.samples[key.index].images[0])

@@ -15,13 +15,15 @@ from torch.testing import assert_close
 
 import arguments
 from errors import UserError
+from methods.stored import read_network
 from models.sgdepth import SGDepth
-from state_manager import checkpoints, load_model, load_other, settle_network
+from models.teacher import Teacher
+from state_manager import checkpoints, find_network, load_into, load_other, settle_network, teacher_door
 from storage.checkpoint_folder import described
 from storage.notes import METADATA, as_text
-from storage.weights import load_weights
 from tests import golden
 from tests.conftest import tiny_options
+from tests.models import dpt_file
 
 CPU = torch.device("cpu")
 SMALL = {"layers": 18, "split_pos": 2, "resolutions": 2, "num_classes": 7}
@@ -70,17 +72,21 @@ def parsed(command: str, folder: Path, *words: str) -> Namespace:
     return arguments.parse(command, ["--checkpoint-dir", str(folder.parent), "--model-load", folder.name, *words])
 
 
+def opened(args: Namespace, device: torch.device) -> SGDepth:
+    return find_network(args, "depth")(device)
+
+
 def disparity(model: SGDepth) -> Tensor:
     image = torch.rand(1, 3, 64, 160, generator=torch.Generator().manual_seed(2))
     with torch.no_grad():
-        return model.predict(image).disp[0]
+        return model.predict(image).depth.values
 
 
 @pytest.mark.parametrize("command", ["inference", "eval_depth", "eval_segmentation", "eval_pose"])
 def test_a_file_of_the_released_code_is_recognised(runs, command, caplog):
     caplog.set_level(logging.INFO)
     args = parsed(command, runs / "released")
-    model = load_model(args, CPU)
+    model = opened(args, CPU)
     assert torch.equal(disparity(model), disparity(network("released")))
     assert (args.method, args.model_attention, args.model_num_layers) == ("sgdem", "released", 18)
     assert (args.model_split_pos, args.model_depth_resolutions, args.model_num_classes) == (2, 2, 7)
@@ -95,9 +101,9 @@ def test_the_golden_network_gives_its_numbers_through_the_command_path(tmp_path)
     folder = write(tmp_path, golden.state_dict(meta["keys"], meta["scale"]))
     image = torch.from_numpy(golden.uniform(401, 3, 3, 64, 96))[:1]
     for variant, words in (("released", ()), ("bottleneck", ("--model-attention", "bottleneck"))):
-        model = load_model(parsed("inference", folder, *words), CPU)
+        model = opened(parsed("inference", folder, *words), CPU)
         with torch.no_grad():
-            found = model.predict(image).disp[0].numpy()
+            found = model.depth_branch()(image).numpy()
         golden.assert_close_to_max(found, want[f"{variant}_disp0"], 1e-5)
     assert np.abs(want["released_disp0"] - want["bottleneck_disp0"]).max() > 1e-3
 
@@ -107,20 +113,19 @@ def test_attention_that_was_said_stays(runs, tmp_path, caplog):
     config.write_text('model-attention = "bottleneck"\n')
     for words, variant in ((("--model-attention", "none"), "none"), (("--config", str(config)), "bottleneck")):
         args = parsed("inference", runs / "released", *words)
-        assert torch.equal(disparity(load_model(args, CPU)), disparity(network(variant)))
+        assert torch.equal(disparity(opened(args, CPU)), disparity(network(variant)))
         assert args.model_attention == variant
     assert not caplog.records
-    args = parsed("inference", runs / "released", "--method", "sgdepth")
-    assert torch.equal(disparity(load_model(args, CPU)), disparity(network("released")))
-    assert args.method == "sgdepth" and "--model-attention released" in caplog.text
+    with pytest.raises(UserError, match="holds no network of --method sgdepth; it looks like one of --method sgdem$"):
+        opened(parsed("inference", runs / "released", "--method", "sgdepth"), CPU)
 
 
 @pytest.mark.parametrize("command", ["inference", "eval_depth"])
 def test_keys_of_both_methods_are_asked_about(runs, command):
-    with pytest.raises(UserError, match="plain/model.pth: may be of SGDepth or of SGDEM.*--method sgdepth or --method"):
-        load_model(parsed(command, runs / "plain"), CPU)
-    with pytest.raises(UserError, match="may be of SGDepth or of SGDEM"):
-        load_model(parsed(command, runs / "plain", "--model-num-layers", "18"), CPU)
+    with pytest.raises(UserError, match="plain/model.pth: may be of sgdem or of sgdepth.*--method sgdem or --method"):
+        opened(parsed(command, runs / "plain"), CPU)
+    with pytest.raises(UserError, match="may be of sgdem or of sgdepth"):
+        opened(parsed(command, runs / "plain", "--model-num-layers", "18"), CPU)
 
 
 @pytest.mark.parametrize(
@@ -129,15 +134,15 @@ def test_keys_of_both_methods_are_asked_about(runs, command):
         ("--method sgdepth", "none"),
         ("--method sgdem", "bottleneck"),
         ("--model-attention none", "none"),
-        ("--method sgdepth --model-attention released", "released"),
         ("--config presets/sgdepth.toml", "none"),
         ("--config presets/sgdem.toml --model-num-layers 18", "bottleneck"),
     ],
 )
 def test_an_answer_is_enough_and_the_keys_tell_the_shape(runs, words, variant, caplog):
     args = parsed("inference", runs / "plain", *words.split())
-    assert torch.equal(disparity(load_model(args, CPU)), disparity(network(variant)))
-    assert (args.model_num_layers, args.model_split_pos, args.model_attention) == (18, 2, variant)
+    assert torch.equal(disparity(opened(args, CPU)), disparity(network(variant)))
+    assert (args.model_num_layers, args.model_split_pos) == (18, 2)
+    assert getattr(args, "model_attention", "none") == variant
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -153,7 +158,7 @@ def test_an_answer_is_enough_and_the_keys_tell_the_shape(runs, words, variant, c
 @pytest.mark.parametrize("name", ["plain", "released"])
 def test_what_was_said_and_is_not_so_is_an_error(runs, name, words, remedy):
     with pytest.raises(UserError, match=f"{name}/model.pth: .*; pass {remedy}$"):
-        load_model(parsed("inference", runs / name, "--method", "sgdem", *words.split()), CPU)
+        opened(parsed("inference", runs / name, "--method", "sgdem", *words.split()), CPU)
 
 
 def test_a_gain_and_a_pyramid_are_taken_from_the_keys(tmp_path):
@@ -161,25 +166,25 @@ def test_a_gain_and_a_pyramid_are_taken_from_the_keys(tmp_path):
     mine = SGDepth(**SMALL, attention={"variant": "bottleneck", "gain": True, "aspp": True}).eval()
     torch.nn.init.constant_(mine.common.attended.attention.gain, 0.5)
     args = parsed("inference", write(tmp_path, mine.state_dict()))
-    assert_close(disparity(load_model(args, CPU)), disparity(mine))
+    assert_close(disparity(opened(args, CPU)), disparity(mine))
     assert args.model_attention_gain and args.model_aspp and args.model_attention == "bottleneck"
 
 
 def test_a_gain_may_be_new_where_training_begins_from_plain_sgdepth(tmp_path, caplog):
     folder = write(tmp_path, network("none").state_dict())
     model = SGDepth(**SMALL, attention={"variant": "bottleneck", "gain": True})
-    load_weights(model, folder / "model.pth", strict=False)
+    load_into(model, read_network(folder), "sgdem", strict=False)
     assert torch.equal(disparity(model.eval()), disparity(network("none"))) and "attention.gain" in caplog.text
     other = SGDepth(**{**SMALL, "layers": 50}, attention={"variant": "bottleneck", "gain": True})
     with pytest.raises(UserError, match="pass --model-num-layers 18$"):
-        load_weights(other, folder / "model.pth", strict=False)
+        load_into(other, read_network(folder), "sgdem", strict=False)
 
 
 def test_parts_that_are_missing_tell_nothing(tmp_path):
     state = {key: value for key, value in network("none").state_dict().items() if key.startswith("common.encoder")}
     args = parsed("inference", write(tmp_path, state), "--method", "sgdepth")
     with pytest.raises(UserError, match="it holds nothing of depth, pose, seg"):
-        load_model(args, CPU)
+        opened(args, CPU)
     assert (args.model_split_pos, args.model_depth_resolutions) == (1, 4)
 
 
@@ -196,14 +201,41 @@ def test_notes_of_ours_count_and_not_the_keys(tmp_path, caplog):
     }
     old = write(tmp_path / "old", network("none").state_dict(), {"method": "sgdepth", **options})
     args = parsed("inference", old)
-    assert torch.equal(disparity(load_model(args, CPU)), disparity(network("none")))
+    assert torch.equal(disparity(opened(args, CPU)), disparity(network("none")))
     new = write(
         tmp_path / "new", network("none").state_dict(), {"method": "sgdem", "model_attention": "released", **options}
     )
-    assert torch.equal(disparity(load_model(parsed("eval_depth", new), CPU)), disparity(network("released")))
+    assert torch.equal(disparity(opened(parsed("eval_depth", new), CPU)), disparity(network("released")))
     assert "was trained with" not in caplog.text
-    load_model(parsed("eval_depth", new, "--method", "sgdepth"), CPU)
-    assert "--method sgdepth: " in caplog.text and "was trained with --method sgdem" in caplog.text
+    opened(parsed("eval_depth", old, "--method", "sgdem"), CPU)
+    assert "--method sgdem: " in caplog.text and "was trained with --method sgdepth" in caplog.text
+
+
+def test_a_checkpoint_of_ours_made_with_an_option_of_another_method_is_refused(tmp_path):
+    """Attention has no weights: without the option it would load, and say something else."""
+    noted = {"method": "sgdepth", "model_num_layers": 18, "model_attention": "bottleneck"}
+    folder = write(tmp_path / "old", network("none").state_dict(), noted)
+    for words in ([], ["--method", "sgdepth"]):
+        with pytest.raises(
+            UserError, match="made with --model-attention bottleneck, an option of --method sgdem; pass"
+        ):
+            parsed("inference", folder, *words)
+    assert parsed("inference", folder, "--method", "sgdem").model_attention == "bottleneck"
+
+
+def test_one_door_opens_teachers_of_others_and_networks_of_ours(runs, tmp_path):
+    args = training(runs, "--model-num-layers", "18", "--model-attention", "released")
+    renamed = tmp_path / "teacher.pth"
+    renamed.symlink_to(runs / "released/model.pth")
+    door = teacher_door(args, CPU)
+    for name in ("released", "released/model.pth", str(renamed)):
+        opened = door(name)
+        assert torch.equal(disparity(opened), disparity(network("released")))
+        assert not opened.training and not any(p.requires_grad for p in opened.parameters())
+    assert isinstance(door(str(dpt_file.write(tmp_path / "mine.pt"))), Teacher)
+    for name in ("nowhere", "dpt-hybird"):
+        with pytest.raises(UserError, match=f"{name}: neither a weight file nor a known teacher"):
+            door(name)
 
 
 def training(runs: Path, *words: str) -> Namespace:
@@ -248,7 +280,7 @@ def test_another_network_is_what_its_keys_or_notes_say(runs, tmp_path, caplog):
     renamed.symlink_to(runs / "plain/model.pth")
     caplog.clear()
     assert torch.equal(disparity(load_other(args, str(renamed), CPU)), disparity(network("bottleneck")))
-    assert "does not tell whether its network has attention" in caplog.text
+    assert "taken for one of sgdem, as the network that trains" in caplog.text
     old = write(
         tmp_path / "old",
         network("none").state_dict(),
@@ -293,4 +325,4 @@ def test_fine_tuning_the_released_network_goes_on_without_the_file(runs, street,
     assert (noted["model_attention"], noted["model_num_layers"], noted["method"]) == ("released", 18, "sgdem")
     assert json.loads((folder / "opt.json").read_text())["model_attention"] == "released"
     again = parsed("inference", folder / "checkpoints/epoch_2")
-    assert load_model(again, CPU).common.attended.levels == (1, 2, 3, 4)
+    assert opened(again, CPU).common.attended.levels == (1, 2, 3, 4)

@@ -14,12 +14,13 @@ from torch.testing import assert_close
 
 import arguments
 import eval_depth
-import harness
 import inference
 import state_manager
 from errors import UserError
 from losses.patches.refine import PatchRefiner
-from losses.patches.use import Refinement
+from losses.patches.use import RefinedNetwork
+from methods.refinement import open_refinement
+from models.sgdepth import SGDepth
 from perspective_resample.depth import scale_disparity
 from tests import commands
 from tests.models import dpt_file
@@ -98,29 +99,48 @@ class Half(torch.nn.Module):
 
 @pytest.mark.parametrize("teacher", [None, Half()])
 def test_predictions_change_where_patches_lie_and_only_in_the_finest_disparity(place, teacher):
-    model = state_manager.load_model(parse(place, "inference"), CPU)
+    model = state_manager.find_network(parse(place, "inference"), "depth")(CPU)
     refiner = PatchRefiner(maximum=3)
     images = torch.stack([torch.from_numpy(photo(seed)) for seed in (1, 2)]).permute(0, 3, 1, 2) / 255
+    network = RefinedNetwork(model, refiner, teacher, 64)
     with torch.inference_mode():
-        plain = model.predict(images)
-        found = Refinement(refiner, teacher).to(CPU)(model, images, plain)
-        direct = refiner(images, plain.disp[0], model.depth_branch(), teacher)
+        plain, found, classes = (
+            model.predict(images),
+            network.predict(images),
+            network.predict(images, ("segmentation",)),
+        )
+        direct = refiner(images, model.outputs(images).disp[0], model.depth_branch(), teacher)
     covered = direct.covered
     assert 0 < covered.sum() < covered.numel() and direct.count == 6
-    assert_close(found.disp[0], direct.disparity)
-    assert torch.equal(found.disp[0][~covered], plain.disp[0][~covered])
-    assert (found.disp[0][covered] != plain.disp[0][covered]).float().mean() > 0.9
-    assert found.logits is plain.logits and all(found.disp[r] is plain.disp[r] for r in (1, 2, 3))
+    assert_close(found.depth.values, scale_disparity(direct.disparity, 0.1, 100.0))
+    assert found.depth.inverse and found.depth.known == "up to scale"
+    assert torch.equal(found.depth.values[~covered], plain.depth.values[~covered])
+    assert (found.depth.values[covered] != plain.depth.values[covered]).float().mean() > 0.9
+    assert torch.equal(found.logits, plain.logits) and torch.equal(classes.logits, plain.logits)
+    assert classes.depth is None and network.seconds == 0  # of the last call, which refined nothing
+
+
+def test_a_refined_network_says_what_refines_it_and_sees_what_the_network_sees(monkeypatch):
+    model = SGDepth(depth_range=(0.5, 20.0))
+    network = RefinedNetwork(model, PatchRefiner(maximum=3), Half(), 64)
+    assert network.describe()["refinement"]["patch_size"] == 64
+    assert network.describe()["refinement"]["teacher"] == Half.identity and network.input_filter == "bilinear"
+    assert not network.training and not model.training
+    monkeypatch.setattr(SGDepth, "describe", lambda self: {"size": [1, 2]}, raising=False)
+    monkeypatch.setattr(SGDepth, "input_filter", "lanczos", raising=False)
+    again = RefinedNetwork(model, PatchRefiner(), None, 64)
+    assert again.describe()["size"] == [1, 2] and again.describe()["refinement"]["teacher"] == "none"
+    assert again.input_filter == "lanczos"
 
 
 def test_arrays_of_inference_are_the_refined_ones(place, tmp_path):
     for name, more in (("plain", ()), ("refined", ("--patch-refine", "--patch-fusion-weight", 1, "--patch-max", 4))):
         args = parse(place, "inference", "--output-path", tmp_path / name, *more)
         assert inference.infer(args) == 0
-    model = state_manager.load_model(args, CPU)
+    model = state_manager.find_network(args, "depth")(CPU)
     image = torch.from_numpy(np.array(Image.open(place.images / "a.png"))).permute(2, 0, 1)[None] / 255
     with torch.inference_mode():
-        direct = PatchRefiner(maximum=4, share=1.0)(image, model.predict(image).disp[0], model.depth_branch())
+        direct = PatchRefiner(maximum=4, share=1.0)(image, model.outputs(image).disp[0], model.depth_branch())
     plain, refined = (np.load(tmp_path / name / "a_disp.npy") for name in ("plain", "refined"))
     np.testing.assert_allclose(refined, scale_disparity(direct.disparity[0, 0], 0.1, 100).numpy(), rtol=1e-5)
     covered = direct.covered[0, 0].numpy()
@@ -235,7 +255,8 @@ def test_mistakes_are_told_before_anything_is_written(place, tmp_path, monkeypat
 
 def test_without_refinement_its_other_options_are_idle(place, caplog):
     args = parse(place, "inference", "--patch-size", 512, "--patch-teacher", "nowhere.pt")
-    assert harness.open_refinement(args, "inference-resize") is None
+    network = torch.nn.Identity()
+    assert open_refinement(args, "inference")(network) is network
     assert "--patch-size, --patch-teacher: without effect unless --patch-refine" in caplog.text
 
 

@@ -10,12 +10,15 @@ import pytest
 import torch
 from torch import nn
 
+from engine.optimizer import Rule, Schedule
+from engine.run_state import RunState
 from errors import UserError
 from losses.masking import DynamicClassMask
+from methods.stored import Stored, read_network
 from models.sgdepth import SGDepth
-from state_manager import RunState, checkpoints, load_model, needs_pretrained, start, verify
-from storage import checkpoint_folder, weights
-from storage.weights import load_weights, read_state_dict
+from state_manager import checkpoints, find_network, load_into, needs_pretrained, start, verify
+from storage import checkpoint_folder
+from storage.weights import read_state_dict
 from tests import golden
 
 
@@ -23,9 +26,15 @@ def small_state(masking: bool = False) -> RunState:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4))
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.1)
+    schedule = Schedule(optimizer, Rule(step_size=2))
     mask = DynamicClassMask(0, 4, False, 0.5) if masking else None
-    return RunState(model, optimizer, scheduler, {"masking": mask} if mask else {})
+    parts = {"masking": mask} if mask else {}
+    return RunState(model, optimizer, schedule, parts, "sgdepth", {"method": "sgdepth", "model_num_layers": 18})
+
+
+def load(state: RunState, folder: Path) -> None:
+    load_into(state.model, read_network(folder), "sgdepth", strict=False)
+    state.load_progress(folder)
 
 
 def work(state: RunState, steps: int = 2) -> None:
@@ -61,11 +70,11 @@ def test_a_run_continues_bit_for_bit(tmp_path):
     mask = state.parts["masking"]
     mask(ids, [ids])
     mask.threshold = 0.25
-    state.scheduler.step()
-    folder = state.save(tmp_path, arguments(tmp_path))
+    state.schedule.set(1, 0)
+    folder = state.save(tmp_path)
     assert folder.name == "epoch_0_batch_2"
     other = small_state(masking=True)
-    other.load(folder)
+    load(other, folder)
     assert (other.epoch, other.batch, other.step) == (0, 2, 2)
     assert other.parts["masking"].threshold == 0.25 and other.parts["masking"].ious().tolist() == [1.0]
     for one in (state, other):
@@ -73,13 +82,13 @@ def test_a_run_continues_bit_for_bit(tmp_path):
         work(one)
     for a, b in zip(state.model.state_dict().values(), other.model.state_dict().values(), strict=True):
         assert torch.equal(a, b)
-    assert other.scheduler.state_dict() == state.scheduler.state_dict()
+    assert other.schedule.state_dict() == state.schedule.state_dict()
 
 
 def test_published_layout_and_what_is_noted(tmp_path):
     state = small_state()
     state.epoch = 5
-    folder = state.save(tmp_path, arguments(tmp_path))
+    folder = state.save(tmp_path)
     assert folder == tmp_path / "checkpoints/epoch_5"
     names = {path.name for path in folder.iterdir()}
     assert names == {"model.pth", "optim.pth", "scheduler.pth", "train.pth", "meta.json"}
@@ -93,17 +102,17 @@ def test_published_layout_and_what_is_noted(tmp_path):
 def test_a_full_checkpoint_replaces_the_one_inside_its_epoch(tmp_path):
     state = small_state()
     state.batch = 3
-    state.save(tmp_path, arguments(tmp_path))
+    state.save(tmp_path)
     state.epoch, state.batch = 1, 0
-    state.save(tmp_path, arguments(tmp_path))
-    state.save(tmp_path, arguments(tmp_path))
+    state.save(tmp_path)
+    state.save(tmp_path)
     assert [path.name for path in checkpoints(tmp_path)] == ["epoch_1"]
     assert not list((tmp_path / "checkpoints").glob(".*"))
 
 
 def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     state = small_state()
-    folder = state.save(tmp_path, arguments(tmp_path))
+    folder = state.save(tmp_path)
     before = (folder / "model.pth").read_bytes()
 
     def full(*_: object) -> None:
@@ -111,7 +120,7 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
 
     monkeypatch.setattr(checkpoint_folder, "_save", full)
     with pytest.raises(UserError, match="No space left on device.*--resume auto"):
-        state.save(tmp_path, arguments(tmp_path))
+        state.save(tmp_path)
     assert (folder / "model.pth").read_bytes() == before
     verify(folder)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [folder.name]
@@ -120,7 +129,7 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
 def test_a_used_run_folder_is_refused_unless_told(tmp_path):
     state = small_state()
     state.epoch = 1
-    folder = state.save(tmp_path, arguments(tmp_path))
+    folder = state.save(tmp_path)
     with pytest.raises(UserError, match="already holds epoch_1; pass --resume auto.*--overwrite"):
         start(small_state(), tmp_path, arguments(tmp_path))
     with pytest.raises(UserError, match="already holds"):
@@ -133,11 +142,11 @@ def test_a_used_run_folder_is_refused_unless_told(tmp_path):
 def test_overwriting_a_run_with_its_own_checkpoint_loads_before_it_deletes(tmp_path):
     state = small_state()
     state.epoch = 1
-    folder = state.save(tmp_path, arguments(tmp_path))
+    folder = state.save(tmp_path)
     other = small_state()
     start(other, tmp_path, arguments(tmp_path, model_load=str(folder), overwrite=True))
     assert other.epoch == 1 and not checkpoints(tmp_path)
-    state.save(tmp_path, arguments(tmp_path))
+    state.save(tmp_path)
     with pytest.raises(UserError, match="holds no model.pth"):
         start(small_state(), tmp_path, arguments(tmp_path, model_load="nowhere", overwrite=True))
     assert len(checkpoints(tmp_path)) == 1
@@ -148,12 +157,12 @@ def test_how_the_optimiser_computes_is_not_taken_from_a_checkpoint(tmp_path):
     for which, fused in ((state, False), (other, True)):
         which.optimizer = torch.optim.Adam(which.model.parameters(), 1e-3, fused=fused)
     work(state)
-    folder = state.save(tmp_path, arguments(tmp_path))
+    folder = state.save(tmp_path)
     content = torch.load(folder / "optim.pth", weights_only=True)
     del content["param_groups"][0]["fused"]
     (folder / "meta.json").unlink()
     torch.save(content, folder / "optim.pth")
-    other.load(folder)
+    load(other, folder)
     assert other.optimizer.param_groups[0]["fused"] is True
     scaler = torch.amp.GradScaler("cpu")  # refuses to work with anything else
     scaler.scale(other.model(torch.rand(2, 3, 4, 4)).sum()).backward()
@@ -164,7 +173,7 @@ def test_resuming_with_another_part_is_refused(tmp_path):
     state, other = small_state(), small_state()
     state.parts["patches"], other.parts["patches"] = nn.Linear(2, 1), nn.Linear(1, 1)
     work(state)
-    state.save(tmp_path, arguments(tmp_path))
+    state.save(tmp_path)
     with pytest.raises(UserError, match="train.pth: does not fit this run"):
         start(other, tmp_path, arguments(tmp_path, resume="auto"))
 
@@ -172,7 +181,7 @@ def test_resuming_with_another_part_is_refused(tmp_path):
 def test_resuming_with_another_network_or_optimiser_is_refused(tmp_path):
     state = small_state()
     work(state)
-    folder = state.save(tmp_path, arguments(tmp_path))
+    folder = state.save(tmp_path)
     other = small_state()
     other.model = nn.Sequential(nn.Conv2d(3, 4, 3))
     with pytest.raises(UserError, match="model.pth: 5 tensors unknown"):
@@ -207,19 +216,19 @@ def test_a_file_without_one_part_says_which(tmp_path, network):
     state = {key: value for key, value in network.state_dict().items() if not key.startswith("pose.")}
     torch.save(state, tmp_path / "model.pth")
     with pytest.raises(UserError, match="it holds nothing of pose"):
-        load_weights(network, tmp_path / "model.pth", strict=True)
+        load_into(network, read_network(tmp_path), "sgdepth", strict=True)
 
 
 def test_a_file_in_which_nothing_fits_is_refused_even_in_training(tmp_path, network):
     torch.save({"foo": torch.zeros(3)}, tmp_path / "model.pth")
     with pytest.raises(UserError, match="made by another network"):
-        load_weights(network, tmp_path / "model.pth", strict=False)
+        load_into(network, read_network(tmp_path), "sgdepth", strict=False)
 
 
 def test_fine_tuning_starts_counters_afresh(tmp_path):
     state = small_state()
     state.epoch = 7
-    folder = state.save(tmp_path / "old", arguments(tmp_path))
+    folder = state.save(tmp_path / "old")
     other = small_state()
     start(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder), model_disable_lr_loading=True))
     assert (other.epoch, other.step) == (0, 0)
@@ -228,7 +237,7 @@ def test_fine_tuning_starts_counters_afresh(tmp_path):
 def test_a_finished_checkpoint_says_why_nothing_trains(tmp_path, caplog):
     state = small_state()
     state.epoch = 20
-    folder = state.save(tmp_path / "old", arguments(tmp_path))
+    folder = state.save(tmp_path / "old")
     start(small_state(), tmp_path / "new", arguments(tmp_path, model_load=str(folder)))
     assert "nothing is left to train" in caplog.text and "--model-disable-lr-loading" in caplog.text
     start(small_state(), tmp_path / "old", arguments(tmp_path, resume="auto"))
@@ -237,17 +246,19 @@ def test_a_finished_checkpoint_says_why_nothing_trains(tmp_path, caplog):
 
 def test_published_checkpoints_load_without_our_notes(tmp_path, caplog):
     state = small_state()
+    published = torch.optim.lr_scheduler.StepLR(state.optimizer, 7, 0.2)
     parts = {
         "model": state.model.state_dict(),
-        "scheduler": state.scheduler.state_dict(),
+        "scheduler": published.state_dict(),
         "optim": {"state": {}, "param_groups": []},
         "train": {"step": 30, "epoch": 3},
     }
     for name, content in parts.items():
         torch.save(content, tmp_path / f"{name}.pth")
     other = small_state(masking=True)
-    other.load(tmp_path)
+    load(other, tmp_path)
     assert (other.epoch, other.step, other.batch, other.parts["masking"].threshold) == (3, 30, 0, 0.0)
+    assert (other.schedule.rule.step_size, other.schedule.rule.gamma) == (7, 0.2)
     assert "optim.pth: does not fit" in caplog.text and "starts afresh" in caplog.text
 
 
@@ -266,10 +277,9 @@ def options(**changes: object) -> Namespace:
         "model_depth_resolutions": 4,
         "model_num_classes": 20,
         "model_disparity_bias": 5.0,
-        "model_attention": "none",
-        "model_attention_strips": 4,
-        "model_attention_gain": False,
-        "model_aspp": False,
+        "model_depth_min": 0.1,
+        "model_depth_max": 100.0,
+        "command": "inference",
         "said": ["method"],
     }
     return Namespace(**{**values, **changes})
@@ -280,14 +290,14 @@ def options(**changes: object) -> Namespace:
 def test_published_files_load_in_both_containers_and_without_wrappers(tmp_path, network, legacy, prefix):
     state = {prefix + key: value for key, value in network.state_dict().items()}
     torch.save(state, tmp_path / "model.pth", _use_new_zipfile_serialization=not legacy)
-    model = load_model(options(model_path=str(tmp_path / "model.pth")), torch.device("cpu"))
+    model = find_network(options(model_path=str(tmp_path / "model.pth")), "depth")(torch.device("cpu"))
     assert not model.training
     for key, value in model.state_dict().items():
         assert torch.equal(value, network.state_dict()[key])
 
 
 @pytest.mark.parametrize("index", range(9))
-def test_the_nine_published_networks_load_whole(index, monkeypatch, tmp_path):
+def test_the_nine_published_networks_load_whole(index):
     from tests.models.test_sgdepth import expected_keys
 
     meta, _ = golden.load("sgdepth_state_dict_keys")
@@ -297,8 +307,7 @@ def test_the_nine_published_networks_load_whole(index, monkeypatch, tmp_path):
         model = SGDepth(
             config["num_layers"], config["num_layers_pose"], config["split_pos"], config["depth_resolutions"]
         )
-    monkeypatch.setattr(weights, "read_state_dict", lambda path: state)
-    load_weights(model, tmp_path / "model.pth", strict=True)
+    load_into(model, Stored(Path("model.pth"), state, noted=False), "sgdepth", strict=True)
 
 
 @pytest.mark.parametrize(
@@ -314,7 +323,7 @@ def test_the_nine_published_networks_load_whole(index, monkeypatch, tmp_path):
 def test_a_file_of_another_network_says_which_option_to_change(tmp_path, network, changes, remedy):
     torch.save(SGDepth(**changes).state_dict(), tmp_path / "model.pth")
     with pytest.raises(UserError, match=rf"model\.pth: \d+ .*first: .*; pass .*{remedy}"):
-        load_weights(network, tmp_path / "model.pth", strict=True)
+        load_into(network, read_network(tmp_path), "sgdepth", strict=True)
 
 
 def test_training_takes_what_fits_and_says_the_rest(tmp_path, network, caplog):
@@ -322,11 +331,11 @@ def test_training_takes_what_fits_and_says_the_rest(tmp_path, network, caplog):
     state.pop("depth.multires.convs.0.weight")
     state["stray"] = torch.zeros(1)
     torch.save(state, tmp_path / "model.pth")
-    load_weights(SGDepth(), tmp_path / "model.pth", strict=False)
+    load_into(SGDepth(), read_network(tmp_path), "sgdepth", strict=False)
     assert "1 of 296 tensors missing (first: depth.multires.convs.0.weight)" in caplog.text
     assert "1 tensors unknown (first: stray)" in caplog.text
     with pytest.raises(UserError):
-        load_weights(SGDepth(), tmp_path / "model.pth", strict=True)
+        load_into(SGDepth(), read_network(tmp_path), "sgdepth", strict=True)
 
 
 class Evil:
@@ -353,7 +362,7 @@ def test_files_that_are_no_checkpoint_are_refused(tmp_path, content):
 def test_a_checkpoint_may_be_named_by_its_model_file(tmp_path):
     state = small_state()
     state.epoch = 3
-    folder = state.save(tmp_path / "old", arguments(tmp_path))
+    folder = state.save(tmp_path / "old")
     other = small_state()
     start(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder / "model.pth")))
     assert other.epoch == 3
@@ -361,6 +370,6 @@ def test_a_checkpoint_may_be_named_by_its_model_file(tmp_path):
 
 def test_a_missing_checkpoint_folder_is_one_sentence(tmp_path):
     with pytest.raises(UserError, match="holds no model.pth.*--model-load"):
-        load_model(options(checkpoint_dir=str(tmp_path), model_load="nowhere"), torch.device("cpu"))
+        find_network(options(checkpoint_dir=str(tmp_path), model_load="nowhere"), "depth")
     with pytest.raises(UserError, match="--model-load: not given"):
-        load_model(options(checkpoint_dir=str(tmp_path), model_load=""), torch.device("cpu"))
+        find_network(options(checkpoint_dir=str(tmp_path), model_load=""), "depth")

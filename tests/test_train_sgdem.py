@@ -9,7 +9,7 @@ import torch
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import arguments
-from models import build_model
+import methods
 from tests.commands import error_of, stopped_training
 from tests.conftest import tiny_options
 from tests.models.dpt_file import write as write_dpt
@@ -66,7 +66,7 @@ def assert_equal_weights(first: Path, second: Path) -> None:
 def write_start(folder: Path, data: Path) -> None:
     """A network that sees cars everywhere and a rough disparity: something for every loss to work on."""
     torch.manual_seed(0)
-    model = build_model(arguments.parse("train", options(data, folder)))
+    model = methods.building("sgdem").network(arguments.parse("train", options(data, folder)))
     with torch.no_grad():
         model.depth.multires.convs[0].weight.mul_(100)
         model.seg.multires.convs[0].bias[13] += 5
@@ -141,7 +141,7 @@ def test_a_frozen_teacher_teaches_and_leaves_no_trace(street, tmp_path, run):
     )
     assert result.returncode == 0, result.stderr
     checkpoint = tmp_path / RUN / "checkpoints/epoch_1"
-    plain = build_model(arguments.parse("train", options(street, tmp_path)))
+    plain = methods.building("sgdem").network(arguments.parse("train", options(street, tmp_path)))
     assert list(weights(checkpoint)) == list(plain.state_dict())
     optimizer = torch.load(checkpoint / "optim.pth", weights_only=True)
     assert sum(len(group["params"]) for group in optimizer["param_groups"]) == len(list(plain.parameters()))
@@ -173,11 +173,11 @@ def test_refining_alone_leaves_no_trace_in_the_network(street, tmp_path, run):
     assert_equal_weights(*(tmp_path / name / RUN / "checkpoints/epoch_1" for name in ("with", "without")))
 
 
-def test_a_run_stopped_among_patches_goes_on_bit_for_bit(street, tmp_path, run):
+def test_a_run_stopped_among_patches_goes_on_bit_for_bit(street, tmp_path, run, warm):
     words = options(street, tmp_path, train_batches_per_epoch=3, train_num_epochs=2, patch_from_epoch=0)
     whole = run("train.py", *words, "--model-name", "whole")
     assert whole.returncode == 0, whole.stderr
-    saved = stopped_training(words, tmp_path / RUN, "epoch 1/2 batch 1/3")
+    saved = stopped_training(warm, words, tmp_path / RUN, "epoch 1/2 batch 1/3")
     assert "_batch_" in saved.name
     assert torch.load(saved / "train.pth", weights_only=True)["patches"]["kind"] == "snapshot"
     result = run("train.py", *words, "--resume", "auto")

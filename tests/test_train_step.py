@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,25 +11,27 @@ import torch
 from torch._dynamo.utils import counters
 from torch.testing import assert_close
 
-from engine.updates import Updates, warmed_up
+from dataloader.batch import Batch
+from engine.optimizer import Rule, Schedule
+from engine.outcome import Outcome
+from engine.updates import Updates
 from errors import UserError
-from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
-from losses.step import Outcome, compare
+from losses.depth import DepthLoss
+from losses.masking import DynamicClassMask
+from losses.objective import Objective
+from losses.semantic import SegmentationLoss
+from methods.video.schedule import Phase
+from methods.video.step import compare
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 from tests import golden
+from tests.batches import batch_of
 
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
 
 
-def intrinsics(batch: int, height: int, width: int) -> dict[str, torch.Tensor]:
-    K = torch.eye(4, dtype=torch.float64)
-    K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 0.58 * width, 1.92 * height, width / 2, height / 2
-    return {"K": K.expand(batch, 4, 4), "inv_K": torch.linalg.inv(K).expand(batch, 4, 4)}
-
-
-def batches(meta: dict) -> list[SimpleNamespace]:
+def batches(meta: dict) -> list[Batch]:
     inputs = meta["inputs"]
     seed, depth_size, seg_size = inputs["seed"], inputs["depth batch"], inputs["seg batch"]
     height, width = inputs["H,W"]
@@ -41,21 +42,11 @@ def batches(meta: dict) -> list[SimpleNamespace]:
     image = torch.from_numpy(golden.uniform(seed + 5, seg_size, 3, height, width)).double()
     ids = np.floor(22 * golden.uniform(seed + 6, seg_size, 1, height // 8, width // 8))[:, 0].repeat(8, 1).repeat(8, 2)
     labels = torch.from_numpy(np.where(ids > 18, 255, ids)).long()
+    K = torch.eye(4, dtype=torch.float64)
+    K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 0.58 * width, 1.92 * height, width / 2, height / 2
     return [
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="depth"),
-            images=frames,
-            inputs=frames,
-            labels=None,
-            **intrinsics(depth_size, height, width),
-        ),
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="segmentation"),
-            images={0: image},
-            inputs={0: image},
-            labels=labels,
-            **intrinsics(seg_size, height, width),
-        ),
+        batch_of("depth", frames, K=K.repeat(depth_size, 1, 1)),
+        batch_of("segmentation", {0: image}, labels, K.repeat(seg_size, 1, 1)),
     ]
 
 
@@ -93,10 +84,12 @@ def test_losses_gradients_and_statistics_match_the_published_step(name):
     depth, seg = step(model, batches(meta), masking)
     assert_close(depth.terms["loss_depth"].item(), want["loss_depth"].item(), rtol=1e-8, atol=0)
     assert_close(seg.terms["loss_seg"].item(), want["loss_seg"].item(), rtol=1e-8, atol=0)
-    np.testing.assert_allclose(depth.prediction.disp[0].detach()[:, :, ::2, ::2], want["disp_0"], atol=1e-6)
-    np.testing.assert_allclose(seg.prediction.logits.detach()[:, :, ::4, ::4], want["seg_logits"], rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(depth.look.prediction.disp[0].detach()[:, :, ::2, ::2], want["disp_0"], atol=1e-6)
+    np.testing.assert_allclose(
+        seg.look.prediction.logits.detach()[:, :, ::4, ::4], want["seg_logits"], rtol=1e-5, atol=1e-5
+    )
     if masking:
-        np.testing.assert_allclose(depth.keep.double().mean(), want["moving_mask_mean"].item(), rtol=1e-9)
+        np.testing.assert_allclose(depth.look.keep.double().mean(), want["moving_mask_mean"].item(), rtol=1e-9)
         np.testing.assert_allclose(masking.ious(), want["iou_moving"], rtol=1e-9)
     gradients = {key: p.grad for key, p in model.named_parameters()}
     assert list(gradients) == meta["grad_names"]
@@ -118,28 +111,12 @@ def test_masking_everything_leaves_only_smoothness():
     torch.manual_seed(0)
     model = SGDepth(resolutions=1).double().train()
     frames = {f: torch.rand(1, 3, 64, 64).double() for f in (0, -1, 1)}
-    data = [
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **intrinsics(1, 64, 64)
-        )
-    ]
+    data = [batch_of("depth", frames)]
     masking = DynamicClassMask(0, 20, False, 0.1, classes=range(20))
     masking.threshold = 2.0
     (outcome,) = step(model, data, masking)
-    assert not outcome.keep.any()
+    assert not outcome.look.keep.any()
     assert_close(outcome.total, outcome.terms["disp_smth_loss/0"])
-
-
-def test_the_learning_rate_rises_to_that_of_the_schedule_and_is_left_as_it_was():
-    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.5)
-    seen = []
-    for step in range(6):
-        with warmed_up(optimizer, step, 4):
-            seen.append(optimizer.param_groups[0]["lr"])
-        assert optimizer.param_groups[0]["lr"] == 0.5
-    assert seen == [0.125, 0.25, 0.375, 0.5, 0.5, 0.5]
-    with warmed_up(optimizer, 0, 0):
-        assert optimizer.param_groups[0]["lr"] == 0.5
 
 
 def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
@@ -147,13 +124,7 @@ def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
     model = SGDepth(resolutions=1).eval()  # running statistics: both passes see the same
     frames = {f: torch.rand(1, 3, 64, 64) for f in (0, -1, 1)}
     image, labels = torch.rand(1, 3, 64, 64), torch.randint(0, 19, (1, 64, 64))
-    common = {"teacher": None, "flip": None, **{name: K.float() for name, K in intrinsics(1, 64, 64).items()}}
-    data = [
-        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image}, labels=labels, **common
-        ),
-    ]
+    data = [batch_of("depth", frames), batch_of("segmentation", {0: image}, labels)]
     found = []
     for classify in (False, True):
         model.zero_grad()
@@ -170,17 +141,11 @@ def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
     assert all(grad is not None and torch.equal(grad, found[1][name]) for name, grad in found[0].items())
 
 
-def street_like(size: int = 64) -> list[SimpleNamespace]:
+def street_like(size: int = 64) -> list[Batch]:
     """A depth and a segmentation batch of two random images each, float32."""
     frames = {f: torch.rand(2, 3, size, size) for f in (0, -1, 1)}
     image, labels = torch.rand(2, 3, size, size), torch.randint(0, 19, (2, size, size))
-    common = {"teacher": None, "flip": None, **{name: K.float() for name, K in intrinsics(2, size, size).items()}}
-    return [
-        SimpleNamespace(spec=SimpleNamespace(purpose="depth"), images=frames, inputs=frames, labels=None, **common),
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="segmentation"), images={0: image}, inputs={0: image}, labels=labels, **common
-        ),
-    ]
+    return [batch_of("depth", frames), batch_of("segmentation", {0: image}, labels)]
 
 
 @pytest.mark.parametrize("bias", [-200.0, 200.0])
@@ -203,13 +168,13 @@ def test_disparity_at_its_bounds_keeps_every_number_finite(dtype, bias):
         Phase(consistency=True),
     )
     depth = outcomes[0]
-    assert depth.prediction.disp[0].unique().tolist() == [float(bias > 0)]
-    assert_close(depth.views.depth, torch.full_like(depth.views.depth, 0.1 if bias > 0 else 100.0))
+    assert depth.look.prediction.disp[0].unique().tolist() == [float(bias > 0)]
+    assert_close(depth.look.views.depth, torch.full_like(depth.look.views.depth, 0.1 if bias > 0 else 100.0))
     sum(outcome.total for outcome in outcomes).backward()
     values = [
         *depth.terms.values(),
         *outcomes[1].terms.values(),
-        *depth.prediction.motion.values(),
+        *depth.look.prediction.motion.values(),
         *(p.grad for p in model.parameters() if p.grad is not None),
     ]
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in values)
@@ -242,14 +207,19 @@ def test_network_views_and_losses_compile_in_one_piece_each():
     torch.compiler.reset()
 
 
+def updates_of(optimizer: torch.optim.Optimizer, scaler: torch.amp.GradScaler | None = None, **counts: int) -> Updates:
+    scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
+    return Updates(optimizer, Schedule(optimizer, Rule()), scaler, **counts)
+
+
 def test_gradients_of_several_batches_make_one_step():
     weight = torch.zeros(2, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
-    updates = Updates(optimizer, torch.amp.GradScaler("cpu", enabled=False), accumulate=3, batches=5)
+    updates = updates_of(optimizer, accumulate=3, batches=5)
     changed, seen, unfinished = [], [], []
     for batch, gradient in enumerate((3.0, 6.0, 9.0, 2.0, 4.0)):
         unfinished.append(updates.unfinished)
-        changed.append(updates(weight[0] * gradient, batch, batch))
+        changed.append(updates(weight[0] * gradient, 0, batch))
         seen.append(-weight[0].item())
     assert changed == [False, False, True, False, True]  # the last two of the epoch make a step of their own
     assert seen == [0, 0, 6, 6, 9]
@@ -259,9 +229,9 @@ def test_gradients_of_several_batches_make_one_step():
 def test_a_run_that_goes_on_begins_a_group_of_batches():
     weight = torch.zeros(1, requires_grad=True)
     optimizer = torch.optim.SGD([weight], lr=1.0, fused=True)
-    updates = Updates(optimizer, torch.amp.GradScaler("cpu", enabled=False), accumulate=4, batches=8)
+    updates = updates_of(optimizer, accumulate=4, batches=8)
     updates.begin_epoch(3)
-    assert [updates(weight.sum(), batch, batch) for batch in range(3, 8)] == [False, False, False, True, True]
+    assert [updates(weight.sum(), 0, batch) for batch in range(3, 8)] == [False, False, False, True, True]
     assert weight.item() == -2  # the mean gradient, twice
     assert updates.unfinished == 0  # though the group was not full
 
@@ -269,15 +239,15 @@ def test_a_run_that_goes_on_begins_a_group_of_batches():
 def test_a_step_that_float16_cannot_hold_is_left_out():
     weight = torch.ones(1, requires_grad=True)
     scaler = torch.amp.GradScaler("cpu", init_scale=2.0)
-    updates = Updates(torch.optim.Adam([weight], 0.1, fused=True), scaler)
+    updates = updates_of(torch.optim.Adam([weight], 0.1, fused=True), scaler)
     assert updates.parts == {"scaler": scaler}
     updates(weight * float("inf"), 0, 0)
     assert weight.item() == 1 and scaler.get_scale() == 1
     updates.check()
-    updates(weight * 3, 1, 1)
+    updates(weight * 3, 0, 1)
     assert weight.item() < 1 and weight.grad.item() == 3
     for step in range(2, 4):
-        updates(weight * float("nan"), step, step)
+        updates(weight * float("nan"), 0, step)
     with pytest.raises(UserError, match="--train-precision fp16: the gradients overflow"):
         updates.check()
-    assert Updates(torch.optim.SGD([weight]), torch.amp.GradScaler("cpu", enabled=False)).parts == {}
+    assert updates_of(torch.optim.SGD([weight])).parts == {}

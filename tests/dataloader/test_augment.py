@@ -9,7 +9,7 @@ import torchvision.transforms.functional as pillow
 from PIL import Image
 
 from dataloader.augment import color_jitter
-from dataloader.dataset import JITTER_RANGES
+from dataloader.items import JITTER_RANGES
 from tests import golden
 from tests.dataloader import tiny
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from dataloader.augment import color_jitter
-from dataloader.batch import UNCHANGED, RawBatch, camera_matrix, invert_camera, to_device
+from dataloader.batch import UNCHANGED, RawBatch, camera_matrix, invert_camera, mapped, tensors, to_device
 from dataloader.catalog import find_loader
 from tests import golden
 
@@ -113,3 +113,71 @@ def test_a_measured_principal_point_is_mirrored_with_the_pixels():
     assert mirrored.images[0][:, 0, 0].argmax(-1).tolist() == [4, 7]
     torch.testing.assert_close(mirrored.K @ mirrored.inv_K, torch.eye(4).expand(2, 4, 4))
     assert given.K[1, 0, 2] == 4
+
+
+def with_views(flip: list[bool]) -> RawBatch:
+    """A batch with depth and labels, a view, and a view of that."""
+    whole = raw([CHANGED] * len(flip), flip, labels=True)
+    whole = replace(whole, depth=torch.rand(len(flip), 1, 8, 12), names=("a", "b"))
+    inner = replace(whole, frames=(0,), images=whole.images[:, :1, :, :4])
+    return replace(whole, views={"crop": replace(inner, flip=~inner.flip, views={"deep": inner})})
+
+
+def test_depth_is_mirrored_where_the_images_are():
+    given = with_views([True, False])
+    batch = to_device(given, "cpu")
+    assert torch.equal(batch.depth[0], given.depth[0].flip(-1)) and torch.equal(batch.depth[1], given.depth[1])
+
+
+def test_views_are_batches_with_draws_of_their_own():
+    given = with_views([True, False])
+    crop = to_device(given, "cpu").views["crop"]
+    alone = to_device(given.views["crop"], "cpu")
+    assert crop.images.keys() == {0} and crop.raw is given.views["crop"]
+    assert torch.equal(crop.images[0], alone.images[0]) and torch.equal(crop.inputs[0], alone.inputs[0])
+    assert torch.equal(crop.depth[1], given.depth[1].flip(-1))
+    assert torch.equal(crop.views["deep"].depth[0], given.depth[0].flip(-1))
+
+
+def test_every_tensor_of_a_batch_is_found_in_fields_mappings_and_views():
+    given = with_views([True, False])
+    fields = (given.images, given.K, given.flip, given.jitter, given.labels, given.depth)
+    crop, deep = given.views["crop"], given.views["crop"].views["deep"]
+    assert len(list(tensors(given))) == 3 * len(fields)
+    found = {id(tensor) for tensor in tensors(given)}
+    assert {id(tensor) for tensor in (*fields, crop.images, crop.flip, deep.images)} <= found
+    batch = to_device(given, "cpu")
+    found = {id(tensor) for tensor in tensors(batch)}
+    for part in (batch, batch.views["crop"], batch.views["crop"].views["deep"]):
+        here = [*part.images.values(), *part.inputs.values(), part.K, part.inv_K, part.flip, part.labels, part.depth]
+        assert {id(tensor) for tensor in here} <= found
+    assert id(given.images) not in found  # in the memory of the host
+
+
+def test_changed_tensors_make_a_batch_of_the_same_kind():
+    batch = to_device(with_views([True, False]), "cpu")
+    doubled = mapped(batch, lambda tensor: tensor.double())
+    assert doubled.views["crop"].views["deep"].images[0].dtype == torch.float64
+    assert doubled.raw is batch.raw and doubled.teacher is None and doubled.spec is SPEC
+
+
+def test_page_locked_batches_lock_their_views_too(monkeypatch):
+    locked = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda tensor: locked.append(tensor) or tensor)
+    given = with_views([True, False])
+    given.pin_memory()
+    assert {id(tensor) for tensor in locked} == {id(tensor) for tensor in tensors(given)}
+
+
+def test_a_batch_with_views_goes_through_a_file():
+    given = with_views([True, False])
+    found = RawBatch.of(given.plain())
+    assert all(torch.equal(a, b) for a, b in zip(tensors(given), tensors(found), strict=True))
+    assert found.views["crop"].spec is SPEC and found.views["crop"].frames == (0,) and found.names == ("a", "b")
+
+
+def test_files_of_versions_without_views_and_depth_are_read():
+    content = raw([CHANGED], [True]).plain()
+    del content["views"], content["depth"]
+    found = RawBatch.of(content)
+    assert not found.views and found.depth is None

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,9 +39,16 @@ def test_training_on_kitti_uses_both_cameras_and_both_neighbours():
 
 
 def test_only_the_zhou_loaders_judge_inside_the_garg_crop():
-    masks = {spec.name: spec.mask for spec in LOADERS.values() if spec.purpose == "depth" and not spec.training}
-    cropped = [name for name, mask in masks.items() if mask == "kitti_zhou"]
+    protocols = {spec.name: spec.protocol for spec in LOADERS.values() if spec.purpose == "depth" and not spec.training}
+    cropped = [name for name, protocol in protocols.items() if protocol == "kitti_zhou"]
     assert cropped == ["kitti_zhou_validation", "kitti_zhou_test"]
+
+
+def test_only_training_on_videos_goes_without_ground_truth():
+    without = {(spec.purpose, spec.training) for spec in LOADERS.values() if not spec.needs_truth}
+    assert without == {("depth", True)}
+    supervised = replace(find_loader("depth", "kitti_zhou_validation"), training=True)
+    assert supervised.needs_truth
 
 
 def test_pose_loaders_read_the_test_part_as_pairs():

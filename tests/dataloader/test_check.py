@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ import pytest
 from PIL import Image
 
 from dataloader import integrity
+from dataloader.catalog import DATASETS
 from dataloader.check.__main__ import find_loaders, main
 from dataloader.check.camera import doubts, field_of_view
 from dataloader.check.look import choose, median_motion
@@ -245,7 +247,7 @@ def test_right_images_that_were_never_fetched_are_counted(kitti, capsys):
     assert "3 of 6 (50 %) entries of train_files.txt are left out: no right camera on disk" in told
 
 
-def test_depth_in_another_unit_and_of_another_size_are_warnings(tmp_path, capsys):
+def test_depth_in_another_unit_and_of_another_size_are_warnings(tmp_path, capsys, monkeypatch):
     save_frames(tmp_path / "a")
     for number in range(5):
         millimetres = np.full((HEIGHT // 2, WIDTH // 2), 60_000, np.uint16)
@@ -257,6 +259,8 @@ def test_depth_in_another_unit_and_of_another_size_are_warnings(tmp_path, capsys
     assert "median depth of 234.38 m" in told
     assert "5 of 5 (100 %) samples whose depth and image differ in size" in told
     assert "1 depth map without any measurement: a/0000000004" in told
+    monkeypatch.setitem(DATASETS, "folder", replace(DATASETS["folder"], truth_raster="own"))
+    assert "differ in size" not in check(capsys, *words)[1]
 
 
 def test_labels_are_examined(cityscapes, capsys):

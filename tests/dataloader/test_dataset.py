@@ -6,8 +6,9 @@ import torch
 
 from dataloader.batch import APPLY
 from dataloader.catalog import find_loader
-from dataloader.dataset import JITTER_RANGES, EvaluationSet, Failure, Key, TrainingSet
+from dataloader.dataset import EvaluationSet, Failure, Key, TrainingSet
 from dataloader.files import read_image, read_labels
+from dataloader.items import JITTER_RANGES, Labelled, Video
 from dataloader.splits import resolve
 from tests.dataloader import tiny
 
@@ -20,12 +21,14 @@ def root(tmp_path_factory):
     return tiny.cityscapes(tiny.kitti(tmp_path_factory.mktemp("data")))
 
 
-def depth_set(root, **options):
-    return TrainingSet(DEPTH, resolve(DEPTH, root), size=(16, 32), **options)
+def depth_set(root, seed: int = 1, **options):
+    return TrainingSet(DEPTH, resolve(DEPTH, root), Video(size=(16, 32), **options), seed=seed)
 
 
 def segmentation_set(root, **options):
-    return TrainingSet(SEGMENTATION, resolve(SEGMENTATION, root), size=(24, 48), crop=(16, 32), **options)
+    return TrainingSet(
+        SEGMENTATION, resolve(SEGMENTATION, root), Labelled(size=(24, 48), crop=(16, 32), **options), seed=1
+    )
 
 
 def same(first, second) -> bool:
@@ -75,14 +78,14 @@ def test_half_of_the_depth_samples_and_all_segmentation_samples_are_jittered(roo
 
 
 def test_half_of_the_samples_are_mirrored_and_jitter_can_be_switched_off(root):
-    batch = depth_set(root, jitter=False).__getitems__([Key(epoch, 0, 0) for epoch in range(100)])
+    batch = depth_set(root, jitter_share=0.0).__getitems__([Key(epoch, 0, 0) for epoch in range(100)])
     assert 0.35 < batch.flip.float().mean() < 0.65
     assert not batch.jitter[:, APPLY].any()
 
 
 def test_switching_jitter_off_leaves_everything_else_as_it_was(root):
     keys = [Key(epoch, 0, 0) for epoch in range(10)]
-    with_jitter, without = (segmentation_set(root, jitter=on).__getitems__(keys) for on in (True, False))
+    with_jitter, without = (segmentation_set(root, jitter_share=share).__getitems__(keys) for share in (1.0, 0.0))
     assert torch.equal(with_jitter.images, without.images) and torch.equal(with_jitter.labels, without.labels)
     assert torch.equal(with_jitter.flip, without.flip)
 
@@ -92,7 +95,7 @@ def test_a_damaged_file_travels_as_a_sentence(root, tmp_path):
     path = samples[2].images[1]
     with open(path, "r+b") as file:
         file.truncate(80)
-    answer = TrainingSet(DEPTH, samples, size=(16, 32)).__getitems__([Key(0, 0, 0), Key(0, 0, 2)])
+    answer = TrainingSet(DEPTH, samples, Video(size=(16, 32)), seed=1).__getitems__([Key(0, 0, 0), Key(0, 0, 2)])
     assert isinstance(answer, Failure)
     assert answer.sentence.startswith(f"{path}: cannot decode")
 

@@ -13,11 +13,12 @@ import pytest
 import torch
 
 from dataloader import integrity
-from dataloader.loaders import build_evaluation, build_training
+from dataloader.loaders import build_evaluation
 from errors import UserError
 from tests.dataloader import tiny
 from tests.dataloader.test_dataset import same
 from tests.dataloader.test_odometry import poses
+from tests.dataloader.tiny import build_training
 
 
 @pytest.fixture(scope="module")
@@ -318,7 +319,7 @@ def test_ctrl_c_reaches_the_main_process_alone(root):
     code = (
         "import signal, sys, time\n"
         "from pathlib import Path\n"
-        "from dataloader.loaders import build_training\n"
+        "from tests.dataloader.tiny import build_training\n"
         "from tests.dataloader import tiny\n"
         "seen = []\n"
         "signal.signal(signal.SIGINT, lambda *_: seen.append(1))\n"

@@ -101,6 +101,14 @@ def test_a_run_that_was_interrupted_goes_on(root, tmp_path, capsys):
     assert stored(tmp_path) == KITTI + CITYSCAPES
 
 
+def test_pictures_of_another_filter_lie_beside_the_others(root, tmp_path, capsys):
+    for filter, count in (("lanczos", KITTI), ("bilinear", 2 * KITTI)):
+        assert main(words(root, tmp_path, "--filter", filter)) == 0
+        assert stored(tmp_path) == count + CITYSCAPES  # labelled images have no choice
+    assert main(words(root, tmp_path, "--filter", "lanczos")) == 0
+    assert "all of 20 pictures are there" in capsys.readouterr().out
+
+
 def test_loaders_and_own_data_are_added_to_a_folder(root, tmp_path):
     assert main(words(root, tmp_path / "cache", loaders=("cityscapes_train",))) == 0
     assert stored(tmp_path / "cache") == CITYSCAPES

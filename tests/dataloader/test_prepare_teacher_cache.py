@@ -19,7 +19,6 @@ import models
 from dataloader.batch import to_device
 from dataloader.cache.teacher import CachedImage, TeacherCache, read_recipe
 from dataloader.files import read_image
-from dataloader.loaders import build_training
 from dataloader.prepare import teacher_answers
 from dataloader.prepare.__main__ import main
 from losses.patches.refine import CachedMaps
@@ -28,6 +27,7 @@ from tests.commands import assert_told
 from tests.conftest import ROOT
 from tests.dataloader import tiny
 from tests.dataloader.cache.test_teacher import DISTIL, GRID, LAYOUTS, SIZE
+from tests.dataloader.tiny import build_training
 
 IMAGES = 8
 

@@ -5,9 +5,10 @@ import pytest
 import torch
 
 from dataloader.batch import to_device
-from dataloader.loaders import build_evaluation, build_training
+from dataloader.loaders import build_evaluation
 from tests import real_data
 from tests.dataloader import tiny
+from tests.dataloader.tiny import build_training
 
 
 @pytest.fixture
@@ -46,7 +47,7 @@ def test_real_scans_are_ground_truth_and_kept_below_the_runs(options, tmp_path):
     assert 15000 < np.count_nonzero(truth.depth) < 25000
     assert np.count_nonzero(truth.depth[:100]) < 300 and 60 < truth.depth.max() < 85
     assert len(list((tmp_path / "runs").rglob("*.png"))) == 1
-    assert not (real_data.root() / "kitti_raw_mini/.velodyne_depth").exists()
+    assert not (tmp_path / "data/kitti/.velodyne_depth").exists()
 
 
 def test_road_pixels_of_a_scan_lie_on_a_plane_below_the_camera(options):

@@ -6,9 +6,13 @@ import json
 from argparse import Namespace
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
+
+if TYPE_CHECKING:
+    from dataloader.loaders import TrainingData
 
 DATE = "2011_09_26"
 DRIVE = f"{DATE}/{DATE}_drive_0001_sync"
@@ -181,3 +185,11 @@ def options(root: Path, **changes: object) -> Namespace:
         "pose_validation_resize_width": 32,
     }
     return Namespace(**(values | changes))
+
+
+def build_training(args: Namespace, rank_of: tuple[int, int] = (0, 1)) -> TrainingData:
+    """The loaders of a method that learns depth from videos, and segmentation."""
+    from dataloader.items import labelled_items, video_items
+    from dataloader.loaders import build_training as build
+
+    return build(args, {"depth": video_items(args), "segmentation": labelled_items(args)}, rank_of)

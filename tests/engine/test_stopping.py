@@ -64,6 +64,6 @@ def test_processes_whose_torchrun_is_gone_stop_and_save(monkeypatch):
     monkeypatch.setattr(ranks, "active", lambda: True)
     monkeypatch.setattr(ranks, "all_reduce_max", lambda value: value)
     with StopRequest() as stop:
-        assert stop.agreed() == 0
+        assert stop.requested() == 0
         monkeypatch.setattr(os, "getppid", lambda: 1)
-        assert stop.agreed() == 143
+        assert stop.requested() == 143

@@ -10,27 +10,29 @@ import torch
 from torch import Tensor
 
 from errors import UserError
-from evaluation.depth import METRICS, constant_depth, depth_metrics, evaluate_depth, median, native_depth
+from evaluation.alignment import median
+from evaluation.depth import METRICS, constant_depth, depth_metrics, evaluate_depth
+from evaluation.protocols import DEPTH_PROTOCOLS
+from models.prediction import Outputs
 from tests import golden
 
-RANGE = {"depth_min": 0.1, "depth_max": 100.0}
+ALL = DEPTH_PROTOCOLS["kitti_kitti"]
+RANGE = (0.1, 100.0)
 
 
-def make_batch(depths: list[np.ndarray], mask: str = "kitti_kitti", clamp: str = "kitti") -> SimpleNamespace:
+def make_batch(depths: list[np.ndarray]) -> SimpleNamespace:
     truth = tuple(
         SimpleNamespace(name=f"image {i}", image=np.zeros((*depth.shape, 3), np.uint8), depth=depth)
         for i, depth in enumerate(depths)
     )
     images = torch.zeros(len(depths), 3, 24, 80)
-    return SimpleNamespace(
-        spec=SimpleNamespace(domain="test_depth", mask=mask, clamp=clamp), inputs={0: images}, truth=truth
-    )
+    return SimpleNamespace(spec=SimpleNamespace(domain="test_depth"), inputs={0: images}, truth=truth)
 
 
-def answers(*disps: np.ndarray | Tensor):
+def answers(*disps: np.ndarray | Tensor, depth_range: tuple[float, float] = RANGE):
     """A network that says these disparities, one batch after the other."""
     queue = iter(disps)
-    return lambda _: SimpleNamespace(disp={0: torch.as_tensor(next(queue))})
+    return lambda _: Outputs(disp={0: torch.as_tensor(next(queue))}).prediction(depth_range)
 
 
 def sparse_truth(seed: int, height: int = 40, width: int = 60) -> np.ndarray:
@@ -39,7 +41,7 @@ def sparse_truth(seed: int, height: int = 40, width: int = 60) -> np.ndarray:
     return np.where(random.random_sample(depth.shape) < 0.3, depth, 0).astype(np.float32)
 
 
-def golden_inputs(meta: dict) -> tuple[list[np.ndarray], list[np.ndarray], dict[str, float], float]:
+def golden_inputs(meta: dict) -> tuple[list[np.ndarray], list[np.ndarray], tuple[float, float], float]:
     inputs = meta["inputs"]
     base, step, largest, share = (
         float(re.search(pattern, inputs["ground truth of image i"])[1])
@@ -55,23 +57,23 @@ def golden_inputs(meta: dict) -> tuple[list[np.ndarray], list[np.ndarray], dict[
         truths.append(truth[0, 0])
         disps.append(offset + factor * golden.uniform(seed + 2, 1, 1, *inputs["network output size"]))
     fixed = inputs["fixed scaling of the *_fixed variants"]
-    return truths, disps, {"depth_min": low, "depth_max": high}, fixed
+    return truths, disps, (low, high), fixed
 
 
-@pytest.mark.parametrize(
-    "mask, clamp", [("kitti_zhou", "kitti"), ("kitti_kitti", "kitti"), ("cityscapes", "cityscapes")]
-)
+@pytest.mark.parametrize("name", DEPTH_PROTOCOLS)
 @pytest.mark.parametrize("kind", ["", "_fixed"])
-def test_metrics_match_the_published_code(mask, clamp, kind):
+def test_metrics_match_the_published_code(name, kind):
     meta, want = golden.load("sgdepth_depth_metrics")
     truths, disps, limits, fixed = golden_inputs(meta)
-    batches = [make_batch([truth], mask, clamp) for truth in truths]
-    scaling = fixed if kind else 0.0
-    result = evaluate_depth(answers(*disps), batches, fixed_scaling=scaling, **limits)
-    np.testing.assert_allclose(result.values, want[f"{mask}{kind}_per_image"], rtol=1e-6)
-    np.testing.assert_allclose(list(result.metrics.values()), want[f"{mask}{kind}_mean"], rtol=1e-6)
-    np.testing.assert_allclose(result.ratios, want[f"{mask}{kind}_ratios"], rtol=1e-6)
-    assert [name.replace("a", "delta") if len(name) == 2 else name for name in METRICS] == meta["outputs"]["columns"]
+    batches = [make_batch([truth]) for truth in truths]
+    predict = answers(*disps, depth_range=limits)
+    result = evaluate_depth(predict, batches, DEPTH_PROTOCOLS[name], fixed_scaling=fixed if kind else 0.0)
+    np.testing.assert_allclose(result.values, want[f"{name}{kind}_per_image"], rtol=1e-6)
+    np.testing.assert_allclose(list(result.metrics.values()), want[f"{name}{kind}_mean"], rtol=1e-6)
+    np.testing.assert_allclose(result.ratios, want[f"{name}{kind}_ratios"], rtol=1e-6)
+    assert [metric.replace("a", "delta") if len(metric) == 2 else metric for metric in METRICS] == meta["outputs"][
+        "columns"
+    ]
 
 
 def test_metrics_of_two_pixels_are_what_one_computes_by_hand():
@@ -89,50 +91,54 @@ def test_median_is_that_of_numpy(count):
 
 
 def test_disparity_is_resized_before_it_is_inverted():
-    disp = torch.tensor([[[[0.0, 1.0]]]])
-    middle = native_depth(disp, (1, 3), 0.5, 2.0)[0, 1]
-    assert middle.item() == pytest.approx(1 / ((1 / 0.5 + 1 / 2.0) / 2))
+    drawn = []
+    predict = answers(torch.tensor([[[[0.0, 1.0]]]]), depth_range=(0.5, 2.0))
+    evaluate_depth(predict, [make_batch([np.ones((1, 3), np.float32)])], ALL, on_image=lambda *what: drawn.append(what))
+    assert drawn[0][2][0, 1].item() == pytest.approx(1 / ((1 / 0.5 + 1 / 2.0) / 2))
 
 
 def test_median_scaling_forgives_every_factor_and_fixed_scaling_none():
     truth = sparse_truth(0)
     disp = np.random.RandomState(1).uniform(0.2, 0.8, (1, 1, 24, 80)).astype(np.float32)
-    limits = {"depth_min": 0.1, "depth_max": 1e9}  # without an offset a factor on disparity is one on depth
-    scores = [evaluate_depth(answers(disp * factor), [make_batch([truth])], **limits) for factor in (1.0, 0.25)]
+    limits = (0.1, 1e9)  # without an offset a factor on disparity is one on depth
+    scores = [
+        evaluate_depth(answers(disp * factor, depth_range=limits), [make_batch([truth])], ALL) for factor in (1.0, 0.25)
+    ]
     np.testing.assert_allclose(scores[0].values, scores[1].values, rtol=1e-4)
     assert scores[1].ratios / scores[0].ratios == pytest.approx(0.25, rel=1e-4)
-    fixed = evaluate_depth(
-        answers(disp * 0.25), [make_batch([truth])], fixed_scaling=float(scores[0].ratios[0]), **limits
-    )
+    assert scores[0].alignment == "median" and scores[0].scaled
+    predict, ratio = answers(disp * 0.25, depth_range=limits), float(scores[0].ratios[0])
+    fixed = evaluate_depth(predict, [make_batch([truth])], ALL, fixed_scaling=ratio)
+    assert fixed.alignment == "fixed" and fixed.scaled
     assert fixed.metrics["abs_rel"] > 1.5 * scores[0].metrics["abs_rel"]
 
 
 def test_the_truth_itself_is_perfect():
     truth = np.random.RandomState(3).uniform(2, 50, (24, 80)).astype(np.float32)
     disp = (1 / truth - 1 / 100) / (1 / 0.1 - 1 / 100)
-    metrics = evaluate_depth(answers(disp[None, None]), [make_batch([truth])], **RANGE).metrics
+    metrics = evaluate_depth(answers(disp[None, None]), [make_batch([truth])], ALL).metrics
     assert metrics["abs_rel"] < 1e-5 and metrics["a1"] == 1
 
 
 def test_any_constant_depth_scores_the_same():
     batch = make_batch([sparse_truth(4), sparse_truth(5, 30, 50)])
-    found = evaluate_depth(constant_depth, [batch], **RANGE)
-    other = evaluate_depth(answers(torch.full((2, 1, 24, 80), 0.01)), [batch], **RANGE)
+    found = evaluate_depth(constant_depth, [batch], ALL)
+    other = evaluate_depth(answers(torch.full((2, 1, 24, 80), 0.01)), [batch], ALL)
     np.testing.assert_allclose(found.values, other.values, rtol=1e-5)
 
 
 def test_batches_of_images_of_different_size_score_as_single_images():
     truths = [sparse_truth(6), sparse_truth(7, 31, 52), sparse_truth(8, 44, 61)]
     disps = np.random.RandomState(9).uniform(0.1, 0.9, (3, 1, 24, 80)).astype(np.float32)
-    together = evaluate_depth(answers(disps), [make_batch(truths)], **RANGE)
-    single = evaluate_depth(answers(*np.split(disps, 3)), [make_batch([truth]) for truth in truths], **RANGE)
+    together = evaluate_depth(answers(disps), [make_batch(truths)], ALL)
+    single = evaluate_depth(answers(*np.split(disps, 3)), [make_batch([truth]) for truth in truths], ALL)
     np.testing.assert_array_equal(together.values, single.values)
 
 
 def test_images_without_a_valid_pixel_are_skipped_and_counted():
     seen = []
     batch = make_batch([sparse_truth(1), np.zeros((20, 30), np.float32), sparse_truth(2)])
-    result = evaluate_depth(constant_depth, [batch], on_image=lambda *what: seen.append(what), **RANGE)
+    result = evaluate_depth(constant_depth, [batch], ALL, on_image=lambda *what: seen.append(what))
     assert result.skipped == 1 and result.names == ("image 0", "image 2")
     assert [position for position, *_ in seen] == [0, 1, 2]
     assert seen[1][2].shape == (20, 30)
@@ -141,13 +147,13 @@ def test_images_without_a_valid_pixel_are_skipped_and_counted():
 
 def test_a_set_without_any_valid_pixel_is_the_users_mistake():
     with pytest.raises(UserError, match="test_depth: none of 1 images"):
-        evaluate_depth(constant_depth, [make_batch([np.zeros((20, 30), np.float32)])], **RANGE)
+        evaluate_depth(constant_depth, [make_batch([np.zeros((20, 30), np.float32)])], ALL)
 
 
 def test_printed_and_logged_ratio_statistics_follow_their_definitions():
     truths = [sparse_truth(seed) for seed in range(8)]
     disps = np.random.RandomState(9).uniform(0.1, 0.9, (8, 1, 24, 80)).astype(np.float32)
-    result = evaluate_depth(answers(disps), [make_batch(truths)], **RANGE)
+    result = evaluate_depth(answers(disps), [make_batch(truths)], ALL)
     ratios = result.ratios
     assert result.scaling() == (np.median(ratios), np.std(ratios / np.median(ratios)))
     assert result.scaling(first_quarter=True) == (np.median(ratios[:2]), np.std(ratios[:2] / np.median(ratios[:2])))
@@ -159,12 +165,12 @@ def test_printed_and_logged_ratio_statistics_follow_their_definitions():
 
 
 def test_one_image_has_no_spread():
-    result = evaluate_depth(constant_depth, [make_batch([sparse_truth(1)])], **RANGE)
+    result = evaluate_depth(constant_depth, [make_batch([sparse_truth(1)])], ALL)
     assert result.scaling(first_quarter=True)[1] == 0 and result.scalars()["ratio_norm_std"] == 0
 
 
 def test_rows_carry_the_values_of_each_image():
-    result = evaluate_depth(constant_depth, [make_batch([sparse_truth(1), sparse_truth(2)])], **RANGE)
+    result = evaluate_depth(constant_depth, [make_batch([sparse_truth(1), sparse_truth(2)])], ALL)
     assert [row["name"] for row in result.rows] == ["image 0", "image 1"]
     assert result.rows[1]["a3"] == result.values[1, 6] and result.rows[0]["ratio"] == result.ratios[0]
 
@@ -173,5 +179,5 @@ def test_the_device_is_not_asked_before_the_last_image(monkeypatch):
     asked, copy = [], Tensor.cpu
     monkeypatch.setattr(Tensor, "cpu", lambda scores: asked.append(tuple(scores.shape)) or copy(scores))
     monkeypatch.setattr(Tensor, "item", lambda _: pytest.fail("waits for the device"))
-    evaluate_depth(constant_depth, [make_batch([sparse_truth(1), sparse_truth(2, 20, 30)]) for _ in range(3)], **RANGE)
+    evaluate_depth(constant_depth, [make_batch([sparse_truth(1), sparse_truth(2, 20, 30)]) for _ in range(3)], ALL)
     assert asked == [(6, 8)]

@@ -13,13 +13,16 @@ import numpy as np
 import pytest
 import torch
 
-import arguments
 from errors import UserError
 from evaluation.depth import evaluate_depth
 from evaluation.judging import WAITING_PICTURES, Evaluation
 from evaluation.pose import evaluate_pose
+from evaluation.protocols import DEPTH_PROTOCOLS
 from evaluation.segmentation import evaluate_segmentation
-from models import build_model
+from models.prediction import Outputs, Prediction
+from models.sgdepth import SGDepth
+from models.teacher import Habits, Teacher
+from perspective_resample.input_view import InputView
 from storage.atomic import write_whole
 from tests.evaluation import test_depth, test_pose
 
@@ -31,8 +34,8 @@ def numbers(batch: int, *shape: int) -> torch.Tensor:
     return torch.rand(batch, *shape, generator=torch.Generator().manual_seed(0))
 
 
-def random_disparity(images: torch.Tensor) -> SimpleNamespace:
-    return SimpleNamespace(disp={0: numbers(len(images), 1, 24, 80)})
+def random_disparity(images: torch.Tensor) -> Prediction:
+    return Outputs(disp={0: numbers(len(images), 1, 24, 80)}).prediction((0.1, 100.0))
 
 
 def random_logits(images: torch.Tensor) -> SimpleNamespace:
@@ -56,23 +59,32 @@ def evaluation(folder: Path, model: object = None, **options: object) -> Evaluat
 
 
 def test_evaluating_depth_computes_what_the_whole_network_says_without_its_classes(monkeypatch):
-    model = build_model(arguments.parse("inference", ["--method", "sgdepth", "--model-disparity-bias", "0"])).eval()
+    model = SGDepth(disparity_bias=0).eval()
     images = torch.rand(2, 3, 64, 128)
     with torch.inference_mode():
-        expected = model.predict(images).disp[0]
+        expected = model.predict(images).depth
         monkeypatch.setattr(model.seg, "forward", lambda *_: pytest.fail("classes are computed"))
         found = evaluation(Path(), model).predict_depth(images)
-    assert torch.equal(found.disp[0], expected) and found.logits is None
+    assert torch.equal(found.depth.values, expected.values) and found.logits is None
 
 
 def test_evaluating_segmentation_leaves_the_disparity_out(monkeypatch):
-    model = build_model(arguments.parse("inference", ["--method", "sgdepth"])).eval()
+    model = SGDepth().eval()
     images = torch.rand(1, 3, 64, 128)
     with torch.inference_mode():
         expected = model.predict(images).logits
         monkeypatch.setattr(model.depth, "forward", lambda *_: pytest.fail("disparity is computed"))
         found = evaluation(Path(), model).predict_classes(images)
-    assert torch.equal(found.logits, expected) and not found.disp
+    assert torch.equal(found.logits, expected) and found.depth is None
+
+
+def test_a_network_says_what_it_wants_to_see_and_what_it_is():
+    plain = evaluation(Path(), SGDepth())
+    assert plain.view == InputView() and plain.description() == {}
+    teacher = Teacher(torch.nn.Identity(), Habits(target=(352, 1216), crop=(352, 1216)), {"name": "one"})
+    other = evaluation(Path(), teacher)
+    assert other.view == InputView(resized=False, crop=(352, 1216))
+    assert other.description()["teacher"] == {"name": "one"} and other.description()["size"] == [352, 1216]
 
 
 def test_pictures_are_drawn_beside_the_loop_and_a_few_wait_at_most(tmp_path):
@@ -110,8 +122,8 @@ def test_pictures_are_those_of_the_first_images_of_the_whole_set(tmp_path):
 
 
 def test_one_process_tells_and_keeps_the_results(tmp_path, capsys):
-    for speaks in (False, True):
-        judging = evaluation(tmp_path, speaks=speaks)
+    for is_first in (False, True):
+        judging = evaluation(tmp_path, is_first=is_first)
         assert not list(tmp_path.iterdir())
         judging.tell("a line")
         judging.keep_results(LOADER, {"a": 1.0}, [{"name": "x"}], {})
@@ -136,7 +148,7 @@ def found_in(evaluate: Callable[..., object], batches: list[object]) -> object:
     ("evaluate", "batches"),
     [
         (
-            partial(evaluate_depth, random_disparity, depth_min=0.1, depth_max=100.0),
+            partial(evaluate_depth, random_disparity, protocol=DEPTH_PROTOCOLS["kitti_kitti"]),
             [test_depth.make_batch([test_depth.sparse_truth(seed)] * 2) for seed in range(4)],
         ),
         (partial(evaluate_segmentation, random_logits), [labelled(seed) for seed in range(4)]),

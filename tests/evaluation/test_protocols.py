@@ -1,15 +1,25 @@
-"""Which pixels of the ground truth count."""
+"""Which pixels of the ground truth count, and what is said of it."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from evaluation.protocols import MASKS, depth_protocol, pose_protocol, segmentation_protocol
+from dataloader.catalog import LOADERS
+from evaluation.protocols import DEPTH_PROTOCOLS, describe_depth, pose_protocol, segmentation_protocol
+from perspective_resample.input_view import InputView
+
+
+def test_every_depth_loader_names_a_row_and_rows_their_own_key():
+    judged = [spec for spec in LOADERS.values() if spec.purpose == "depth" and not spec.training]
+    assert judged and {spec.protocol for spec in judged} <= set(DEPTH_PROTOCOLS)
+    assert all(name == row.name for name, row in DEPTH_PROTOCOLS.items())
+    assert not any(spec.protocol for spec in LOADERS.values() if spec not in judged)
 
 
 def test_the_garg_window_of_a_kitti_image_is_the_customary_one():
-    valid = MASKS["kitti_zhou"].valid(np.full((375, 1242), 10, np.float32))
+    valid = DEPTH_PROTOCOLS["kitti_zhou"].valid(np.full((375, 1242), 10, np.float32))
     rows, columns = np.flatnonzero(valid.any(1)), np.flatnonzero(valid.any(0))
     assert (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) == (153, 371, 44, 1197)
     assert valid.sum() == (371 - 153) * (1197 - 44)
@@ -21,16 +31,34 @@ def test_the_garg_window_of_a_kitti_image_is_the_customary_one():
 def test_ranges_are_open_and_kitti_kitti_has_no_upper_end(name, near, far):
     depth = np.full((10, 20), 5, np.float32)
     depth[5, 10:15] = 0, 1e-3, 80, 79.99, 200
-    assert MASKS[name].valid(depth)[5, 10:15].tolist() == [False, near, far, True, far]
+    assert DEPTH_PROTOCOLS[name].valid(depth)[5, 10:15].tolist() == [False, near, far, True, far]
 
 
 def test_protocols_hold_what_metrics_json_promises_and_fit_into_json():
     size = (192, 640)
-    depth = depth_protocol("kitti_kitti", "kitti", ground_truth="raw", fixed_scaling=0.0, size=size)
-    fixed = depth_protocol("kitti_zhou", "kitti", ground_truth="improved", fixed_scaling=31.5, size=size)
+    common = {"size": size, "network": {}}
+    depth = describe_depth(
+        DEPTH_PROTOCOLS["kitti_kitti"], ground_truth="raw", alignment="median", fixed_scaling=0.0, **common
+    )
+    fixed = describe_depth(
+        DEPTH_PROTOCOLS["kitti_zhou"], ground_truth="improved", alignment="fixed", fixed_scaling=31.5, **common
+    )
     others = [segmentation_protocol(ground_truth="labels", size=size), pose_protocol(ground_truth="poses", size=size)]
     for protocol in (depth, fixed, *others):
         assert {"ground_truth", "crop", "range", "scaling", "size", "flip"} <= set(protocol)
         json.dumps(protocol, allow_nan=False)
     assert depth["range"] == [0.0, None] and depth["scaling"] == "median per image"
-    assert fixed["crop"] == "garg" and fixed["scaling"] == "fixed 31.5" and fixed["size"] == [192, 640]
+    assert depth["name"] == "kitti_kitti" and depth["refinement"] == "none"
+    assert (fixed["name"], fixed["crop"], fixed["scaling"]) == ("kitti_zhou", "garg", "fixed 31.5")
+    assert fixed["size"] == [192, 640]
+
+
+def test_what_a_network_says_of_itself_counts_more():
+    protocol = replace(DEPTH_PROTOCOLS["kitti_zhou"], view=InputView(resized=False, crop=(352, 1216)))
+    network = {"size": [352, 1216], "teacher": {"name": "one"}}
+    common = {"ground_truth": "improved", "fixed_scaling": 0.0, "size": (192, 640), "network": network}
+    found = describe_depth(protocol, alignment="none", **common)
+    assert found["scaling"] == "none" and found["size"] == [352, 1216] and found["teacher"] == {"name": "one"}
+    assert found["crop"] == "garg and 352 rows at the bottom, 1216 columns in the middle"
+    found = describe_depth(replace(protocol, view=InputView()), alignment="least squares", **common)
+    assert found["crop"] == "garg" and found["scaling"].startswith("least squares per image")

@@ -128,6 +128,18 @@ def test_a_metric_answer_stays_above_nothing():
     assert (Teacher(network, Habits(metric=True), {}, native=True)(torch.rand(1, 3, 32, 32)) == 1e-8).all()
 
 
+@pytest.mark.parametrize(("metric", "known"), [(True, "metres"), (False, "up to scale and shift")])
+def test_teachers_predict_inverse_depth_like_any_network(metric, known):
+    network = torch.nn.Module()
+    network.forward = lambda x: x.mean(1) + 2
+    teacher = Teacher(network, Habits(target=(64, 96), metric=metric, crop=(64, 96)), {"name": "one"})
+    image = torch.rand(2, 3, 64, 96)
+    depth = teacher.predict(image, ("depth",)).depth
+    assert torch.equal(depth.values[:, 0], teacher(image)) and depth.inverse and depth.known == known
+    nothing = teacher.predict(image, ("segmentation",))
+    assert nothing.depth is None and nothing.logits is None
+
+
 def test_a_wrong_shape_and_an_unfit_size_are_told(published):
     with pytest.raises(ValueError, match="teacher: rgb"):
         Teacher(published[0], Habits(), {})(torch.rand(3, 32, 32))

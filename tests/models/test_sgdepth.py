@@ -10,6 +10,7 @@ from torch.testing import assert_close
 from errors import UserError
 from models.gradients import split_with_scales
 from models.sgdepth import IMAGENET_MEAN, IMAGENET_STD, SGDepth
+from perspective_resample.depth import disp_to_depth, scale_disparity
 from storage.published import place, sha256
 from tests import golden
 
@@ -57,14 +58,29 @@ def test_outputs_match_the_published_network():
     }
     with torch.no_grad():
         depth, seg = model([frames, {0: frames[0]}], ["depth", "segmentation"])
-        alone, classes = model.predict(frames[0]), model.predict(frames[0], ("segmentation",))
+        alone, classes = model.outputs(frames[0]), model.predict(frames[0], ("segmentation",))
     for r in range(config["depth_resolutions"]):
         np.testing.assert_allclose(depth.disp[r], want[f"disp_{r}"], rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(seg.logits[:, :, ::2, ::2], want["seg_logits"], rtol=1e-4, atol=1e-4)
     np.testing.assert_allclose(depth.motion[-1], want["T_prev"].reshape(-1, 4, 4), rtol=1e-5, atol=1e-5)
     np.testing.assert_allclose(depth.motion[1], want["T_next"].reshape(-1, 4, 4), rtol=1e-5, atol=1e-5)
     assert_close(alone.disp[0], depth.disp[0], rtol=1e-5, atol=1e-5)
-    assert torch.equal(classes.logits, alone.logits) and not classes.disp
+    assert torch.equal(classes.logits, alone.logits) and classes.depth is None
+
+
+def test_depth_in_use_is_inverse_within_the_range_of_the_network():
+    torch.manual_seed(4)
+    model = SGDepth(disparity_bias=0, depth_range=(0.5, 20.0)).eval()
+    image = torch.rand(2, 3, 64, 96)
+    with torch.no_grad():
+        found, disp = model.predict(image), model.outputs(image).disp[0]
+        half = model.double().predict(image.double(), ("depth",))
+    assert found.depth.inverse and found.depth.known == "up to scale" and found.logits.shape == (2, 20, 64, 96)
+    assert torch.equal(found.depth.values, scale_disparity(disp, 0.5, 20.0))
+    assert torch.equal(found.depth.depth(), disp_to_depth(disp, 0.5, 20.0))
+    assert 0.5 < found.depth.depth().min() < found.depth.depth().max() < 20
+    assert half.depth.values.dtype == torch.float32 and half.logits is None
+    assert "depth_range" not in model.state_dict()
 
 
 def test_split_scales_gradients_like_the_published_layer():

@@ -8,20 +8,26 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from state_manager import RunState, start
+from engine.optimizer import Rule, Schedule
+from engine.run_state import RunState
+from state_manager import start
 from storage.checkpoint_folder import checkpoints, verify
 
+DEFAULTS = {"method": "sgdepth", "train_num_epochs": 10**6}
 
-def small_state(step: int = 0, epoch: int = 0, batch: int = 0) -> RunState:
-    """A run after so many steps; a checkpoint of it has all four files, some kilobytes in all."""
+
+def small_state(step: int = 0, epoch: int = 0, batch: int = 0, **noted: object) -> RunState:
+    """A run after so many steps, with these options; a checkpoint of it has all four files, some kilobytes in all."""
     model = nn.Linear(16, 16)
     optimizer = torch.optim.Adam(model.parameters(), 1e-3)
     for parameter in model.parameters():
         nn.init.constant_(parameter, step)
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.1)
-    return RunState(model, optimizer, scheduler, epoch=epoch, batch=batch, step=step)
+    schedule = Schedule(optimizer, Rule(step_size=2))
+    return RunState(
+        model, optimizer, schedule, method="sgdepth", options=DEFAULTS | noted, epoch=epoch, batch=batch, step=step
+    )
 
 
 def options(folder: Path, **changes: object) -> Namespace:

@@ -1,4 +1,4 @@
-"""A number that is none: the step is left out without a trace, told, kept, and too many of them end the run."""
+"""A NaN or infinite number: the step is left out without a trace, told, kept, and too many of them end the run."""
 
 from __future__ import annotations
 
@@ -20,25 +20,32 @@ import arguments
 import train
 from benchmarks import replay
 from dataloader import prefetch
+from dataloader.batch import Batch
 from engine import bad_steps
 from engine.bad_steps import BadSteps
+from engine.optimizer import Rule, Schedule
+from engine.outcome import Outcome
 from engine.updates import Updates
 from errors import UserError
-from losses import DepthLoss, DynamicClassMask, Objective, Phase, Schedule, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
-from losses.step import Outcome, compare
+from losses.depth import DepthLoss
+from losses.masking import DynamicClassMask
+from losses.objective import Objective
+from losses.semantic import SegmentationLoss
+from methods.video.schedule import Schedule as Parts
+from methods.video.training import VideoTraining
 from models.self_teacher import SelfTeacher
 from storage.atomic import write_whole
 from tests.conftest import tiny_options
 from tests.reliability.network import Network
 from tests.test_processes import free_port, surroundings
-from tests.test_train_step import RESAMPLE, street_like
+from tests.test_train_step import street_like
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 NAN = float("nan")
 
 
-class Training:
+class Run:
     """A network that trains on random batches, as train.py does it."""
 
     def __init__(self, folder: Path, limit: int = 3, scaler: torch.amp.GradScaler | None = None, accumulate: int = 1):
@@ -48,23 +55,19 @@ class Training:
             DepthLoss(), SegmentationLoss(), consistency=SemanticDepthConsistency(), consistency_weight=1.0
         )
         self.masking = DynamicClassMask(0, 20, False, 0.1, classes=range(20))
-        self.schedule = Schedule(self.masking)
+        schedule = Parts(self.masking, consistency_from=0)
+        self.training = VideoTraining(self.model, self.objective, schedule, contextlib.nullcontext)
         self.optimizer = torch.optim.Adam(self.model.parameters(), 1e-4, fused=True)
-        self.updates = Updates(
-            self.optimizer, scaler or torch.amp.GradScaler("cpu", enabled=False), accumulate=accumulate, batches=100
-        )
+        scaler = scaler or torch.amp.GradScaler("cpu", enabled=False)
+        rates = Schedule(self.optimizer, Rule(steps=100))
+        self.updates = Updates(self.optimizer, rates, scaler, accumulate=accumulate, batches=100)
         self.state = SimpleNamespace(model=self.model, epoch=0, batch=0, step=0)
-        self.guard = BadSteps(self.state, folder, {}, limit, write_whole)
+        self.guard = BadSteps(self.state, folder, {}, limit, ("depth", "segmentation", "pose"), write_whole)
 
-    def step(self, batches: list[SimpleNamespace] | None = None) -> list[Outcome]:
-        for number, batch in enumerate(batches := batches or street_like()):
-            batch.spec.domain = batch.spec.purpose
-            batch.raw = SimpleNamespace(names=(f"street/{number}",), plain=dict)
-        outcomes = compare(
-            self.model, self.objective, batches, RESAMPLE, contextlib.nullcontext, Phase(self.masking, consistency=True)
-        )
-        if self.updates(self.guard.weigh(outcomes), self.state.batch, self.state.step):
-            self.schedule.after_step(self.guard.settle(self.updates.finite))
+    def step(self, batches: list[Batch] | None = None) -> list[Outcome]:
+        outcomes = self.training.step(self.model, batches or street_like(), 0, self.state.batch)
+        if self.updates(self.guard.weigh(outcomes), 0, self.state.batch):
+            self.training.after_step(self.guard.settle(self.updates.finite))
         self.state.batch, self.state.step = self.state.batch + 1, self.state.step + 1
         self.guard.check()
         return outcomes
@@ -86,36 +89,39 @@ def nan_in(tensor: Tensor) -> Tensor:
     return spoiled
 
 
-def in_the_image(training: Training, batches: list[SimpleNamespace]) -> str:
-    batches[0].inputs = {**batches[0].inputs, 1: nan_in(batches[0].inputs[1])}
+def in_the_image(training: Run, batches: list[Batch]) -> str:
+    batches[0] = replace(batches[0], inputs={**batches[0].inputs, 1: nan_in(batches[0].inputs[1])})
     return "jittered image 1 of depth"
 
 
-def in_the_intrinsics(training: Training, batches: list[SimpleNamespace]) -> str:
-    batches[0].K = batches[0].K.clone()
-    batches[0].K[1, 0, 0] = float("inf")
+def in_the_intrinsics(training: Run, batches: list[Batch]) -> str:
+    K = batches[0].K.clone()
+    K[1, 0, 0] = float("inf")
+    batches[0] = replace(batches[0], K=K)
     return "intrinsics of depth"
 
 
-def in_the_labelled_image(training: Training, batches: list[SimpleNamespace]) -> str:
-    batches[1].images = batches[1].inputs = {0: nan_in(batches[1].inputs[0])}
+def in_the_labelled_image(training: Run, batches: list[Batch]) -> str:
+    image = {0: nan_in(batches[1].inputs[0])}
+    batches[1] = replace(batches[1], images=image, inputs=image)
     return "image 0 of segmentation"
 
 
-def in_the_disparity(training: Training, batches: list[SimpleNamespace]) -> str:
+def in_the_disparity(training: Run, batches: list[Batch]) -> str:
     """Warping forgives it, and a loss may recover."""
     handle = training.model.depth.register_forward_hook(lambda *found: (handle.remove(), nan_in(found[2]))[1])
     return "disparity 0 of depth"
 
 
-def in_a_term(training: Training, batches: list[SimpleNamespace]) -> str:
+def in_a_term(training: Run, batches: list[Batch]) -> str:
     """With a gradient of 0, as a minimum may hide it: the loss alone tells."""
-    plain = training.objective.consistency.forward
-    training.objective.consistency.forward = lambda disp, ids: plain(disp, ids) + NAN
+    consistency = training.training.objective.consistency
+    plain = consistency.forward
+    consistency.forward = lambda disp, ids: plain(disp, ids) + NAN
     return "loss_sd of depth"
 
 
-def in_a_gradient(training: Training, batches: list[SimpleNamespace]) -> str:
+def in_a_gradient(training: Run, batches: list[Batch]) -> str:
     weight = training.model.depth.weight
     handle = weight.register_hook(lambda grad: (handle.remove(), nan_in(grad))[1])
     return "gradient of depth.weight"
@@ -125,9 +131,9 @@ FAULTS = (in_the_image, in_the_intrinsics, in_the_labelled_image, in_the_dispari
 
 
 @pytest.fixture(scope="module")
-def begun(tmp_path_factory) -> Training:
+def begun(tmp_path_factory) -> Run:
     """After one sound step."""
-    training = Training(tmp_path_factory.mktemp("run"), limit=100)
+    training = Run(tmp_path_factory.mktemp("run"), limit=100)
     training.step()
     return training
 
@@ -136,19 +142,19 @@ def begun(tmp_path_factory) -> Training:
 def test_a_bad_step_leaves_no_trace_and_is_named(begun, fault, caplog):
     training, before = begun, begun.content()
     objective, batches = training.objective, street_like()
-    training.objective = copy.deepcopy(objective)
+    training.training.objective = copy.deepcopy(objective)
     name = fault(training, batches)
     training.step(batches)
     assert f"step {training.state.step}: left out, {name} is NaN or infinite; samples street/0" in caplog.text
     assert same(before, training.content())
-    training.objective = objective
+    training.training.objective = objective
     training.step()
     assert not same(before, training.content())
     assert caplog.text.count("left out") == 1
 
 
 def test_one_bad_batch_spoils_its_group(tmp_path):
-    training = Training(tmp_path, accumulate=2)
+    training = Run(tmp_path, accumulate=2)
     for _ in range(2):
         training.step()
     before = training.content()
@@ -160,13 +166,13 @@ def test_one_bad_batch_spoils_its_group(tmp_path):
     statistics = before[: len(training.model.state_dict())]
     training.step()  # half a group, as a damaged file may leave it
     training.guard.drop_unfinished()
-    training.schedule.drop_unfinished()
+    training.training.drop_unfinished()
     assert same(statistics, list(training.model.state_dict().values()))
     assert same(before[-1:], [training.masking.ious()])
 
 
 def test_a_gradient_beyond_float16_is_no_bad_step_and_a_lost_loss_is(tmp_path, caplog):
-    training = Training(tmp_path, scaler=torch.amp.GradScaler("cpu", init_scale=2.0))
+    training = Run(tmp_path, scaler=torch.amp.GradScaler("cpu", init_scale=2.0))
     training.step()
     before = training.content()
     in_a_gradient(training, [])
@@ -226,7 +232,7 @@ class Copied:
 
 
 def test_good_steps_read_nothing_from_the_device(tmp_path, monkeypatch):
-    training, read = Training(tmp_path), []
+    training, read = Run(tmp_path), []
     training.step()
     monkeypatch.setattr(Copied, "waited", 0)
     monkeypatch.setattr(bad_steps, "_to_host", lambda flags: (flags, Copied()))
@@ -242,7 +248,7 @@ def test_good_steps_read_nothing_from_the_device(tmp_path, monkeypatch):
 
 
 def test_flags_that_come_late_name_their_own_step(tmp_path, monkeypatch, caplog):
-    training = Training(tmp_path)
+    training = Run(tmp_path)
     monkeypatch.setattr(bad_steps, "_to_host", lambda flags: (flags, Copied()))
     spoiled = street_like()
     name = in_the_image(training, spoiled)
@@ -256,7 +262,7 @@ def test_flags_that_come_late_name_their_own_step(tmp_path, monkeypatch, caplog)
 
 
 def test_bad_steps_end_the_run_only_in_a_row(tmp_path, caplog):
-    training = Training(tmp_path, limit=2)
+    training = Run(tmp_path, limit=2)
     for good in (False, True, False, True):
         batches = street_like()
         if not good:
@@ -272,7 +278,7 @@ def test_bad_steps_end_the_run_only_in_a_row(tmp_path, caplog):
 
 
 def test_a_network_that_gives_no_numbers_is_not_worth_a_checkpoint(tmp_path):
-    training = Training(tmp_path)
+    training = Run(tmp_path)
     training.step()
     training.guard.require_sound()
     with torch.no_grad():
@@ -328,7 +334,7 @@ def test_a_bad_step_may_be_the_one_that_pictures_are_drawn_of(street, tmp_path, 
 
 
 def test_a_network_that_a_sound_step_broke_is_not_saved(tmp_path):
-    training = Training(tmp_path)
+    training = Run(tmp_path)
     training.step()
     training.guard.require_sound()
     with torch.no_grad():
@@ -403,11 +409,11 @@ def test_processes_leave_a_step_out_together(street, tmp_path, warm):
 
 
 def test_files_of_an_earlier_start_make_room_and_those_of_other_processes_stay(tmp_path, monkeypatch):
-    monkeypatch.setattr("engine.ranks.place", lambda: (0, 2))
+    monkeypatch.setattr("engine.ranks.rank_and_size", lambda: (0, 2))
     (tmp_path / "bad_steps").mkdir()
     for name in ("step_1_process_0.pt", "step_9_process_0.pt", "step_1_process_1.pt"):
         (tmp_path / "bad_steps" / name).touch()
-    training, spoiled = Training(tmp_path), street_like()
+    training, spoiled = Run(tmp_path), street_like()
     in_the_image(training, spoiled)
     training.step(spoiled)
     left = {path.name for path in (tmp_path / "bad_steps").iterdir()}

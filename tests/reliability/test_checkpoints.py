@@ -42,7 +42,7 @@ def exit_code(pid: int) -> int:
 
 
 def save(run_folder: Path, step: int, epoch: int, batch: int = 0) -> None:
-    small_state(step, epoch, batch).save(run_folder, options(run_folder))
+    small_state(step, epoch, batch).save(run_folder)
 
 
 def test_killed_at_random_moments_the_newest_checkpoint_is_whole(tmp_path, rounds):
@@ -173,8 +173,8 @@ def test_every_cut_is_found_and_the_checkpoint_before_it_taken(two, name, caplog
 )
 def test_notes_that_say_something_else_are_found(two, before, after, caplog):
     path = two / "checkpoints/epoch_2/meta.json"
-    state = small_state(2, 2)
-    state.save(two, options(two, weight=1e-05))
+    state = small_state(2, 2, weight=1e-05)
+    state.save(two)
     text = path.read_text()
     assert text.count(before) == 1
     path.write_text(text.replace(before, after))

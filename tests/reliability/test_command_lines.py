@@ -11,10 +11,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from presets.options import COMMANDS, Option, options_of
+from arguments import COMMANDS, options_of
+from presets.option import Option
 from tests.commands import write_checkpoint
 from tests.conftest import ROOT, tiny_options
-from tests.reliability.warm import Command, Warm
+from tests.warm import Command, Warm
 
 LINES = 5
 AT_ONCE = 2

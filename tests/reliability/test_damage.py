@@ -12,12 +12,13 @@ import torch
 from dataloader import integrity
 from dataloader.batch import RawBatch
 from dataloader.lists import CAMERA_OF
-from dataloader.loaders import TrainingData, build_evaluation, build_training
+from dataloader.loaders import TrainingData, build_evaluation
 from errors import UserError
 from storage.weights import load_file
 from tests.conftest import tiny_options
 from tests.dataloader import tiny
 from tests.dataloader.test_dataset import same
+from tests.dataloader.tiny import build_training
 
 EPOCH = 3
 IMAGE = f"kitti/{tiny.DRIVE}/image_02/data/0000000002.png"

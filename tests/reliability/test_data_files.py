@@ -27,13 +27,14 @@ from dataloader.cache.teacher.maps import FileState
 from dataloader.catalog import LoaderSpec, find_loader
 from dataloader.files import read_depth, read_labels
 from dataloader.lists import parse_image_path
-from dataloader.loaders import build_evaluation, build_training
+from dataloader.loaders import build_evaluation
 from dataloader.prepare.__main__ import main as prepare
 from dataloader.samples import DepthSource, Sample
 from dataloader.splits import resolve
 from dataloader.velodyne import CAMERA_FILE, SCANNER_FILE
 from errors import UserError
 from tests.dataloader import tiny
+from tests.dataloader.tiny import build_training
 
 TRAIN = find_loader("depth", "kitti_zhou_train", training=True)
 TEST = find_loader("depth", "kitti_zhou_test")

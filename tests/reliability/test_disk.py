@@ -62,10 +62,10 @@ def temporary(folder: Path) -> list[str]:
 @pytest.mark.parametrize("size", [0, 1, 700, 1500, 3000, 4000])
 @pytest.mark.parametrize("epoch", [1, 2])
 def test_a_checkpoint_that_does_not_fit_leaves_those_before_it(tmp_path, size, epoch):
-    small_state(1, 1).save(tmp_path, options(tmp_path))
+    small_state(1, 1).save(tmp_path)
     said = rf"epoch_{epoch}: the checkpoint of \d{{4,5}} bytes cannot be written \(.*; \d+ bytes are free\); free some"
     with room(size), pytest.raises(UserError, match=said):
-        small_state(2, epoch).save(tmp_path, options(tmp_path))
+        small_state(2, epoch).save(tmp_path)
     assert not temporary(tmp_path)
     assert resumed(tmp_path).step == 1
 
@@ -73,7 +73,7 @@ def test_a_checkpoint_that_does_not_fit_leaves_those_before_it(tmp_path, size, e
 def test_on_a_full_disk_as_many_checkpoints_are_whole_as_fit(small_disk):
     with pytest.raises(UserError, match="No space left on device; .* bytes are free"):
         for step in range(1, 20):
-            small_state(step, step).save(small_disk, options(small_disk))
+            small_state(step, step).save(small_disk)
     assert not temporary(small_disk)
     assert 1 < resumed(small_disk).step == step - 1 == len(checkpoints(small_disk))
     with pytest.raises(OSError, match=r"No space left on device; 99999 bytes, \d+ are free.*metrics.json"):
@@ -82,7 +82,7 @@ def test_on_a_full_disk_as_many_checkpoints_are_whole_as_fit(small_disk):
 
 
 def test_a_checkpoint_that_cannot_take_its_place_leaves_the_one_there(tmp_path, monkeypatch):
-    small_state(1, 1).save(tmp_path, options(tmp_path))
+    small_state(1, 1).save(tmp_path)
     rename = Path.rename
 
     def failing(path: Path, target: Path) -> Path:
@@ -92,17 +92,17 @@ def test_a_checkpoint_that_cannot_take_its_place_leaves_the_one_there(tmp_path, 
 
     monkeypatch.setattr(Path, "rename", failing)
     with pytest.raises(UserError, match="Input/output error"):
-        small_state(2, 1).save(tmp_path, options(tmp_path))
+        small_state(2, 1).save(tmp_path)
     monkeypatch.undo()
     assert resumed(tmp_path).step == 1
 
 
 def test_the_size_said_is_the_size_needed(tmp_path):
     state = small_state(1, 1)
-    folder = state.save(tmp_path, options(tmp_path))
+    folder = state.save(tmp_path)
     needed = sum((folder / name).stat().st_size for name in ("model.pth", "optim.pth", "scheduler.pth", "train.pth"))
     with room(10), pytest.raises(UserError) as caught:
-        state.save(tmp_path, options(tmp_path))
+        state.save(tmp_path)
     assert int(re.search(r"of (\d+) bytes", str(caught.value))[1]) == needed
 
 
@@ -190,21 +190,21 @@ def test_a_training_on_a_full_disk_ends_with_one_sentence_and_goes_on_later(stre
 
 def test_a_run_folder_that_vanished_is_made_anew_for_the_checkpoint(tmp_path, caplog):
     run_folder = tmp_path / "class" / "run"
-    small_state(1, 1).save(run_folder, options(run_folder))
+    small_state(1, 1).save(run_folder)
     shutil.rmtree(tmp_path / "class")
     caplog.clear()
-    small_state(2, 2).save(run_folder, options(run_folder))
+    small_state(2, 2).save(run_folder)
     assert f"{run_folder}: is gone with all that was in it, options and lock, too; made anew" in caplog.text
     assert resumed(run_folder).step == 2
 
 
 def test_where_nothing_can_be_made_the_checkpoint_says_so(tmp_path):
     run_folder = tmp_path / "class" / "run"
-    small_state(1, 1).save(run_folder, options(run_folder))
+    small_state(1, 1).save(run_folder)
     shutil.rmtree(tmp_path / "class")
     (tmp_path / "class").write_text("a file")
     with pytest.raises(UserError, match=r"epoch_2: .* cannot be written \(Not a directory; \d+ bytes are free\)"):
-        small_state(2, 2).save(run_folder, options(run_folder))
+        small_state(2, 2).save(run_folder)
     assert (tmp_path / "class").read_text() == "a file"
 
 
@@ -224,10 +224,10 @@ def test_what_is_no_folder_in_its_place_is_named_before_the_work(tmp_path, where
 
 
 def test_a_file_with_the_name_of_a_checkpoint_is_no_checkpoint(tmp_path):
-    small_state(1, 1).save(tmp_path, options(tmp_path))
+    small_state(1, 1).save(tmp_path)
     (tmp_path / "checkpoints/epoch_2").write_text("")
     assert resumed_despite(tmp_path) == 1
-    small_state(2, 2).save(tmp_path, options(tmp_path))
+    small_state(2, 2).save(tmp_path)
     assert resumed(tmp_path).step == 2
 
 

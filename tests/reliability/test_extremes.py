@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import SimpleNamespace
+from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
+from dataloader.batch import Batch
 from engine.finite import are_finite, quantities
-from losses import DepthLoss, DynamicClassMask, Objective, Phase, SegmentationLoss
 from losses.consistency import SemanticDepthConsistency
+from losses.depth import DepthLoss
+from losses.masking import DynamicClassMask
+from losses.objective import Objective
 from losses.patches.distillation import PatchDistillation
 from losses.patches.loss import PatchLoss
 from losses.patches.refine import PatchRefiner
-from losses.step import compare
+from losses.semantic import SegmentationLoss
+from methods.video.schedule import Phase
+from methods.video.step import compare
 from models.self_teacher import SelfTeacher
 from models.sgdepth import SGDepth
 from perspective_resample.warp import sampling_grid
@@ -41,55 +46,60 @@ def motion_outputs(model: nn.Module) -> nn.Module:
     return model.motion if isinstance(model, Network) else list(model.pose.modules())[-1]
 
 
-def usual(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
+def show(batches: list[Batch], place: int, images: dict[int, torch.Tensor]) -> None:
+    batches[place] = replace(batches[place], images=images, inputs=images)
+
+
+def usual(model: nn.Module, batches: list[Batch]) -> None:
     pass
 
 
-def disparity_zero(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
+def disparity_zero(model: nn.Module, batches: list[Batch]) -> None:
     zero(*depth_outputs(model), bias=-200)
 
 
-def disparity_one(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
+def disparity_one(model: nn.Module, batches: list[Batch]) -> None:
     zero(*depth_outputs(model), bias=200)
 
 
-def no_motion(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
+def no_motion(model: nn.Module, batches: list[Batch]) -> None:
     zero(motion_outputs(model))
 
 
-def identical_frames(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
-    depth.images = depth.inputs = dict.fromkeys(depth.images, depth.images[0])
+def identical_frames(model: nn.Module, batches: list[Batch]) -> None:
+    show(batches, 0, dict.fromkeys(batches[0].images, batches[0].images[0]))
 
 
-def no_texture(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
-    grey = {frame: torch.full_like(image, 0.5) for frame, image in depth.images.items()}
-    depth.images = depth.inputs = grey
-    labelled.images = labelled.inputs = {0: grey[0]}
+def no_texture(model: nn.Module, batches: list[Batch]) -> None:
+    grey = {frame: torch.full_like(image, 0.5) for frame, image in batches[0].images.items()}
+    show(batches, 0, grey)
+    show(batches, 1, {0: grey[0]})
 
 
-def black(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
-    depth.images = depth.inputs = {frame: torch.zeros_like(image) for frame, image in depth.images.items()}
+def black(model: nn.Module, batches: list[Batch]) -> None:
+    show(batches, 0, {frame: torch.zeros_like(image) for frame, image in batches[0].images.items()})
 
 
-def nothing_labelled(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
-    labelled.labels = torch.full_like(labelled.labels, 255)
+def nothing_labelled(model: nn.Module, batches: list[Batch]) -> None:
+    batches[1] = replace(batches[1], labels=torch.full_like(batches[1].labels, 255))
 
 
 def focal_length(pixels: float) -> Callable[..., None]:
-    def spoil(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
-        depth.K, depth.inv_K = depth.K.clone(), depth.inv_K.clone()
+    def spoil(model: nn.Module, batches: list[Batch]) -> None:
+        K, inv_K = batches[0].K.clone(), batches[0].inv_K.clone()
         for axis in (0, 1):
-            depth.K[:, axis, axis] = pixels
-            depth.inv_K[:, axis, axis] = 1 / pixels
-            depth.inv_K[:, axis, 2] = -depth.K[:, axis, 2] / pixels
+            K[:, axis, axis] = pixels
+            inv_K[:, axis, axis] = 1 / pixels
+            inv_K[:, axis, 2] = -K[:, axis, 2] / pixels
+        batches[0] = replace(batches[0], K=K, inv_K=inv_K)
 
     spoil.__name__ = f"focal_length_{pixels:g}"
     return spoil
 
 
-def everything(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
+def everything(model: nn.Module, batches: list[Batch]) -> None:
     for extreme in (disparity_zero, no_motion, identical_frames, no_texture, nothing_labelled, focal_length(1e-3)):
-        extreme(model, depth, labelled)
+        extreme(model, batches)
 
 
 EXTREMES = (
@@ -124,10 +134,8 @@ def phases(model: nn.Module) -> dict[str, Phase]:
 def lost(model: nn.Module, extreme: Callable[..., None], precision: str, phase: str, scale: float = 1.0) -> list[str]:
     """Names of the numbers of a step that are not finite."""
     half = HALVES[precision]
-    depth, labelled = street_like(SIZE)
-    extreme(model, depth, labelled)
-    for batch in (depth, labelled):
-        batch.spec.domain = batch.spec.purpose
+    batches = street_like(SIZE)
+    extreme(model, batches)
     objective = Objective(
         DepthLoss(),
         SegmentationLoss(),
@@ -138,14 +146,14 @@ def lost(model: nn.Module, extreme: Callable[..., None], precision: str, phase: 
     outcomes = compare(
         model,
         objective,
-        [depth, labelled],
+        batches,
         RESAMPLE,
         lambda: torch.autocast("cpu", half, enabled=half is not None),
         phases(model)[phase],
     )
     (scale * sum(outcome.total for outcome in outcomes)).backward()
     if phase in ("masked", "sgdem"):
-        assert not outcomes[0].keep.any()
+        assert not outcomes[0].look.keep.any()
     gradients = {f"gradient of {name}": p.grad for name, p in model.named_parameters() if p.grad is not None}
     named = quantities(outcomes) | gradients
     return [name for name, fine in zip(named, are_finite(named.values()), strict=True) if not fine]
@@ -163,8 +171,8 @@ def test_every_number_stays_finite(extreme, precision, rounds):
             assert not lost(model, extreme, precision, phase), phase
 
 
-def background_alone(model: nn.Module, depth: SimpleNamespace, labelled: SimpleNamespace) -> None:
-    labelled.labels = torch.full_like(labelled.labels, 19)
+def background_alone(model: nn.Module, batches: list[Batch]) -> None:
+    batches[1] = replace(batches[1], labels=torch.full_like(batches[1].labels, 19))
 
 
 @pytest.mark.parametrize(

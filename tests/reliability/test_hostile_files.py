@@ -21,8 +21,7 @@ import harness
 from errors import UserError
 from evaluation.tables import read_metrics
 from models.sgdepth import SGDepth
-from presets.options import options_of
-from state_manager import load_model, start
+from state_manager import find_network, start
 from storage.checkpoint_folder import checkpoints, described
 from storage.notes import METADATA, Damaged, as_text, read
 from storage.published import place
@@ -108,7 +107,7 @@ def test_code_in_the_place_of_published_weights_is_refused_and_not_run(tmp_path,
 @pytest.mark.parametrize("name", FILES)
 def test_code_in_any_file_of_a_checkpoint_is_refused_though_its_notes_agree(tmp_path, name):
     run_folder, mark = tmp_path / "run", tmp_path / "mark"
-    folder = small_state(1, 1).save(run_folder, options(run_folder))
+    folder = small_state(1, 1).save(run_folder)
     torch.save(Call(open, str(mark), "w"), folder / name)
     seal(folder)
     with pytest.raises(UserError, match=f"{name}: .*it calls .*open"):
@@ -185,7 +184,7 @@ def test_sizes_of_a_network_are_not_taken_from_a_hostile_file(tmp_path):
     ):
         torch.save(changed, tmp_path / "model.pth")
         with little_memory(), pytest.raises(UserError, match=fault):
-            load_model(of_network(model_path=str(tmp_path / "model.pth")), torch.device("cpu"))
+            find_network(of_network(model_path=str(tmp_path / "model.pth")), "depth")
 
 
 def test_hidden_methods_and_deep_or_shared_content_do_no_harm(tmp_path):
@@ -216,7 +215,7 @@ def test_hidden_methods_and_deep_or_shared_content_do_no_harm(tmp_path):
     ],
 )
 def test_notes_that_name_files_elsewhere_or_nothing_are_refused(tmp_path, changes):
-    folder = small_state(1, 1).save(tmp_path, options(tmp_path))
+    folder = small_state(1, 1).save(tmp_path)
     seal(folder, **changes)
     with pytest.raises(UserError, match="none of its 1 checkpoints is valid"):
         resumed(tmp_path)
@@ -252,16 +251,16 @@ def test_results_of_any_other_kind_are_not_written_over(tmp_path, text):
 
 def test_what_links_point_at_is_neither_written_nor_removed(tmp_path):
     other = tmp_path / "other"
-    kept = small_state(9, 2).save(other, options(other))
+    kept = small_state(9, 2).save(other)
     before = {path: path.stat().st_mtime_ns for path in sorted(other.rglob("*"))}
     run_folder = tmp_path / "run"
-    folder = small_state(1, 1).save(run_folder, options(run_folder)).parent
+    folder = small_state(1, 1).save(run_folder).parent
     for name in (".epoch_7.1.tmp", ".epoch_1.2.old.tmp", "epoch_0_batch_1", "epoch_2"):
         (folder / name).symlink_to(kept)
     (run_folder / ".checkpoints.3.tmp").symlink_to(other)
     (run_folder / "opt.json").symlink_to(kept / METADATA)
     assert resumed(run_folder).step == 9, "a link to a checkpoint is read"
-    small_state(3, 2).save(run_folder, options(run_folder))
+    small_state(3, 2).save(run_folder)
     harness.write_file(run_folder / "opt.json", b"{}")
     assert [path.name for path in checkpoints(run_folder)] == ["epoch_1", "epoch_2"]
     assert not any(path.is_symlink() for path in run_folder.rglob("*"))
@@ -332,7 +331,7 @@ def test_presets_include_no_other_files_and_devices_are_not_read_to_their_end(tm
 
 def test_any_value_of_any_option_is_taken_or_refused(tmp_path, rounds):
     chance = random.Random(12)
-    names = [option.name for option in options_of("train")]
+    names = [option.name for option in arguments.options_of("train", "sgdem")]
     values = [
         0,
         -1,

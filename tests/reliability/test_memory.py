@@ -14,7 +14,7 @@ from tests.commands import write_checkpoint
 from tests.conftest import tiny_options
 from tests.reliability.conftest import Rounds
 from tests.reliability.network import Network
-from tests.reliability.warm import Warm
+from tests.warm import Warm
 
 HEIGHT, WIDTH = 256, 512  # of images: one that is kept shows
 IMAGE = HEIGHT * WIDTH * 3
@@ -60,9 +60,9 @@ def keep_everything() -> None:
 
 def train_a_small_network() -> None:
     """One whose layers leave the allocator nothing to play with: everything around it is real."""
-    import models
+    from methods.sgdepth import build
 
-    models.build_model = lambda args, **_: Network()
+    build.network = lambda args, **_: Network()
     note_memory()
 
 

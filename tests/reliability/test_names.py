@@ -17,7 +17,7 @@ from errors import UserError
 from tests import commands
 from tests.conftest import ROOT, tiny_options
 from tests.dataloader import tiny
-from tests.reliability.warm import Command, Warm
+from tests.warm import Command, Warm
 from visual.video import VideoWriter, describe, read_frames
 
 NAMES = ("two  words", "Straße ü中", "-dash", "new\nline", "x" * 200, "a%03d:b'c\"d$e[f]*g\\h", "--resume")

@@ -11,9 +11,9 @@ from typing import NoReturn
 
 import pytest
 
+from tests.commands import write_checkpoint
 from tests.conftest import tiny_options
-
-from .warm import Command
+from tests.warm import Command
 
 RUN = "sgdepth_eccv_test/sgdepth_base"
 Start = Callable[..., tuple[Command, Path]]
@@ -35,7 +35,7 @@ def start(tmp_path, warm) -> Start:
     """Start a command without a network; the file that comes with it is there once it tried to reach something."""
 
     def begin(*words: object) -> tuple[Command, Path]:
-        tried = tmp_path / f"tried{len(list(tmp_path.glob('outputs/*')))}"
+        tried = tmp_path / f"tried{len(list(warm.folder.iterdir()))}"
         env = {"TRIED": str(tried), "TORCH_HOME": str(tmp_path)}
         return warm(*words, env=env, before=cut_off), tried
 
@@ -86,7 +86,9 @@ def test_training_from_scratch_evaluation_and_inference_reach_for_nothing(street
 def test_what_is_missing_is_named_with_its_address_and_its_place(street, tmp_path, start):
     image = next(street.rglob("image_02/data/*.*"))
     training = ("train.py", *tiny_options(street, tmp_path))
-    refining = ("--patch-refine", "--patch-teacher", "dpt-hybrid", "--model-load", "any", "--checkpoint-dir", tmp_path)
+    write_checkpoint(tmp_path / "any")
+    refining = ("--patch-refine", "--patch-teacher", "dpt-hybrid", "--method", "sgdepth")
+    loaded = ("--model-load", "any", "--checkpoint-dir", tmp_path)
     hybrid = "dpt_hybrid-midas-501f0c75.pt"
     asked = [
         (True, "resnet18-f37072fd.pth", (*training, "--train-weights-init", "pretrained")),
@@ -97,6 +99,11 @@ def test_what_is_missing_is_named_with_its_address_and_its_place(street, tmp_pat
                 *training,
                 "--model-name",
                 "b",
+                "--method",
+                "sgdem",
+                "--model-num-layers",
+                18,
+                "--no-masking-enable",
                 "--patch-distill",
                 "--patch-from-epoch",
                 0,
@@ -117,7 +124,7 @@ def test_what_is_missing_is_named_with_its_address_and_its_place(street, tmp_pat
             "dpt_large-midas-2f21e586.pt",
             (*judging(street), "--method", "dpt", "--model-load", "dpt-large", "--checkpoint-dir", tmp_path),
         ),
-        (False, hybrid, (*judging(street, 192), *refining)),
+        (False, hybrid, (*judging(street, 192), *refining, *loaded)),
         (
             False,
             hybrid,
@@ -125,12 +132,12 @@ def test_what_is_missing_is_named_with_its_address_and_its_place(street, tmp_pat
                 "inference.py",
                 "--sys-cpu",
                 "--model-path",
-                "any",
+                tmp_path / "any",
                 "--image-path",
                 image,
                 "--output-path",
                 tmp_path / "out",
-                *refining[:3],
+                *refining,
             ),
         ),
     ]

@@ -1,4 +1,4 @@
-"""A network that gives no numbers is never judged or shown as if it did."""
+"""A network that says NaN is never judged or shown as if it said depth."""
 
 from __future__ import annotations
 

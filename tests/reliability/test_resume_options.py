@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from arguments import methods_of, network_options, options_of
+from engine.optimizer import Rule, Settings
 from errors import UserError
-from presets.options import options_of
-from presets.resume import BETWEEN, FACTS, FREE, NETWORK, NOTED, RULES, START
+from methods import METHODS
+from presets.option import BETWEEN, FREE, NOTED, REFUSED, START
+from presets.resume import FACTS, MEANING, rules
 from state_manager import start
 from tests.conftest import tiny_options
 
 from .saving import options, small_state
 
-TRAINING = {option.name: option for option in options_of("train")}
+TRAINING = {option.name: option for option in options_of("train", "sgdem")}
 
 
-def test_every_option_of_training_has_one_rule():
-    decided = [name for names in RULES.values() for name in names]
-    assert sorted(decided) == sorted([*TRAINING, *FACTS])
+@pytest.mark.parametrize("method", methods_of("train"))
+def test_every_option_of_training_has_one_rule(method):
+    options = options_of("train", method)
+    assert [option.flag for option in options if option.resume not in MEANING] == []
+    decided = [name for names in rules(options).values() for name in names]
+    assert sorted(decided) == sorted([*(option.name for option in options), *FACTS])
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_another_network_is_refused_and_its_options_are_the_same_in_every_command(method):
+    network = network_options(method)
+    assert all(option.resume == REFUSED for option in network.values())
+    for command in METHODS[method].options:
+        of_command = {option.name: option for option in options_of(command, method) if option.network}
+        assert of_command.pop("method") and of_command == network
 
 
 def changed(value: object) -> object:
@@ -39,28 +55,26 @@ def changed(value: object) -> object:
 def test_each_option_is_taken_warned_of_or_refused_by_its_name(tmp_path, name, inside, caplog):
     caplog.set_level("INFO")
     before = {key: option.default for key, option in TRAINING.items()} | {"resume": "auto", "train_num_epochs": 99}
-    small_state(1, 1, 2 if inside else 0).save(tmp_path, options(tmp_path, **before))
-    now = options(tmp_path, **before | {name: changed(before[name])})
-    now.resume, now.overwrite = "auto", False
-    (rule,) = (rule for rule, names in RULES.items() if name in names)
+    small_state(1, 1, 2 if inside else 0, **before).save(tmp_path)
+    values = before | {name: changed(before[name])}
+    state, now = small_state(**values), options(tmp_path, **values)
+    now.method, now.resume, now.overwrite = "sgdem", "auto", False
+    rule = TRAINING[name].resume
     flag = f"--{name.replace('_', '-')} "
-    if rule == NETWORK or (rule == BETWEEN and inside):
+    if rule == REFUSED or (rule == BETWEEN and inside):
         with pytest.raises(UserError, match=rf"{flag}.* \(was .*\).*; give the old value"):
-            start(small_state(), tmp_path, now)
+            start(state, tmp_path, now)
         return
     caplog.clear()
-    start(small_state(), tmp_path, now)
+    start(state, tmp_path, now)
     said = [record.levelname for record in caplog.records if flag in record.message and " (was " in record.message]
     assert said == {BETWEEN: ["WARNING"], NOTED: ["WARNING"], FREE: ["INFO"], START: []}[rule]
 
 
 @pytest.mark.parametrize("inside", [False, True])
 def test_data_sets_that_have_grown_are_told_and_do_not_change_inside_an_epoch(tmp_path, inside, caplog):
-    before = small_state(1, 1, 2 if inside else 0)
-    before.samples = (8, 4)
-    before.save(tmp_path, options(tmp_path))
-    grown = small_state()
-    grown.samples = (9, 4)
+    small_state(1, 1, 2 if inside else 0, samples=(8, 4)).save(tmp_path)
+    grown = small_state(samples=(9, 4))
     if inside:
         with pytest.raises(UserError, match=r"numbers of samples 9,4 \(was 8,4\); give the old value"):
             start(grown, tmp_path, options(tmp_path, resume="auto"))
@@ -71,8 +85,8 @@ def test_data_sets_that_have_grown_are_told_and_do_not_change_inside_an_epoch(tm
 
 def test_the_same_options_are_no_change(tmp_path, caplog):
     before = {key: option.default for key, option in TRAINING.items()} | {"train_num_epochs": 99}
-    small_state(1, 1, 2).save(tmp_path, options(tmp_path, **before))
-    start(small_state(), tmp_path, options(tmp_path, **before | {"resume": "auto"}))
+    small_state(1, 1, 2, **before).save(tmp_path)
+    start(small_state(**before), tmp_path, options(tmp_path, **before | {"resume": "auto", "method": "sgdem"}))
     assert "(was" not in caplog.text
 
 
@@ -94,36 +108,29 @@ def test_another_rate_or_decay_takes_effect_as_if_it_had_always_been(tmp_path, n
         "train_weight_decay": 0.0,
         "train_num_epochs": 9,
     }
-    state = small_state(1, 4)
+    state = small_state(1, 4, **made)
     state.optimizer.step()
-    for _ in range(4):
-        state.scheduler.step()
-    state.save(tmp_path, options(tmp_path, **made))
+    state.schedule.set(4, 0)
+    state.save(tmp_path)
     now = made | {name: value}
-    other = small_state()
-    for group in other.optimizer.param_groups:
-        group |= {
-            "lr": now["train_learning_rate"],
-            "initial_lr": now["train_learning_rate"],
-            "weight_decay": now["train_weight_decay"],
-        }
-    other.scheduler.base_lrs = [now["train_learning_rate"]]
-    other.scheduler.gamma, other.scheduler.step_size = now["train_scheduler_gamma"], now["train_scheduler_step_size"]
+    other = small_state(**now)
+    step_size, gamma = now["train_scheduler_step_size"], now["train_scheduler_gamma"]
+    wanted = Settings((now["train_learning_rate"],), (now["train_weight_decay"],), Rule("step", step_size, gamma))
+    other.schedule.settings = wanted
     start(other, tmp_path, options(tmp_path, **now))
     group = other.optimizer.param_groups[0]
     assert group["lr"] == pytest.approx(rate, rel=1e-9)
-    assert other.scheduler.get_last_lr() == [group["lr"]] and group["weight_decay"] == now["train_weight_decay"]
-    other.scheduler.step()
-    assert other.scheduler.last_epoch == 5 and group["lr"] == pytest.approx(
-        now["train_learning_rate"] * now["train_scheduler_gamma"] ** (5 // now["train_scheduler_step_size"]), rel=1e-9
-    )
+    assert other.schedule.state_dict()["_last_lr"] == [group["lr"]]
+    assert group["weight_decay"] == now["train_weight_decay"]
+    other.schedule.set(5, 0)
+    assert group["lr"] == pytest.approx(now["train_learning_rate"] * gamma ** (5 // step_size), rel=1e-9)
 
 
 @pytest.mark.parametrize(("rate", "told"), [(1e-3, False), (2e-3, True)])
 def test_rates_of_a_loaded_checkpoint_that_count_are_told(tmp_path, rate, told, caplog):
-    folder = small_state(1, 1).save(tmp_path / "old", options(tmp_path))
+    folder = small_state(1, 1).save(tmp_path / "old")
     other = small_state()
-    other.scheduler.base_lrs = [rate]
+    other.schedule.settings = replace(other.schedule.settings, starts=(rate,))
     start(other, tmp_path / "new", options(tmp_path, model_load=str(folder)))
     assert ("brings its own learning rate" in caplog.text) == told
 

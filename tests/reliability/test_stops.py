@@ -14,10 +14,10 @@ import pytest
 import torch
 
 from tests.conftest import tiny_options
+from tests.warm import Command, Warm
 
 from .conftest import Rounds
 from .injuries import children, note_batches, signal_in
-from .warm import Command, Warm
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 LAST = RUN / "checkpoints/epoch_2"

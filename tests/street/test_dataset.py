@@ -190,10 +190,10 @@ def test_options_out_of_range_are_refused(tmp_path, name, value):
     assert not (tmp_path / "new").exists()
 
 
-def test_the_command_reports_mistakes_in_one_sentence(tmp_path):
-    run = subprocess.run(command("--out", str(tmp_path), "--frames", "1"), cwd=ROOT, capture_output=True, text=True)
-    assert run.returncode == 2
-    assert run.stderr.startswith("error: --frames 1") and run.stderr.count("\n") == 1
+def test_the_command_reports_mistakes_in_one_sentence(tmp_path, run):
+    result = run("-m", "dataloader.prepare", "synthetic", "--out", tmp_path, "--frames", 1)
+    assert result.returncode == 2
+    assert result.stderr.startswith("error: --frames 1") and result.stderr.count("\n") == 1
 
 
 def test_the_command_shows_progress_on_stderr(made, tmp_path):

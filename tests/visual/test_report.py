@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from visual.report import COLLAPSE_FROM_STEP, Report
+from engine.outcome import Outcome
+from visual.report import DOUBT_FROM_STEP, Report
 
 
 def report(folder: Path, step: int = 1) -> Report:
@@ -17,50 +18,48 @@ def report(folder: Path, step: int = 1) -> Report:
     return Report(folder, args, SimpleNamespace(epoch=0, batch=step, step=step))
 
 
-def outcome(disp: torch.Tensor, loss: float = 0.5) -> SimpleNamespace:
-    return SimpleNamespace(
-        batch=SimpleNamespace(images={0: torch.zeros(2, 3, 4, 4)}, spec=SimpleNamespace(domain="street_depth")),
-        prediction=SimpleNamespace(disp={0: disp}, motion={}, logits=None),
-        views=None,
-        refined=None,
-        classes=None,
-        terms={},
-        total=torch.tensor(loss),
-    )
+class Look:
+    """What is asked on logging steps."""
+
+    def __init__(self, doubt: str):
+        self.said = doubt
+
+    def measures(self) -> dict[str, torch.Tensor]:
+        return {"depth_mean": torch.tensor(3.0)}
+
+    def pictures(self) -> dict[str, torch.Tensor]:
+        return {}
+
+    def doubt(self) -> str:
+        return self.said
 
 
-@pytest.mark.parametrize(
-    ("disp", "warned"),
-    [
-        (torch.full((2, 1, 4, 4), 0.99), True),
-        (torch.full((2, 1, 4, 4), 0.001), True),
-        (torch.full((2, 1, 4, 4), 0.3), True),
-        (torch.linspace(0.1, 0.6, 32).view(2, 1, 4, 4), False),
-    ],
-)
-def test_a_collapsed_disparity_is_told_once_with_what_helps(tmp_path, capsys, disp, warned):
-    run = report(tmp_path, step=COLLAPSE_FROM_STEP + 1)
+def outcome(doubt: str = "", **terms: float) -> Outcome:
+    values = {name: torch.tensor(value) for name, value in terms.items()}
+    return Outcome("street_depth", torch.tensor(0.5), values, [], Look(doubt), raw=range(2))
+
+
+@pytest.mark.parametrize("doubt", ["", "it looks collapsed"])
+def test_a_doubt_is_told_once(tmp_path, capsys, doubt):
+    run = report(tmp_path, step=DOUBT_FROM_STEP + 1)
     for _ in range(2):
-        run.after_step([outcome(disp)])
-    assert capsys.readouterr().out.count("--model-disparity-bias -2") == int(warned)
+        run.after_step([outcome(doubt)])
+    assert capsys.readouterr().out.count("warning: it looks collapsed") == int(bool(doubt))
 
 
 def test_the_first_steps_are_not_judged(tmp_path, capsys):
     run = report(tmp_path, step=6)
-    run.after_step([outcome(torch.full((2, 1, 4, 4), 0.99))])
+    run.after_step([outcome("it looks collapsed")])
     assert "collapsed" not in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("epoch", "names"), [(0, ["loss", "loss_patch"]), (1, ["loss"])])
-def test_a_step_between_two_with_patches_has_no_patch_loss(tmp_path, monkeypatch, epoch, names):
+def test_losses_terms_and_measures_are_written(tmp_path, monkeypatch):
     run, written = report(tmp_path), {}
-    vars(run.args).update(train_tb_frequency=1, patch_from_epoch=1, patch_until_epoch=2)
-    run.state.epoch, run.state.batch = epoch, 4
-    monkeypatch.setattr(run, "scalars", lambda writer, domain, values: written.update(values))
-    found = outcome(torch.rand(2, 1, 4, 4))
-    found.terms["loss_patch"] = torch.zeros(())
-    run.after_step([found])
-    assert list(written) == names
+    vars(run.args).update(train_tb_frequency=1)
+    run.state.batch = 4
+    monkeypatch.setattr(run, "scalars", lambda writer, domain, values: written.update({domain: values}))
+    run.after_step([outcome(loss_patch=0.25)])
+    assert written == {"street_depth": {"loss": 0.5, "loss_patch": 0.25, "depth_mean": 3.0}}
 
 
 def test_batches_pass_through_whole(tmp_path):

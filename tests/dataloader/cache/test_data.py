@@ -6,8 +6,6 @@ import json
 import os
 import pickle
 import shutil
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,18 +14,20 @@ import numpy as np
 import pytest
 import torch
 
+from dataloader import loaders
 from dataloader.batch import Batch, to_device
 from dataloader.cache.data import CachedPictures, fill, folder, pictures_of, provide, shards
 from dataloader.catalog import find_loader
 from dataloader.dataset import Key
-from dataloader.loaders import build_training
+from dataloader.items import labelled_items, video_items
 from dataloader.pictures import DecodedPictures
 from dataloader.splits import resolve
 from errors import UserError
 from tests import real_data
-from tests.conftest import ROOT
 from tests.dataloader import tiny
 from tests.dataloader.test_dataset import same
+from tests.dataloader.tiny import build_training
+from tests.warm import Command, Warm
 
 KITTI, CITYSCAPES = 12, 8
 """Files of the tiny data: six frames of two cameras; four images with labels."""
@@ -157,6 +157,36 @@ def test_loaders_share_a_cache_and_files(copy, tmp_path, decoded):
     assert len(decoded) == KITTI
     make(copy, tmp_path / "cache")
     assert len(decoded) == KITTI + CITYSCAPES == stored(tmp_path / "cache")
+
+
+def depth_batches(root: Path, filter: str, cache: str = "") -> list:
+    args = tiny.options(root, data_cache=cache)
+    data = loaders.build_training(args, {"depth": video_items(args, filter), "segmentation": labelled_items(args)})
+    steps = list(data.epoch(0))
+    data.close()
+    return steps
+
+
+def test_other_filters_have_pictures_of_their_own(root, tmp_path, decoded):
+    make(root, tmp_path)
+    decoded.clear()
+    for filter in ("lanczos", "bilinear", "lanczos"):
+        cached = depth_batches(root, filter, str(tmp_path))
+        new = set(decoded)
+        decoded.clear()
+        plain = depth_batches(root, filter)
+        decoded.clear()
+        assert all(same(a, b) for step in zip(plain, cached, strict=True) for a, b in zip(*step, strict=True))
+        assert stored(tmp_path) == 2 * KITTI + CITYSCAPES  # labelled images are the same ones
+        assert len(new) in (0, KITTI)
+
+
+def test_bilinear_pictures_are_written_down_as_before_there_were_filters():
+    assert shards.image_kind("bilinear") == "rgb"
+    assert shards.Content("rgb", 4, 6).filter == "bilinear"
+    sharp = shards.Content(shards.image_kind("lanczos"), 4, 6)
+    assert sharp.filter == "lanczos" and sharp.shape == (3, 4, 6)
+    assert shards.Content("fromid", 4, 6).filter is None
 
 
 def test_other_sizes_have_pictures_of_their_own(root, tmp_path, decoded):
@@ -360,7 +390,7 @@ def test_what_a_killed_writer_left_is_no_picture_and_is_swept_in_time(root, tmp_
     assert not left.exists() and stored(tmp_path) == KITTI + CITYSCAPES
 
 
-def start(root: Path, cache: Path, pause: float, **changes: object) -> subprocess.Popen:
+def start(warm: Warm, root: Path, cache: Path, pause: float, **changes: object) -> Command:
     """A process that fills a cache with shards of one picture, slowly."""
     code = (
         "import sys, time\nfrom storage import atomic\nfrom dataloader.cache.data import fill, shards\n"
@@ -371,32 +401,24 @@ def start(root: Path, cache: Path, pause: float, **changes: object) -> subproces
         "    write(path, content)\n"
         f"shards.write_whole = slow\nmake(Path(sys.argv[1]), Path(sys.argv[2]), **{changes!r})\n"
     )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, str(root), str(cache)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+    return warm("-c", code, root, cache)
 
 
-def test_a_writer_that_is_killed_leaves_only_whole_shards(root, tmp_path):
+def test_a_writer_that_is_killed_leaves_only_whole_shards(root, tmp_path, warm):
     for writes in (1, 6):
-        process = start(root, tmp_path, 0.05)
-        for _ in range(writes):
-            assert process.stdout.readline() == "writes\n", process.communicate()[1]
-        process.kill()
-        process.communicate()
+        command = start(warm, root, tmp_path, 0.05)
+        command.until("writes", count=writes)
+        command.process.kill()
+        command.wait()
     finished = stored(tmp_path)
     assert 0 < finished < KITTI + CITYSCAPES
     assert_same_items(root, tmp_path)
     assert stored(tmp_path) == KITTI + CITYSCAPES
 
 
-def test_two_writers_at_once_make_every_picture_once(root, tmp_path):
-    processes = [start(root, tmp_path, 0.02, **changes) for changes in ({}, {"segmentation_training_loaders": ()})]
-    for process in processes:
-        assert process.communicate(timeout=120)[1] == "" and process.returncode == 0
+def test_two_writers_at_once_make_every_picture_once(root, tmp_path, warm):
+    both = [start(warm, root, tmp_path, 0.02, **changes) for changes in ({}, {"segmentation_training_loaders": ()})]
+    assert [(command.wait(), command.stderr) for command in both] == [(0, "")] * 2
     assert stored(tmp_path) == KITTI + CITYSCAPES
     assert_same_items(root, tmp_path)
 
@@ -441,7 +463,9 @@ def test_cached_pictures_travel_to_other_processes_without_their_maps(root, tmp_
     spec = find_loader("depth", "kitti_zhou_train", training=True)
     wanted = pictures_of(spec, resolve(spec, root), root / "kitti", (16, 32))
     places = provide(tmp_path, wanted.values(), threads=1, tell=lambda text: None)
-    pictures = CachedPictures(tmp_path, (16, 32), {name: places[picture] for name, picture in wanted.items()})
+    pictures = CachedPictures(
+        tmp_path, (16, 32), "bilinear", {name: places[picture] for name, picture in wanted.items()}
+    )
     image = pictures.image(str(root / IMAGE))
     assert (image.shape, image.dtype) == ((3, 16, 32), np.uint8) and not image.flags.writeable
     other = pickle.loads(pickle.dumps(pictures))

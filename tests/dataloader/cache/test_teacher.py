@@ -17,7 +17,6 @@ from dataloader.batch import to_device
 from dataloader.cache.teacher import CacheWriter, Recipe, TeacherCache, cached_image, image_root, open_cache
 from dataloader.catalog import find_loader
 from dataloader.dataset import Key
-from dataloader.loaders import build_training
 from dataloader.splits import resolve
 from errors import UserError
 from losses.patches.refine import CachedMaps
@@ -25,6 +24,7 @@ from losses.patches.selection import Grid, select
 from tests.commands import error_of
 from tests.conftest import tiny_options
 from tests.dataloader import tiny
+from tests.dataloader.tiny import build_training
 
 SPEC = find_loader("depth", "kitti_zhou_train", training=True)
 SIZE = (96, 128)
@@ -443,7 +443,12 @@ def test_training_with_a_cache_never_loads_the_teacher(root, tmp_path, run):
         "--segmentation-training-loaders",
         "",
         "--method",
-        "sgdepth",
+        "sgdem",
+        "--model-num-layers",
+        18,
+        "--no-masking-enable",
+        "--sd-consistency-weight",
+        0,
         "--train-batches-per-epoch",
         1,
         "--depth-training-batch-size",

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from losses import Phase, Schedule
 from losses.patches.distillation import PatchDistillation
 from losses.patches.refine import PatchRefiner
+from methods.video.schedule import Phase, Schedule
 from perspective_resample.views import Views, synthesise
 
 RANGE = (0.1, 100.0)

@@ -8,18 +8,21 @@ import pytest
 import torch
 
 import arguments
-from errors import UserError
-from models import build_model
-from storage.weights import sgdepth_shape
+import methods
+from methods.sgdem.keys import adopt
+
+
+def built(args: Namespace) -> torch.nn.Module:
+    return methods.building(args.method).network(args)
 
 
 def test_the_published_defaults_reach_the_network():
     torch.manual_seed(0)
-    model = build_model(arguments.parse("train", ["--method", "sgdepth"]))
+    model = built(arguments.parse("train", ["--method", "sgdepth"]))
     assert model.grad_scales == (0.9, 0.1)
     assert all(conv.bias.min() > 4.5 for conv in model.depth.multires.convs)
     assert model.common.attended.attention is None
-    assert sgdepth_shape(model.state_dict()) == {
+    assert adopt(model.state_dict()).options == {
         "model_num_layers": 18,
         "model_split_pos": 1,
         "model_depth_resolutions": 4,
@@ -32,9 +35,9 @@ def test_the_published_defaults_reach_the_network():
 
 def test_the_default_network_is_that_of_sgdem():
     with torch.device("meta"):
-        model = build_model(arguments.parse("train", []))
+        model = built(arguments.parse("train", []))
     assert (model.common.attended.levels, model.common.attended.attention.strips) == ((4,), 4)
-    assert sgdepth_shape(model.state_dict()) == {
+    assert adopt(model.state_dict()).options == {
         "model_num_layers": 50,
         "model_split_pos": 1,
         "model_depth_resolutions": 4,
@@ -52,11 +55,11 @@ def test_the_default_network_is_that_of_sgdem():
 def test_every_option_of_attention_reaches_the_network(words, attention, levels, strips):
     words = f"{words} --model-num-layers 18 --model-attention-strips 2 --model-attention-gain --model-aspp".split()
     with torch.device("meta"):
-        model = build_model(arguments.parse("train", words))
+        model = built(arguments.parse("train", words))
     found = model.common.attended
     assert (found.levels, found.attention.strips) == (levels, strips) and found.aspp is not None
     assert isinstance(model.pose.attention, torch.nn.Identity) == (attention == "bottleneck")
-    shape = sgdepth_shape(model.state_dict())
+    shape = adopt(model.state_dict()).options
     assert shape["model_attention_gain"] and shape["model_aspp"]
 
 
@@ -66,9 +69,9 @@ def test_every_option_of_the_network_reaches_it():
         "--model-num-classes 7 --train-depth-grad-scale 0.7 --train-segmentation-grad-scale 0.2"
     ).split()
     with torch.device("meta"):
-        model = build_model(arguments.parse("train", words))
+        model = built(arguments.parse("train", words))
     assert model.grad_scales == (0.7, 0.2)
-    assert sgdepth_shape(model.state_dict()) == {
+    assert adopt(model.state_dict()).options == {
         "model_num_layers": 50,
         "model_split_pos": 3,
         "model_depth_resolutions": 2,
@@ -81,13 +84,8 @@ def test_every_option_of_the_network_reaches_it():
 
 def test_the_disparity_bias_reaches_every_output():
     torch.manual_seed(0)
-    published = build_model(arguments.parse("train", ["--method", "sgdepth"]))
+    published = built(arguments.parse("train", ["--method", "sgdepth"]))
     torch.manual_seed(0)
-    other = build_model(arguments.parse("train", ["--method", "sgdepth", "--model-disparity-bias", "-2"]))
+    other = built(arguments.parse("train", ["--method", "sgdepth", "--model-disparity-bias", "-2"]))
     for a, b in zip(published.depth.multires.convs, other.depth.multires.convs, strict=True):
         torch.testing.assert_close(a.bias - b.bias, torch.full_like(a.bias, 7.0))
-
-
-def test_an_unknown_method_is_one_sentence():
-    with pytest.raises(UserError, match="--method 'magic': unknown"):
-        build_model(Namespace(method="magic"))

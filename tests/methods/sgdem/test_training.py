@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
+import contextlib
+from argparse import Namespace
+
 import arguments
-from losses import Phase, build_mask, build_objective, build_refiner, build_schedule
+import methods
+from methods.refinement import build_refiner
+from methods.video.schedule import Phase
+from methods.video.training import VideoTraining, moving_objects
+from models.sgdepth import SGDepth
 
 
-def parse(*words: str, method: str = "sgdepth") -> object:
+def parse(*words: str, method: str = "sgdepth") -> Namespace:
     return arguments.parse("train", ["--method", method, *words])
 
 
+def built(args: Namespace, teacher: object = None) -> VideoTraining:
+    network = SGDepth(depth_range=(args.model_depth_min, args.model_depth_max))
+    return methods.training(args.method).training(args, network, lambda name: teacher, contextlib.nullcontext)
+
+
 def test_the_published_defaults_reach_the_losses():
-    objective = build_objective(parse())
+    training = built(parse())
+    objective, schedule = training.objective, training.schedule
     assert (objective.depth.smoothness, objective.depth.automasking, objective.depth.average) == (1e-3, True, False)
-    assert len(objective.segmentation.weights) == 20 and build_mask(parse()) is None
+    assert len(objective.segmentation.weights) == 20 and moving_objects(parse()) is None
     assert (objective.reprojection, objective.consistency, objective.patches) == (1.0, None, None)
-    schedule = build_schedule(parse())
     assert not schedule.parts and schedule.phase(19, 0) == Phase()
 
 
 def test_the_recipe_of_sgdem_reaches_the_losses():
     args = parse(method="sgdem")
-    objective, schedule = build_objective(args), build_schedule(args, object())
+    training = built(args, object())
+    objective, schedule = training.objective, training.schedule
     weights = objective.reprojection, objective.consistency_weight, objective.patches.weight
     assert weights == (2.0, 10.0, 16.0) and objective.consistency.variant == "decided"
     assert [schedule.phase(epoch, 7).consistency for epoch in (0, 1, 19)] == [False, True, True]
@@ -67,8 +80,10 @@ def test_every_option_of_the_patches_reaches_them():
         "50",
         "--depth-reprojection-weight",
         "4",
+        method="sgdem",
     )
-    objective, schedule = build_objective(args), build_schedule(args, object(), len)
+    training = built(args, len)
+    objective, schedule = training.objective, training.schedule
     assert (objective.reprojection, objective.consistency_weight, objective.patches.weight) == (4, 3, 7)
     assert objective.consistency.variant == "paper" and schedule.consistency_from == 6
     patches = schedule.patches
@@ -83,7 +98,7 @@ def test_every_option_of_the_patches_reaches_them():
 
 
 def test_every_option_of_the_losses_reaches_them():
-    objective = build_objective(
+    objective = built(
         parse(
             "--depth-disparity-smoothness",
             "0.5",
@@ -92,16 +107,16 @@ def test_every_option_of_the_losses_reaches_them():
             "--model-num-classes",
             "7",
         )
-    )
+    ).objective
     assert (objective.depth.smoothness, objective.depth.automasking, objective.depth.average) == (0.5, False, True)
     assert objective.segmentation.weights.tolist() == [1.0] * 7
 
 
 def test_every_option_of_the_mask_reaches_it():
-    mask = build_mask(parse("--masking-enable"))
+    mask = moving_objects(parse("--masking-enable"))
     assert (mask.from_epoch, mask.epochs, mask.linear_increase, mask.fraction) == (15, 20, False, 0.1)
     assert mask._moving.nonzero()[:, 0].tolist() == list(range(11, 20))
-    mask = build_mask(
+    mask = moving_objects(
         parse(
             "--masking-enable",
             "--masking-from-epoch",

@@ -1,0 +1,1 @@
+"""Tests of SGDEM and SGDepth, which share most."""

@@ -1,0 +1,152 @@
+"""What holds for every method that is trained, whichever folder it lives in."""
+
+from __future__ import annotations
+
+import contextlib
+from argparse import Namespace
+
+import pytest
+import torch
+from torch import nn
+
+import arguments
+import methods
+import state_manager
+from engine.optimizer import Schedule, build_optimizer, build_rule
+from engine.run_state import RunState
+from engine.updates import Updates
+from errors import UserError
+from methods import METHODS
+from perspective_resample.depth import DepthMap
+from tests.batches import street_batch
+
+TRAINED = [name for name, method in METHODS.items() if method.trained]
+CPU = torch.device("cpu")
+
+
+def options(name: str) -> Namespace:
+    """Of a tiny training; networks as small as the method has them."""
+    words = ["--method", name, "--sys-cpu", "--train-weights-init", "scratch", "--model-num-layers", "18"]
+    words += ["--depth-resize-height", "64", "--depth-resize-width", "64"]
+    if "segmentation" in METHODS[name].tasks:
+        words += ["--segmentation-crop-height", "64", "--segmentation-crop-width", "64"]
+    return arguments.parse("train", words)
+
+
+def no_teacher(name: str) -> nn.Module:
+    raise AssertionError(f"{name} was asked for before its epoch")
+
+
+@pytest.fixture(params=TRAINED)
+def trained(request) -> tuple[Namespace, nn.Module, methods.method.Training]:
+    """Options, network and training of a method."""
+    args = options(request.param)
+    args.patch_distill = False  # its teacher is a file; tests of patches have it
+    torch.manual_seed(0)
+    network = methods.building(args.method).network(args).train()
+    return args, network, methods.training(args.method).training(args, network, no_teacher, contextlib.nullcontext)
+
+
+def test_a_step_is_finite_and_changes_weights(trained):
+    args, network, training = trained
+    schedule = Schedule(build_optimizer(args, training.groups), build_rule(args))
+    updates = Updates(schedule.optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
+    batches = [street_batch(purpose) for purpose in methods.building(args.method).items(args)]
+    before = {name: value.clone() for name, value in network.named_parameters()}
+    training.begin_epoch(0, 0)
+    updates.begin_epoch(0)
+    outcomes = training.step(network, batches, 0, 0)
+    assert [outcome.name for outcome in outcomes] == [each.spec.domain for each in batches]
+    for outcome in outcomes:
+        assert outcome.raw in [each.raw for each in batches] and outcome.terms
+        assert all(value.isfinite().all() for stage in outcome.numbers for value in stage.values())
+        assert all(picture.ndim == 3 for picture in outcome.look.pictures().values())
+        assert all(value.isfinite() for value in outcome.look.measures().values())
+        assert isinstance(outcome.look.doubt(), str)
+    assert updates(sum(outcome.total for outcome in outcomes), 0, 0)
+    training.after_step(torch.tensor(0.0))
+    changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
+    assert {name.split(".")[0] for name in changed} == {name.split(".")[0] for name in before}
+    assert isinstance(training.end_epoch(0), dict)
+
+
+def test_a_step_comes_again_as_it_was(trained):
+    args, network, training = trained
+    batches = [street_batch(purpose) for purpose in methods.building(args.method).items(args)]
+    training.begin_epoch(0, 0)
+    first = training.step(network, batches, 0, 0)
+    second = training.again(network, batches, [outcome.found for outcome in first])
+    assert [outcome.total.item() for outcome in first] == [outcome.total.item() for outcome in second]
+
+
+def test_the_network_says_what_its_tasks_ask_for(trained):
+    args, network, _ = trained
+    image, tasks = torch.rand(2, 3, 64, 96), METHODS[args.method].tasks
+    with torch.no_grad():
+        found = network.eval().predict(image, ("depth",))
+        assert isinstance(found.depth, DepthMap) and found.depth.values.shape == (2, 1, 64, 96)
+        assert found.logits is None and bool((found.depth.depth() > 0).all())
+        if "segmentation" in tasks:
+            logits = network.predict(image, ("segmentation",)).logits
+            assert logits.shape[0] == 2 and logits.shape[2:] == (64, 96)
+        if "pose" in tasks:
+            assert network.predict_motion(image, image.flip(-1)).shape == (2, 4, 4)
+
+
+def test_a_checkpoint_goes_round(trained, tmp_path):
+    args, network, training = trained
+    schedule = Schedule(build_optimizer(args, training.groups), build_rule(args))
+    state = RunState(network, schedule.optimizer, schedule, training.parts, args.method, vars(args) | {"config": []})
+    folder = state.save(tmp_path)
+    given = arguments.parse("inference", ["--model-path", str(folder), "--sys-cpu"])
+    assert given.method == args.method
+    assert (given.inference_resize_height, given.inference_resize_width) == (64, 64)  # as it was trained
+    opened = state_manager.find_network(given, "depth")(CPU)
+    image = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = network.eval().predict(image, ("depth",)).depth.values
+        torch.testing.assert_close(opened.predict(image, ("depth",)).depth.values, expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("command", ["eval_depth", "eval_segmentation", "eval_pose", "inference"])
+def test_a_file_without_notes_is_taken_or_refused_in_a_sentence_by_every_command(trained, tmp_path, command):
+    args, network, _ = trained
+    torch.save(network.state_dict(), tmp_path / "weights.pth")
+    flag = "--model-path" if command == "inference" else "--model-load"
+    given = arguments.parse(command, [flag, str(tmp_path / "weights.pth"), "--sys-cpu"])
+    task = {"eval_segmentation": "segmentation", "eval_pose": "pose"}.get(command, "depth")
+    if command not in METHODS[args.method].options:
+        with pytest.raises(UserError, match=f"a network of --method .*, which {command}.py does not take"):
+            state_manager.find_network(given, task)
+        return
+    try:
+        state_manager.find_network(given, task)
+        assert given.method == args.method
+    except UserError as error:  # SGDEM and SGDepth have the same keys
+        assert "pass --method" in str(error)
+        given = arguments.parse(command, [flag, str(tmp_path / "weights.pth"), "--method", args.method])
+        state_manager.find_network(given, task)
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_option_says_what_becomes_of_it(name):
+    assert all(option.resume for option in arguments.options_of("train", name))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_help_shows_its_own_flags_only(name):
+    everything = {
+        option.flag
+        for other in METHODS
+        for command in METHODS[other].options
+        for option in arguments.options_of(command, other)
+    }
+    for command in METHODS[name].options:
+        shown = set(arguments.build_parser(command, name).format_help().replace(",", " ").split())
+        own = {option.flag for option in arguments.options_of(command, name)}
+        assert own <= shown and not (everything - own) & shown
+
+
+def test_a_frozen_network_is_not_trained():
+    frozen = [name for name, method in METHODS.items() if not method.trained]
+    assert frozen and not any("train" in METHODS[name].options for name in frozen)

@@ -1,0 +1,1 @@
+"""Tests of what methods share that learn from video."""

@@ -1,0 +1,45 @@
+"""What is asked about a batch on logging steps, and which terms a step has."""
+
+from __future__ import annotations
+
+import contextlib
+
+import pytest
+import torch
+
+import arguments
+import methods
+from methods.video.look import Seen
+from models.prediction import Outputs
+from models.sgdepth import SGDepth
+from tests.batches import street_batch
+
+
+@pytest.mark.parametrize(
+    ("disp", "doubted"),
+    [
+        (torch.full((2, 1, 4, 4), 0.99), True),
+        (torch.full((2, 1, 4, 4), 0.001), True),
+        (torch.full((2, 1, 4, 4), 0.3), True),
+        (torch.linspace(0.1, 0.6, 32).view(2, 1, 4, 4), False),
+    ],
+)
+def test_a_collapsed_disparity_is_doubted_with_what_helps(disp, doubted):
+    seen = Seen(street_batch("depth"), Outputs(disp={0: disp}), None, None, None)
+    assert ("--model-disparity-bias -2" in seen.doubt()) == doubted == bool(seen.doubt())
+
+
+def test_a_step_between_two_with_patches_has_no_patch_loss():
+    words = ["--patch-from-epoch", "1", "--patch-until-epoch", "2", "--patch-interval", "2", "--patch-teacher", "none"]
+    args = arguments.parse("train", ["--model-num-layers", "18", "--sd-consistency-weight", "0", *words])
+    torch.manual_seed(0)
+    network = SGDepth().train()
+    training = methods.training("sgdem").training(args, network, lambda name: None, contextlib.nullcontext)
+    batches = [street_batch("depth", height=96, width=128)]
+    training.schedule.masking = None
+    found = []
+    for epoch, batch in ((0, 1), (1, 0), (1, 1)):
+        training.begin_epoch(epoch, 0)
+        (outcome,) = training.step(network, batches, epoch, batch)
+        found.append(("loss_patch" in outcome.terms, "patch_count" in outcome.look.measures()))
+    assert found == [(True, False), (True, True), (False, False)]
