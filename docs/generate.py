@@ -1,4 +1,4 @@
-"""Tables of the program as Markdown: options, loaders, published results.
+"""Tables of the program as Markdown: methods, options, loaders, published results.
 
 A document asks for one between two comment lines, ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``;
 NAME is a key of `PARTS`.
@@ -14,9 +14,10 @@ from pathlib import Path
 import arguments
 from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
-from evaluation.protocols import CLAMPS, MASKS
-from presets.options import COMMANDS, Option
-from presets.resume import MEANING, RULES, called
+from evaluation.protocols import DEPTH_PROTOCOLS
+from methods import METHODS, NAMES
+from presets.option import Option
+from presets.resume import MEANING, called, rules
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.csv"
@@ -78,35 +79,56 @@ def renewed(text: str, where: str) -> str:
 def most_used_options() -> str:
     """The options most people need, in one table."""
     options: dict[str, Option] = {}
-    for command in COMMANDS:  # training first: its defaults are shown where commands differ
+    for command in arguments.COMMANDS:  # training first: its defaults are shown where commands differ
         for option in arguments.options_of(command):
             options.setdefault(option.flag, option)
     return arguments.markdown_table(options[flag] for flag in MOST_USED)
 
 
+def methods() -> str:
+    """What can be chosen by ``--method``."""
+    rows = []
+    for name in NAMES:
+        method = METHODS[name]
+        default = " (default)" if name == NAMES[0] else ""
+        rows.append([f"`{name}`{default}", method.about, ", ".join(method.tasks)])
+    return _table(["`--method`", "system", "gives"], rows)
+
+
 def all_options() -> str:
-    """Every option under the title of its group, with the commands that know it."""
-    groups: dict[str, dict[Option, list[str]]] = {}
-    for command, (_, titled) in COMMANDS.items():
-        for title, options in titled:
-            for option in options:
-                groups.setdefault(title, {}).setdefault(option, []).append(f"`{command}.py`")
+    """Every option under the title of its group, with the commands and methods that know it."""
+    groups: dict[str, dict[Option, dict[str, list[str]]]] = {}
+    for command in arguments.COMMANDS:
+        for method in arguments.methods_of(command):
+            for title, options in arguments.groups_of(command, method):
+                for option in options:
+                    groups.setdefault(title, {}).setdefault(option, {}).setdefault(command, []).append(method)
     lines = []
     for title, known in groups.items():
         lines.append(f"## {title[0].upper()}{title[1:]}\n")
-        for commands in dict.fromkeys(tuple(names) for names in known.values()):
-            options = [option for option, names in known.items() if tuple(names) == commands]
-            where = "every command" if len(commands) == len(COMMANDS) else ", ".join(commands)
-            lines.append(f"Known to {where}.\n\n{arguments.markdown_table(options)}")
+        places = {option: _known_to(commands) for option, commands in known.items()}
+        for place in dict.fromkeys(places.values()):
+            table = arguments.markdown_table(option for option, other in places.items() if other == place)
+            lines.append(f"Known to {place}.\n\n{table}")
     return "\n".join(lines)
+
+
+def _known_to(commands: dict[str, list[str]]) -> str:
+    """Which commands know an option, and with which methods, in words; `commands` has the methods by command."""
+    every = len(commands) == len(arguments.COMMANDS)
+    where = "every command" if every else ", ".join(f"`{command}.py`" for command in commands)
+    if all(known == arguments.methods_of(command) for command, known in commands.items()):
+        return where
+    names = dict.fromkeys(name for known in commands.values() for name in known)
+    return f"{where} with {', '.join(f'`--method {name}`' for name in names)}"
 
 
 def rules_of_resume() -> str:
     """What becomes of each option of training where a run goes on with another value."""
-    flags = {rule: ", ".join(f"`{called(name)}`" for name in names) for rule, names in RULES.items()}
-    return _table(
-        ["another value is", "which means", "options"], [[rule, MEANING[rule], flags[rule]] for rule in RULES]
-    )
+    rows = []
+    for rule, names in rules(arguments.options_of("train")).items():
+        rows.append([rule, MEANING[rule], ", ".join(f"`{called(name)}`" for name in names)])
+    return _table(["another value is", "which means", "options"], rows)
 
 
 def loaders() -> str:
@@ -127,12 +149,12 @@ def _reads(spec: LoaderSpec) -> str:
 
 
 def _judged_on(spec: LoaderSpec) -> str:
-    if not spec.mask:
+    if not spec.protocol:
         return ""
-    mask, (_, high) = MASKS[spec.mask], CLAMPS[spec.clamp]
-    crop = "no crop" if mask.crop == "none" else f"{mask.crop.capitalize()} crop"
-    reach = f"truth up to {mask.maximum:g} m" if mask.maximum < 1e9 else "all truth"
-    return f"{crop}, {reach}, predictions up to {high:g} m"
+    row = DEPTH_PROTOCOLS[spec.protocol]
+    crop = "no crop" if row.crop == "none" else f"{row.crop.capitalize()} crop"
+    reach = f"truth up to {row.maximum:g} m" if row.maximum < 1e9 else "all truth"
+    return f"{crop}, {reach}, predictions up to {row.clamp[1]:g} m"
 
 
 def all_results() -> str:
@@ -165,6 +187,7 @@ def _table(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
 
 
 PARTS: dict[str, Callable[[], str]] = {
+    "methods": methods,
     "most used options": most_used_options,
     "all options": all_options,
     "rules of resume": rules_of_resume,
