@@ -57,11 +57,11 @@ def _train(args: Namespace, folder: Path) -> int:
     from visual.report import Report
 
     method, building = methods.METHODS[args.method], methods.building(args.method)
-    makers = building.items(args)
     with ranks.raising_on_all_ranks():
         state_manager.refuse_used(folder, args)
         state_manager.settle_network(folder, args)
         check(args, building.check)
+        makers = building.items(args)
         device = prepare_torch(args, training=True)
         data = build_training(args, makers, ranks.rank_and_size())
         with ranks.local_rank_0_first():

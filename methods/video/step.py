@@ -19,8 +19,6 @@ from perspective_resample.views import Views, warp_labels
 from .look import Seen
 from .schedule import Phase
 
-NOTHING: Mapping[str, Any] = {}
-
 
 def compare(
     network: nn.Module,
@@ -115,7 +113,7 @@ def _predicted(prediction: Outputs, refined: Refined | None) -> dict[str, Tensor
 
 
 def _found(prediction: Outputs, keep: Tensor | None, refined: Refined | None) -> dict[str, Any]:
-    """What `Again` needs to have the step as it was."""
+    """What `again` needs to have the step as it was."""
     kept = refined and {name: value for name, value in vars(refined).items() if name != "patches"}
     return {"keep": keep, "refined": kept, "consistency": prediction.ids is not None}
 
