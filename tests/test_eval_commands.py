@@ -22,7 +22,8 @@ from evaluation.protocols import DEPTH_PROTOCOLS
 from tests import commands, real_data
 from tests.dataloader import tiny
 from tests.dataloader.test_kitti_2015 import download, published
-from tests.test_processes import free_port, surroundings
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 HEIGHT, WIDTH = 64, 128
 SCRIPTS = {"depth": eval_depth, "segmentation": eval_segmentation, "pose": eval_pose}
@@ -97,13 +98,12 @@ def rows(place: SimpleNamespace, domain: str) -> list[dict[str, str]]:
 @pytest.mark.parametrize("purpose", ["depth", "pose"])
 def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, purpose, warm):
     words = flags(place, purpose, "--model-name", f"shared_{purpose}")
-    port = free_port()
-    both = [warm(f"eval_{purpose}.py", *words, env=surroundings(rank, port)) for rank in range(2)]
-    assert [command.wait() for command in both] == [0, 0], both[0].stderr + both[1].stderr
+    both = commands.Ranks.start(warm, f"eval_{purpose}.py", *words)
+    assert both.wait() == [0, 0], both.stderr
     alone, shared = run_folder(place), run_folder(place).with_name(f"shared_{purpose}")
     whole = {domain: entry for domain, entry in read(place).items() if domain.endswith(purpose)}
     assert json.loads((shared / "metrics.json").read_text()) == whole
-    assert [line for command in both for line in command.stdout.splitlines() if "0." in line] == [
+    assert [line for line in both.stdout.splitlines() if "0." in line] == [
         line for line in judged[purpose].splitlines() if "0." in line
     ]
     files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]

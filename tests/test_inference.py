@@ -24,6 +24,8 @@ from tests import commands, golden, real_data
 from visual.results import Found, Job, ResultFolder
 from visual.video import VideoWriter, describe
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 HEIGHT, WIDTH = 64, 128
 
 

@@ -20,6 +20,8 @@ from tests.dataloader.test_dataset import same
 from tests.dataloader.test_odometry import poses
 from tests.dataloader.tiny import build_training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):

@@ -10,6 +10,8 @@ from tests import real_data
 from tests.dataloader import tiny
 from tests.dataloader.tiny import build_training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture
 def options(tmp_path):

@@ -26,6 +26,8 @@ from perspective_resample.input_view import InputView
 from storage.atomic import write_whole
 from tests.evaluation import test_depth, test_pose
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 LOADER = SimpleNamespace(spec=SimpleNamespace(domain="set"), first=0, skipped=0)
 
 

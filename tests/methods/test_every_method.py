@@ -20,6 +20,8 @@ from methods import METHODS
 from perspective_resample.depth import DepthMap
 from tests.batches import street_batch
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 TRAINED = [name for name, method in METHODS.items() if method.trained]
 CPU = torch.device("cpu")
 

@@ -18,6 +18,8 @@ from tests.conftest import tiny_options
 
 from .saving import options, small_state
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 TRAINING = {option.name: option for option in options_of("train", "sgdem")}
 
 
