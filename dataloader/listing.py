@@ -78,7 +78,7 @@ def on_disk(path: Path) -> Path:
 
     The folder is listed only where the path does not exist as it is.
     """
-    return path if path.exists() else Path(Listing(path.parent).file(path.name) or path)
+    return path if os.path.exists(path) else Path(Listing(path.parent).file(path.name) or path)
 
 
 def numbers_of(name: str) -> tuple[int, ...]:
