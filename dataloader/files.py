@@ -23,11 +23,11 @@ from storage.atomic import write_whole
 from . import arrays, velodyne
 from .calibration import focal_length
 from .labels import to_train_ids
+from .listing import on_disk
 from .samples import DepthSource
 
 log = logging.getLogger(__name__)
 
-IMAGE_TYPES = (".png", ".jpg", ".jpeg")
 STEREO_BASELINE = 0.54  # metres between the KITTI colour cameras, the nominal value all published maps use
 CITYSCAPES_BASELINE_TIMES_FOCAL = 0.209313 * 2262.52
 COUNTS_PER_METRE = 256
@@ -320,7 +320,7 @@ def _cache_file(source: DepthSource) -> Path | None:
     state = hashlib.sha256()
     try:
         for path in (Path(source.path), folder / velodyne.CAMERA_FILE, folder / velodyne.SCANNER_FILE):
-            stat = path.stat()
+            stat = on_disk(path).stat()
             state.update(f"{stat.st_size} {stat.st_mtime_ns};".encode())
     except OSError:
         return None  # the projection will say which file is missing

@@ -39,6 +39,7 @@ class Item:
     images: Mapping[int, np.ndarray]
     K: np.ndarray
     flip: bool = False
+    measured: bool = False
     jitter: tuple[float, ...] = UNCHANGED
     labels: np.ndarray | None = None
     depth: np.ndarray | None = None
@@ -90,6 +91,7 @@ class Video:
             images={frame: pictures.image(sample.images[frame]) for frame in self.frames},
             K=camera_matrix(sample.intrinsics, *self.size),
             flip=flip,
+            measured=sample.measured,
             jitter=jitter,
         )
 
@@ -125,6 +127,7 @@ class Labelled:
             images={frame: shrink_image(image, window) for frame, image in images.items()},
             K=camera_matrix(sample.intrinsics, *self.crop),
             flip=flip,
+            measured=sample.measured,
             jitter=jitter,
             labels=labels,
         )

@@ -11,6 +11,7 @@ import numpy as np
 
 from errors import UserError
 
+from .calibration import LARGEST, LONGEST_SIDE, SMALLEST
 from .catalog import LoaderSpec
 
 
@@ -38,7 +39,8 @@ class DepthSource:
 class Sample:
     """Files of one image with its neighbours and truth.
 
-    `images` maps frame offsets to paths; `intrinsics` are fx, fy, cx, cy divided by width and height;
+    `images` maps frame offsets to paths; `intrinsics` are fx, fy, cx, cy divided by width and height, `measured` tells
+    whether cx is a column of pixels that somebody measured, or stands for the middle of any image;
     `pose` is camera-to-world, (4, 4) float64; `labels` is empty and `depth`, `pose` are None where absent.
     """
 
@@ -49,27 +51,61 @@ class Sample:
     labels: str = ""
     labels_mode: str = "fromid"
     pose: np.ndarray | None = None
+    measured: bool = False
 
 
 def check_intrinsics(
-    where: str, values: Sequence[float], height: float = 1.0, width: float = 1.0
+    where: str,
+    values: Sequence[float],
+    height: float = 1.0,
+    width: float = 1.0,
+    remedy: str = "give fx,fy,cx,cy in pixels of the files",
 ) -> tuple[float, float, float, float]:
     """Intrinsics in pixels of a (height, width) image -> the same divided by that size; 1 x 1 checks normalised ones.
 
+    Args:
+        where: named first when something is wrong
+        values: fx, fy, cx, cy
+        height: of the image
+        width: of the image
+        remedy: what to do then
+
     Raises:
-        UserError: unless these are four finite numbers, the focal lengths positive, the centre inside the image.
+        UserError: unless these are four finite numbers, the focal lengths positive, the centre inside the image, and
+            all of them numbers in float32, in which cameras are computed.
     """
-    if len(values) != 4 or not np.isfinite(values).all():
-        raise UserError(f"{where}: {list(values)} are not four numbers; give fx,fy,cx,cy")
-    fx, fy, cx, cy = (float(value) for value in values)
+    numbers = tuple(float(value) for value in values)  # NumPy's would name their type in the sentence
+    if len(numbers) != 4 or not np.isfinite(numbers).all():
+        raise UserError(f"{where}: {', '.join(f'{each:g}' for each in numbers)} are not four numbers; {remedy}")
+    fx, fy, cx, cy = numbers
     if fx <= 0 or fy <= 0:
-        raise UserError(f"{where}: focal lengths {fx:g}, {fy:g} must be positive; give fx,fy,cx,cy")
+        raise UserError(f"{where}: focal lengths {fx:g}, {fy:g} must be positive; {remedy}")
     if not (0 < cx < width and 0 < cy < height):
         raise UserError(
             f"{where}: principal point {cx:g}, {cy:g} lies outside the {width:g} x {height:g} (width x height) image; "
-            "give fx,fy,cx,cy in its pixels"
+            f"{remedy}"
         )
-    return fx / width, fy / height, cx / width, cy / height
+    normalised = fx / width, fy / height, cx / width, cy / height
+    check_float32(where, normalised, numbers, remedy)
+    return normalised
+
+
+def check_float32(where: str, values: Sequence[float], shown: Sequence[float] = (), remedy: str = "") -> None:
+    """Raises `UserError` unless values > 0, at the size of any image, have a float32 that is neither 0 nor infinite.
+
+    Args:
+        where: named first
+        values: a camera, in pixels or divided by the size of the image
+        shown: the same as the user wrote them, where that is otherwise
+        remedy: what to do
+    """
+    for value, written in zip(values, shown or values, strict=True):
+        # Each is multiplied by a size of up to LONGEST_SIDE later, and inverted.
+        if not SMALLEST * LONGEST_SIDE <= value <= LARGEST / LONGEST_SIDE:
+            raise UserError(
+                f"{where}: {written:g} becomes 0 or infinite in float32, in which cameras are computed; "
+                f"{remedy or 'give the true number'}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)

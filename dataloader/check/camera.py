@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dataloader.calibration import calibration_entry
+from dataloader.calibration import calibration_entry, rectified_size
 from dataloader.check.look import Look
 from dataloader.check.report import Report
+from dataloader.listing import on_disk
 from errors import UserError
 
 FIELD_OF_VIEW = (20.0, 150.0)  # degrees; outside, the focal length is rather that of another image size
@@ -27,17 +28,18 @@ def field_of_view(focal: float) -> float:
 
 def check_camera(report: Report, looks: Iterable[Look], own: bool) -> None:
     """Tell the intrinsics, warn where they cannot be right; `own` numbers were given by the user in pixels."""
-    seen: dict[tuple[Intrinsics, Size], None] = {}
+    seen: dict[tuple[Intrinsics, Size], bool] = {}
     for look in looks:
         if 0 in look.sizes:
-            seen[look.sample.intrinsics, look.sizes[0]] = None
+            seen[look.sample.intrinsics, look.sizes[0]] = look.sample.measured
     told = set()
-    for intrinsics, size in seen:
+    for (intrinsics, size), measured in seen.items():
         if intrinsics not in told:
             told.add(intrinsics)
             report.tell("intrinsics", _in_words(intrinsics, size))
         for doubt in doubts(intrinsics, size):
-            remedy = "; check --data-intrinsics fx,fy,cx,cy, in pixels of the files" if own else ""
+            place = "--data-intrinsics fx,fy,cx,cy, in pixels of the files" if own else "K in parameters.json"
+            remedy = f"; check {place}" if measured else ""
             report.warn(f"intrinsics at {size[0]} x {size[1]}: {doubt}{remedy}")
 
 
@@ -80,7 +82,7 @@ def compare_calibration(report: Report, looks: Sequence[Look]) -> None:
     for look in looks:
         image = Path(look.sample.images[0])
         if 0 in look.sizes and image.parent.name == "data" and image.parents[1].name in ("image_02", "image_03"):
-            place = image.parents[3] / CALIBRATION_FILE
+            place = on_disk(image.parents[3] / CALIBRATION_FILE)
             if place.is_file():
                 seen[place, int(image.parents[1].name[-1])] = look.sample.intrinsics, look.sizes[0]
     for (place, camera), (intrinsics, size) in sorted(seen.items()):
@@ -92,7 +94,7 @@ def compare_calibration(report: Report, looks: Sequence[Look]) -> None:
 
 def _difference(place: Path, camera: int, intrinsics: Intrinsics, size: Size) -> str:
     matrix = calibration_entry(place, f"P_rect_{camera:02d}", 3, 4)
-    stored_width, stored_height = calibration_entry(place, f"S_rect_{camera:02d}", 2)
+    stored_height, stored_width = rectified_size(place, camera)
     height, width = size
     across, down = width / stored_width, height / stored_height  # images may have been resized since
     real = (matrix[0, 0] * across, matrix[1, 1] * down, matrix[0, 2] * across, matrix[1, 2] * down)

@@ -76,9 +76,10 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     report.tell("list", str(path or "none, the whole sequence"))
-    if path is None or (spec.purpose == "pose" and path.suffix != ".json"):  # a trajectory ends with its last pair
+    indexed = path is not None and path.suffix.lower() == ".json"
+    if path is None or (spec.purpose == "pose" and not indexed):  # a trajectory ends with its last pair
         return
-    if path.suffix == ".json":
+    if indexed:
         index = read_index(path)
         entries = sum(len(index[camera].items) for camera in spec.cameras if camera in index)
         reason = "no neighbours in basic_files.json, no truth, or no right camera on disk"

@@ -16,6 +16,7 @@ from dataloader.check.report import SHOWN, Report, counted, first_of
 from dataloader.integrity import find_damaged, needed
 from dataloader.layouts.folder import find_sequences, ordered_frames
 from dataloader.listing import Listing, numbers_of
+from dataloader.numbering import have_decimals
 from dataloader.samples import Sample
 
 
@@ -104,6 +105,8 @@ def count_own_frames(report: Report, root: Path, samples: Sequence[Sample]) -> N
 
 def number_steps(names: Sequence[str]) -> set[int]:
     """Distances of the numbers of neighbours; empty where frames are told apart by several numbers, as time stamps."""
+    if have_decimals(names):
+        return set()
     rows = [numbers_of(name) for name in names]
     if len({len(row) for row in rows}) != 1:
         return set()

@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError
+from storage.text import read_text
 
-from ..index import REBUILD, read_index, resolve_index
+from ..index import read_index, rebuild, resolve_index
+from ..listing import on_disk
 from ..lists import Frame, parse_image_path, read_list
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
@@ -29,12 +31,12 @@ def odometry_samples(request: Request) -> list[Sample]:
     files = KittiFiles(request.dataset_dir, request.cache_folder)
     parameters = read_parameters(files.root, "kitti")
     path = find_split(request)
-    if path is not None and path.suffix == ".json":
+    if path is not None and path.suffix.lower() == ".json":
         return _from_index(path, request, files, parameters)
     sequence = request.spec.split.removeprefix("odom")
     frames = _whole_sequence(files, sequence) if path is None else _one_run(path, read_list(path))
     frames = _with_successor(files, frames)
-    poses_path = files.root / "poses" / f"{sequence}.txt"
+    poses_path = on_disk(files.root / "poses" / f"{sequence}.txt")
     poses = read_poses(poses_path)
     samples = from_frames(request, path or files.root, frames, files, parameters)
     return [
@@ -52,7 +54,7 @@ def read_poses(path: Path) -> np.ndarray:
         UserError: when the file is missing or a line has other content.
     """
     try:
-        rows = path.read_text(encoding="utf-8").splitlines()
+        rows = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise UserError(f"{path}: cannot read the poses ({fault}); unpack the odometry poses there") from fault
     poses = []
@@ -76,11 +78,11 @@ def _matrix(path: Path, pose: object) -> np.ndarray:
     try:
         matrix = np.asarray(pose, np.float64)
     except (TypeError, ValueError, OverflowError) as fault:
-        raise UserError(f"{path}: a pose is no matrix of numbers ({fault}); rebuild or fetch it again") from fault
+        raise UserError(f"{path}: a pose is no matrix of numbers ({fault}); {rebuild(path)}") from fault
     if matrix.shape not in ((3, 4), (4, 4)) or not np.isfinite(matrix).all():
         raise UserError(
             f"{path}: a pose of shape {matrix.shape} or with values that are not finite, expected (3, 4); "
-            "rebuild or fetch it again"
+            f"{rebuild(path)}"
         )
     return matrix
 
@@ -132,9 +134,12 @@ def _with_successor(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
 
 
 def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Parameters) -> list[Sample]:
-    split, basic = read_index(path, ("color", "poses")), read_index(files.root / "basic_files.json", ("color",))
+    split = read_index(path, ("color", "poses"))
+    basic = read_index(on_disk(files.root / "basic_files.json"), ("color",))
     if not {"color", "poses"} <= {*split}:
-        raise UserError(f"{path}: no images or no poses in it; {REBUILD.format('kitti')}")
+        raise UserError(
+            f"{path}: no images or no poses in it; unpack the odometry poses into kitti/poses, then {rebuild(path)}"
+        )
     offsets = request.spec.frames
     found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
     missing, samples = Missing(request), []

@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 
 from dataloader import integrity
-from dataloader.catalog import DATASETS
+from dataloader.catalog import DATASETS, LOADERS
 from dataloader.check.__main__ import find_loaders, main
 from dataloader.check.camera import doubts, field_of_view
 from dataloader.check.look import choose, median_motion
 from dataloader.check.sheet import over_depth, over_labels, shrink_depth
 from dataloader.prepare import __main__ as prepare
+from dataloader.splits import resolve
 from errors import UserError
 from tests import real_data
 
@@ -227,16 +228,43 @@ def test_gaps_in_the_numbers_of_own_frames_are_a_warning(tmp_path, capsys):
         ("even", ["10", "15", "20", "25"]),
         ("gap", ["1", "2", "3", "5", "9"]),
         ("stamps", ["100.2", "100.7", "101.3", "104.1"]),
+        ("seconds", ["0.1", "0.15", "0.2", "0.30000000000000004"]),
     ):
         save_frames(tmp_path / name, frames=len(stems))
         for place, stem in enumerate(stems):
             (tmp_path / name / f"{place:010d}.png").rename(tmp_path / name / f"{stem}.png")
     words = ("--data-folder", tmp_path, "--data-intrinsics", "180,180,160,48")
     code, told, _ = check(capsys, "folder_train", *words)
-    assert code == 0 and "13 in 3 sequences, 7 of them used" in told
+    assert code == 0 and "17 in 4 sequences, 9 of them used" in told
     assert "1 sequence whose numbers advance unevenly: gap (by 1 to 4); the motion between neighbours differs" in told
-    for name in ("even", "stamps"):
+    for name in ("even", "stamps", "seconds"):
         assert "unevenly" not in check(capsys, "folder_train", "--data-folder", tmp_path / name, *words[2:])[1]
+
+
+def test_the_doctor_and_training_say_the_same_about_names_and_cameras(tmp_path, capsys):
+    save_frames(tmp_path, frames=3)
+    words = ("folder_train", "--data-folder", tmp_path, "--data-intrinsics")
+    for numbers, told in (("1e39,180,160,48", "becomes 0 or infinite in float32"), ("nan,180,160,48", "nan, 180, 160")):
+        code, _, error = check(capsys, *words, numbers)
+        assert (code, told in error) == (2, True)
+    for number, stem in enumerate(("f_-1", "f_0", "f_1")):
+        (tmp_path / f"{number:010d}.png").rename(tmp_path / f"{stem}.png")
+    code, _, error = check(capsys, *words, "180,180,160,48")
+    assert (code, "as whole numbers f_-1.png = f_1.png, with minus signs" in error) == (2, True)
+    with pytest.raises(UserError) as training:
+        spec = LOADERS["depth", "folder_train"]
+        resolve(spec, "", data_folder=str(tmp_path), data_intrinsics=(180, 180, 160, 48))
+    assert str(training.value) in error
+
+
+def test_doubts_about_a_measured_camera_name_the_place_it_comes_from(kitti, capsys):
+    words = ("kitti_zhou_train", "--dataset-dir", kitti)
+    camera = {"K": [[0.58, 0, 0.8, 0], [0, 1.92, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}
+    (kitti / "kitti" / "parameters.json").write_text(json.dumps(camera))
+    assert (
+        "far from the centre; it would suit images of about 96 x 512; check K in parameters.json"
+        in check(capsys, *words)[1]
+    )
 
 
 def test_right_images_that_were_never_fetched_are_counted(kitti, capsys):
