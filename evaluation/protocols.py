@@ -124,7 +124,7 @@ def pose_protocol(*, ground_truth: str, size: tuple[int, int]) -> dict:
     return {
         "ground_truth": ground_truth,
         "crop": "none",
-        "range": "windows of 5 frames",
+        "range": "windows of 5 frames, of all frames that have one before and one after them",
         "scaling": "least squares per window",
         "size": list(size),
         "flip": False,

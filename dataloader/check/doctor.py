@@ -76,7 +76,7 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     report.tell("list", str(path or "none, the whole sequence"))
-    if path is None or (spec.purpose == "pose" and path.suffix != ".json"):  # a trajectory ends with its last pair
+    if path is None or (spec.purpose == "pose" and path.suffix != ".json"):  # a trajectory lacks the ends of its drive
         return
     if path.suffix == ".json":
         index = read_index(path)

@@ -300,7 +300,7 @@ def test_poses_are_examined(kitti, capsys):
     np.savetxt(path, poses.reshape(5, 12))
     code, told, _ = check(capsys, "kitti_odom09_validation", "--dataset-dir", kitti)
     assert code == 0
-    assert "4, 4.5 m in all, 1.50 m per frame" in told
+    assert "3, 3.0 m in all, 1.50 m per frame" in told
     np.savetxt(path, 2 * poses.reshape(5, 12))
     _, told, _ = check(capsys, "kitti_odom09_validation", "--dataset-dir", kitti)
     assert "rotations are off by up to 3.000" in told
