@@ -20,6 +20,7 @@ from .damage import Damage
 from .dataset import EvaluationSet, TrainingSet
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
+from .layouts.kitti_files import CACHE_FOLDER
 from .order import Order
 from .samples import Sample
 from .splits import resolve, truth_kind, with_truth
@@ -195,6 +196,7 @@ def build_evaluation(
     for spec, (samples, skipped) in zip(specs, _find(specs, args), strict=True):
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         kind = truth_kind(spec, samples, **_truth_options(args))
+        _tell_cache(args, spec, samples)
         data = EvaluationSet(spec, samples, size=size, filter=filter)
         found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))
     return found
@@ -214,7 +216,7 @@ def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None
             args.dataset_dir,
             data_folder=args.data_folder,
             data_intrinsics=args.data_intrinsics,
-            cache_folder=args.checkpoint_dir,
+            cache_folder=_cache_folder(args),
             drop=drop,
             skip=damage is not None,
             **_truth_options(args),
@@ -230,6 +232,27 @@ def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None
         (without_damaged(spec, samples, faults, drop), skipped)
         for spec, (samples, skipped) in zip(specs, found, strict=True)
     ]
+
+
+def _cache_folder(args: Namespace) -> str:
+    # Only commands that judge depth have --cache-dir.
+    return getattr(args, "cache_dir", "") or args.checkpoint_dir
+
+
+def _tell_cache(args: Namespace, spec: LoaderSpec, samples: list[Sample]) -> None:
+    """Says where depth maps are kept that are projected from laser scans, and makes the folder that was asked for."""
+    if not any(sample.depth and sample.depth.cache for sample in samples):
+        return
+    folder = f"{_cache_folder(args)}/{CACHE_FOLDER}"
+    if getattr(args, "cache_dir", ""):
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as fault:
+            raise UserError(
+                f"--cache-dir {args.cache_dir}: {folder} cannot be made ({fault.strerror}); name a folder that can be "
+                "written"
+            ) from fault
+    log.info("  - %s: depth maps of laser scans are kept in %s", spec.name, folder)
 
 
 def _truth_options(args: Namespace) -> dict[str, Any]:

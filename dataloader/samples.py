@@ -76,7 +76,7 @@ def check_intrinsics(
 class Request:
     """What to look for, and where.
 
-    `depth_gt` is "raw" or "improved"; `cache_folder` takes projected laser scans where the data folder is read-only;
+    `depth_gt` is "raw" or "improved"; `cache_folder` keeps projected laser scans, empty for nowhere;
     `as_released` takes the published KITTI 2015 depth, with its focal length before rectification; `drop` leaves out
     samples with missing files, which are an error otherwise; `skip` passes over damaged images.
     """

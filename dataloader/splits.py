@@ -44,7 +44,7 @@ def resolve(
         depth_gt: "raw" or "improved"
         data_folder: own data
         data_intrinsics: fx, fy, cx, cy of own data in pixels of the files
-        cache_folder: where projected laser scans are kept when the data folder is read-only; empty for nowhere
+        cache_folder: below which projected laser scans are kept; empty for nowhere
         as_released: KITTI 2015 depth as published, with the focal length before rectification
         drop: leave out samples with missing files and log them; poses need all
         skip: damaged images are no reason to stop, whoever reads them deals with them

@@ -143,6 +143,12 @@ DEPTH_VALIDATION: Group = (
             resume=FREE,
         ),
         Option(
+            "--cache-dir",
+            "",
+            "folder that keeps depth maps projected from laser scans; empty: below the folder of all runs",
+            resume=FREE,
+        ),
+        Option(
             "--as-released",
             False,
             "KITTI 2015 depth as published, with the focal length before rectification",
