@@ -25,6 +25,7 @@ from .order import Order
 from .samples import Sample
 from .splits import resolve, truth_kind, with_truth
 from .transforms import Filter
+from .truth import require_cameras, size_doubts
 from .workers import checked, loader_options
 
 log = logging.getLogger(__name__)
@@ -194,6 +195,9 @@ def build_evaluation(
     batch_size = getattr(args, f"{purpose}_validation_batch_size")
     found = []
     for spec, (samples, skipped) in zip(specs, _find(specs, args), strict=True):
+        require_cameras(samples)
+        for doubt in size_doubts(samples):
+            log.warning("%s", doubt)
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         kind = truth_kind(spec, samples, **_truth_options(args))
         _tell_cache(args, spec, samples)

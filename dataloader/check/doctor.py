@@ -15,12 +15,14 @@ from dataloader.check import facts
 from dataloader.check.camera import check_camera, compare_calibration
 from dataloader.check.files import check_files, count_own_frames, count_samples
 from dataloader.check.look import Look, Tile, choose, look_at
-from dataloader.check.report import Report, share
+from dataloader.check.report import SHOWN, Report, share
 from dataloader.index import read_index
+from dataloader.integrity import needed
 from dataloader.layouts.kitti import find_split
 from dataloader.lists import read_list
 from dataloader.samples import Request, Sample
 from dataloader.splits import has_truth, resolve, with_truth
+from dataloader.truth import camera_faults, size_doubts
 from errors import UserError
 
 TILES = 6
@@ -63,10 +65,25 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
         report.fault(str(error))
         return report, []
     damaged = check_files(report, samples)
+    damaged |= check_truth(report, [sample for sample in samples if damaged.isdisjoint(needed(sample))])
     looks = _looks(spec, [sample for sample in samples if has_truth(spec, sample)], options.images, TILES * tiles)
     facts.tell_images(report, looks, damaged)
     _tell(report, spec, samples, looks)
     return report, [look.tile for look in looks if look.tile is not None]
+
+
+def check_truth(report: Report, samples: Sequence[Sample]) -> set[str]:
+    """Doubt calibrations that make truth, which is a fault, and truth whose image seems to be cropped.
+
+    Returns: paths of the calibrations.
+    """
+    faults = camera_faults(samples)
+    for fault in faults.values():
+        report.fault(fault)
+    sound = [sample for sample in samples if faults.keys().isdisjoint(needed(sample))]
+    for doubt in size_doubts(sound)[:SHOWN]:
+        report.warn(doubt)
+    return set(faults)
 
 
 def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:

@@ -11,6 +11,7 @@ from dataloader.check.look import Look, sizes_of
 from dataloader.check.report import Report, counted, first_of, share
 from dataloader.labels import CLASSES, IGNORE, TRAIN_ID_OF
 from dataloader.samples import Sample
+from dataloader.truth import is_stretched, misfit
 
 STILL = 0.5  # pixels of a 640 wide image; a parked car with passing traffic stays below
 FAR = 24.0  # likewise; a car turning at 30 degrees per second at 10 Hz; beyond, photometric training fails
@@ -141,6 +142,11 @@ def _compare_sizes(report: Report, what: str, sizes: Sequence[tuple[Look, tuple[
     other = [look.sample.name for look, size in sizes if look.sizes.get(0, size) != size]
     if other:
         report.warn(f"{share(len(other), len(sizes))} samples whose {what} and image differ in size: {first_of(other)}")
+    for look, size in sizes:
+        if is_stretched(size, look.sizes.get(0, size)):
+            truth = look.sample.labels or look.sample.depth.path
+            report.fault(misfit(truth, size, look.sample.images[0], look.sizes[0]))
+            break
 
 
 def tell_poses(report: Report, samples: Sequence[Sample]) -> None:
