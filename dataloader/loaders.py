@@ -200,6 +200,10 @@ def build_evaluation(
             log.warning("%s", doubt)
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         kind = truth_kind(spec, samples, **_truth_options(args))
+        if spec.dataset == "folder":
+            unit = _truth_options(args)["data_depth_unit"]
+            told = f"{unit:g} m per count" if unit else "1/256 m per count (PNG) and in metres (.npy)"
+            log.info("  - %s: depth files are read in %s; --data-depth-unit says otherwise", spec.name, told)
         _tell_cache(args, spec, samples)
         data = EvaluationSet(spec, samples, size=size, filter=filter)
         found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))
@@ -260,8 +264,9 @@ def _tell_cache(args: Namespace, spec: LoaderSpec, samples: list[Sample]) -> Non
 
 
 def _truth_options(args: Namespace) -> dict[str, Any]:
-    # Only commands that judge depth have --depth-gt and --as-released.
-    return {"depth_gt": getattr(args, "depth_gt", "raw"), "as_released": getattr(args, "as_released", False)}
+    # Only commands that judge depth have most of these, benchmarks none.
+    usual = {"depth_gt": "raw", "as_released": False, "data_depth_unit": 0.0, "depth_camera": "protocol"}
+    return {name: getattr(args, name, default) for name, default in usual.items()}
 
 
 def _teacher_cache(args: Namespace) -> TeacherCache | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 from collections.abc import Sequence
@@ -13,9 +14,11 @@ from errors import UserError
 
 from .calibration import projection, read_calibration
 from .camera import Size, window_doubts
-from .files import image_size
+from .files import image_size, read_depth
 from .samples import DepthSource, Sample
 from .velodyne import CAMERA_FILE, scanner_to_image
+
+log = logging.getLogger(__name__)
 
 STRETCH = 0.1
 """How much (natural logarithm) truth may be wider for its height than its image; resized images differ by rounding."""
@@ -23,6 +26,8 @@ CAMERAS = range(4)  # of a KITTI recording
 CROPPED = (0.9, 1.1)  # sides of an image in those of its truth between which a crop looks like a resized image
 ROUNDED = 0.01  # how far these may differ in images that were resized
 SAME_SIZE = 0.02  # how far disparity may differ in size from the images that its calibration is of
+NEAREST_MEDIAN = 0.5  # metres; below, the unit is rather another one
+LOOKED_AT = 5  # maps of a loader whose median is taken before an evaluation
 REMEDY = (
     "fetch the calibration again and leave it as it is, also where images were resized: truth has a size of its own"
 )
@@ -142,6 +147,28 @@ def size_doubts(samples: Sequence[Sample]) -> list[str]:
                 f"{image[1]}; it is stretched to the image, which is wrong where the image was cropped: crop both alike"
             )
     return found
+
+
+def unit_doubt(median: float, farthest: float) -> str:
+    """What to say where the median depth of a set (metres) is none that a prediction can have; "" where it can.
+
+    farthest: how far predictions may reach, metres
+    """
+    if NEAREST_MEDIAN <= median <= farthest:
+        return ""
+    return (
+        f"median depth of {median:.2f} m, outside {NEAREST_MEDIAN:g} to {farthest:g} m: is the unit right? maps hold "
+        "1/256 m per count, arrays metres; own data say otherwise by --data-depth-unit, and --depth-cap reaches farther"
+    )
+
+
+def warn_of_unit(name: str, samples: Sequence[Sample], farthest: float) -> None:
+    """Warn where the depth of a loader's samples, of which a few are read, is doubtful as in `unit_doubt`."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).round().astype(int)) if samples else ()
+    maps = [read_depth(samples[place].depth) for place in chosen if samples[place].depth]
+    medians = [np.median(known) for each in maps if (known := each[each > 0]).size]
+    if medians and (doubt := unit_doubt(float(np.median(medians)), farthest)):
+        log.warning("%s: %s", name, doubt)
 
 
 def _size(source: DepthSource) -> Size | None:
