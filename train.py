@@ -79,6 +79,7 @@ def _train(args: Namespace, folder: Path) -> int:
                 args, purpose, ranks.rank_and_size(), filter=getattr(model, "input_filter", "bilinear")
             )
         ]
+        look_at_truth(validation, args)
         optimizer = build_optimizer(args, training.groups)
         schedule = Schedule(optimizer, build_rule(args))
         scaler = gradient_scaler(args, device)
@@ -209,6 +210,19 @@ def saved_on_error(
         raise
 
 
+def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
+    """Warn of depth in a doubtful unit, and say what is judged otherwise than usual."""
+    from dataloader.truth import warn_of_unit
+    from evaluation.protocols import build_protocol
+
+    for data in sets:
+        if data.spec.purpose == "depth":
+            protocol = build_protocol(args, data.spec.protocol)
+            warn_of_unit(data.spec.name, data.samples, protocol.clamp[1])
+            if protocol.name != data.spec.protocol:
+                log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
+
+
 def validate(
     model: nn.Module,
     sets: Sequence[EvaluationData],
@@ -225,7 +239,7 @@ def validate(
     """
     from dataloader.prefetch import stream
     from evaluation.depth import evaluate_depth
-    from evaluation.protocols import DEPTH_PROTOCOLS
+    from evaluation.protocols import build_protocol
     from evaluation.segmentation import evaluate_segmentation
 
     def predict(purpose: Task, image: Tensor) -> Prediction:
@@ -240,7 +254,7 @@ def validate(
             result = evaluate_depth(
                 judged,
                 batches,
-                DEPTH_PROTOCOLS[args.depth_protocol or data.spec.protocol],
+                build_protocol(args, data.spec.protocol),
                 fixed_scaling=args.depth_validation_fixed_scaling,
                 everywhere=stop.everywhere,
             )

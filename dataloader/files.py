@@ -273,23 +273,30 @@ def read_depth(source: DepthSource) -> np.ndarray:
     """
     match source.kind:
         case "map":
-            return counts_to_metres(read_counts(source.path), source.mode)
+            counts = read_counts(source.path)
+            return (counts * source.unit).astype(np.float32) if source.unit else counts_to_metres(counts, source.mode)
         case "array":
-            return _read_array(source.path)
+            return _read_array(source.path, source.unit)
         case "velodyne":
             return counts_to_metres(_scan_counts(source), "uint_16")
         case "disparity":
             return counts_to_metres(_disparity_counts(source), "uint_16")
 
 
-def _read_array(path: str) -> np.ndarray:
+def _read_array(path: str, unit: float) -> np.ndarray:
     try:
         depth = arrays.read_npy(path)
     except arrays.FAULTS as fault:
         raise UserError(f"{path}: cannot read the array ({fault}); save float metres with numpy.save") from fault
     if depth.ndim != 2 or depth.dtype.kind not in "fiu":
         raise UserError(f"{path}: {depth.dtype} of shape {depth.shape} is not a depth map (H, W) in metres")
-    return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
+    if not unit and depth.dtype.kind != "f":
+        raise UserError(
+            f"{path}: {depth.dtype} counts, and nothing says how many metres one of them is; pass --data-depth-unit "
+            "(0.001 for millimetres), or save float metres"
+        )
+    metres = np.where(np.isfinite(depth) & (depth > 0), depth, 0)
+    return (metres * unit if unit else metres).astype(np.float32)
 
 
 def _disparity_counts(source: DepthSource) -> np.ndarray:

@@ -19,8 +19,8 @@ from .catalog import LoaderSpec
 class DepthSource:
     """Where the ground truth of one image comes from.
 
-    map:        16-bit PNG `path`, metres by `mode`
-    array:      `path` ending in .npy, float metres
+    map:        16-bit PNG `path`, metres by `unit`, or where that is 0 by `mode`
+    array:      `path` ending in .npy, numbers of `unit` metres; 0: float metres, integers are refused
     velodyne:   laser scan `path`, `calibration` = folder with both KITTI files, camera 2 or 3;
                 `cache` = prefix of the PNG that keeps the result, empty for none
     disparity:  16-bit PNG `path` of KITTI 2015, `calibration` = its calib_cam_to_cam file, camera 2 or 3;
@@ -33,6 +33,7 @@ class DepthSource:
     calibration: str = ""
     camera: int = 2
     cache: str = ""
+    unit: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,9 +113,10 @@ def check_float32(where: str, values: Sequence[float], shown: Sequence[float] = 
 class Request:
     """What to look for, and where.
 
-    `depth_gt` is "raw" or "improved"; `cache_folder` takes projected laser scans where the data folder is read-only;
+    `depth_gt` is "raw" or "improved"; `cache_folder` keeps projected laser scans, empty for nowhere;
     `as_released` takes the published KITTI 2015 depth, with its focal length before rectification; `drop` leaves out
-    samples with missing files, which are an error otherwise; `skip` passes over damaged images.
+    samples with missing files, which are an error otherwise; `skip` passes over damaged images; `camera` is that of
+    KITTI which is judged, "left", "right", or "protocol": what a list says.
     """
 
     spec: LoaderSpec
@@ -124,3 +126,10 @@ class Request:
     as_released: bool = False
     drop: bool = False
     skip: bool = False
+    camera: str = "protocol"
+
+    @property
+    def cameras(self) -> tuple[str, ...]:
+        """Categories of an index file whose images are wanted."""
+        names = {"left": ("color",), "right": ("color_right",)}
+        return self.spec.cameras if self.spec.training else names.get(self.camera, self.spec.cameras)

@@ -32,12 +32,21 @@ def decay_factor(text: str) -> float | str:
     return text if text == "released" else float(text)
 
 
+def metres(text: str) -> float:
+    """A number, or a fraction such as ``1/256``."""
+    number, stroke, divisor = text.partition("/")
+    if stroke and not float(divisor):
+        raise ValueError
+    return float(number) / (float(divisor) if stroke else 1)
+
+
 WORDS = {
     int: "a whole number",
     float: "a number",
     floats: "numbers separated by commas",
     integers: "whole numbers separated by commas",
     decay_factor: "a number or 'released'",
+    metres: "a number of metres or a fraction such as 1/256",
 }
 
 

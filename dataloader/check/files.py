@@ -23,7 +23,7 @@ from dataloader.samples import Sample
 def check_files(report: Report, samples: Sequence[Sample]) -> set[str]:
     """Tell how many files there are, and name those that are missing, empty or cut off; every folder is listed once.
 
-    Returns: paths of the damaged files.
+    Returns: paths of the files that are missing or damaged.
     """
     listing = lru_cache(maxsize=None)(_names)
     paths = {path: None for sample in samples for path in needed(sample)}
@@ -38,7 +38,7 @@ def check_files(report: Report, samples: Sequence[Sample]) -> set[str]:
         report.fault(f"{counted(len(missing), 'file')} missing: {first_of(missing)}; fetch what is missing")
     faults = find_damaged(path for path in paths if path not in absent)
     tell_damaged(report, [faults[path] for path in paths if path in faults], "file")
-    return set(faults)
+    return {*faults, *missing}
 
 
 def tell_damaged(report: Report, faults: Sequence[str], what: str) -> None:

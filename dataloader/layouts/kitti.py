@@ -19,6 +19,7 @@ from .kitti_files import KittiFiles
 log = logging.getLogger(__name__)
 
 LIST_NAMES = {"train": "train_files.txt", "validation": "val_files.txt", "test": "test_files.txt"}
+CAMERA_NUMBERS = {"left": 2, "right": 3}
 BORROWED = {("zhou", "test"): "eigen"}
 """Test sets that circulate under another name as well: Zhou's is the Eigen test set."""
 LIST_REMEDY = "fetch them, index what is there with python -m dataloader.prepare index kitti"
@@ -68,6 +69,9 @@ def kitti_samples(request: Request) -> list[Sample]:
     frames = read_list(path)
     if request.spec.training:
         frames = _with_camera(request, path, frames, files)
+    elif request.camera != "protocol":
+        camera = CAMERA_NUMBERS[request.camera]
+        frames = list(dict.fromkeys(Frame(frame.drive, frame.number, camera) for frame in frames))
     return from_frames(request, path, frames, files, parameters)
 
 
@@ -112,9 +116,12 @@ def from_frames(
 
 def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Parameters) -> list[Sample]:
     """Samples of an index file that have their images, one camera after the other."""
-    cameras = request.spec.cameras
+    cameras = request.cameras
     truth = "depth_improved" if request.depth_gt == "improved" else "depth"
+    truth += cameras[0].removeprefix("color")  # that of the right camera is called like its images
     split = read_index(path, (*cameras, truth))
+    if not split.keys() & {*cameras}:
+        raise UserError(f"{path}: no images of {' or '.join(cameras)} in it; leave --depth-camera out or rebuild it")
     basic = read_index(on_disk(files.root / "basic_files.json"), cameras) if request.spec.video else {}
     left_only = _remove_left_only(split, files) if request.spec.training else 0
     missing, samples = Missing(request), []

@@ -23,7 +23,8 @@ from .kitti_files import SEQUENCES, KittiFiles
 def odometry_samples(request: Request) -> list[Sample]:
     """Frames 0 and +1 of one odometry sequence in order, `pose` of frame 0 camera-to-world in metres.
 
-    The frames come from an index file or a text list, else they are all frames of the sequence.
+    The frames come from an index file or a text list, else they are all frames of the sequence. Those without a frame
+    before or after them are left out, as the published loader does, which reads both neighbours.
 
     Raises:
         UserError: when images or poses are missing or the frames are not one run of one drive.
@@ -35,7 +36,7 @@ def odometry_samples(request: Request) -> list[Sample]:
         return _from_index(path, request, files, parameters)
     sequence = request.spec.split.removeprefix("odom")
     frames = _whole_sequence(files, sequence) if path is None else _one_run(path, read_list(path))
-    frames = _with_successor(files, frames)
+    frames = _with_neighbours(files, frames)
     poses_path = on_disk(files.root / "poses" / f"{sequence}.txt")
     poses = read_poses(poses_path)
     samples = from_frames(request, path or files.root, frames, files, parameters)
@@ -124,12 +125,20 @@ def _one_run(path: Path, frames: list[Frame]) -> list[Frame]:
     return frames
 
 
-def _with_successor(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
-    """Leaves out the last frame where its drive ends with it."""
-    last = frames[-1]
-    kept = frames if files.image(Frame(last.drive, last.number + 1, last.camera)) else frames[:-1]
+def _with_neighbours(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
+    """Leaves out the first and the last frame where their drive begins or ends with them."""
+
+    def is_there(frame: Frame, offset: int) -> bool:
+        number = frame.number + offset
+        return number >= 0 and bool(files.image(Frame(frame.drive, number, frame.camera)))
+
+    first, last = frames[0], frames[-1]
+    kept = frames[0 if is_there(first, -1) else 1 : None if is_there(last, 1) else -1]
     if not kept:
-        raise UserError(f"{files.root}: {last.name} has no next frame; poses need runs of frames")
+        raise UserError(
+            f"{files.root}: {first.name} to {last.name} hold no frame with one before and one after it; poses need "
+            "runs of frames"
+        )
     return kept
 
 
@@ -141,7 +150,7 @@ def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Par
             f"{path}: no images or no poses in it; unpack the odometry poses into kitti/poses, then {rebuild(path)}"
         )
     offsets = request.spec.frames
-    found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
+    found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=(0, -1, 1))
     missing, samples = Missing(request), []
     for row, pose in enumerate(found.get(("poses", 0, -1), ())):
         images = indexed_images(files, {offset: found["color", offset, -1][row] for offset in offsets}, missing)

@@ -380,26 +380,27 @@ def test_no_ground_truth_at_all_is_an_error(tmp_path):
         with_truth(VALIDATION, resolve(VALIDATION, root, depth_gt="improved"))
 
 
-def test_projected_scans_are_kept_with_the_data(tmp_path):
-    root = tiny.kitti(tmp_path)
-    sample = resolve(VALIDATION, root)[2]
-    depth = read_depth(sample.depth)
-    assert (depth > 0).sum() == 2
-    (kept,) = (root / "kitti/.velodyne_depth").rglob("*.png")
-    assert kept.name.startswith("0000000002_")
-
-
-def test_a_read_only_data_folder_stays_as_it_is(tmp_path):
+def test_projected_scans_are_kept_outside_the_data(tmp_path):
     root = tiny.kitti(tmp_path / "data")
-    (root / "kitti").chmod(0o555)
-    try:
-        sample = resolve(VALIDATION, root, cache_folder=str(tmp_path / "runs"))[0]
-        read_depth(sample.depth)
-        assert resolve(VALIDATION, root)[0].depth.cache == ""
-    finally:
-        (root / "kitti").chmod(0o755)
-    assert not (root / "kitti/.velodyne_depth").exists()
-    assert len(list((tmp_path / "runs").rglob("*.png"))) == 1
+    before = sorted(root.rglob("*"))
+    sample = resolve(VALIDATION, root, cache_folder=str(tmp_path / "runs"))[2]
+    assert (read_depth(sample.depth) > 0).sum() == 2
+    (kept,) = (tmp_path / "runs/.velodyne_depth").rglob("*.png")
+    assert kept.name.startswith("0000000002_")
+    assert resolve(VALIDATION, root)[0].depth.cache == ""
+    assert sorted(root.rglob("*")) == before
+
+
+def test_maps_that_earlier_versions_kept_with_the_data_are_not_read(tmp_path):
+    root = tiny.kitti(tmp_path / "data")
+    (sample, *_) = resolve(VALIDATION, root, cache_folder=str(tmp_path / "runs"))
+    truth = read_depth(sample.depth)
+    (kept,) = (tmp_path / "runs").rglob("*.png")
+    tiny.save(
+        root / f"kitti/.velodyne_depth/{sample.name.rpartition('/')[0]}/{kept.name}", np.full(tiny.SIZE, 9, np.uint16)
+    )
+    (again, *_) = resolve(VALIDATION, root, cache_folder=str(tmp_path / "other"))
+    assert np.array_equal(read_depth(again.depth), truth)
 
 
 def test_odometry_training_lists_find_sequences_and_the_drives_behind_them(tmp_path):
