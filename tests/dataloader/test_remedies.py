@@ -126,7 +126,7 @@ def test_an_index_gets_the_poses_that_were_unpacked_later(root):
 def test_a_damaged_pose_of_an_index_is_rebuilt(root, pose):
     path = odometry_index(root, 8)
     content = json.loads(path.read_text())
-    content["files"][content["names"].index("poses")][0] = pose
+    content["files"][content["names"].index("poses")][1] = pose
     path.write_text(json.dumps(content))
     follow(sentence(lambda: resolve(test_odometry.LOADER, root)))
     assert resolve(test_odometry.LOADER, root)
