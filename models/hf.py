@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from errors import UserError
 
+from .decoders import OutputConv2d
 from .teacher import Habits, Teacher
 
 log = logging.getLogger(__name__)
@@ -24,12 +25,16 @@ _NEAREST = 1e-3  # metres
 class HubNetwork(nn.Module):
     """A network of `transformers` that answers with inverse depth; those that know metres are inverted.
 
+    The last convolution of its head leaves autocast, as in networks of ours.
+
     Shapes:  image (N, 3, H, W), normalised    Returns: (N, H', W') float32, larger = nearer
     """
 
     def __init__(self, network: nn.Module, metric: bool):
         super().__init__()
         self.network, self.metric = network, metric
+        *_, last = (module for module in network.head.modules() if isinstance(module, nn.Conv2d))
+        last.__class__ = OutputConv2d
 
     def forward(self, image: Tensor) -> Tensor:
         """Inverse depth."""
