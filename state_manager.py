@@ -16,6 +16,7 @@ from torch import Tensor, nn
 import arguments
 import methods
 from arguments import as_table, trained_with, with_checkpoint
+from dataloader.cache.teacher import layout_of
 from engine import ranks
 from engine.run_state import RunState
 from errors import UserError
@@ -172,7 +173,14 @@ def compared_options(args: Namespace, samples: tuple[int, ...]) -> dict[str, Any
 
     samples: how many each data set holds
     """
-    return as_table(args) | {"nproc_per_node": ranks.rank_and_size()[1], "samples": samples}
+    options = as_table(args)
+    return options | {"nproc_per_node": ranks.rank_and_size()[1], "samples": samples} | _teacher_maps(options)
+
+
+def _teacher_maps(options: Mapping[str, Any]) -> dict[str, str]:
+    """What the maps of a training's teacher answer to; a cache folder may be made anew under its name."""
+    used = options.get("patch_distill") and options.get("patch_teacher_cache")
+    return {"teacher_maps": layout_of(used) if used else "none"}
 
 
 def start(state: RunState, run_folder: Path, args: Namespace) -> None:
@@ -257,7 +265,8 @@ def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, A
     Raises:
         UserError: when the run cannot go on with one of them.
     """
-    changed = changes(arguments.options_of("train"), noted["options"], now)
+    before = _teacher_maps(noted["options"]) | noted["options"]
+    changed = changes(arguments.options_of("train"), before, now)
     refused = changed.get(REFUSED, {})
     if refused:
         raise UserError(
@@ -270,9 +279,7 @@ def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, A
             "give the old value until the epoch ends"
         )
     free = changed.get(FREE, {})
-    # The rates of these schedules depend on the length of the run.
-    spans = {"train_num_epochs"} & {*free} if now.get("train_scheduler") in ("cosine", "sqrt") else ()
-    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {}) | {name: free.pop(name) for name in spans}
+    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {})
     if warned:
         log.warning("%s: learns something else from here on with %s", folder, ", ".join(warned.values()))
     if free:

@@ -78,6 +78,14 @@ def read_recipe(folder: str | Path) -> Recipe:
         raise UserError(f"{path}: damaged ({fault}); make a new cache with {COMMAND}") from fault
 
 
+def layout_of(folder: str | Path) -> str:
+    """Layout of the maps in a cache folder; ``unknown`` where nothing tells."""
+    try:
+        return read_recipe(folder).layout
+    except UserError:
+        return "unknown"
+
+
 def _checked(recipe: Recipe) -> Recipe:
     for field in fields(Recipe):
         value = getattr(recipe, field.name)
