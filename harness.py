@@ -257,7 +257,10 @@ def run_folder(args: Namespace) -> Path:
 
 def write_options(folder: Path, args: Namespace, command: str) -> None:
     """Keep all options in opt.json; evaluation in the folder of a training run writes opt_<command>.json instead."""
-    keep = command != "train" and (folder / "checkpoints").is_dir()
+    trained = folder / "checkpoints"
+    if command == "train" and _is_rank_0():
+        trained.mkdir(exist_ok=True)  # an evaluation that begins before the first checkpoint leaves opt.json alone, too
+    keep = command != "train" and trained.is_dir()
     options = arguments.as_table(args)
     options |= PUBLISHED_EXTRAS["train" if command == "train" else "evaluation"]
     text = json.dumps(options, indent=2) + "\n"

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from errors import UserError
+from storage.atomic import make_writable
 
 from .decoders import OutputConv2d
 from .teacher import Habits, Teacher
@@ -51,6 +54,8 @@ def build(name: str, native: bool = False, fetch: bool = False) -> Teacher:
         UserError: when `transformers` or the model is missing, or it is of a kind whose output we do not know.
     """
     source = name.removeprefix(PREFIX)
+    if fetch and not Path(source).is_dir():
+        _require_cache(name)
     network, constants = _load(name, source, local_files_only=not fetch)
     kind = network.config.model_type
     if kind not in FAMILIES:
@@ -69,6 +74,14 @@ def build(name: str, native: bool = False, fetch: bool = False) -> Teacher:
             "Depth Anything do; choose another model"
         ) from None
     return Teacher(HubNetwork(network, metric), habits, {"name": name, "sha256": ""}, native)
+
+
+def _require_cache(name: str) -> None:
+    """Check that models of the hub can be kept where its variables say, if they do."""
+    for variable in ("HF_HUB_CACHE", "HF_HOME"):
+        if folder := os.environ.get(variable):
+            make_writable(Path(folder).expanduser(), f"let the variable {variable} name a folder that can, for {name}")
+            return
 
 
 def _load(name: str, source: str, **options: bool) -> tuple[nn.Module, Any]:

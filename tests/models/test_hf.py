@@ -21,6 +21,12 @@ def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
         build_teacher("hf:some/model")
 
 
+def test_a_cache_folder_that_cannot_be_written_is_named_with_its_variable(monkeypatch):
+    monkeypatch.setenv("HF_HOME", "/proc/nothing")
+    with pytest.raises(UserError, match="^/proc/nothing: cannot be written .*; let the variable HF_HOME name a folder"):
+        build_teacher("hf:some/model", fetch=True)
+
+
 def test_the_name_says_it_all():
     assert teacher_identity("hf:some/model") == {"name": "hf:some/model", "sha256": ""}
 
