@@ -11,6 +11,7 @@ from pathlib import Path
 
 from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
+from storage import descriptors
 
 PURPOSES = ("depth", "segmentation", "pose")
 
@@ -124,6 +125,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
+    descriptors.prepare()
     args = make_parser().parse_args(argv)
     try:
         return run(args)
