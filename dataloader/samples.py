@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +14,9 @@ import numpy as np
 from errors import UserError
 
 from .catalog import LoaderSpec
+
+log = logging.getLogger(__name__)
+MOST_CROPPED = 10  # how many times as wide or high as a crop the whole image may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +62,8 @@ def check_intrinsics(
     """Intrinsics in pixels of a (height, width) image -> the same divided by that size; 1 x 1 checks normalised ones.
 
     Raises:
-        UserError: unless these are four finite numbers, the focal lengths positive, the centre inside the image.
+        UserError: unless these are four finite numbers, the focal lengths positive, and the centre inside the image, or
+            outside as it is in a crop of a larger one: then a warning says so.
     """
     if len(values) != 4 or not np.isfinite(values).all():
         raise UserError(f"{where}: {list(values)} are not four numbers; give fx,fy,cx,cy")
@@ -65,11 +71,20 @@ def check_intrinsics(
     if fx <= 0 or fy <= 0:
         raise UserError(f"{where}: focal lengths {fx:g}, {fy:g} must be positive; give fx,fy,cx,cy")
     if not (0 < cx < width and 0 < cy < height):
-        raise UserError(
-            f"{where}: principal point {cx:g}, {cy:g} lies outside the {width:g} x {height:g} (width x height) image; "
-            "give fx,fy,cx,cy in its pixels"
+        fault = (
+            f"{where}: principal point {cx:g}, {cy:g} lies outside the {width:g} x {height:g} (width x height) image"
         )
+        halves = ((max(cx, width - cx), width, fx), (max(cy, height - cy), height, fy))  # of the image it is cut from
+        if any(half >= focal or 2 * half > MOST_CROPPED * size for half, size, focal in halves):  # beyond 45 degrees
+            raise UserError(f"{fault}; give fx,fy,cx,cy in its pixels")
+        _warn_of_crop(fault)
     return fx / width, fy / height, cx / width, cy / height
+
+
+@functools.cache
+def _warn_of_crop(fault: str) -> None:
+    """Once, however many images of a data set are so."""
+    log.warning("%s; right for a crop beside the centre; of resized images, scale fx,fy,cx,cy with them", fault)
 
 
 @dataclass(frozen=True, kw_only=True)

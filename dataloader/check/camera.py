@@ -67,10 +67,12 @@ def doubts(intrinsics: Intrinsics, size: Size) -> list[str]:
             "images, or numbers swapped?)"
         )
     if abs(cx - 0.5) > CENTRE or abs(cy - 0.5) > CENTRE:
-        found.append(
-            f"the principal point {cx * width:.0f}, {cy * height:.0f} is far from the centre; it would suit "
-            f"images of about {2 * cy * height:.0f} x {2 * cx * width:.0f}"
+        suits = (
+            f"it would suit images of about {2 * cy * height:.0f} x {2 * cx * width:.0f}"
+            if min(cx, cy) > 0
+            else "it suits a crop beside the centre"
         )
+        found.append(f"the principal point {cx * width:.0f}, {cy * height:.0f} is far from the centre; {suits}")
     return found
 
 
