@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -101,7 +102,7 @@ def _train(args: Namespace, folder: Path) -> int:
     report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean)
     bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, method.tasks, write_whole)
     unfinished = partial(drop_unfinished, state, updates, training, bad_steps)
-    with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report):
+    with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report, data.close):
         while state.epoch < args.train_num_epochs:
             model.train()
             training.begin_epoch(state.epoch, state.batch)
@@ -142,6 +143,8 @@ def _train(args: Namespace, folder: Path) -> int:
                 return code
         if not args.train_num_epochs and untouched:
             report.saved(state.save(folder))
+        bad_steps.require_some()
+        updates.require_some()
     data.close()
     return 0
 
@@ -197,16 +200,24 @@ def drop_unfinished(state: RunState, updates: Updates, training: Training, bad_s
 
 @contextlib.contextmanager
 def saved_on_error(
-    state: RunState, drop_unfinished: Callable[[], None], folder: Path, report: Report
+    state: RunState, drop_unfinished: Callable[[], None], folder: Path, report: Report, end_loaders: Callable[[], None]
 ) -> Iterator[None]:
-    """Save the run when a mistake of the user's, such as a damaged image, ends it between two checkpoints."""
+    """Save the run when an error ends it between two checkpoints, such as a damaged image or a library that fails.
+
+    Of several ranks only a `UserError` is known to all, so that they can save together.
+    """
+    from engine import ranks
+
     try:
         yield
-    except UserError:
-        with contextlib.suppress(UserError):
-            drop_unfinished()
-            if state.step > state.saved_step:
-                report.stopped(state.save(folder))
+    except Exception as error:
+        if isinstance(error, UserError) or not ranks.active():
+            release(error)
+            end_loaders()
+            with contextlib.suppress(Exception):  # the error is what counts
+                drop_unfinished()
+                if state.step > state.saved_step:
+                    report.stopped(state.save(folder))
         raise
 
 
@@ -221,6 +232,13 @@ def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
             warn_of_unit(data.spec.name, data.samples, protocol.clamp[1])
             if protocol.name != data.spec.protocol:
                 log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
+
+
+def release(error: BaseException | None) -> None:
+    """Let go of what the steps that failed still hold: memory, open files."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def validate(

@@ -34,10 +34,12 @@ def window_doubts(intrinsics: Intrinsics, size: Size) -> list[str]:
             found.append(f"a {name} field of view of {angle:.0f} degrees is implausible")
     right, down = cx - 0.5, cy - 0.5
     if max(abs(right), abs(down)) > CENTRE or (right * down > 0 and abs(right + down) / 2 > BOTH):
-        found.append(
-            f"the principal point {cx * width:.0f}, {cy * height:.0f} is far from the centre; it would suit "
-            f"images of about {2 * cy * height:.0f} x {2 * cx * width:.0f}"
+        suits = (
+            f"it would suit images of about {2 * cy * height:.0f} x {2 * cx * width:.0f}"
+            if min(cx, cy) > 0
+            else "it suits a crop beside the centre"
         )
+        found.append(f"the principal point {cx * width:.0f}, {cy * height:.0f} is far from the centre; {suits}")
     return found
 
 

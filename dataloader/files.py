@@ -5,6 +5,7 @@ Pillow decodes everything: unlike OpenCV it refuses a JPEG that was cut off, and
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import logging
@@ -82,6 +83,8 @@ def read_bytes(path: str | Path) -> bytes:
     except FileNotFoundError as fault:
         raise UserError(f"{path}: no such file; check the data folder with python -m dataloader.check") from fault
     except OSError as fault:
+        if fault.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # no fault of the file
+            raise
         raise UserError(f"{path}: cannot be read ({fault.strerror}); check the file") from fault
     if not content:
         raise UserError(f"{path}: the file is empty; fetch it again")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,9 @@ from errors import UserError
 
 from .calibration import LARGEST, LONGEST_SIDE, SMALLEST
 from .catalog import LoaderSpec
+
+log = logging.getLogger(__name__)
+MOST_CROPPED = 10  # how many times as wide or high as a crop the whole image may be
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +77,9 @@ def check_intrinsics(
         remedy: what to do then
 
     Raises:
-        UserError: unless these are four finite numbers, the focal lengths positive, the centre inside the image, and
-            all of them numbers in float32, in which cameras are computed.
+        UserError: unless these are four finite numbers, the focal lengths positive, the centre inside the image or
+            outside as it is in a crop of a larger one (then a warning says so), and all of them numbers in float32, in
+            which cameras are computed.
     """
     numbers = tuple(float(value) for value in values)  # NumPy's would name their type in the sentence
     if len(numbers) != 4 or not np.isfinite(numbers).all():
@@ -82,17 +88,20 @@ def check_intrinsics(
     if fx <= 0 or fy <= 0:
         raise UserError(f"{where}: focal lengths {fx:g}, {fy:g} must be positive; {remedy}")
     if not (0 < cx < width and 0 < cy < height):
-        raise UserError(
-            f"{where}: principal point {cx:g}, {cy:g} lies outside the {width:g} x {height:g} (width x height) image; "
-            f"{remedy}"
+        fault = (
+            f"{where}: principal point {cx:g}, {cy:g} lies outside the {width:g} x {height:g} (width x height) image"
         )
+        halves = ((max(cx, width - cx), width, fx), (max(cy, height - cy), height, fy))  # of the image it is cut from
+        if any(half >= focal or 2 * half > MOST_CROPPED * size for half, size, focal in halves):  # beyond 45 degrees
+            raise UserError(f"{fault}; {remedy}")
+        _warn_of_crop(fault)
     normalised = fx / width, fy / height, cx / width, cy / height
     check_float32(where, normalised, numbers, remedy)
     return normalised
 
 
 def check_float32(where: str, values: Sequence[float], shown: Sequence[float] = (), remedy: str = "") -> None:
-    """Raises `UserError` unless values > 0, at the size of any image, have a float32 that is neither 0 nor infinite.
+    """Raises `UserError` unless values, at the size of any image, become neither 0 nor infinite in float32.
 
     Args:
         where: named first
@@ -102,11 +111,17 @@ def check_float32(where: str, values: Sequence[float], shown: Sequence[float] = 
     """
     for value, written in zip(values, shown or values, strict=True):
         # Each is multiplied by a size of up to LONGEST_SIDE later, and inverted.
-        if not SMALLEST * LONGEST_SIDE <= value <= LARGEST / LONGEST_SIDE:
+        if value and not SMALLEST * LONGEST_SIDE <= abs(value) <= LARGEST / LONGEST_SIDE:
             raise UserError(
                 f"{where}: {written:g} becomes 0 or infinite in float32, in which cameras are computed; "
                 f"{remedy or 'give the true number'}"
             )
+
+
+@functools.cache
+def _warn_of_crop(fault: str) -> None:
+    """Once, however many images of a data set are so."""
+    log.warning("%s; right for a crop beside the centre; of resized images, scale fx,fy,cx,cy with them", fault)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,6 +62,8 @@ class Option:
                inference take it from there, and another value is refused when a run goes on
     follows:   name of the training option whose value, stored with a checkpoint, is the default in evaluation and
                inference
+    leans_on:  name of an option that is taken without a warning, yet decides what this one does
+    leans:     whether it does with these values, by name, of which some may be missing
     """
 
     flag: str
@@ -75,6 +77,8 @@ class Option:
     resume: str = ""
     network: bool = False
     follows: str = ""
+    leans_on: str = ""
+    leans: Callable[[Mapping[str, Any]], bool] = bool
 
     def __post_init__(self) -> None:
         if self.network:

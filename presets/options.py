@@ -272,6 +272,8 @@ OPTIMISER: Group = (
             "how the learning rate decays: every so many epochs, at the milestones, or along a curve",
             ("step", "multistep", "cosine", "sqrt", "exponential"),
             resume=NOTED,
+            leans_on="train_num_epochs",
+            leans=lambda values: values.get("train_scheduler") in ("cosine", "sqrt"),
         ),
         Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1, resume=NOTED),
         Option(

@@ -13,6 +13,7 @@ from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
 from presets.option import Option, metres
 from presets.values import checked
+from storage import descriptors
 
 PURPOSES = ("depth", "segmentation", "pose")
 
@@ -149,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
+    descriptors.prepare()
     args = make_parser().parse_args(argv)
     try:
         return run(args)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from dataloader.catalog import find_loader
 from dataloader.files import read_depth
+from dataloader.samples import check_intrinsics
 from dataloader.splits import resolve, with_truth
 from errors import UserError
 from tests.dataloader import tiny
@@ -129,6 +130,24 @@ def test_wrong_intrinsics_are_refused(tmp_path, intrinsics, message):
     frames(tmp_path, range(3))
     with pytest.raises(UserError, match=message):
         train(tmp_path, intrinsics)
+
+
+@pytest.mark.parametrize("intrinsics", [(200.0, 200.0, -70.0, 12.0), (200.0, 200.0, 150.0, 60.0)])
+def test_a_crop_beside_the_centre_is_warned_of(tmp_path, intrinsics, caplog):
+    frames(tmp_path / "a", range(3))
+    frames(tmp_path / "b", range(3))
+    samples = train(tmp_path, intrinsics)
+    assert samples[0].intrinsics == tuple(
+        value / size for value, size in zip(intrinsics, (80, 24, 80, 24), strict=True)
+    )
+    (said,) = [record.message for record in caplog.records if "lies outside the 80 x 24" in record.message]
+    assert "right for a crop" in said
+
+
+def test_pixels_in_place_of_shares_are_no_crop():
+    assert check_intrinsics("here", (1.8, 3.0, -0.2, 0.5)) == (1.8, 3.0, -0.2, 0.5)
+    with pytest.raises(UserError, match="lies outside the 1 x 1"):
+        check_intrinsics("here", (721.5, 721.5, 609.6, 172.9))
 
 
 def test_numbers_that_do_not_order_the_frames_are_refused(tmp_path):

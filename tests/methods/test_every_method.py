@@ -81,6 +81,18 @@ def test_a_step_comes_again_as_it_was(trained):
     assert [outcome.total.item() for outcome in first] == [outcome.total.item() for outcome in second]
 
 
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_half_precision_leaves_depth_and_motion_their_levels(trained, half):
+    _, network, _ = trained
+    first, second = torch.rand(2, 1, 3, 64, 96)
+    with torch.no_grad(), torch.autocast("cpu", half):
+        depth = network.eval().predict(first, ("depth",)).depth.values
+        shift = network.predict_motion(first, second)[0, :3, 3]
+    assert depth.dtype == shift.dtype == torch.float32
+    assert depth.unique().numel() > depth.numel() / 2  # some 200 where the last convolution runs in half precision
+    assert not torch.equal(shift, shift.to(half).float())
+
+
 def test_the_network_says_what_its_tasks_ask_for(trained):
     args, network, _ = trained
     image, tasks = torch.rand(2, 3, 64, 96), METHODS[args.method].tasks

@@ -279,6 +279,31 @@ def test_bad_steps_end_the_run_only_in_a_row(tmp_path, caplog):
     assert len(list((tmp_path / "bad_steps").iterdir())) == bad_steps.KEPT
 
 
+def test_a_run_in_which_no_step_counted_is_a_mistake(tmp_path):
+    training, spoiled = Run(tmp_path, limit=9), street_like()
+    training.guard.require_some()
+    in_the_image(training, spoiled)
+    for _ in range(2):
+        training.step(spoiled)
+    with pytest.raises(UserError, match="^step 2: none of the 2 steps counted"):
+        training.guard.require_some()
+    training.step()
+    training.guard.require_some()
+
+
+def test_a_run_whose_gradients_all_overflowed_is_a_mistake(tmp_path):
+    training = Run(tmp_path, scaler=torch.amp.GradScaler("cpu", init_scale=2.0**60))
+    training.updates.require_some()
+    training.updates.begin_epoch(0)
+    for _ in range(2):
+        in_a_gradient(training, [])
+        training.step()
+    with pytest.raises(UserError, match="gradients of all 2 steps overflowed"):
+        training.updates.require_some()
+    training.step()
+    training.updates.require_some()
+
+
 def test_a_network_that_gives_no_numbers_is_not_worth_a_checkpoint(tmp_path):
     training = Run(tmp_path)
     training.step()

@@ -194,13 +194,13 @@ WAYS = [
     (phase, workers, number, target)
     for phase, counts in PHASES.items()
     for workers in counts
-    for number in (signal.SIGTERM, signal.SIGINT)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
     for target in ("process", "group", "tree")
 ]
 QUICK = [
     ("loading", 0, signal.SIGINT, "group"),
     ("validation", 2, signal.SIGTERM, "tree"),
-    ("saving", 0, signal.SIGTERM, "process"),
+    ("saving", 0, signal.SIGHUP, "process"),
 ]
 
 
