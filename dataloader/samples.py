@@ -105,13 +105,14 @@ def check_float32(where: str, values: Sequence[float], shown: Sequence[float] = 
 
     Args:
         where: named first
-        values: a camera, in pixels or divided by the size of the image
+        values: fx, fy, cx, cy, in pixels or divided by the size of the image
         shown: the same as the user wrote them, where that is otherwise
         remedy: what to do
     """
-    for value, written in zip(values, shown or values, strict=True):
+    for place, (value, written) in enumerate(zip(values, shown or values, strict=True)):
+        border = value == 0 and place >= 2  # a principal point may lie on it
         # Each is multiplied by a size of up to LONGEST_SIDE later, and inverted.
-        if value and not SMALLEST * LONGEST_SIDE <= abs(value) <= LARGEST / LONGEST_SIDE:
+        if not border and not SMALLEST * LONGEST_SIDE <= abs(value) <= LARGEST / LONGEST_SIDE:
             raise UserError(
                 f"{where}: {written:g} becomes 0 or infinite in float32, in which cameras are computed; "
                 f"{remedy or 'give the true number'}"

@@ -26,6 +26,10 @@ class Conv2d(nn.Conv2d):
         super().__init__(thinned(in_channels), thinned(out_channels), *args, **options)
 
 
+class OutputConv2d(decoders.OutputConv2d, Conv2d):
+    """The last one, whose outputs stay what they are."""
+
+
 class BatchNorm2d(nn.BatchNorm2d):
     """Its normalisation."""
 
@@ -33,6 +37,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         super().__init__(thinned(num_features), *args, **options)
 
 
+WHOLE_OUTPUT = decoders.OutputConv2d
 THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d})
 
 
@@ -43,8 +48,7 @@ def is_on() -> bool:
 
 def make_thin() -> None:
     """From now on, ResNets and what is built on them are thin."""
-    for module in BUILDERS:
-        module.nn = THIN
+    _build_from(THIN, OutputConv2d)
 
 
 @contextlib.contextmanager
@@ -54,5 +58,12 @@ def thin_networks() -> Iterator[None]:
     try:
         yield
     finally:
-        for module in BUILDERS:
-            module.nn = nn
+        _build_from(nn, WHOLE_OUTPUT)
+
+
+def _build_from(layers: object, output: type[nn.Conv2d]) -> None:
+    decoders.PaddedConv.__init__.__defaults__ = (layers.Conv2d,)
+    for module in BUILDERS:
+        module.nn = layers
+        if hasattr(module, "OutputConv2d"):
+            module.OutputConv2d = output
