@@ -71,6 +71,6 @@ class GridDecoder(nn.Module):
         return {r: disp[r] for r in sorted(disp)}
 
     def _lateral(self, row: int, column: int) -> int:
-        """Place of a lateral step; the upward step to it is the next one, the output of its row comes after the last."""
+        """Place of a lateral step: the upward step to it comes next, the output of a row after its last column."""
         steps = 1 if row + 1 == self.rows else 2
         return row * 2 * COLUMNS + min(row, self.resolutions) + column * steps
