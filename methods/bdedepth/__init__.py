@@ -16,6 +16,7 @@ from presets.options import (
     VIDEO_NETWORK,
 )
 from presets.refinement import REFINEMENT
+from presets.views import VIEWS
 
 from ..method import Method
 from ..monodepth2 import PHOTOMETRIC
@@ -59,6 +60,7 @@ METHOD = Method(
             OPTIMISER,
             DEPTH_TRAINING,
             PHOTOMETRIC,
+            VIEWS,
             DEPTH_VALIDATION,
         ),
         "eval_depth": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, DEPTH_VALIDATION, REFINEMENT, PICTURES),

@@ -56,8 +56,8 @@ def network(args: Namespace, *, pretrained: bool = False) -> BDEdepth:
 
 
 def items(args: Namespace) -> Mapping[Purpose, ItemMaker]:
-    """Triplets of video, resized as the network wants them."""
-    from dataloader.items import video_items
+    """Triplets of video, resized as the network wants them, and the views that are asked for."""
+    from dataloader.views import view_items
     from models.bdedepth import BDEdepth
 
-    return {"depth": video_items(args, filter=BDEdepth.input_filter)}
+    return {"depth": view_items(args, filter=BDEdepth.input_filter)}

@@ -34,8 +34,8 @@ def network(args: Namespace, *, pretrained: bool = False) -> Monodepth2:
 
 
 def items(args: Namespace) -> Mapping[Purpose, ItemMaker]:
-    """Triplets of video, resized as the network wants them."""
-    from dataloader.items import video_items
+    """Triplets of video, resized as the network wants them, and the views that are asked for."""
+    from dataloader.views import view_items
     from models.monodepth2 import Monodepth2
 
-    return {"depth": video_items(args, filter=Monodepth2.input_filter)}
+    return {"depth": view_items(args, filter=Monodepth2.input_filter)}
