@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from errors import UserError
+from methods.monodepth2 import build as monodepth2
 
 if TYPE_CHECKING:
     from dataloader.catalog import Purpose
@@ -17,11 +18,12 @@ HRNET_LAYERS = 18
 
 
 def check(args: Namespace) -> None:
-    """Weights of the backbone that would not be used.
+    """As Monodepth2, and weights of the backbone that would not be used.
 
     Raises:
         UserError: naming the options.
     """
+    monodepth2.check(args)
     if not args.model_backbone_weights:
         return
     given = f"--model-backbone-weights {args.model_backbone_weights}"

@@ -22,6 +22,7 @@ from methods.video.views import ViewsTraining
 from models.monodepth2 import normalise
 from perspective_resample.rearrange import permuted_back
 from state_manager import find_network
+from tests.reliability.test_bad_steps import Reads
 
 SIZE = ["--depth-resize-height", "64", "--depth-resize-width", "96"]
 WORDS = ["--sys-cpu", "--train-weights-init", "scratch", *SIZE]
@@ -93,6 +94,23 @@ def test_statistics_of_the_images_are_computed_once_for_two_disparities(step, ba
     )
     training.step(network, [batch], 0, 0)
     assert targets == [4, 2]  # disparities: of the images and of their permuted selves, of the windows
+
+
+def test_a_step_never_waits_for_the_device(step, batch):
+    network, training = step
+    with Reads() as mode:
+        training.step(network, [batch], 0, 0)
+    assert not mode.found
+
+
+@pytest.mark.parametrize("method", ["monodepth2", "bdedepth"])
+def test_options_of_views_are_told_where_there_are_none(method, caplog):
+    check = methods.building(method).check
+    words = ["--method", method, "--consistency-weight", "0.1"]
+    check(arguments.parse("train", [*words, "--local-crop"]))
+    assert not caplog.records
+    check(arguments.parse("train", [*words, "--no-local-crop", "--no-patch-reshuffle"]))
+    assert "--consistency-weight: without effect unless --local-crop or --patch-reshuffle is given" in caplog.text
 
 
 @pytest.mark.parametrize("words", [["--local-crop"], ["--patch-reshuffle"]])
