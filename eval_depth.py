@@ -26,8 +26,9 @@ def evaluate(args: Namespace) -> None:
 
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
     """Judge the network on one loader; print, draw and keep the results."""
+    from dataloader.truth import warn_of_unit
     from evaluation.depth import evaluate_depth
-    from evaluation.protocols import DEPTH_PROTOCOLS, describe_depth
+    from evaluation.protocols import build_protocol, describe_depth
     from evaluation.tables import depth_table, scaling_line
     from visual.pictures import depth_comparison, encode
 
@@ -38,7 +39,8 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
-    protocol = replace(DEPTH_PROTOCOLS[args.depth_protocol or usual], view=evaluation.view)
+    protocol = replace(build_protocol(args, usual), view=evaluation.view)
+    warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
     result = evaluate_depth(
         evaluation.predict_depth,
         evaluation.batches(loader),

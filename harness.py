@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import io
 import json
 import logging
@@ -21,8 +20,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 import arguments
 import methods
-from engine.launch import started_by_torchrun
+from engine import faults
+from engine.launch import STOPPING, is_ignored, started_by_torchrun
 from errors import UserError
+from storage import descriptors
 
 if TYPE_CHECKING:
     from evaluation.judging import Evaluation
@@ -43,21 +44,21 @@ PUBLISHED_EXTRAS = {
 
 BUG, USER_ERROR = 1, 2
 ALONE = ("inference",)  # commands that work in one process
-NO_MEMORY = "the memory is exhausted; lower the batch sizes, the image sizes or --sys-num-workers"
 
 
 def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     """Parse the command line, run, and leave with the exit code users rely on.
 
-    0 done, 2 the user's mistake (one sentence on stderr), 130 and 143 stopped by SIGINT and SIGTERM; what `run`
-    returns otherwise. Anything else is a bug and shows its traceback. Started by ``torchrun``, the process joins the
-    process group first; what all ranks would print is printed once.
+    0 done, 2 the user's mistake (one sentence on stderr), 129, 130 and 143 stopped by SIGHUP, SIGINT and SIGTERM; what
+    `run` returns otherwise. Anything else is a bug and shows its traceback. Started by ``torchrun``, the process joins
+    the process group first; what all ranks would print is printed once.
     """
-    if started_by_torchrun():  # a process that waits for a dead rank runs no handlers
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-    else:
-        signal.signal(signal.SIGTERM, _exit_on_sigterm)
+    descriptors.prepare()
+    for number in STOPPING:
+        if started_by_torchrun():  # a process that waits for a dead rank runs no handlers
+            signal.signal(number, signal.SIG_DFL)
+        elif number != signal.SIGINT and not is_ignored(number):
+            signal.signal(number, _exit_on_signal)
     # Threads that spin while they wait slow a step down tenfold as soon as another process wants a core.
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _set_up_logging()
@@ -72,7 +73,7 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     if started_by_torchrun():
         sys.stderr.flush()
         os._exit(code)  # destroying the process group hangs where another rank is dead, and may abort
-    for number in (signal.SIGINT, signal.SIGTERM):  # what it was is settled
+    for number in STOPPING:  # what it was is settled
         signal.signal(number, signal.SIG_IGN)
     sys.exit(code)
 
@@ -89,25 +90,13 @@ def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
         code = USER_ERROR
     except KeyboardInterrupt:
         code = 128 + signal.SIGINT
-    except OSError as error:
-        if error.filename is None and error.errno not in (errno.EPIPE, errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+    except Exception as error:
+        told = faults.sentence(error)
+        if not told and started_by_torchrun() and _comes_from_another_rank(error):
+            told = "another process of this run has ended or does not answer; it says why if it could"
+        if not told:
             raise
-        _print_error(f"{error.filename or 'output'}: {error.strerror}")
-        code = USER_ERROR
-    except MemoryError:
-        _print_error(NO_MEMORY)
-        code = USER_ERROR
-    except RuntimeError as error:
-        if "can't allocate memory" in str(error):
-            _print_error(NO_MEMORY)
-        elif type(error).__name__ == "OutOfMemoryError":
-            _print_error("the GPU is out of memory; lower the batch sizes or the network size, or pass --sys-cpu")
-        elif "DataLoader worker" in str(error):
-            _print_error("a loader process was killed, perhaps for want of memory; lower --sys-num-workers")
-        elif started_by_torchrun() and _comes_from_another_rank(error):
-            _print_error("another process of this run has ended or does not answer; it says why if it could")
-        else:
-            raise
+        _print_error(told)
         code = USER_ERROR
     return code
 
@@ -141,10 +130,10 @@ def _process_group() -> Iterator[None]:
     ranks.leave()
 
 
-def _comes_from_another_rank(error: RuntimeError) -> bool:
+def _comes_from_another_rank(error: Exception) -> bool:
     from torch.distributed import DistError
 
-    return isinstance(error, DistError) or "gloo" in str(error)
+    return isinstance(error, RuntimeError) and (isinstance(error, DistError) or "gloo" in str(error))
 
 
 def _is_first_of_its_kind(record: logging.LogRecord) -> bool:
@@ -187,7 +176,7 @@ def _print_error(sentence: str) -> None:
         print(f"error: {' '.join(sentence.split())}", file=sys.stderr, flush=True)
 
 
-def _exit_on_sigterm(number: int, frame: FrameType | None) -> None:
+def _exit_on_signal(number: int, frame: FrameType | None) -> None:
     sys.exit(128 + number)
 
 
@@ -257,7 +246,10 @@ def run_folder(args: Namespace) -> Path:
 
 def write_options(folder: Path, args: Namespace, command: str) -> None:
     """Keep all options in opt.json; evaluation in the folder of a training run writes opt_<command>.json instead."""
-    keep = command != "train" and (folder / "checkpoints").is_dir()
+    trained = folder / "checkpoints"
+    if command == "train" and _is_rank_0():
+        trained.mkdir(exist_ok=True)  # an evaluation that begins before the first checkpoint leaves opt.json alone, too
+    keep = command != "train" and trained.is_dir()
     options = arguments.as_table(args)
     options |= PUBLISHED_EXTRAS["train" if command == "train" else "evaluation"]
     text = json.dumps(options, indent=2) + "\n"

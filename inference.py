@@ -139,17 +139,17 @@ def infer(args: Namespace) -> int:
         _protect([source], [target])
         predictor = Predictor(args)
         _make(outputs.folder)
-        failed, total = _run_video(source, target, predictor, outputs), 1
+        code = _run_video(source, target, predictor, outputs)
     else:
         names = output_names(paths)
         _protect(paths, [outputs.picture(name) for name in names.values()])
         predictor = Predictor(args)
         _make(outputs.folder)
-        failed, total = run_images(names, predictor, outputs), len(names)
-    if failed == total:
-        return harness.USER_ERROR
-    print(predictor.summary())
-    return PARTLY_FAILED if failed else 0
+        failed = run_images(names, predictor, outputs)
+        code = harness.USER_ERROR if failed == len(names) else PARTLY_FAILED if failed else 0
+    if code != harness.USER_ERROR:
+        print(predictor.summary())
+    return code
 
 
 def output_names(paths: Iterable[Path]) -> dict[Path, str]:
@@ -192,27 +192,27 @@ def run_images(names: dict[Path, str], predictor: Predictor, outputs: ResultFold
 
 
 def _run_video(source: Path, target: Path, predictor: Predictor, outputs: ResultFolder) -> int:
-    """Write an MP4 of pictures; returns 1 where it failed, else 0.
+    """Write an MP4 of pictures; returns the exit code, which tells whether the whole video could be read.
 
     The brightest colour stands for the largest disparity in a few frames spread over the whole video, so that
     colours do not flicker from frame to frame; what exceeds it later stays at the brightest.
     """
     from visual.pictures import inference_picture
     from visual.results import Job
-    from visual.video import VideoWriter, describe, read_frames, spread_frames
+    from visual.video import FrameReader, VideoWriter, spread_frames
 
     try:
-        rate, total = describe(source)
+        reader = FrameReader(source)
         views = (predictor.view(frame) for frame in spread_frames(source, RANGE_FRAMES))
         maxima = [float(found.inv_depth.max()) for view in views for found in predictor([view])]
         if not maxima:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
-        frames = enumerate(read_frames(source))
-        with VideoWriter(target, rate) as writer:
+        frames = iter(reader)
+        with VideoWriter(target, reader.rate) as writer:
 
             def decode(_: int) -> Job | None:
-                index, frame = next(frames, (0, None))
-                return frame if frame is None else Job(f"{source.stem}_{index:06d}", frame, predictor.view(frame))
+                number, frame = next(frames, (0, None))
+                return frame if frame is None else Job(f"{source.stem}_{number:06d}", frame, predictor.view(frame))
 
             def write(job: Job, found: Found) -> None:
                 found.require_finite()
@@ -220,11 +220,13 @@ def _run_video(source: Path, target: Path, predictor: Predictor, outputs: Result
                 outputs.write_arrays(job, found)
 
             # One thread on either side keeps the frames in order.
-            failed = _pipeline(itertools.count(), decode, predictor, write, threads=1, total=total)
+            failed = _pipeline(itertools.count(), decode, predictor, write, threads=1, total=reader.total)
     except UserError as error:
         _complain(str(error))
-        return 1
-    return min(failed, 1)
+        return harness.USER_ERROR
+    if fault := reader.fault():
+        _complain(fault)
+    return harness.USER_ERROR if failed else PARTLY_FAILED if fault else 0
 
 
 def _pipeline(

@@ -16,12 +16,13 @@ from torch import Tensor, nn
 import arguments
 import methods
 from arguments import as_table, trained_with, with_checkpoint
+from dataloader.cache.teacher import noted_maps
 from engine import ranks
 from engine.run_state import RunState
 from errors import UserError
 from methods import METHODS
 from methods.method import Adopted, Task
-from methods.stored import Stored, candidates_of, read_network
+from methods.stored import Stored, candidates_of, read_network, resemblance
 from presets.option import BETWEEN, FREE, NOTED, REFUSED
 from presets.resume import RATES, changes
 from presets.values import as_flag
@@ -172,7 +173,8 @@ def compared_options(args: Namespace, samples: tuple[int, ...]) -> dict[str, Any
 
     samples: how many each data set holds
     """
-    return as_table(args) | {"nproc_per_node": ranks.rank_and_size()[1], "samples": samples}
+    options = as_table(args)
+    return options | {"nproc_per_node": ranks.rank_and_size()[1], "samples": samples} | noted_maps(options)
 
 
 def start(state: RunState, run_folder: Path, args: Namespace) -> None:
@@ -257,7 +259,8 @@ def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, A
     Raises:
         UserError: when the run cannot go on with one of them.
     """
-    changed = changes(arguments.options_of("train"), noted["options"], now)
+    before = noted_maps(noted["options"]) | noted["options"]
+    changed = changes(arguments.options_of("train"), before, now)
     refused = changed.get(REFUSED, {})
     if refused:
         raise UserError(
@@ -270,9 +273,7 @@ def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, A
             "give the old value until the epoch ends"
         )
     free = changed.get(FREE, {})
-    # The rates of these schedules depend on the length of the run.
-    spans = {"train_num_epochs"} & {*free} if now.get("train_scheduler") in ("cosine", "sqrt") else ()
-    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {}) | {name: free.pop(name) for name in spans}
+    warned = changed.get(BETWEEN, {}) | changed.get(NOTED, {})
     if warned:
         log.warning("%s: learns something else from here on with %s", folder, ", ".join(warned.values()))
     if free:
@@ -335,8 +336,7 @@ def _recognise(args: Namespace, stored: Stored) -> None:
             vars(args).clear()
             vars(args).update(vars(told))
     if args.method not in candidates:
-        other = f"it looks like one of --method {' or '.join(candidates)}" if candidates else "no method knows its keys"
-        raise UserError(f"{stored.path}: holds no network of --method {args.method}; {other}")
+        raise UserError(f"{stored.path}: holds no network of --method {args.method}; {resemblance(stored)}")
     _settle(args, candidates[args.method], stored.path)
 
 
@@ -381,9 +381,7 @@ def load_into(model: nn.Module, stored: Stored, method: str, strict: bool) -> No
 def _remedy(model: nn.Module, state: Mapping[str, Tensor], stored: Stored, method: str, fit: Fit, strict: bool) -> str:
     theirs, ours = (methods.keys(method).adopt(each) for each in (state, model.state_dict()))
     if not theirs:
-        others = candidates_of(stored)
-        hint = f"it looks like one of --method {' or '.join(others)}" if others else "it was made by another network"
-        return f"{hint}; give a checkpoint of --method {method}"
+        return f"{resemblance(stored)}; give a checkpoint of --method {method}"
     # Parts that can be on or off may be missing where not everything has to fit.
     flags = [
         as_flag(name, value)

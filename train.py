@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -79,6 +80,7 @@ def _train(args: Namespace, folder: Path) -> int:
                 args, purpose, ranks.rank_and_size(), filter=getattr(model, "input_filter", "bilinear")
             )
         ]
+        look_at_truth(validation, args)
         optimizer = build_optimizer(args, training.groups)
         schedule = Schedule(optimizer, build_rule(args))
         scaler = gradient_scaler(args, device)
@@ -100,7 +102,7 @@ def _train(args: Namespace, folder: Path) -> int:
     report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean)
     bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, method.tasks, write_whole)
     unfinished = partial(drop_unfinished, state, updates, training, bad_steps)
-    with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report):
+    with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report, data.close):
         while state.epoch < args.train_num_epochs:
             model.train()
             training.begin_epoch(state.epoch, state.batch)
@@ -141,6 +143,8 @@ def _train(args: Namespace, folder: Path) -> int:
                 return code
         if not args.train_num_epochs and untouched:
             report.saved(state.save(folder))
+        bad_steps.require_some()
+        updates.require_some()
     data.close()
     return 0
 
@@ -196,17 +200,45 @@ def drop_unfinished(state: RunState, updates: Updates, training: Training, bad_s
 
 @contextlib.contextmanager
 def saved_on_error(
-    state: RunState, drop_unfinished: Callable[[], None], folder: Path, report: Report
+    state: RunState, drop_unfinished: Callable[[], None], folder: Path, report: Report, end_loaders: Callable[[], None]
 ) -> Iterator[None]:
-    """Save the run when a mistake of the user's, such as a damaged image, ends it between two checkpoints."""
+    """Save the run when an error ends it between two checkpoints, such as a damaged image or a library that fails.
+
+    Of several ranks only a `UserError` is known to all, so that they can save together.
+    """
+    from engine import ranks
+
     try:
         yield
-    except UserError:
-        with contextlib.suppress(UserError):
-            drop_unfinished()
-            if state.step > state.saved_step:
-                report.stopped(state.save(folder))
+    except Exception as error:
+        if isinstance(error, UserError) or not ranks.active():
+            release(error)
+            end_loaders()
+            with contextlib.suppress(Exception):  # the error is what counts
+                drop_unfinished()
+                if state.step > state.saved_step:
+                    report.stopped(state.save(folder))
         raise
+
+
+def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
+    """Warn of depth in a doubtful unit, and say what is judged otherwise than usual."""
+    from dataloader.truth import warn_of_unit
+    from evaluation.protocols import build_protocol
+
+    for data in sets:
+        if data.spec.purpose == "depth":
+            protocol = build_protocol(args, data.spec.protocol)
+            warn_of_unit(data.spec.name, data.samples, protocol.clamp[1])
+            if protocol.name != data.spec.protocol:
+                log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
+
+
+def release(error: BaseException | None) -> None:
+    """Let go of what the steps that failed still hold: memory, open files."""
+    while error is not None:
+        traceback.clear_frames(error.__traceback__)
+        error = error.__cause__ or error.__context__
 
 
 def validate(
@@ -225,7 +257,7 @@ def validate(
     """
     from dataloader.prefetch import stream
     from evaluation.depth import evaluate_depth
-    from evaluation.protocols import DEPTH_PROTOCOLS
+    from evaluation.protocols import build_protocol
     from evaluation.segmentation import evaluate_segmentation
 
     def predict(purpose: Task, image: Tensor) -> Prediction:
@@ -240,7 +272,7 @@ def validate(
             result = evaluate_depth(
                 judged,
                 batches,
-                DEPTH_PROTOCOLS[args.depth_protocol or data.spec.protocol],
+                build_protocol(args, data.spec.protocol),
                 fixed_scaling=args.depth_validation_fixed_scaling,
                 everywhere=stop.everywhere,
             )

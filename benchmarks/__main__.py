@@ -7,9 +7,12 @@ import platform
 import sys
 from importlib.metadata import version
 
+from storage import descriptors
+
 
 def main() -> None:
     """Print where this runs, then the tables."""
+    descriptors.prepare()
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--gpu", action="store_true", help="measure what a GPU does instead of the CPU")
     parser.add_argument("--compile", action="store_true", help="measure torch.compile on the CPU, too: minutes more")

@@ -22,6 +22,7 @@ from dataloader.cache.teacher import CachedImage, CacheWriter, Recipe, cached_im
 from dataloader.catalog import find_loader
 from dataloader.splits import resolve
 from losses.patches.selection import Grid
+from storage import descriptors
 from street.plan import Recipe as Street
 from street.plan import plan
 from street.render import Renderer
@@ -186,6 +187,7 @@ def run(row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
 
 def main() -> None:
     """Render the street, then train and judge the rows one after the other."""
+    descriptors.prepare()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the street, the weights and the order of the images")
     parser.add_argument("--out", type=Path, default=Path("ablation"), help="folder for data and checkpoints")

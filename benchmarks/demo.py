@@ -9,6 +9,8 @@ import sys
 import time
 from pathlib import Path
 
+from storage import descriptors
+
 ROOT = Path(__file__).parents[1]
 PRESET = ROOT / "presets" / "sgdepth_street.toml"
 CLASS, TRAINED, UNTRAINED = "street", "trained", "untrained"
@@ -116,6 +118,7 @@ def table(results: dict[str, dict], constant: float) -> str:
 
 def main() -> None:
     """Run the whole demo."""
+    descriptors.prepare()
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seed", type=int, default=1, help="of the street, the weights and the order of the images")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for data, checkpoints and pictures")

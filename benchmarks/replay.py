@@ -21,6 +21,7 @@ from engine.device import autocast
 from engine.finite import are_finite, quantities
 from errors import UserError
 from methods.method import Training
+from storage import descriptors
 from storage.weights import load_file
 
 CPU = torch.device("cpu")
@@ -81,6 +82,7 @@ def _finite(model: torch.nn.Module, training: Training, batches: list[tuple[Any,
 
 def main() -> int:
     """Print what is finite and what is not; returns the exit code."""
+    descriptors.prepare()
     parser = argparse.ArgumentParser(prog="python -m benchmarks.replay", description=__doc__)
     parser.add_argument("file", type=Path, help="bad_steps/step_<n>.pt of a run folder")
     try:

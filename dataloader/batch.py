@@ -46,6 +46,8 @@ class RawBatch:
     images: (B, F, 3, H, W) uint8 RGB
     K:      (B, 4, 4) float32, pixels of the network size
     flip:   (B,) bool, mirror left and right
+    measured: (B,) bool, K has a measured principal point, which goes where its pixels go; None: those have one whose
+            point is not exactly the middle
     jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1); (B, F, 5) where frames differ
     labels: (B, H, W) uint8 train ids, 255 = ignore; None without
     depth:  (B, 1, H, W) float32 metres, 0 = none; None without
@@ -72,6 +74,7 @@ class RawBatch:
     truth: tuple[Truth, ...] = ()
     damaged: tuple[Damaged, ...] = ()
     names: tuple[str, ...] = ()
+    measured: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -164,10 +167,16 @@ def invert_camera(K: Tensor) -> Tensor:
     return inverse
 
 
-def _mirrored(K: Tensor, flip: Tensor, width: int) -> Tensor:
-    """Camera matrices of mirrored images: pixel column x goes to W-1-x, and so does the principal point."""
+def _mirrored(K: Tensor, flip: Tensor, measured: Tensor | None, width: int) -> Tensor:
+    """Camera matrices of mirrored images: pixel column x goes to W-1-x, and so does a measured principal point.
+
+    The published constants put it at W/2, which is the middle of any image, half a pixel off as a column; published
+    training leaves them unchanged in mirrored images.
+    """
+    if measured is None:
+        measured = K[:, 0, 2] != width / 2
     mirrored = K.clone()
-    mirrored[:, 0, 2] = torch.where(flip, width - 1 - K[:, 0, 2], K[:, 0, 2])
+    mirrored[:, 0, 2] = torch.where(flip & measured, width - 1 - K[:, 0, 2], K[:, 0, 2])
     return mirrored
 
 
@@ -189,11 +198,7 @@ def _prepared(raw: RawBatch, there: RawBatch) -> Batch:
     images = levels.contiguous().float().div_(LEVELS)
     seen = len(raw.frames) if raw.place is None else 1
     inputs = _jittered(levels[:seen], images[:seen], raw.jitter, there.jitter)
-    K = there.K
-    if raw.spec.dataset == "folder":
-        # Only users measure their camera. The constants of the published data sets put its centre at W/2, half a pixel
-        # off, and published training leaves them unchanged in mirrored images.
-        K = _mirrored(K, flip, raw.images.shape[-1])
+    K = _mirrored(there.K, flip, there.measured, raw.images.shape[-1])
     frames = {frame: place for place, frame in enumerate(raw.frames)}
     return Batch(
         spec=raw.spec,

@@ -8,9 +8,14 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError
+from storage.text import read_text
+
+from .listing import on_disk
 
 REMEDY = "fetch the calibration file again"
 ROTATION_TOLERANCE = 1e-2  # published ones are given with seven digits
+LONGEST_SIDE = 1 << 14  # of an image, pixels
+SMALLEST, LARGEST = (float(each) for each in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
 
 
 @lru_cache(maxsize=64)
@@ -21,7 +26,7 @@ def read_calibration(path: Path) -> dict[str, tuple[int, np.ndarray]]:
         UserError: when the file is missing or is no text.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = read_text(on_disk(path)).splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise UserError(f"{path}: cannot read the calibration ({fault}); unpack the calibration archive") from fault
     values = {}
@@ -47,6 +52,8 @@ def calibration_entry(path: Path, key: str, *shape: int) -> np.ndarray:
         raise UserError(f"{path}, line {line}: {values.size} values for {key}, expected {np.prod(shape)}; {REMEDY}")
     if not np.isfinite(values).all():
         raise UserError(f"{path}, line {line}: a value of {key} is not finite; {REMEDY}")
+    if np.abs(values).max() > LARGEST:
+        raise UserError(f"{path}, line {line}: a value of {key} is too large for float32; {REMEDY}")
     return values.reshape(shape)
 
 
@@ -62,10 +69,10 @@ def projection(path: Path, key: str, *shape: int) -> np.ndarray:
     """One entry that is a camera matrix, float64 of `shape`.
 
     Raises:
-        UserError: when its focal lengths are not positive.
+        UserError: when its focal lengths are not positive in float32.
     """
     matrix = calibration_entry(path, key, *shape)
-    if min(matrix[0, 0], matrix[1, 1]) <= 0:
+    if min(matrix[0, 0], matrix[1, 1]) < SMALLEST:
         raise UserError(
             f"{path}, line {read_calibration(path)[key][0]}: {key} has focal lengths {matrix[0, 0]:g} and "
             f"{matrix[1, 1]:g}; {REMEDY}"
@@ -80,3 +87,20 @@ def focal_length(path: Path, camera: int, rectified: bool = True) -> float:
     else:
         matrix = projection(path, f"K_{camera:02d}", 3, 3)
     return float((matrix[0, 0] + matrix[1, 1]) / 2)
+
+
+def rectified_size(path: Path, camera: int) -> tuple[int, int]:
+    """(height, width) of the rectified images of a colour camera (2 left, 3 right).
+
+    Where the right camera has none, that of the left one serves, as in the published preparation.
+
+    Raises:
+        UserError: when it is absent or no size of an image.
+    """
+    key = f"S_rect_{camera:02d}"
+    if key not in read_calibration(path):
+        key = "S_rect_02"
+    width, height = calibration_entry(path, key, 2)
+    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
+        raise UserError(f"{path}: {key} {width:g} x {height:g} is no size of an image; {REMEDY}")
+    return int(height), int(width)

@@ -54,6 +54,7 @@ def _collate(spec: LoaderSpec, items: Sequence[Item]) -> RawBatch:
         images=_stacked([[*item.images.values()] for item in items]),
         K=torch.from_numpy(np.stack([item.K for item in items])),
         flip=torch.tensor([item.flip for item in items]),
+        measured=torch.tensor([item.measured for item in items]),
         jitter=torch.tensor([item.jitter for item in items], dtype=torch.float32),
         labels=_joined([item.labels for item in items]),
         depth=_joined([item.depth for item in items]),

@@ -5,6 +5,7 @@ Pillow decodes everything: unlike OpenCV it refuses a JPEG that was cut off, and
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import logging
@@ -23,11 +24,11 @@ from storage.atomic import write_whole
 from . import arrays, velodyne
 from .calibration import focal_length
 from .labels import to_train_ids
+from .listing import on_disk
 from .samples import DepthSource
 
 log = logging.getLogger(__name__)
 
-IMAGE_TYPES = (".png", ".jpg", ".jpeg")
 STEREO_BASELINE = 0.54  # metres between the KITTI colour cameras, the nominal value all published maps use
 CITYSCAPES_BASELINE_TIMES_FOCAL = 0.209313 * 2262.52
 COUNTS_PER_METRE = 256
@@ -82,6 +83,8 @@ def read_bytes(path: str | Path) -> bytes:
     except FileNotFoundError as fault:
         raise UserError(f"{path}: no such file; check the data folder with python -m dataloader.check") from fault
     except OSError as fault:
+        if fault.errno in (errno.EMFILE, errno.ENFILE, errno.ENOMEM):  # no fault of the file
+            raise
         raise UserError(f"{path}: cannot be read ({fault.strerror}); check the file") from fault
     if not content:
         raise UserError(f"{path}: the file is empty; fetch it again")
@@ -273,23 +276,30 @@ def read_depth(source: DepthSource) -> np.ndarray:
     """
     match source.kind:
         case "map":
-            return counts_to_metres(read_counts(source.path), source.mode)
+            counts = read_counts(source.path)
+            return (counts * source.unit).astype(np.float32) if source.unit else counts_to_metres(counts, source.mode)
         case "array":
-            return _read_array(source.path)
+            return _read_array(source.path, source.unit)
         case "velodyne":
             return counts_to_metres(_scan_counts(source), "uint_16")
         case "disparity":
             return counts_to_metres(_disparity_counts(source), "uint_16")
 
 
-def _read_array(path: str) -> np.ndarray:
+def _read_array(path: str, unit: float) -> np.ndarray:
     try:
         depth = arrays.read_npy(path)
     except arrays.FAULTS as fault:
         raise UserError(f"{path}: cannot read the array ({fault}); save float metres with numpy.save") from fault
     if depth.ndim != 2 or depth.dtype.kind not in "fiu":
         raise UserError(f"{path}: {depth.dtype} of shape {depth.shape} is not a depth map (H, W) in metres")
-    return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
+    if not unit and depth.dtype.kind != "f":
+        raise UserError(
+            f"{path}: {depth.dtype} counts, and nothing says how many metres one of them is; pass --data-depth-unit "
+            "(0.001 for millimetres), or save float metres"
+        )
+    metres = np.where(np.isfinite(depth) & (depth > 0), depth, 0)
+    return (metres * unit if unit else metres).astype(np.float32)
 
 
 def _disparity_counts(source: DepthSource) -> np.ndarray:
@@ -320,7 +330,7 @@ def _cache_file(source: DepthSource) -> Path | None:
     state = hashlib.sha256()
     try:
         for path in (Path(source.path), folder / velodyne.CAMERA_FILE, folder / velodyne.SCANNER_FILE):
-            stat = path.stat()
+            stat = on_disk(path).stat()
             state.update(f"{stat.st_size} {stat.st_mtime_ns};".encode())
     except OSError:
         return None  # the projection will say which file is missing

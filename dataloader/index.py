@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from errors import UserError
+from storage.text import read_text
 
 from .lists import leads_out
 
@@ -32,26 +34,38 @@ Index = dict[str, Category]
 
 _FILES = ("color", "depth", "segmentation")
 """How the names of categories begin whose items are files."""
-REBUILD = "rebuild it with python -m dataloader.prepare index {} --overwrite"
-"""What to do about an index file that does not fit, for `.format(data set)`."""
+_SPLIT = re.compile(r"(?P<dataset>.+?)_(?P<split>.+)_split")
 
 
-def read_json(path: Path) -> dict[str, Any]:
+def rebuild(path: Path) -> str:
+    """What makes an index file anew, as a remedy; the command never takes its own list from a damaged index file."""
+    split = _SPLIT.fullmatch(path.parent.name)
+    dataset = split["dataset"] if split else path.parent.name
+    command = f"rebuild it with python -m dataloader.prepare index {dataset} --overwrite"
+    if split is None or any(each.suffix.lower() == ".txt" for each in path.parent.rglob("*")):
+        return command
+    return f"fetch it again, or put a text list of the split beside it and {command}"
+
+
+def read_json(path: Path, remedy: str, what: str = "file") -> dict[str, Any]:
     """A JSON object from a file.
+
+    Args:
+        path: the file
+        remedy: what to do about a file that is none
+        what: kind of the file, for the error
 
     Raises:
         UserError: when it is missing, cut off, or something else than an object.
     """
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(read_text(path))
     except OSError as fault:
-        raise UserError(f"{path}: cannot be read ({fault.strerror}); fetch or rebuild the index files") from fault
+        raise UserError(f"{path}: cannot be read ({fault.strerror}); {remedy}") from fault
     except (ValueError, RecursionError) as fault:
-        raise UserError(
-            f"{path}: damaged index file ({fault}); {REBUILD.format('DATASET')} or fetch it again"
-        ) from fault
+        raise UserError(f"{path}: damaged {what} ({fault}); {remedy}") from fault
     if not isinstance(content, dict):
-        raise UserError(f"{path}: holds a {type(content).__name__} instead of an object; fetch it again")
+        raise UserError(f"{path}: holds a {type(content).__name__} instead of an object; {remedy}")
     return content
 
 
@@ -65,11 +79,11 @@ def read_index(path: Path, wanted: Collection[str] = ()) -> Index:
     Raises:
         UserError: when the file is missing, damaged, or its lists do not belong together.
     """
-    return parse_index(read_json(path), path, wanted)
+    return parse_index(read_json(path, rebuild(path), "index file"), path, wanted)
 
 
-def parse_index(content: dict[str, Any], where: object, wanted: Collection[str] = ()) -> Index:
-    """As `read_index`, for content already in memory; `where` is named in errors."""
+def parse_index(content: dict[str, Any], where: str | Path, wanted: Collection[str] = ()) -> Index:
+    """As `read_index`, for content already in memory; `where` is its file, named in errors."""
     try:
         names, files, positions = content["names"], content["files"], content["positions"]
         values = content.get("numerical_values") or [None] * len(names)
@@ -78,9 +92,9 @@ def parse_index(content: dict[str, Any], where: object, wanted: Collection[str] 
         rows = list(zip(names, files, positions, values, strict=True))
         return {name: _category(name, *columns) for name, *columns in rows if not wanted or name in wanted}
     except KeyError as fault:
-        raise UserError(f"{where}: damaged index file (no key {fault}); rebuild or fetch it again") from fault
+        raise UserError(f"{where}: damaged index file (no key {fault}); {rebuild(Path(where))}") from fault
     except (TypeError, ValueError, OverflowError) as fault:
-        raise UserError(f"{where}: damaged index file ({fault}); rebuild or fetch it again") from fault
+        raise UserError(f"{where}: damaged index file ({fault}); {rebuild(Path(where))}") from fault
 
 
 def _category(name: str, files: list[Any], positions: list[Sequence[int]], values: list[Any] | None) -> Category:

@@ -11,13 +11,15 @@ import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 from tqdm import tqdm
 
 from errors import UserError
 
 from .catalog import LoaderSpec
-from .files import IMAGE_TYPES, PNG_SIGNATURE, open_at_once, open_stored
+from .files import PNG_SIGNATURE, open_at_once, open_stored
+from .listing import IMAGE_TYPES, on_disk
 from .missing import DROP_HINT, first_of
 from .samples import Sample
 from .velodyne import CAMERA_FILE, SCANNER_FILE
@@ -44,7 +46,7 @@ def needed(sample: Sample) -> Iterator[str]:
         yield sample.depth.path
         match sample.depth.kind:
             case "velodyne":
-                yield from (f"{sample.depth.calibration}/{name}" for name in (CAMERA_FILE, SCANNER_FILE))
+                yield from (str(on_disk(Path(sample.depth.calibration) / name)) for name in (CAMERA_FILE, SCANNER_FILE))
             case "disparity":
                 yield sample.depth.calibration
 

@@ -18,11 +18,10 @@ from .files import image_size, open_rgb, read_depth, read_labels
 from .pictures import Pictures
 from .samples import Sample
 from .transforms import RESCALE_MAX, Filter, random_window, resize_image, shrink_image, shrink_labels, smallest_size
+from .truth import is_stretched, misfit
 
 JITTER_RANGES = ((0.8, 1.2), (0.8, 1.2), (0.8, 1.2), (-0.1, 0.1))
 """Brightness, contrast, saturation, hue."""
-STRETCH = 0.1
-"""How much (natural logarithm) truth may be wider for its height than its image; resized images differ by rounding."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +38,7 @@ class Item:
     images: Mapping[int, np.ndarray]
     K: np.ndarray
     flip: bool = False
+    measured: bool = False
     jitter: tuple[float, ...] | tuple[tuple[float, ...], ...] = UNCHANGED
     labels: np.ndarray | None = None
     depth: np.ndarray | None = None
@@ -90,6 +90,7 @@ class Video:
             images={frame: pictures.image(sample.images[frame]) for frame in self.frames},
             K=self.camera(sample),
             flip=flip,
+            measured=sample.measured,
             jitter=jitter,
         )
 
@@ -133,6 +134,7 @@ class Labelled:
             images={frame: shrink_image(image, window) for frame, image in images.items()},
             K=camera_matrix(sample.intrinsics, *self.crop),
             flip=flip,
+            measured=sample.measured,
             jitter=jitter,
             labels=labels,
         )
@@ -221,9 +223,5 @@ def _require_same_shape(path: str, truth: Sequence[int], image_path: str, image:
 
     truth, image: shapes that begin with height and width
     """
-    (height, width), (image_height, image_width) = truth[:2], image[:2]
-    if abs(math.log(max(width, 1) * image_height / (max(height, 1) * image_width))) > STRETCH:
-        raise UserError(
-            f"{path}: {height} x {width} (height x width) does not fit the image {image_path} of "
-            f"{image_height} x {image_width}; give the two the same size"
-        )
+    if is_stretched(truth, image):
+        raise UserError(misfit(path, truth, image_path, image))

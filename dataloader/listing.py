@@ -1,17 +1,35 @@
-"""What lies in a folder, asked of the file system once per directory instead of once per file."""
+"""What lies in a folder, asked of the file system once per directory instead of once per file.
+
+Everything that is looked for by its name is found here, whatever the case of its extension: `.png` finds `.PNG`.
+"""
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
-from .files import IMAGE_TYPES
 from .lists import leads_out
 
+IMAGE_TYPES = (".png", ".jpg", ".jpeg")
 DIGITS = re.compile(r"[0-9]+")
+
+
+def _folded(name: str) -> str:
+    """A file name with its extension in lower case."""
+    stem, kind = os.path.splitext(name)
+    return stem + kind.lower()
+
+
+class Folder(NamedTuple):
+    """Names in one directory: all of them, and by themselves with their extensions in lower case."""
+
+    names: frozenset[str] = frozenset()
+    folded: Mapping[str, str] = MappingProxyType({})
 
 
 class Listing:
@@ -19,38 +37,48 @@ class Listing:
 
     def __init__(self, root: Path):
         self.root = root
-        self._names = lru_cache(maxsize=None)(self._scan)
+        self._folder = lru_cache(maxsize=None)(self._scan)
 
-    def _scan(self, folder: str) -> frozenset[str]:
+    def _scan(self, folder: str) -> Folder:
         if leads_out(folder):
-            return frozenset()
+            return Folder()
         try:
-            return frozenset(os.listdir(self.root / folder))
+            names = os.listdir(self.root / folder)
         except (OSError, ValueError):  # absent, a file, or no possible name: there is nothing in it
-            return frozenset()
+            return Folder()
+        return Folder(frozenset(names), {_folded(name): name for name in sorted(names)})
 
     def names(self, folder: str) -> frozenset[str]:
         """Names in a folder given relative to the root; none where it does not exist."""
-        return self._names(folder)
+        return self._folder(folder).names
 
     def has(self, path: str) -> bool:
-        """Whether a relative path with `/` exists."""
-        folder, _, name = path.rpartition("/")
-        return name in self._names(folder)
+        """Whether a relative path with `/` exists, whatever the case of its extension."""
+        return bool(self.file(path))
+
+    def file(self, path: str) -> str:
+        """Absolute path of what a relative path with `/` names, as it is spelled on disk; empty where it is not."""
+        place, slash, name = path.rpartition("/")
+        folder = self._folder(place)
+        found = name if name in folder.names else folder.folded.get(_folded(name))
+        return f"{self.root}/{place}{slash}{found}" if found else ""
 
     def find(self, stem: str, types: Iterable[str] = IMAGE_TYPES) -> str:
         """Absolute path of the first existing `stem` + type, empty where there is none."""
-        folder, _, name = stem.rpartition("/")
-        names = self._names(folder)
-        for kind in types:
-            if name + kind in names:
-                return f"{self.root}/{stem}{kind}"
-        return ""
+        return next((path for kind in types if (path := self.file(stem + kind))), "")
 
     def find_image(self, path: str) -> str:
         """Absolute path of an image, as PNG or JPG whichever is there; its own type goes first."""
         stem, kind = os.path.splitext(path)
         return self.find(stem, (kind, *IMAGE_TYPES))
+
+
+def on_disk(path: Path) -> Path:
+    """A path as it is spelled on disk, whatever the case of its extension; as it is where there is no such file.
+
+    The folder is listed only where the path does not exist as it is.
+    """
+    return path if os.path.exists(path) else Path(Listing(path.parent).file(path.name) or path)
 
 
 def numbers_of(name: str) -> tuple[int, ...]:

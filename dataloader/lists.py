@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError
+from storage.text import read_text
 
 CAMERA_OF = {"l": 2, "2": 2, "r": 3, "3": 3}
 _DIGITS = 10  # of a frame number, as KITTI has them
@@ -61,6 +62,16 @@ def _parse_line(line: str) -> Frame | None:
     return Frame(_sequence(folder), int(fields[1]), CAMERA_OF[fields[2]]) if folder else None
 
 
+def fetch_list(path: Path) -> str:
+    """What brings a list to its place, as a remedy; a split that was never published as text has none to fetch."""
+    folder = path.parent.parent if path.parent.name == "splits" else path.parent
+    split = folder.name.removeprefix("kitti_").removesuffix("_split")
+    if split == "kitti":
+        return f"copy {folder.name} with its index files from SGDepth's download, it has no published lists"
+    overwrite = " --overwrite" if path.exists() else ""
+    return f"fetch it with python -m dataloader.prepare splits {split} --out {folder.parent}{overwrite}"
+
+
 def read_list(path: Path) -> list[Frame]:
     """Frames of a split list in its order; any line ends, blank lines are skipped.
 
@@ -69,9 +80,9 @@ def read_list(path: Path) -> list[Frame]:
             data set.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"{path}: unreadable ({fault}); fetch it with python -m dataloader.prepare splits") from fault
+        raise UserError(f"{path}: unreadable ({fault}); {fetch_list(path)}") from fault
     frames = []
     for number, line in enumerate(lines, start=1):
         if not line.strip():
@@ -89,5 +100,5 @@ def read_list(path: Path) -> list[Frame]:
             )
         frames.append(frame)
     if not frames:
-        raise UserError(f"{path}: the list is empty; fetch it with python -m dataloader.prepare splits")
+        raise UserError(f"{path}: the list is empty; {fetch_list(path)}")
     return frames

@@ -20,10 +20,12 @@ from .damage import Damage
 from .dataset import EvaluationSet, TrainingSet
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
+from .layouts.kitti_files import CACHE_FOLDER
 from .order import Order
 from .samples import Sample
 from .splits import resolve, truth_kind, with_truth
 from .transforms import Filter
+from .truth import require_cameras, size_doubts
 from .workers import checked, loader_options
 
 log = logging.getLogger(__name__)
@@ -193,8 +195,16 @@ def build_evaluation(
     batch_size = getattr(args, f"{purpose}_validation_batch_size")
     found = []
     for spec, (samples, skipped) in zip(specs, _find(specs, args), strict=True):
+        require_cameras(samples)
+        for doubt in size_doubts(samples):
+            log.warning("%s", doubt)
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         kind = truth_kind(spec, samples, **_truth_options(args))
+        if spec.dataset == "folder":
+            unit = _truth_options(args)["data_depth_unit"]
+            told = f"{unit:g} m per count" if unit else "1/256 m per count (PNG) and in metres (.npy)"
+            log.info("  - %s: depth files are read in %s; --data-depth-unit says otherwise", spec.name, told)
+        _tell_cache(args, spec, samples)
         data = EvaluationSet(spec, samples, size=size, filter=filter)
         found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))
     return found
@@ -214,7 +224,7 @@ def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None
             args.dataset_dir,
             data_folder=args.data_folder,
             data_intrinsics=args.data_intrinsics,
-            cache_folder=args.checkpoint_dir,
+            cache_folder=_cache_folder(args),
             drop=drop,
             skip=damage is not None,
             **_truth_options(args),
@@ -232,9 +242,31 @@ def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None
     ]
 
 
+def _cache_folder(args: Namespace) -> str:
+    # Only commands that judge depth have --cache-dir.
+    return getattr(args, "cache_dir", "") or args.checkpoint_dir
+
+
+def _tell_cache(args: Namespace, spec: LoaderSpec, samples: list[Sample]) -> None:
+    """Says where depth maps are kept that are projected from laser scans, and makes the folder that was asked for."""
+    if not any(sample.depth and sample.depth.cache for sample in samples):
+        return
+    folder = f"{_cache_folder(args)}/{CACHE_FOLDER}"
+    if getattr(args, "cache_dir", ""):
+        try:
+            os.makedirs(folder, exist_ok=True)
+        except OSError as fault:
+            raise UserError(
+                f"--cache-dir {args.cache_dir}: {folder} cannot be made ({fault.strerror}); name a folder that can be "
+                "written"
+            ) from fault
+    log.info("  - %s: depth maps of laser scans are kept in %s", spec.name, folder)
+
+
 def _truth_options(args: Namespace) -> dict[str, Any]:
-    # Only commands that judge depth have --depth-gt and --as-released.
-    return {"depth_gt": getattr(args, "depth_gt", "raw"), "as_released": getattr(args, "as_released", False)}
+    # Only commands that judge depth have most of these, benchmarks none.
+    usual = {"depth_gt": "raw", "as_released": False, "data_depth_unit": 0.0, "depth_camera": "protocol"}
+    return {name: getattr(args, name, default) for name, default in usual.items()}
 
 
 def _teacher_cache(args: Namespace) -> TeacherCache | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from errors import UserError
@@ -19,7 +20,11 @@ TRUTH_REMEDIES = {
     ("kitti_2015", "depth"): "unpack data_scene_flow.zip and data_scene_flow_calib.zip",
     ("kitti_2015", "segmentation"): "unpack data_semantics.zip",
     ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",
-    ("folder", "depth"): "put .png of 1/256 m or .npy of metres into 'depth/' beside the images, under their names",
+    (
+        "folder",
+        "depth",
+    ): "put .png of 1/256 m or .npy of metres (or of --data-depth-unit) into 'depth/' beside the images, "
+    "under their names",
 }
 """Where ground truth comes from, by data set and purpose; poses are never absent."""
 
@@ -31,6 +36,8 @@ def resolve(
     depth_gt: str = "raw",
     data_folder: str = "",
     data_intrinsics: Sequence[float] = (),
+    data_depth_unit: float = 0.0,
+    depth_camera: str = "protocol",
     cache_folder: str = "",
     as_released: bool = False,
     drop: bool = False,
@@ -44,7 +51,9 @@ def resolve(
         depth_gt: "raw" or "improved"
         data_folder: own data
         data_intrinsics: fx, fy, cx, cy of own data in pixels of the files
-        cache_folder: where projected laser scans are kept when the data folder is read-only; empty for nowhere
+        data_depth_unit: metres per count of the depth of own data; 0: 1/256 in PNG, 1 in arrays of floats
+        depth_camera: camera of KITTI that evaluation is about, "left", "right", or "protocol": what the list says
+        cache_folder: below which projected laser scans are kept; empty for nowhere
         as_released: KITTI 2015 depth as published, with the focal length before rectification
         drop: leave out samples with missing files and log them; poses need all
         skip: damaged images are no reason to stop, whoever reads them deals with them
@@ -60,7 +69,10 @@ def resolve(
         as_released=as_released,
         drop=drop,
         skip=skip,
+        camera=depth_camera,
     )
+    if depth_camera == "right" and spec.dataset != "kitti" and spec.purpose == "depth" and not spec.training:
+        raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
     if spec.dataset != "folder":
         if not dataset_dir:
             raise UserError(
@@ -75,7 +87,8 @@ def resolve(
         case "folder":
             from .layouts.folder import folder_samples
 
-            return folder_samples(request, data_folder, data_intrinsics)
+            samples = folder_samples(request, data_folder, data_intrinsics)
+            return [_in_unit(sample, data_depth_unit) for sample in samples] if data_depth_unit else samples
         case "cityscapes":
             from .layouts.cityscapes import cityscapes_samples
 
@@ -93,6 +106,10 @@ def resolve(
 
             return kitti_samples(request)
     raise UserError(f"{spec.name}: no layout for data set {spec.dataset!r}")
+
+
+def _in_unit(sample: Sample, unit: float) -> Sample:
+    return replace(sample, depth=replace(sample.depth, unit=unit)) if sample.depth else sample
 
 
 def has_truth(spec: LoaderSpec, sample: Sample) -> bool:
@@ -124,12 +141,22 @@ def with_truth(spec: LoaderSpec, samples: list[Sample]) -> list[Sample]:
     return kept
 
 
-def truth_kind(spec: LoaderSpec, samples: Sequence[Sample], *, depth_gt: str = "raw", as_released: bool = False) -> str:
+def truth_kind(
+    spec: LoaderSpec,
+    samples: Sequence[Sample],
+    *,
+    depth_gt: str = "raw",
+    as_released: bool = False,
+    data_depth_unit: float = 0.0,
+    depth_camera: str = "protocol",
+) -> str:
     """What results are compared with, as metrics.json notes it; numbers with different kinds do not compare."""
     if spec.purpose != "depth":
         return "camera poses" if spec.purpose == "pose" else f"{spec.dataset} labels"
     if spec.dataset == "kitti":
         return depth_gt
+    if spec.dataset == "folder" and data_depth_unit:
+        return f"folder, {data_depth_unit:g} m per count"
     if spec.dataset != "kitti_2015":
         return spec.dataset
     if as_released:

@@ -8,12 +8,11 @@ import numpy as np
 
 from errors import UserError
 
-from .calibration import REMEDY, calibration_entry, projection, rotation
+from .calibration import calibration_entry, projection, rectified_size, rotation
 
 CAMERA_FILE = "calib_cam_to_cam.txt"
 SCANNER_FILE = "calib_velo_to_cam.txt"
 MOST_BYTES = 1 << 28  # a hundred times a scan
-LONGEST_SIDE = 1 << 14  # pixels
 
 
 def read_scan(path: Path) -> np.ndarray:
@@ -50,10 +49,7 @@ def scanner_to_image(calibration: Path, camera: int) -> tuple[np.ndarray, tuple[
     mount[:3, :3] = rotation(scanner, "R")
     mount[:3, 3] = calibration_entry(scanner, "T", 3)
     matrix = projection(cameras, f"P_rect_{camera:02d}", 3, 4)
-    width, height = calibration_entry(cameras, f"S_rect_{camera:02d}", 2)
-    if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
-        raise UserError(f"{cameras}: S_rect_{camera:02d} {width:g} x {height:g} is no size of an image; {REMEDY}")
-    return matrix @ rectify @ mount, (int(height), int(width))
+    return matrix @ rectify @ mount, rectified_size(cameras, camera)
 
 
 def project(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:

@@ -65,6 +65,7 @@ class VideoViews(Video):
                 images=images,
                 K=self.camera(sample),
                 flip=flip,
+                measured=sample.measured,
                 jitter=colours,
                 place=tuple(place),
                 views=views,

@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from argparse import Namespace
+from multiprocessing.queues import Queue
 from typing import Any
 
 import torch
@@ -48,7 +49,11 @@ def checked(batch: RawBatch | Failure) -> RawBatch:
 
 def _start_worker(_: int) -> None:
     """Workers outlive signals to all processes, so that training can finish its step and save; they end with it."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Of a batch that cannot be passed on nothing is heard; a worker that ends is missed.
+    Queue._on_queue_feeder_error = staticmethod(lambda error, batch: os._exit(1))
+    for name in ("SIGINT", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     if hasattr(signal, "sigwaitinfo"):
         signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
         threading.Thread(target=_end_for_parent, daemon=True).start()

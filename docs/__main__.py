@@ -6,12 +6,14 @@ import argparse
 import sys
 
 from errors import UserError
+from storage import descriptors
 
 from .generate import ROOT, documents, renewed
 
 
 def main() -> int:
     """Rewrite what is stale; returns the exit code."""
+    descriptors.prepare()
     argparse.ArgumentParser(prog="python -m docs", description=__doc__).parse_args()
     try:
         for path in documents():

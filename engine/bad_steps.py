@@ -82,7 +82,7 @@ class BadSteps:
         self._passes: list[_Pass] = []
         self._steps: list[_Step] = []
         self._latest: tuple[Tensor, ...] = ()  # images of the newest batches
-        self._in_a_row = self._files = 0
+        self._in_a_row = self._files = self._looked_at = self._left_out = 0
 
     def weigh(self, outcomes: Sequence[Outcome]) -> Tensor:
         """Loss of all data sets; NaN, so that no gradient is finite, where a number of any rank is NaN or infinite."""
@@ -133,6 +133,19 @@ class BadSteps:
                     "--train-learning-rate or take --train-precision fp32"
                 )
 
+    def require_some(self) -> None:
+        """Check that not all steps were left out; of the steps that have been looked at.
+
+        Raises:
+            UserError: on all ranks, when nothing was learned.
+        """
+        if self._looked_at and self._left_out == self._looked_at:
+            raise UserError(
+                f"step {self.state.step}: none of the {self._looked_at} steps counted, each had a number that is NaN "
+                f"or infinite and was left out; nothing was learned; {self.folder / FOLDER} holds the first ones; mend "
+                "the data, lower --train-learning-rate or take --train-precision fp32"
+            )
+
     def require_sound(self) -> None:
         """Look at all steps so far, before a checkpoint is written; waits for the device.
 
@@ -171,6 +184,7 @@ class BadSteps:
             step.copied.synchronize()
         *finite, lost, bad = step.flags.tolist()
         self._in_a_row = self._in_a_row + 1 if bad else 0
+        self._looked_at, self._left_out = self._looked_at + 1, self._left_out + bool(bad)
         names = [name for one in step.passes for name in one.names]
         count = len(names)
         mine = [name for name, fine in zip(names, finite[:count], strict=True) if not fine]

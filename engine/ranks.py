@@ -20,6 +20,8 @@ from torch import Tensor, nn
 
 from errors import UserError
 
+from .faults import sentence
+
 Item = TypeVar("Item")
 Found = TypeVar("Found")
 # A process that ends closes its connections, which the others see at once. This is for those that hang, and must be
@@ -121,11 +123,20 @@ def local_rank_0_first() -> Iterator[None]:
 
 
 def in_lockstep(items: Iterable[Item]) -> Iterator[Item]:
-    """The items one by one, each when all ranks have one."""
+    """The items one by one, each when all ranks have one.
+
+    Raises:
+        UserError: of any of them, on all, also where a library of it fails for a known reason.
+    """
     source = iter(items)
     while True:
         with raising_on_all_ranks():
-            item = next(source, None)
+            try:
+                item = next(source, None)
+            except Exception as error:
+                if told := sentence(error):
+                    raise UserError(told) from error
+                raise
         if item is None:
             return
         yield item

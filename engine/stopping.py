@@ -10,6 +10,7 @@ from types import FrameType
 from typing import Any, TypeVar
 
 from . import ranks
+from .launch import STOPPING, is_ignored
 
 Found = TypeVar("Found")
 
@@ -19,7 +20,7 @@ class Stopped(Exception):
 
 
 class StopRequest:
-    """Remembers SIGINT and SIGTERM so that a loop can stop between two steps; the second one ends at once.
+    """Remembers SIGHUP, SIGINT and SIGTERM so that a loop can stop between two steps; the second one ends at once.
 
     Use as a context manager: ``with StopRequest() as stop: ... if stop.requested(): save()``. In
     a distributed run further signals are ignored: ``torchrun`` passes on those that a process has got already.
@@ -31,8 +32,9 @@ class StopRequest:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._note)
+        for number in STOPPING:
+            if not is_ignored(number):
+                self._before[number] = signal.signal(number, self._note)
         return self
 
     def __exit__(self, *_: object) -> None:

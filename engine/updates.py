@@ -42,11 +42,14 @@ class Updates:
         self.optimizer, self.schedule, self.scaler = optimizer, schedule, scaler
         self.accumulate, self.batches = accumulate, batches
         self.finite: Tensor | None = None
-        self._begin = self._pending = 0
+        self._begin = self._pending = self._steps = 0
+        self._first_scale = 0.0
 
     def begin_epoch(self, batch: int) -> None:
         """Count groups of batches from this one of the epoch."""
         self._begin, self._pending = batch, 0
+        if not self._steps:
+            self._first_scale = self.scaler.get_scale()
 
     def check(self) -> None:
         """Look whether float16 can hold the gradients at all; waits for the device.
@@ -59,6 +62,20 @@ class Updates:
                 "--train-precision fp16: the gradients overflow or are NaN in every step, and "
                 "nothing is learned; go on from an earlier checkpoint with bf16 or fp32, or a lower "
                 "--train-learning-rate"
+            )
+
+    def require_some(self) -> None:
+        """Check that float16 could hold the gradients of some step; waits for the device.
+
+        Raises:
+            UserError: when the scale fell with every single step, so that each was left out.
+        """
+        if not (self.scaler.is_enabled() and self._steps):
+            return
+        if self.scaler.get_scale() <= self._first_scale * self.scaler.get_backoff_factor() ** self._steps:
+            raise UserError(
+                f"--train-precision fp16: the gradients of all {self._steps} steps overflowed and were left out; "
+                "nothing was learned; train for more steps, or take bf16 or fp32"
             )
 
     @property
@@ -81,6 +98,7 @@ class Updates:
                 p.grad for group in self.optimizer.param_groups for p in group["params"] if p.grad is not None
             )
             self.optimizer.found_inf = (~self.finite.all()).float()  # fused optimisers skip the step where it is 1
+        self._steps += 1
         self.schedule.set(epoch, batch // self.accumulate, warm=True)
         self.scaler.step(self.optimizer)
         self.scaler.update()

@@ -16,9 +16,10 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from perspective_resample.input_view import InputView
+from storage.lock import changing
 
 from .interface import Batch, Everywhere, Found, Loader, alone
-from .tables import report_files
+from .tables import METRICS_FILE, report_files
 
 log = logging.getLogger(__name__)
 WAITING_PICTURES = 4  # that are still being drawn
@@ -148,8 +149,10 @@ class Evaluation:
         if not self.is_first:
             return
         entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
-        for path, content in report_files(self.folder, loader.spec.domain, entry, rows).items():
-            self.write(path, content)
+        self.folder.mkdir(parents=True, exist_ok=True)  # may have vanished meanwhile
+        with changing(self.folder / METRICS_FILE):  # evaluations at work together may have one run folder
+            for path, content in report_files(self.folder, loader.spec.domain, entry, rows).items():
+                self.write(path, content)
 
     def tell(self, text: str) -> None:
         """Print to stdout, on rank 0 only."""

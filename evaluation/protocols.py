@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import math
+from argparse import Namespace
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from errors import UserError
 from perspective_resample.input_view import InputView
 
-from .alignment import Alignment
+if TYPE_CHECKING:
+    from .alignment import Alignment
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,13 +22,14 @@ class DepthProtocol:
     """Which ground truth counts, and how predictions are made comparable with it.
 
     Args:
-        name: key of the table.
+        name: key of the table, with what options changed of the row.
         crop: what the window is called.
         rows, columns: the window, in fractions of height and width.
         minimum, maximum: open range of ground truth that counts, metres.
         clamp: metres; predictions beyond are moved to the nearer end, after scaling.
         resize: from the size of the network to that of the truth, in the quantity the network knows.
         alignment: of predictions with the truth; ``auto`` goes by what the network knows.
+        camera: of KITTI, whose images and truth are judged: as the list of the loader says, or one of the two.
         view: what the network sees of the image; truth outside its crop does not count.
     """
 
@@ -38,6 +42,7 @@ class DepthProtocol:
     clamp: tuple[float, float] = (1e-3, 80.0)
     resize: Literal["bilinear", "nearest"] = "bilinear"
     alignment: Alignment = "auto"
+    camera: Literal["as listed", "left", "right"] = "as listed"
     view: InputView = InputView()
 
     def valid(self, depth: np.ndarray) -> np.ndarray:
@@ -58,13 +63,46 @@ class DepthProtocol:
         return np.flatnonzero(valid)
 
 
-# SGDepth; the window of "kitti_zhou" is the crop of Garg et al. (arXiv 1603.04992), customary for the Eigen split.
+Window = tuple[tuple[float, float], tuple[float, float]]
+CROPS: dict[str, Window] = {
+    "none": ((0.0, 1.0), (0.0, 1.0)),
+    "garg": ((0.40810811, 0.99189189), (0.03594771, 0.96405229)),
+    "eigen": ((0.3324324, 0.91351351), (0.0359477, 0.96405229)),
+}
+"""Rows and columns that count, in fractions. Garg et al. (arXiv 1603.04992), customary for the Eigen split, and what
+BTS and LapDepth call the crop of Eigen et al. (arXiv 1406.2283)."""
+
+# SGDepth
 _TABLE = (
-    DepthProtocol(name="kitti_zhou", crop="garg", rows=(0.40810811, 0.99189189), columns=(0.03594771, 0.96405229)),
+    DepthProtocol(name="kitti_zhou", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
     DepthProtocol(name="kitti_kitti", minimum=0.0, maximum=math.inf),
     DepthProtocol(name="cityscapes", crop="cityscapes", rows=(0.1, 0.7), columns=(0.1, 0.9)),
 )
 DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
+
+
+def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
+    """How depth is judged: the row of a loader, or --depth-protocol, with what further options change of it.
+
+    Its name says what differs from the row.  Raises: UserError when nothing would be left to judge.
+    """
+    row = DEPTH_PROTOCOLS[args.depth_protocol or usual]
+    changed: list[str] = []
+    protocol = row
+    if args.depth_crop != "protocol" and CROPS[args.depth_crop] != (row.rows, row.columns):
+        rows, columns = CROPS[args.depth_crop]
+        protocol = replace(protocol, crop=args.depth_crop, rows=rows, columns=columns)
+        changed.append(f"crop {args.depth_crop}")
+    if args.depth_cap and (args.depth_cap, args.depth_cap) != (row.maximum, row.clamp[1]):
+        nearest = max(row.minimum, row.clamp[0])
+        if args.depth_cap <= nearest:
+            raise UserError(f"--depth-cap {args.depth_cap:g}: depth counts from {nearest:g} m on; give more metres")
+        protocol = replace(protocol, maximum=args.depth_cap, clamp=(row.clamp[0], args.depth_cap))
+        changed.append(f"cap {args.depth_cap:g} m")
+    if args.depth_camera != "protocol":
+        protocol = replace(protocol, camera=args.depth_camera)
+        changed.append(f"{args.depth_camera} camera")
+    return replace(protocol, name=f"{row.name} with {', '.join(changed)}") if changed else protocol
 
 
 def describe_depth(
@@ -99,6 +137,7 @@ def describe_depth(
         "crop": crop,
         "range": [protocol.minimum, protocol.maximum if math.isfinite(protocol.maximum) else None],
         "clamp": list(protocol.clamp),
+        "camera": protocol.camera,
         "scaling": scaling[alignment],
         "size": list(size),
         "flip": False,
@@ -124,7 +163,7 @@ def pose_protocol(*, ground_truth: str, size: tuple[int, int]) -> dict:
     return {
         "ground_truth": ground_truth,
         "crop": "none",
-        "range": "windows of 5 frames",
+        "range": "windows of 5 frames, of all frames that have one before and one after them",
         "scaling": "least squares per window",
         "size": list(size),
         "flip": False,

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from errors import UserError
+from storage.text import read_text
 
 METRICS_FILE = "metrics.json"
 SEGMENTATION_HEADER = f"{'eval_name':12} | {'domain':20} | {'miou':>8} | {'accuracy':>8}"
@@ -50,7 +51,7 @@ def read_metrics(folder: Path) -> dict[str, object]:
     """
     path = folder / METRICS_FILE
     try:
-        table = json.loads(path.read_text(encoding="utf-8"))
+        table = json.loads(read_text(path))
     except FileNotFoundError:
         return {}
     except (ValueError, RecursionError) as error:

@@ -2,19 +2,13 @@
 
 from __future__ import annotations
 
-from functools import reduce
-
 import torch
 from torch import Tensor, nn
 
 from .photometric import Reference, photometric_error
 from .pyramid import Pyramid, bilinear_pyramid
+from .reprojection import reprojection_error
 from .smoothness import edge_aware_smoothness
-
-
-def _smaller(first: Tensor, second: Tensor) -> Tensor:
-    """Minimum whose gradient goes to `first` alone where both are equal (torch.minimum halves it)."""
-    return torch.where(second < first, second, first)
 
 
 class DepthLoss(nn.Module):
@@ -68,15 +62,16 @@ class DepthLoss(nn.Module):
             disparities the loss of each, ``loss_of/p``.
         """
         reference = Reference.of(target)
-        error = self._error(warped, reference)
+        frames = sorted(warped, reverse=True)  # the later one first, which wins where two are equal
+        unmoved = None
         if self.automasking:
             with torch.no_grad():
-                unmoved = self._error({f: sources[f] for f in warped}, reference)
-            error = _smaller(unmoved, error)
-        if keep is not None:
-            error = error * keep
+                errors = torch.cat([photometric_error(sources[f], reference, self.ssim) for f in frames])
+            unmoved = errors.mean(0) if self.average else errors.amin(0)
+        views = [warped[f].view(-1, *target.shape) for f in frames]
         resolutions = sorted(disp)
-        photometric = error.mean((1, 2, 3)).view(len(resolutions), -1)  # (R, P)
+        errors = reprojection_error(views, reference, unmoved, keep, self.ssim, self.average)
+        photometric = errors.view(len(resolutions), -1)  # (R, P)
         images = self.pyramid(target, [disp[r].shape[-2:] for r in resolutions]) if self.smoothness > 0 else []
         terms: dict[str, Tensor] = {}
         losses = []
@@ -93,10 +88,3 @@ class DepthLoss(nn.Module):
         if table.shape[1] > 1:
             terms |= {f"loss_of/{p}": one for p, one in enumerate(table.mean(0))}
         return table.mean(), terms
-
-    def _error(self, images: dict[int, Tensor], reference: Reference) -> Tensor:
-        """Of all neighbours, (R, B, H, W); the later frame first, which wins where two are equal."""
-        errors = [photometric_error(images[f], reference, self.ssim) for f in sorted(images, reverse=True)]
-        if self.average:
-            return torch.stack(errors).mean(0)
-        return reduce(_smaller, errors)

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 _C1, _C2 = 0.01**2, 0.03**2
-_SSIM_WEIGHT = 0.85
+SSIM_WEIGHT = 0.85
 
 
 def _window_sum(padded: Tensor) -> Tensor:
@@ -22,19 +21,26 @@ def _window_sum(padded: Tensor) -> Tensor:
     return rows
 
 
-class _WindowMean(torch.autograd.Function):
-    """Mean of every 3x3 window. Slices are slow to differentiate; the gradient is a window sum as well."""
-
-    @staticmethod
-    def forward(ctx: torch.autograd.function.FunctionCtx, padded: Tensor) -> Tensor:
-        return _window_sum(padded).div_(9)
-
-    @staticmethod
-    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> Tensor:
-        return _window_sum(F.pad(grad, (2, 2, 2, 2))).div_(9)
+def _window_mean(padded: Tensor) -> Tensor:
+    return _window_sum(padded).div_(9)
 
 
-_window_mean = _WindowMean.apply
+def window_adjoint(grad: Tensor) -> Tensor:
+    """Transpose of the sum of every 3x3 window after reflection padding; overwrites `grad` (..., H, W) and returns it.
+
+    A sum of windows as well, with zeros beyond the border; what a window saw mirrored comes back one line inwards.
+    H and W are at least 3.
+    """
+    for axis in (-1, -2):
+        first, second, before_last, last = (grad.select(axis, line) for line in (0, 1, -2, -1))
+        ends = first + second, before_last + last
+        inner = grad.shape[axis] - 2
+        grad.narrow(axis, 1, inner).add_(grad.narrow(axis, 0, inner) + grad.narrow(axis, 2, inner))
+        second.add_(first)
+        before_last.add_(last)
+        first.copy_(ends[0])
+        last.copy_(ends[1])
+    return grad
 
 
 def pooled_mean(padded: Tensor) -> Tensor:
@@ -51,13 +57,14 @@ def _pad(image: Tensor) -> Tensor:
 class Reference:
     """An image many others are compared with, and its window statistics, computed once.
 
-    `image` (B, C, H, W) in [0, 1], `padded` (B, C, H+2, W+2); `mean`, `variance` (B, C, H, W); `window` takes the
-    mean of every 3x3 window, (..., H+2, W+2) -> (..., H, W).
+    `image` (B, C, H, W) in [0, 1], `padded` (B, C, H+2, W+2); `mean`, its `square` and `variance` (B, C, H, W);
+    `window` takes the mean of every 3x3 window, (..., H+2, W+2) -> (..., H, W).
     """
 
     image: Tensor
     padded: Tensor
     mean: Tensor
+    square: Tensor
     variance: Tensor
     window: Callable[[Tensor], Tensor]
 
@@ -66,29 +73,50 @@ class Reference:
         """Statistics of `image` (B, C, H, W)."""
         padded = _pad(image)
         mean = window(padded)
-        return cls(image, padded, mean, window(padded * padded) - mean * mean, window)
+        square = mean * mean
+        return cls(image, padded, mean, square, window(padded * padded) - square, window)
+
+
+@dataclass(frozen=True)
+class Likeness:
+    """How alike the 3x3 windows of images x and of their `Reference` y are.
+
+        SSIM = means / squares * covariance / variances
+        means = 2 m_x m_y + C1,    squares = m_x^2 + m_y^2 + C1,    C1 = 0.01^2
+        covariance = 2 cov_xy + C2,    variances = var_x + var_y + C2,    C2 = 0.03^2
+
+    `mean` is m_x.  Source: Wang et al. 2004 in the form of Monodepth (arXiv 1609.03677).
+    """
+
+    mean: Tensor
+    means: Tensor
+    squares: Tensor
+    covariance: Tensor
+    variances: Tensor
+
+    @classmethod
+    def of(cls, image: Tensor, reference: Reference) -> Likeness:
+        """Compare `image` (R, B, C, H, W) with the B images of `reference`; all numbers are (R, B, C, H, W)."""
+        padded = _pad(image.flatten(0, 1)).view(-1, *reference.padded.shape)
+        mean = reference.window(padded)
+        square, means = mean * mean, mean * reference.mean
+        # Differences of nearly equal numbers: in the order of the published code.
+        variances = reference.window(padded * padded).sub_(square).add_(reference.variance).add_(_C2)
+        covariance = reference.window(padded * reference.padded).sub_(means).mul_(2).add_(_C2)
+        return cls(mean, means.mul_(2).add_(_C1), square.add_(reference.square).add_(_C1), covariance, variances)
+
+    def dssim(self) -> Tensor:
+        """Structural dissimilarity clamp((1 - SSIM) / 2, 0, 1)."""
+        similarity = (self.means * self.covariance).div_(self.squares * self.variances)
+        return similarity.mul_(-0.5).add_(0.5).clamp_(0, 1)
 
 
 def dssim(image: Tensor, reference: Reference) -> Tensor:
-    """Structural dissimilarity per pixel and channel, in [0, 1].
-
-        clamp((1 - SSIM) / 2, 0, 1), uniform 3x3 windows, C1 = 0.01^2, C2 = 0.03^2
-
-    Source: Wang et al. 2004 in the form of Monodepth (arXiv 1609.03677).
+    """Structural dissimilarity per pixel and channel, in [0, 1]; see `Likeness`.
 
     Shapes:  image (R*B, C, H, W) in [0, 1], R groups of the B images of `reference`.    Returns: (R, B, C, H, W).
     """
-    shape = (-1, *reference.image.shape)
-    padded = _pad(image)
-    mean = reference.window(padded)
-    variance = (reference.window(padded * padded) - mean * mean).view(shape)
-    product = padded.view(-1, *reference.padded.shape) * reference.padded
-    mean = mean.view(shape)
-    means = mean * reference.mean
-    covariance = reference.window(product) - means
-    similar = (2 * means + _C1) * (2 * covariance + _C2)
-    energy = (mean * mean + reference.mean * reference.mean + _C1) * (variance + reference.variance + _C2)
-    return (0.5 - 0.5 * (similar / energy)).clamp(0, 1)
+    return Likeness.of(image.view(-1, *reference.image.shape), reference).dssim()
 
 
 def photometric_error(image: Tensor, reference: Reference, ssim: bool = True) -> Tensor:
@@ -100,6 +128,10 @@ def photometric_error(image: Tensor, reference: Reference, ssim: bool = True) ->
     Source: Monodepth2 (arXiv 1806.01260), eq. 2.
     """
     difference = (image.view(-1, *reference.image.shape) - reference.image).abs()
-    if not ssim:
-        return difference.mean(2)
-    return (_SSIM_WEIGHT * dssim(image, reference) + (1 - _SSIM_WEIGHT) * difference).mean(2)
+    return mixed(difference, dssim(image, reference) if ssim else None)
+
+
+def mixed(difference: Tensor, dissimilarity: Tensor | None) -> Tensor:
+    """The `photometric_error` of absolute differences and `dssim`: (R, B, C, H, W) each -> (R, B, H, W)."""
+    error = difference.mean(2)
+    return error if dissimilarity is None else SSIM_WEIGHT * dissimilarity.mean(2) + (1 - SSIM_WEIGHT) * error

@@ -28,7 +28,7 @@ class Method:
     tasks:   what its network can be asked for
     options: groups of its options by command; a command that is missing does not take the method
     trained: False for frozen networks, which --model-load names instead of a checkpoint
-    parts:   files of a published folder, without .pth; a folder with the first of them is one
+    parts:   files of a published folder, without .pth, each with a key that tells it; a folder with the first is one
     """
 
     name: str
@@ -36,7 +36,7 @@ class Method:
     tasks: tuple[Task, ...]
     options: Mapping[str, tuple[Group, ...]]
     trained: bool = True
-    parts: tuple[str, ...] = ()
+    parts: Mapping[str, str] = field(default_factory=dict)
 
 
 class Network(Protocol):

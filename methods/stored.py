@@ -45,8 +45,8 @@ def read_network(source: Path) -> Stored:
         return Stored(source, read_state(source), (source.parent / METADATA).is_file())
     if not (source / "model.pth").is_file():
         for method in METHODS.values():
-            if method.parts and (source / f"{method.parts[0]}.pth").is_file():
-                return Stored(source, read_parts(source, method.parts), noted=False)
+            if method.parts and (source / f"{next(iter(method.parts))}.pth").is_file():
+                return Stored(source, read_parts(source, tuple(method.parts)), noted=False)
         alone = [*source.glob("*.pth")]
         if len(alone) == 1 and not (source / METADATA).is_file():  # a published file, in a folder of its own
             return Stored(alone[0], read_state(alone[0]), noted=False)
@@ -58,3 +58,25 @@ def candidates_of(stored: Stored) -> dict[str, Adopted]:
     """The methods whose published file this may be."""
     found = {name: keys(name).adopt(stored.state) for name, method in METHODS.items() if method.trained}
     return {name: adopted for name, adopted in found.items() if adopted}
+
+
+def resemblance(stored: Stored) -> str:
+    """What a file looks like that does not serve: its values that are no tensors, and whose it may be, for messages."""
+    if candidates := candidates_of(stored):
+        return f"it looks like one of --method {' or '.join(candidates)}"
+    plain = [key for key, value in stored.state.items() if not isinstance(value, Tensor)]
+    words = ["no method knows its keys", *([f"beside tensors it holds {', '.join(plain[:5])}"] if plain else [])]
+    for name, method in METHODS.items():
+        alone = [part for part, key in method.parts.items() if key in stored.state]
+        there = [part for part, key in method.parts.items() if f"{part}.{key}" in stored.state]
+        if alone:
+            what = " or ".join(f"{part}.pth" for part in alone)
+            words.append(
+                f"it looks like {what} of a published folder of --method {name}; give the folder with all files"
+            )
+        elif there:
+            what = ", ".join(f"{part}.pth" for part in there)
+            words.append(f"of the published files of --method {name} it has {what} alone; add the others")
+        if alone or there:
+            return "; ".join(words)
+    return "; ".join(words)

@@ -12,12 +12,30 @@ CHANNELS = (256, 128, 64, 32, 16)  # of the five finished maps, 1/16 .. full siz
 STEPS = 2 * len(CHANNELS)
 
 
+def exact(x: Tensor) -> Tensor:
+    """What leaves a network is float32 even where half precision was used inside."""
+    return x.to(torch.promote_types(x.dtype, torch.float32))
+
+
+class OutputConv2d(nn.Conv2d):
+    """The last convolution of a network whose outputs are measures: (B, C, H, W) -> (B, out, H', W') at least float32.
+
+    It leaves autocast: what it adds up in half precision would have some 200 different values, whatever they are cast
+    to afterwards.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Convolve."""
+        with torch.autocast(x.device.type, enabled=False):
+            return super().forward(exact(x))
+
+
 class PaddedConv(nn.Module):
     """3x3 convolution after reflection padding: (B, C, H, W) -> (B, out, H, W), H and W at least 2."""
 
-    def __init__(self, channels: int, out: int):
+    def __init__(self, channels: int, out: int, kind: type[nn.Conv2d] = nn.Conv2d):
         super().__init__()
-        self.conv = nn.Conv2d(channels, out, 3)
+        self.conv = kind(channels, out, 3)
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
@@ -62,11 +80,6 @@ def decode(
     return y, finished
 
 
-def exact(x: Tensor) -> Tensor:
-    """What leaves a network is float32 even where half precision was used inside."""
-    return x.to(torch.promote_types(x.dtype, torch.float32))
-
-
 class Decoder(nn.Module):
     """Steps `first` to `last` (exclusive) of the ten.  Source: SGDepth (ECCV 2020), after Monodepth2."""
 
@@ -83,11 +96,14 @@ class Decoder(nn.Module):
 
 
 class MultiResolution(nn.Module):
-    """One output convolution per resolution, r = 0 the finest: maps coarsest first -> {r: (B, out, H/2^r, W/2^r)}."""
+    """One output convolution per resolution, r = 0 the finest: maps coarsest first -> {r: (B, out, H/2^r, W/2^r)}.
 
-    def __init__(self, out: int, resolutions: int):
+    kind: of the convolutions, `OutputConv2d` where the outputs are measures
+    """
+
+    def __init__(self, out: int, resolutions: int, kind: type[nn.Conv2d]):
         super().__init__()
-        self.convs = nn.ModuleList(nn.Conv2d(CHANNELS[4 - r], out, 3) for r in range(resolutions))
+        self.convs = nn.ModuleList(kind(CHANNELS[4 - r], out, 3) for r in range(resolutions))
 
     def forward(self, finished: Sequence[Tensor]) -> dict[int, Tensor]:
         """Outputs of all resolutions, without activation."""

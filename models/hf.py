@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import functools
 import logging
+import os
 import re
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor, nn
 
 from errors import UserError
+from storage.atomic import make_writable
 
+from .decoders import OutputConv2d
 from .teacher import Habits, Teacher
 
 log = logging.getLogger(__name__)
@@ -24,12 +28,16 @@ _NEAREST = 1e-3  # metres
 class HubNetwork(nn.Module):
     """A network of `transformers` that answers with inverse depth; those that know metres are inverted.
 
+    The last convolution of its head leaves autocast, as in networks of ours.
+
     Shapes:  image (N, 3, H, W), normalised    Returns: (N, H', W') float32, larger = nearer
     """
 
     def __init__(self, network: nn.Module, metric: bool):
         super().__init__()
         self.network, self.metric = network, metric
+        *_, last = (module for module in network.head.modules() if isinstance(module, nn.Conv2d))
+        last.__class__ = OutputConv2d
 
     def forward(self, image: Tensor) -> Tensor:
         """Inverse depth."""
@@ -46,6 +54,8 @@ def build(name: str, native: bool = False, fetch: bool = False) -> Teacher:
         UserError: when `transformers` or the model is missing, or it is of a kind whose output we do not know.
     """
     source = name.removeprefix(PREFIX)
+    if fetch and not Path(source).is_dir():
+        _require_cache(name)
     network, constants = _load(name, source, local_files_only=not fetch)
     kind = network.config.model_type
     if kind not in FAMILIES:
@@ -64,6 +74,14 @@ def build(name: str, native: bool = False, fetch: bool = False) -> Teacher:
             "Depth Anything do; choose another model"
         ) from None
     return Teacher(HubNetwork(network, metric), habits, {"name": name, "sha256": ""}, native)
+
+
+def _require_cache(name: str) -> None:
+    """Check that models of the hub can be kept where its variables say, if they do."""
+    for variable in ("HF_HUB_CACHE", "HF_HOME"):
+        if folder := os.environ.get(variable):
+            make_writable(Path(folder).expanduser(), f"let the variable {variable} name a folder that can, for {name}")
+            return
 
 
 def _load(name: str, source: str, **options: bool) -> tuple[nn.Module, Any]:

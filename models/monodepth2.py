@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from .decoders import CHANNELS, STEPS, PaddedConv, decode, exact, step_channels
+from .decoders import CHANNELS, STEPS, OutputConv2d, PaddedConv, decode, step_channels
 from .encoders import ResnetEncoder
 from .pose import motion_matrix, neighbour_motion, regress
 from .prediction import Outputs, Prediction
@@ -37,13 +37,14 @@ class DepthDecoder(nn.Module):
     def __init__(self, widths: Sequence[int], resolutions: int):
         super().__init__()
         steps = [ConvBlock(*step_channels(widths, step)) for step in range(STEPS)]
-        self.decoder = nn.ModuleList([*steps, *(PaddedConv(CHANNELS[4 - r], 1) for r in range(resolutions))])
+        heads = [PaddedConv(CHANNELS[4 - r], 1, OutputConv2d) for r in range(resolutions)]
+        self.decoder = nn.ModuleList([*steps, *heads])
 
     def forward(self, features: Sequence[Tensor]) -> dict[int, Tensor]:
         """Five encoder maps, finest first -> {r: (B, 1, H/2^r, W/2^r)} sigmoid disparity, float32."""
         *skips, deepest = features
         _, finished = decode(self.decoder[:STEPS], 0, deepest, skips)
-        return {r: exact(head(finished[4 - r])).sigmoid() for r, head in enumerate(self.decoder[STEPS:])}
+        return {r: head(finished[4 - r]).sigmoid() for r, head in enumerate(self.decoder[STEPS:])}
 
 
 class PoseDecoder(nn.Module):
@@ -56,13 +57,13 @@ class PoseDecoder(nn.Module):
                 nn.Conv2d(channels, 256, 1),
                 nn.Conv2d(256, 256, 3, padding=1),
                 nn.Conv2d(256, 256, 3, padding=1),
-                nn.Conv2d(256, 12, 1),
+                OutputConv2d(256, 12, 1),
             ]
         )
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Radians, and metres up to scale, at least float32."""
-        values = exact(regress(features, self.net[:-1], self.net[-1])).mean(3).mean(2)
+        values = regress(features, self.net[:-1], self.net[-1]).mean(3).mean(2)
         return (0.01 * values).view(-1, 2, 6).split(3, 2)
 
 

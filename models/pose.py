@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from perspective_resample.pose import transformation
 
 from .attention import StripAttention
-from .decoders import exact
+from .decoders import OutputConv2d, exact
 from .encoders import ResnetEncoder
 
 
@@ -56,13 +56,13 @@ class PoseDecoder(nn.Module):
         self.squeeze = nn.Conv2d(channels, 256, 1)
         self.conv_1 = nn.Conv2d(256, 256, 3, padding=1)
         self.conv_2 = nn.Conv2d(256, 256, 3, padding=1)
-        self.conv_3 = nn.Conv2d(256, 6, 1)
+        self.conv_3 = OutputConv2d(256, 6, 1)
         with torch.no_grad():
             self.conv_3.weight.mul_(0.01)
             self.conv_3.bias.mul_(0.01)
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Radians, and metres up to scale."""
+        """Radians, and metres up to scale, at least float32."""
         values = regress(features, (self.squeeze, self.conv_1, self.conv_2), self.conv_3)
         return values.mean((2, 3)).split(3, 1)
 

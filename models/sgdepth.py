@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from errors import UserError
 
 from .attention import Attended
-from .decoders import STEPS, Decoder, MultiResolution, exact
+from .decoders import STEPS, Decoder, MultiResolution, OutputConv2d, exact
 from .encoders import ResnetEncoder
 from .gradients import split_with_scales
 from .pose import PoseNetwork, neighbour_motion
@@ -44,12 +44,12 @@ class Shared(nn.Module):
 
 
 class Tail(nn.Module):
-    """Decoder steps after the cut and the outputs of one task."""
+    """Decoder steps after the cut and the outputs of one task, convolutions of a `kind`."""
 
-    def __init__(self, widths: Sequence[int], cut: int, out: int, resolutions: int):
+    def __init__(self, widths: Sequence[int], cut: int, out: int, resolutions: int, kind: type[nn.Conv2d]):
         super().__init__()
         self.decoder = Decoder(widths, cut, STEPS)
-        self.multires = MultiResolution(out, resolutions)
+        self.multires = MultiResolution(out, resolutions, kind)
 
     def forward(self, shared: Sequence[Tensor]) -> dict[int, Tensor]:
         """Outputs without activation, {r: (B, out, H/2^r, W/2^r)}."""
@@ -69,7 +69,7 @@ class DepthBranch(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Finest disparity: (B, 3, H, W) RGB in [0, 1] -> (B, 1, H, W) in (0, 1)."""
-        return exact(self.depth(self.common(_normal(image, self.mean, self.std)))[0]).sigmoid()
+        return self.depth(self.common(_normal(image, self.mean, self.std)))[0].sigmoid()
 
 
 class SGDepth(nn.Module):
@@ -106,8 +106,8 @@ class SGDepth(nn.Module):
         cut = max(2 * split_pos - 1, 0)
         self.common = Shared(layers, cut, pretrained, attention)
         widths = self.common.encoder.widths
-        self.depth = Tail(widths, cut, 1, resolutions)
-        self.seg = Tail(widths, cut, num_classes, 1)
+        self.depth = Tail(widths, cut, 1, resolutions, OutputConv2d)
+        self.seg = Tail(widths, cut, num_classes, 1, nn.Conv2d)  # classes are compared, not measured
         self.pose = PoseNetwork(pose_layers, pretrained, attended=attention.get("variant") == "released")
         self.depth_range, self.grad_scales = depth_range, grad_scales
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
@@ -190,7 +190,7 @@ class SGDepth(nn.Module):
         return self.pose(self.normalise(first), self.normalise(second))
 
     def _disparity(self, shared: Sequence[Tensor]) -> dict[int, Tensor]:
-        return {r: exact(out).sigmoid() for r, out in self.depth(shared).items()}
+        return {r: out.sigmoid() for r, out in self.depth(shared).items()}
 
     def _logits(self, shared: Sequence[Tensor]) -> Tensor:
         return exact(self.seg(shared)[0])

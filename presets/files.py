@@ -22,8 +22,8 @@ def read_file(path: str) -> dict[str, Any]:
             raw = file.read(MOST_BYTES + 1)
         if len(raw) > MOST_BYTES:
             raise ValueError(f"longer than {MOST_BYTES} bytes")
-        text = raw.decode()
-        content = json.loads(text) if path.endswith(".json") else tomllib.loads(text)
+        text = raw.decode("utf-8-sig")  # some editors put a mark (BOM) before it
+        content = json.loads(text) if path.lower().endswith(".json") else tomllib.loads(text)
     except OSError as error:
         raise UserError(f"--config {path}: cannot be read ({error.strerror})") from None
     except (ValueError, RecursionError) as error:

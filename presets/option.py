@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,12 +32,21 @@ def decay_factor(text: str) -> float | str:
     return text if text == "released" else float(text)
 
 
+def metres(text: str) -> float:
+    """A number, or a fraction such as ``1/256``."""
+    number, stroke, divisor = text.partition("/")
+    if stroke and not float(divisor):
+        raise ValueError
+    return float(number) / (float(divisor) if stroke else 1)
+
+
 WORDS = {
     int: "a whole number",
     float: "a number",
     floats: "numbers separated by commas",
     integers: "whole numbers separated by commas",
     decay_factor: "a number or 'released'",
+    metres: "a number of metres or a fraction such as 1/256",
 }
 
 
@@ -53,6 +62,8 @@ class Option:
                inference take it from there, and another value is refused when a run goes on
     follows:   name of the training option whose value, stored with a checkpoint, is the default in evaluation and
                inference
+    leans_on:  name of an option that is taken without a warning, yet decides what this one does
+    leans:     whether it does with these values, by name, of which some may be missing
     """
 
     flag: str
@@ -66,6 +77,8 @@ class Option:
     resume: str = ""
     network: bool = False
     follows: str = ""
+    leans_on: str = ""
+    leans: Callable[[Mapping[str, Any]], bool] = bool
 
     def __post_init__(self) -> None:
         if self.network:

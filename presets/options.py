@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers
+from .judging import JUDGING
+from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
 
 RESNETS = (18, 34, 50, 101, 152)
-DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes")
 
 SYSTEM: Group = (
     "system",
@@ -86,6 +86,16 @@ EXPERIMENT: Group = (
             resume=FREE,
         ),
         Option("--data-intrinsics", (), "fx,fy,cx,cy of own data, in pixels of the files", kind=floats, resume=NOTED),
+        Option(
+            "--data-depth-unit",
+            0.0,
+            "metres per count in the depth files of own data, such as 0.001 or 1/256; 0: 1/256 in PNG, 1 in .npy of "
+            "floats, and .npy of integers is refused",
+            low=0,
+            high=1000,
+            kind=metres,
+            resume=FREE,
+        ),
     ),
 )
 DEPTH_VALIDATION: Group = (
@@ -128,26 +138,7 @@ DEPTH_VALIDATION: Group = (
             resume=FREE,
         ),
         Option("--depth-ratio-on-validation", False, "print the scaling ratios of the first quarter only", resume=FREE),
-        Option(
-            "--depth-protocol",
-            "",
-            "rules of the measurement (crop, range, alignment); empty: those of the loader",
-            ("", *DEPTH_PROTOCOLS),
-            resume=FREE,
-        ),
-        Option(
-            "--depth-gt",
-            "raw",
-            "ground truth: raw laser scans, or the improved (accumulated) maps",
-            ("raw", "improved"),
-            resume=FREE,
-        ),
-        Option(
-            "--as-released",
-            False,
-            "KITTI 2015 depth as published, with the focal length before rectification",
-            resume=FREE,
-        ),
+        *JUDGING,
     ),
 )
 POSE_VALIDATION: Group = (
@@ -281,6 +272,8 @@ OPTIMISER: Group = (
             "how the learning rate decays: every so many epochs, at the milestones, or along a curve",
             ("step", "multistep", "cosine", "sqrt", "exponential"),
             resume=NOTED,
+            leans_on="train_num_epochs",
+            leans=lambda values: values.get("train_scheduler") in ("cosine", "sqrt"),
         ),
         Option("--train-scheduler-step-size", 15, "epochs until the learning rate decays", low=1, resume=NOTED),
         Option(

@@ -14,11 +14,16 @@ MEANING = {
     REFUSED: "it is another network or optimiser, or their numbers mean something else: an error",
     BETWEEN: "taken with a warning; inside an epoch an error, as samples would be seen twice or never",
     NOTED: "taken with a warning: from there on the run learns something else",
-    FREE: "taken and told: the run learns the same",
+    FREE: "taken and told: the run learns the same, unless another option depends on it; then a warning says which",
     START: "decides how a run begins",
 }
-FACTS = {"nproc_per_node": "--nproc-per-node", "samples": "numbers of samples"}
-"""What is compared besides the options, between epochs: processes of torchrun, and how much each data set holds."""
+FACTS = {
+    "nproc_per_node": ("--nproc-per-node", BETWEEN),
+    "samples": ("numbers of samples", BETWEEN),
+    "teacher_maps": ("maps of --patch-teacher-cache", NOTED),
+}
+"""What is compared besides the options, and its rule: processes of torchrun, how much each data set holds, what maps of
+a teacher answer to."""
 RATES = frozenset(option.name for option in OPTIMISER[1]) - {"train_accumulate", "train_warmup_steps"}
 """Options of rate, decay and schedule, which a checkpoint brings too; another value takes effect as if it had always
 been so."""
@@ -27,7 +32,8 @@ been so."""
 def rules(options: Iterable[Option]) -> dict[str, list[str]]:
     """Names of the options of train.py, and of FACTS, by their rule."""
     found: dict[str, list[str]] = {rule: [] for rule in MEANING}
-    found[BETWEEN] += FACTS
+    for name, (_, rule) in FACTS.items():
+        found[rule].append(name)
     for option in options:
         found[option.resume].append(option.name)
     return found
@@ -36,19 +42,24 @@ def rules(options: Iterable[Option]) -> dict[str, list[str]]:
 def changes(options: Iterable[Option], before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """What has changed between two sets of values that both know: rule -> name -> ``--flag new (was old)``.
 
+    What decides what another option does is noted, whatever its own rule, and says which.
+
     options: those of train.py for the method that trains
     before:  may come from JSON
     """
-    now = json.loads(json.dumps(now))
+    now, options = json.loads(json.dumps(now)), [*options]
     found: dict[str, dict[str, str]] = {}
     for rule, names in rules(options).items():
         for name in names:
             if rule != START and name in before and name in now and before[name] != now[name]:
                 text = f"{called(name)} {word(now[name])} (was {word(before[name])})"
-                found.setdefault(rule, {})[name] = text
+                leaning = [option.name for option in options if option.leans_on == name and option.leans(now)]
+                if leaning:
+                    text += f", on which {' and '.join(map(called, leaning))} depends"
+                found.setdefault(NOTED if leaning else rule, {})[name] = text
     return found
 
 
 def called(name: str) -> str:
     """What users call an option, or what else is compared."""
-    return FACTS.get(name) or f"--{name.replace('_', '-')}"
+    return FACTS[name][0] if name in FACTS else f"--{name.replace('_', '-')}"

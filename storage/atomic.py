@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 from pathlib import Path
+
+from errors import UserError
 
 
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
@@ -36,6 +39,21 @@ def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
 def free_bytes(path: Path) -> int:
     """Bytes free on the file system that has `path`, or would have it."""
     return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
+
+
+def make_writable(folder: Path, remedy: str) -> None:
+    """Make a folder where it is missing.
+
+    Raises:
+        UserError: with the remedy, when it cannot be made or no file can be added to it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        reason = "" if is_writable(folder) else os.strerror(errno.EACCES)
+    except OSError as error:
+        reason = error.strerror
+    if reason:
+        raise UserError(f"{folder}: cannot be written ({reason}); {remedy}")
 
 
 def is_writable(folder: Path) -> bool:

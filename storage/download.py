@@ -14,6 +14,9 @@ from tqdm import tqdm
 
 from errors import UserError
 
+from .atomic import make_writable
+from .lock import changing
+
 CHUNK = 1 << 20
 TIMEOUT = 30.0
 ABSENT = frozenset({403, 404, 410})  # object stores answer 403 for what they do not hold
@@ -52,6 +55,8 @@ def remote_size(url: str, attempts: int = 5, pause: float = 1.0) -> int:
 def download(url: str, target: Path, attempts: int = 5, pause: float = 1.0) -> None:
     """Fetch `url` into `target`; the bytes so far lie in ``<target>.part`` and are kept when it fails.
 
+    Of several processes that fetch it together one does, and the others wait for it.
+
     Args:
         url: http or https address.
         target: written whole or not at all.
@@ -62,8 +67,14 @@ def download(url: str, target: Path, attempts: int = 5, pause: float = 1.0) -> N
         NotOffered: the server has no such file.
         UserError: another refusal, no connection, or no room to write.
     """
+    make_writable(target.parent, "choose another folder")
+    with changing(target) as waited:
+        if not (waited and target.is_file()):
+            _fetch(url, target, attempts, pause)
+
+
+def _fetch(url: str, target: Path, attempts: int, pause: float) -> None:
     part = part_path(target)
-    part.parent.mkdir(parents=True, exist_ok=True)
     failures = 0
     with tqdm(desc=target.name, unit="B", unit_scale=True, unit_divisor=1024, leave=False, disable=None) as bar:
         while True:

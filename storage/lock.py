@@ -12,7 +12,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import TextIO
@@ -22,6 +22,7 @@ from errors import UserError
 log = logging.getLogger(__name__)
 WINDOWS_BYTE = 1 << 30  # is locked, not the file: nobody could read who has locked it
 RETRY = 0.1  # seconds
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
 
 
 def opened(folder: Path) -> TextIO:
@@ -57,7 +58,7 @@ def lock(file: TextIO, folder: Path) -> None:
             "stop it, or choose another --model-name"
         ) from None
     except OSError as error:
-        if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+        if error.errno not in _NO_LOCKS:
             raise
         log.warning(
             "%s: its file system has no locks (%s); see that no other training works in this run folder",
@@ -89,6 +90,44 @@ def wait_for(file: TextIO, waiting: Callable[[], object] = lambda: None) -> None
             waiting()
             told = True
         time.sleep(RETRY)
+
+
+@contextlib.contextmanager
+def changing(path: Path) -> Iterator[bool]:
+    """Inside, no other process or thread changes this file that does it inside, too: read it, then write it whole.
+
+    Gives whether another one had it until now. The lock is a file beside it that is gone afterwards. Where the file
+    system has no locks, a warning says so.
+
+    Raises:
+        OSError, UserError: when the folder cannot be written.
+    """
+    place = path.with_name(f".{path.name}.lock")
+    waited: list[None] = []
+    while True:
+        with open(place, "a", opener=_not_a_link) as file:
+            try:
+                wait_for(file, lambda: waited.append(None))
+            except OSError as error:
+                if error.errno not in _NO_LOCKS:
+                    raise
+                log.warning("%s: its file system has no locks (%s); change it in one process at a time", path, error)
+            if _is_at(file, place):
+                try:
+                    yield bool(waited)
+                finally:
+                    with contextlib.suppress(OSError):  # Windows removes no open file
+                        place.unlink()
+                return
+        waited.append(None)
+
+
+def _is_at(file: TextIO, place: Path) -> bool:
+    """Whether an open file still has this name: who had it before may have removed it."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), place.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _take(file: TextIO, per_process: bool) -> None:

@@ -12,6 +12,7 @@ import torch
 
 from errors import UserError
 
+from .atomic import make_writable
 from .download import download
 
 
@@ -36,18 +37,23 @@ def obtain(name: str, address: str, fetch: bool = False) -> str:
     Returns: its SHA-256.
 
     Raises:
-        UserError: when it is not there, cannot be fetched or is another one, with its address and place.
+        UserError: when it is not there, cannot be fetched or is another one, with its address and place; when its place
+            cannot be written, with the variable that names another.
     """
     path = place(address.rpartition("/")[2])
     fetched = not path.is_file() and fetch
     if fetched:
+        make_writable(path.parent, f"let the variable TORCH_HOME name a folder that can, for {name} to be kept there")
         try:
             download(address, path, attempts=3)
         except UserError as error:
             reason = str(error).partition("; ")[0]
             raise UserError(f"{name}: {reason}; download the file elsewhere and put it there as {path}") from None
     if not path.is_file():
-        raise UserError(f"{name}: {path} is not there; download {address} and put it there")
+        raise UserError(
+            f"{name}: {path} is not there; download {address} and put it there, or let the variable TORCH_HOME name a "
+            "folder that has it"
+        )
     digest, expected = sha256(path), hash_in(path.name)
     if not digest.startswith(expected):
         remedy = "run again to fetch it anew" if fetched else f"delete it and download {address} again"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -66,10 +66,20 @@ def read_state(path: Path) -> State:
         state = dict(_flat(content)) if isinstance(content, Mapping) else {}
     except (ValueError, RecursionError):
         state = {}
-    plain = all(isinstance(value, Tensor | bool | int | float | str) for value in state.values())
-    if not plain or not any(isinstance(value, Tensor) for value in state.values()):
+    strange = [key for key, value in state.items() if not isinstance(value, Tensor | bool | int | float | str)]
+    tensors = any(isinstance(value, Tensor) for value in state.values())
+    if state and (strange or not tensors):
+        found = f"{_listed(strange)}, neither tensors nor numbers" if strange else f"{_listed(state)}, but no tensor"
+        raise UserError(f"{path}: holds {found}, so it is no network alone; give the path of a model.pth")
+    if not state:
         raise UserError(f"{path}: holds no state dict of a network; give the path of a model.pth")
     return state
+
+
+def _listed(keys: Iterable[str], most: int = 5) -> str:
+    """Up to so many names."""
+    first = list(keys)
+    return ", ".join(first[:most]) + (f" and {len(first) - most} more" if len(first) > most else "")
 
 
 def read_parts(folder: Path, parts: Sequence[str]) -> State:

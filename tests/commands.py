@@ -6,14 +6,15 @@ import os
 import re
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from subprocess import PIPE, CompletedProcess, Popen
 
 import torch
 
 from models.sgdepth import SGDepth
-from tests.warm import ROOT, Warm
+from tests.warm import ROOT, Command, Warm
 
 
 def error_of(result: CompletedProcess) -> str:
@@ -48,6 +49,47 @@ def torchrun(*words: object) -> Popen:
         text=True,
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
     )
+
+
+def surroundings(rank: int, port: int) -> dict[str, str]:
+    """What torchrun tells the process `rank` of two."""
+    return {
+        "RANK": str(rank),
+        "LOCAL_RANK": str(rank),
+        "WORLD_SIZE": "2",
+        "MASTER_ADDR": "localhost",
+        "MASTER_PORT": str(port),
+    }
+
+
+@dataclass
+class Ranks:
+    """A command in two processes, and the store by which they meet: it outlives each of them, as with torchrun."""
+
+    commands: list[Command]
+    store: torch.distributed.TCPStore
+
+    @classmethod
+    def start(cls, warm: Warm, *words: object, before: Callable[[], None] | None = None) -> Ranks:
+        """Both processes, as `Warm` starts them."""
+        store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
+        outside = {"TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
+        environments = [outside | surroundings(rank, store.port) for rank in (0, 1)]
+        return cls([warm(*words, env=env, before=before) for env in environments], store)
+
+    def wait(self, timeout: float = 120) -> list[int]:
+        """Exit codes, by rank."""
+        return [command.wait(timeout) for command in self.commands]
+
+    @property
+    def stdout(self) -> str:
+        """What they said so far, by rank."""
+        return "".join(command.stdout for command in self.commands)
+
+    @property
+    def stderr(self) -> str:
+        """What they complained of so far, by rank."""
+        return "".join(command.stderr for command in self.commands)
 
 
 def stopped_training(warm: Warm, words: Sequence[str], run_folder: Path, line: str) -> Path:

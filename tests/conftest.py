@@ -10,6 +10,7 @@ import torch
 from filelock import FileLock
 
 from tests import golden
+from tests.thin import thin_networks
 from tests.warm import ROOT as ROOT
 from tests.warm import Command, Warm
 
@@ -75,6 +76,13 @@ def street(shared_folder: Path) -> Path:
             write_dataset(folder / "data", drives=2, frames=4, height=64, width=128, seed=3, workers=1)
             (folder / "whole").touch()
     return folder / "data"
+
+
+@pytest.fixture(scope="module")
+def thin() -> Iterator[None]:
+    """Networks of a module's tests have an eighth of their width, those of the commands they start as well."""
+    with thin_networks():
+        yield
 
 
 @pytest.fixture(scope="session")

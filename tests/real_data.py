@@ -13,14 +13,13 @@ def root() -> Path:
 
 
 def dataset_folder(where: Path) -> Path:
-    """A data set folder in `where` of links to the recordings; `kitti` may not be written, whatever rights we have."""
+    """A data set folder in `where` of links to the recordings."""
     source = root()
     where.mkdir(parents=True, exist_ok=True)
     kitti = where / "kitti"
     kitti.mkdir()
     for part in (source / "kitti_raw_mini").glob("[!.]*"):
         (kitti / part.name).symlink_to(part)
-    kitti.chmod(0o555)
     (where / "cityscapes").symlink_to(source / "cityscapes_mini", target_is_directory=True)
     split = where / "kitti_zhou_split"
     split.mkdir()

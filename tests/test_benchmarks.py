@@ -13,6 +13,8 @@ from benchmarks import __main__ as bench
 from benchmarks import demo, evaluation, gpu, loading, scaling, train_step
 from benchmarks.unit import seconds
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def metrics(abs_rel: float) -> dict:
     depth = {"abs_rel": abs_rel, "rmse": 9.0, "a1": 0.5}
@@ -59,13 +61,13 @@ def test_every_setting_is_a_training_step(changes):
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the memory of a process")
 def test_memory_of_a_step_grows_with_the_batch():
-    least, most = (train_step.peak_bytes(replace(TINY, batch=batch, size=(64, 128))) for batch in (1, 8))
+    least, most = (train_step.peak_bytes(replace(TINY, batch=batch)) for batch in (1, 8))
     assert 0 < least < most
 
 
 def test_operations_are_those_of_the_convolutions():
     once, twice = (gpu.operations(replace(TINY, batch=batch)) for batch in (1, 2))
-    assert twice == 2 * once > 1e9
+    assert twice == 2 * once > 1e8
     assert gpu.matrix_rate(torch.float32, "cpu", size=64) > 0
 
 

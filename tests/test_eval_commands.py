@@ -22,7 +22,8 @@ from evaluation.protocols import DEPTH_PROTOCOLS
 from tests import commands, real_data
 from tests.dataloader import tiny
 from tests.dataloader.test_kitti_2015 import download, published
-from tests.test_processes import free_port, surroundings
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 HEIGHT, WIDTH = 64, 128
 SCRIPTS = {"depth": eval_depth, "segmentation": eval_segmentation, "pose": eval_pose}
@@ -90,20 +91,20 @@ def read(place: SimpleNamespace) -> dict:
     return json.loads((run_folder(place) / "metrics.json").read_text())
 
 
-def rows(place: SimpleNamespace, domain: str) -> list[dict[str, str]]:
-    return list(csv.DictReader((run_folder(place) / f"metrics_{domain}.csv").read_text().splitlines()))
+def rows(place: SimpleNamespace, domain: str, name: str = "judged") -> list[dict[str, str]]:
+    path = run_folder(place).with_name(name) / f"metrics_{domain}.csv"
+    return list(csv.DictReader(path.read_text().splitlines()))
 
 
 @pytest.mark.parametrize("purpose", ["depth", "pose"])
 def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, purpose, warm):
     words = flags(place, purpose, "--model-name", f"shared_{purpose}")
-    port = free_port()
-    both = [warm(f"eval_{purpose}.py", *words, env=surroundings(rank, port)) for rank in range(2)]
-    assert [command.wait() for command in both] == [0, 0], both[0].stderr + both[1].stderr
+    both = commands.Ranks.start(warm, f"eval_{purpose}.py", *words)
+    assert both.wait() == [0, 0], both.stderr
     alone, shared = run_folder(place), run_folder(place).with_name(f"shared_{purpose}")
     whole = {domain: entry for domain, entry in read(place).items() if domain.endswith(purpose)}
     assert json.loads((shared / "metrics.json").read_text()) == whole
-    assert [line for command in both for line in command.stdout.splitlines() if "0." in line] == [
+    assert [line for line in both.stdout.splitlines() if "0." in line] == [
         line for line in judged[purpose].splitlines() if "0." in line
     ]
     files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]
@@ -233,6 +234,20 @@ def test_another_protocol_is_named_and_used(place, judged, capsys):
     assert entry["metrics"] != read(place)["kitti_zhou_test_depth"]["metrics"]
 
 
+def test_options_that_change_the_protocol_are_named_and_used(place, judged, tmp_path, capsys, caplog):
+    changed = ("--depth-crop", "eigen", "--depth-cap", 20, "--depth-camera", "right", "--cache-dir", tmp_path / "maps")
+    common = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", "right", "--eval-num-images", 0)
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, *changed)))
+    name = "kitti_zhou with crop eigen, cap 20 m, right camera"
+    assert f" Protocol | {name} (usual for kitti_zhou_test: kitti_zhou)" in capsys.readouterr().out
+    entry = json.loads((run_folder(place).with_name("right") / "metrics.json").read_text())["kitti_zhou_test_depth"]
+    assert entry["protocol"]["name"] == name and entry["protocol"]["clamp"] == [1e-3, 20.0]
+    usual = read(place)["kitti_zhou_test_depth"]
+    assert entry["images"] == usual["images"] and entry["metrics"] != usual["metrics"]
+    assert all("/image_03/" in row["name"] for row in rows(place, "kitti_zhou_test_depth", "right"))
+    assert len(list((tmp_path / "maps").rglob("*.png"))) == entry["images"]
+
+
 def test_the_kinds_of_kitti_2015_depth_are_told_apart(place, tmp_path):
     data = SimpleNamespace(data=tmp_path, runs=place.runs)
     published(download(tmp_path))
@@ -246,7 +261,7 @@ def test_the_kinds_of_kitti_2015_depth_are_told_apart(place, tmp_path):
     assert found[0]["metrics"]["abs_rel"] != found[1]["metrics"]["abs_rel"]
 
 
-def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path):
+def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path, caplog):
     for number in range(2):
         tiny.save(tmp_path / f"walk/{number}.png", tiny.picture(number, (64, 192)))
         tiny.save(tmp_path / f"walk/depth/{number}.png", np.full((32, 96), 2560 + number, np.uint16))
@@ -264,12 +279,15 @@ def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path):
                 tmp_path,
                 "--data-intrinsics",
                 "100,100,96,32",
+                "--data-depth-unit",
+                "1/10",
             ),
         )
     )
     folder = run_folder(place).with_name("own")
     entry = json.loads((folder / "metrics.json").read_text())["folder_test_depth"]
-    assert entry["images"] == 2 and entry["protocol"]["ground_truth"] == "folder"
+    assert entry["images"] == 2 and entry["protocol"]["ground_truth"] == "folder, 0.1 m per count"
+    assert "folder_test: median depth of 256.05 m, outside 0.5 to 80 m" in caplog.text
     assert Image.open(folder / "eval_images/folder_test_depth/img_1.png").size == (96, 3 * 32)
 
 

@@ -20,6 +20,8 @@ from evaluation.depth import METRICS
 from tests import commands
 from tests.models import dpt_file
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory, street) -> SimpleNamespace:

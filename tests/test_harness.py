@@ -13,6 +13,8 @@ import pytest
 import harness
 from errors import UserError
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 ROOT = Path(__file__).parents[1]
 
 

@@ -24,6 +24,8 @@ from tests import commands, golden, real_data
 from visual.results import Found, Job, ResultFolder
 from visual.video import VideoWriter, describe
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 HEIGHT, WIDTH = 64, 128
 
 
@@ -294,6 +296,23 @@ def test_a_video_becomes_a_video_with_fixed_colours(model_path, tmp_path):
     assert len({disp.max() for disp in disparities}) == 6
     assert names(tmp_path / "out") == {"drive.mp4"} | {
         f"drive_{i:06d}_{kind}.npy" for i in range(6) for kind in ("disp", "depth", "seg")
+    }
+
+
+def test_of_a_video_that_is_cut_off_the_whole_frames_are_written(model_path, tmp_path, capsys):
+    path = tmp_path / "drive.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 10, (80, 48))
+    for seed in range(6):
+        writer.write(np.asarray(make_photo(48, 80, seed)))
+    writer.release()
+    path.write_bytes(path.read_bytes()[:-4000])
+    assert infer(model_path, path, tmp_path / "out", "--save-arrays") == 3
+    said = capsys.readouterr()
+    count = describe(tmp_path / "out" / "drive.mp4")[1]
+    assert 0 < count < 6 and f"drive.avi: {count} of 6 frames could be decoded, the file is cut off" in said.err
+    assert "forward time" in said.out
+    assert names(tmp_path / "out") == {"drive.mp4"} | {
+        f"drive_{i:06d}_{kind}.npy" for i in range(count) for kind in ("disp", "depth", "seg")
     }
 
 

@@ -7,10 +7,8 @@ import json
 import os
 import re
 import signal
-import socket
 import subprocess
-import sys
-import time
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,29 +40,15 @@ from methods.video.step import compare
 from models.sgdepth import SGDepth
 from perspective_resample.views import synthesise
 from tests.batches import batch_of
-from tests.commands import torchrun
-from tests.conftest import ROOT, tiny_options
+from tests.commands import Ranks, surroundings
+from tests.conftest import tiny_options
 from tests.dataloader.tiny import build_training
+from tests.warm import Warm
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
-
-
-def surroundings(rank: int, port: int) -> dict[str, str]:
-    """What torchrun tells the process `rank` of two."""
-    return {
-        "RANK": str(rank),
-        "LOCAL_RANK": str(rank),
-        "WORLD_SIZE": "2",
-        "MASTER_ADDR": "localhost",
-        "MASTER_PORT": str(port),
-    }
-
-
-def free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("localhost", 0))
-        return found.getsockname()[1]
 
 
 # What each of two processes does, and one alone.
@@ -94,7 +78,7 @@ def batches(rank: int, count: int) -> list[Batch]:
 
 def train_a_little(rank: int, count: int) -> dict[str, object]:
     """Two steps of two batches each, with statistics of batch normalisation that stay: losses, weights, threshold."""
-    torch.manual_seed(0)
+    torch.manual_seed(22)  # a network that sees some of the classes that move
     model = SGDepth(resolutions=2, disparity_bias=0.0).to(memory_format=torch.channels_last).eval()
     with torch.no_grad():
         model.depth.multires.convs[0].weight.mul_(20)  # a rough disparity
@@ -195,11 +179,10 @@ def meet(rank: int) -> dict[str, object]:
     }
 
 
-def work(rank: int, port: int, folder: Path) -> None:
+def work(folder: Path) -> None:
     """All of the above in one of two processes."""
-    os.environ.update(surroundings(rank, port))
-    torch.set_num_threads(1)
     ranks.join()
+    rank, _ = ranks.rank_and_size()
     found = {
         "training": train_a_little(rank, 2),
         "patches": [patch_loss(rank, 2, n) for n in (0, 1, 100)],
@@ -212,10 +195,20 @@ def work(rank: int, port: int, folder: Path) -> None:
 
 
 @pytest.fixture(scope="module")
-def two(tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
+def commands(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
+    """Starts what the tests of this module share."""
+    commands = Warm(tmp_path_factory.mktemp("outputs"))
+    yield commands
+    commands.end()
+
+
+@pytest.fixture(scope="module")
+def two(commands: Warm, tmp_path_factory: pytest.TempPathFactory) -> list[dict]:
     """What `work` found in each of two processes."""
     folder = tmp_path_factory.mktemp("two")
-    torch.multiprocessing.spawn(work, (free_port(), folder), nprocs=2)
+    code = f"from pathlib import Path\nfrom tests.test_processes import work\nwork(Path({str(folder)!r}))"
+    both = Ranks.start(commands, "-c", code)
+    assert both.wait() == [0, 0], both.stderr
     return [torch.load(folder / f"{rank}.pt", weights_only=False) for rank in (0, 1)]
 
 
@@ -358,33 +351,17 @@ def options(data: Path, folder: Path) -> list[str]:
     ]
 
 
-def processes_of(launcher: subprocess.Popen) -> dict[str, int]:
-    """Rank -> process id of the trainings a launcher started."""
-    found = {}
-    for process in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
-        surrounding = Path(f"/proc/{process}/environ").read_text().split("\0")
-        found |= {line.removeprefix("RANK="): int(process) for line in surrounding if line.startswith("RANK=")}
-    return found
-
-
 def weights(folder: Path) -> dict[str, Tensor]:
     return torch.load(folder / "model.pth", weights_only=True)
 
 
 @pytest.fixture(scope="module")
-def trained(street: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
+def trained(street: Path, commands: Warm, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str]:
     folder = tmp_path_factory.mktemp("trained")
-    launcher = torchrun(
-        "train.py",
-        *options(street, folder),
-        "--segmentation-validation-loaders",
-        "cityscapes_validation",
-        "--sys-num-workers",
-        "1",
-    )
-    out, err = launcher.communicate(timeout=240)
-    assert launcher.returncode == 0, err
-    return folder / RUN, out
+    words = ["--segmentation-validation-loaders", "cityscapes_validation", "--sys-num-workers", "1"]
+    both = Ranks.start(commands, "train.py", *options(street, folder), *words)
+    assert both.wait() == [0, 0], both.stderr
+    return folder / RUN, both.stdout
 
 
 def test_one_process_speaks_and_writes_a_checkpoint_as_alone(trained, street, tmp_path):
@@ -400,25 +377,22 @@ def test_one_process_speaks_and_writes_a_checkpoint_as_alone(trained, street, tm
     assert json.loads((folder / "opt.json").read_text())["depth_training_batch_size"] == 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds its processes in /proc")
-def test_a_signal_to_one_process_stops_all_and_they_go_on_bit_for_bit(trained, street, tmp_path):
-    launcher = torchrun("train.py", *options(street, tmp_path))
-    for line in launcher.stdout:
-        if line.startswith("epoch 1/2 batch 1/3"):
-            os.kill(processes_of(launcher)["1"], signal.SIGTERM)
-            break
-    out, err = launcher.communicate(timeout=120)
-    assert "stopped; saved" in out and err.count("exitcode  : 143") == 2, err
-    assert [path.name for path in (tmp_path / RUN / "checkpoints").iterdir()] == ["epoch_0_batch_2"]
-    launcher = torchrun("train.py", *options(street, tmp_path), "--resume", "auto")
-    out, err = launcher.communicate(timeout=240)
-    assert launcher.returncode == 0, err
-    assert out.count("going on from") == 1
+def test_a_signal_to_one_process_stops_all_and_they_go_on_bit_for_bit(trained, street, tmp_path, warm):
+    both = Ranks.start(warm, "train.py", *options(street, tmp_path))
+    both.commands[0].until("epoch 1/2 batch 1/3")
+    os.kill(both.commands[1].pid, signal.SIGTERM)
+    assert both.wait() == [143, 143], both.stderr
+    assert "stopped; saved" in both.stdout
+    ((saved),) = [path.name for path in (tmp_path / RUN / "checkpoints").iterdir()]
+    assert "_batch_" in saved or saved == "epoch_1"
+    both = Ranks.start(warm, "train.py", *options(street, tmp_path), "--resume", "auto")
+    assert both.wait() == [0, 0], both.stderr
+    assert both.stdout.count("going on from") == 1
     whole, resumed = (weights(folder / "checkpoints/epoch_2") for folder in (trained[0], tmp_path / RUN))
     assert all(torch.equal(value, resumed[name]) for name, value in whole.items())
 
 
-def test_a_damaged_image_of_one_process_is_one_sentence_and_the_run_is_saved(street, tmp_path):
+def test_a_damaged_image_of_one_process_is_one_sentence_and_the_run_is_saved(street, tmp_path, warm):
     data = tmp_path / "data"
     subprocess.run(["cp", "-r", street, data], check=True)
     words = options(data, tmp_path / "runs")
@@ -430,11 +404,10 @@ def test_a_damaged_image_of_one_process_is_one_sentence_and_the_run_is_saved(str
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 255  # head and end stay whole, so only decoding finds it
     path.write_bytes(content)
-    launcher = torchrun("train.py", *words)
-    out, err = launcher.communicate(timeout=120)
-    assert launcher.returncode != 0 and err.count("error: ") == 1, err
-    assert str(path) in err and err.count("exitcode  : 2") == 2 and 'train.py", line' not in err
-    assert "stopped; saved" in out
+    both = Ranks.start(warm, "train.py", *words)
+    assert both.wait() == [2, 2] and both.stderr.count("error: ") == 1, both.stderr
+    assert str(path) in both.stderr and 'train.py", line' not in both.stderr
+    assert "stopped; saved" in both.stdout
     assert [path.name for path in (tmp_path / "runs" / RUN / "checkpoints").iterdir()] == ["epoch_0_batch_2"]
 
 
@@ -453,28 +426,15 @@ ENDS = {
         ("kill", [2, -9], None),
     ],
 )
-def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last, command="train"):
+def test_a_process_that_ends_ends_the_other_with_a_sentence(warm, how, codes, last, command="train"):
     code = (
         "import harness, os\nfrom errors import UserError\nfrom engine import ranks\ndef run(args):\n"
         f"    rank = ranks.rank_and_size()[0]\n    {ENDS[how]}\n    ranks.all_reduce_max()\n"
         f"harness.main('{command}', run)"
     )
-    # torchrun keeps the store by which they meet, so that it outlives each of them.
-    store = torch.distributed.TCPStore("localhost", 0, is_master=True, wait_for_workers=False)
-    outside = {**os.environ, "TORCHELASTIC_USE_AGENT_STORE": "True", "TORCHELASTIC_RESTART_COUNT": "0"}
-    began = time.monotonic()
-    both = [
-        subprocess.Popen(
-            [sys.executable, "-c", code],
-            cwd=ROOT,
-            stderr=subprocess.PIPE,
-            text=True,
-            env=outside | surroundings(rank, store.port),
-        )
-        for rank in (0, 1)
-    ]
-    first, second = (process.communicate(timeout=60)[1] for process in both)
-    assert [process.returncode for process in both] == codes and time.monotonic() - began < 40, first + second
+    both = Ranks.start(warm, "-c", code)
+    assert both.wait(40) == codes, both.stderr
+    first, second = (each.stderr for each in both.commands)
     if how == "mistake":
         assert first + second == f"{last}\n"
     else:
@@ -482,6 +442,6 @@ def test_a_process_that_ends_ends_the_other_with_a_sentence(how, codes, last, co
         assert second.strip().endswith(last or "")
 
 
-def test_inference_refuses_to_be_several():
+def test_inference_refuses_to_be_several(warm):
     sentence = "error: inference.py: works in one process; start it with python instead of torchrun"
-    test_a_process_that_ends_ends_the_other_with_a_sentence("mistake", [2, 2], sentence, command="inference")
+    test_a_process_that_ends_ends_the_other_with_a_sentence(warm, "mistake", [2, 2], sentence, command="inference")

@@ -14,6 +14,8 @@ from tests.commands import error_of, stopped_training
 from tests.conftest import tiny_options
 from tests.models.dpt_file import write as write_dpt
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 DOMAIN = "kitti_zhou_train_depth"
 

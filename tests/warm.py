@@ -16,6 +16,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests import thin
+
 ROOT = Path(__file__).parents[1]
 IMPORTED = (
     "pytest",
@@ -125,7 +127,7 @@ class Warm:
         self._number += 1
         out.touch(), err.touch()
         process = _CONTEXT.Process(
-            target=_become, args=([*map(str, words)], environment(env), before, cwd.resolve(), out, err)
+            target=_become, args=([*map(str, words)], environment(env), before, cwd.resolve(), out, err, thin.is_on())
         )
         process.start()
         command = Command(process, out, err)
@@ -170,7 +172,13 @@ def cold(
 
 
 def _become(
-    words: list[str], env: dict[str, str], before: Callable[[], None] | None, cwd: Path, out: Path, err: Path
+    words: list[str],
+    env: dict[str, str],
+    before: Callable[[], None] | None,
+    cwd: Path,
+    out: Path,
+    err: Path,
+    is_thin: bool,
 ) -> None:
     os.setpgid(0, 0)
     for path, mode, number in ((Path(os.devnull), os.O_RDONLY, 0), (out, os.O_WRONLY, 1), (err, os.O_WRONLY, 2)):
@@ -187,6 +195,8 @@ def _become(
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    if is_thin:
+        thin.make_thin()
     if before:
         before()
     _execute(*words)

@@ -11,9 +11,14 @@ import numpy as np
 
 from errors import UserError
 
+from .containers import avi_packets, is_cut
+
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 CODEC = "mp4v"
 UNKNOWN_RATE = 25.0  # frames per second, for files that do not say
+TOLERATED, TOLERATED_SHARE = 3, 0.02  # frames that may be missing at the end of a file that is not cut off
+ON_TIME = 0.2  # how far a frame may be from its time, in frames
+LEAST_ATTEMPTS = 16  # at a next frame before it is the end
 
 
 def _encodable(path: Path) -> str:
@@ -27,6 +32,8 @@ def _encodable(path: Path) -> str:
 
 @contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
+    # What the end of the file cuts off is no frame; FFmpeg would show half of it.
+    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "fflags;discardcorrupt")
     # A relative name such as "concat:a" would be an order to FFmpeg.
     capture = cv2.VideoCapture(_encodable(path.absolute()))
     try:
@@ -48,14 +55,94 @@ def describe(path: Path) -> tuple[float, int]:
     return (rate if 0 < rate < 1000 else UNKNOWN_RATE), max(int(count), 0)
 
 
+class FrameReader:
+    """The frames of a video that are whole, in order, with their numbers in the file, from 0.
+
+    A frame that cannot be decoded, or that the file breaks off in, is left out and keeps its number. Where the frames
+    of a file are evenly spaced their times tell how many are missing in between; in others they are counted.
+
+    Attributes:
+        whole: frames given so far
+        cut: whether the file is shorter than its headers say
+        holes: whether frames were missing between others
+        total: frames as the file states them, or more where there are more; 0 where it does not know
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rate, self.total = describe(path)
+        self.whole, self.holes, self.cut = 0, False, is_cut(path)
+        packets = avi_packets(path)
+        self._even = packets is not None or self._is_even()
+        self._there, self._begun = packets or ([], set())
+
+    def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
+        """Number and frame, uint8 RGB (H, W, 3).   Raises: UserError as `describe`."""
+        held = None
+        for item in self._sound():
+            if self.cut and self.path.suffix.lower() == ".wmv":  # FFmpeg does not mark what its end cuts off
+                item, held = held, item
+            if item:
+                self.whole += 1
+                yield item
+
+    def _sound(self) -> Iterator[tuple[int, np.ndarray]]:
+        """What can be decoded and no damage begins in."""
+        previous, before, failures, first = -1, -1, 0, 0.0
+        with _opened(self.path) as capture:
+            while failures <= max(self.total - self.whole, LEAST_ATTEMPTS):
+                found, frame = capture.read()
+                if not found:  # the end, or a frame that is damaged
+                    failures += 1
+                    continue
+                slot = capture.get(cv2.CAP_PROP_POS_MSEC) * self.rate / 1000
+                if before < 0 and not self._there:
+                    first = slot  # a film may begin late
+                before = self._place(slot - first, before, failures > 0)
+                failures = 0
+                number = self._there[before] if before < len(self._there) else before
+                lost = number in self._begun
+                self.holes |= number > previous + 1 or lost
+                previous = number
+                if self.total:
+                    self.total = max(self.total, number + 1)
+                if not lost:
+                    yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+
+    def fault(self) -> str:
+        """After the last frame: what is missing; "" where nothing is.
+
+        Without any other sign a few frames are no fault: lengths are often estimated from a duration, which may be
+        that of the sound, and encoders hold back some frames at the end.
+        """
+        missing = self.total - self.whole
+        if not (self.cut or self.holes or missing > max(TOLERATED, self.total * TOLERATED_SHARE)):
+            return ""
+        reason = "the file is cut off" if self.cut else "it is damaged" if self.holes else "the others are not there"
+        total = self.total or "an unknown number of"
+        return f"{self.path}: {self.whole} of {total} frames could be decoded, {reason}; fetch the file again"
+
+    def _place(self, slot: float, before: int, failed: bool) -> int:
+        """Place of a frame in the order of all, from its time in units of the usual distance."""
+        place = round(slot)
+        is_jump = self._even and place > before + 1 and abs(slot - place) < ON_TIME
+        return place if is_jump or (failed and place > before) else before + 1
+
+    def _is_even(self) -> bool:
+        """Whether the last frame has the time that it must have where all are evenly spaced."""
+        if not self.total:
+            return False
+        with _opened(self.path) as capture:
+            start = capture.get(cv2.CAP_PROP_POS_MSEC) if capture.read()[0] else 0.0
+            capture.set(cv2.CAP_PROP_POS_FRAMES, self.total - 1)
+            found, _ = capture.read()
+            slot = (capture.get(cv2.CAP_PROP_POS_MSEC) - start) * self.rate / 1000
+            return found and abs(slot - (self.total - 1)) < 0.5 and not capture.read()[0]
+
+
 def read_frames(path: Path) -> Iterator[np.ndarray]:
-    """Every frame in order, uint8 RGB (H, W, 3).   Raises: UserError as `describe`."""
-    with _opened(path) as capture:
-        while True:
-            found, frame = capture.read()
-            if not found:
-                return
-            yield cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    """Every whole frame in order, uint8 RGB (H, W, 3).   Raises: UserError as `describe`."""
+    return (frame for _, frame in FrameReader(path))
 
 
 def spread_frames(path: Path, count: int) -> Iterator[np.ndarray]:

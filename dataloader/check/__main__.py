@@ -11,6 +11,9 @@ from pathlib import Path
 
 from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
+from presets.option import Option, metres
+from presets.values import checked
+from storage import descriptors
 
 PURPOSES = ("depth", "segmentation", "pose")
 
@@ -52,6 +55,15 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data-intrinsics", default="", metavar="FX,FY,CX,CY", help="its camera, in pixels of the files"
     )
+    parser.add_argument(
+        "--data-depth-unit", default="0", metavar="METRES", help="metres per count of its depth, such as 0.001 or 1/256"
+    )
+    parser.add_argument(
+        "--depth-camera", choices=("protocol", "left", "right"), default="protocol", help="camera of KITTI to evaluate"
+    )
+    parser.add_argument(
+        "--depth-cap", default="0", metavar="METRES", help="how far depth is to be evaluated; 0: as usual"
+    )
     return parser
 
 
@@ -88,6 +100,11 @@ def parse_intrinsics(text: str) -> tuple[float, ...]:
         raise UserError(f"--data-intrinsics {text}: not numbers; give fx,fy,cx,cy in pixels of the files") from error
 
 
+def parse_metres(flag: str, text: str) -> float:
+    """A length on the command line, as other commands take it; raises `UserError` where it is none."""
+    return checked(Option(flag, 0.0, "", low=0, high=1000, kind=metres), text, flag)
+
+
 def run(args: argparse.Namespace) -> int:
     """Examine all loaders; returns the exit code.
 
@@ -105,7 +122,16 @@ def run(args: argparse.Namespace) -> int:
         from dataloader.check.sheet import check_name, write_sheet
 
         check_name(sheet)
-    options = Options(args.dataset_dir, args.depth_gt, args.data_folder, intrinsics, args.images)
+    options = Options(
+        dataset_dir=args.dataset_dir,
+        depth_gt=args.depth_gt,
+        data_folder=args.data_folder,
+        data_intrinsics=intrinsics,
+        data_depth_unit=parse_metres("--data-depth-unit", args.data_depth_unit),
+        depth_camera=args.depth_camera,
+        depth_cap=parse_metres("--depth-cap", args.depth_cap),
+        images=args.images,
+    )
     reports, sections = [], []
     for spec in specs:
         report, tiles = examine(spec, options, tiles=sheet is not None)
@@ -124,6 +150,7 @@ def run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
+    descriptors.prepare()
     args = make_parser().parse_args(argv)
     try:
         return run(args)

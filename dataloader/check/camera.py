@@ -2,42 +2,34 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from dataloader.calibration import calibration_entry
+from dataloader.calibration import calibration_entry, rectified_size
+from dataloader.camera import Intrinsics, Size, doubts, field_of_view
 from dataloader.check.look import Look
 from dataloader.check.report import Report
+from dataloader.listing import on_disk
+from dataloader.truth import check_rectified
 from errors import UserError
 
-FIELD_OF_VIEW = (20.0, 150.0)  # degrees; outside, the focal length is rather that of another image size
-PIXEL_ASPECT = 0.10  # how far fx / fy in pixels may be from 1
-CENTRE = 0.15  # how far the principal point may be from the image centre, in image widths or heights
 CALIBRATION_FILE = "calib_cam_to_cam.txt"
-
-Intrinsics = tuple[float, float, float, float]
-Size = tuple[int, int]
-
-
-def field_of_view(focal: float) -> float:
-    """Degrees that an image spans whose focal length is `focal` times its width (or height)."""
-    return math.degrees(2 * math.atan(0.5 / focal))
 
 
 def check_camera(report: Report, looks: Iterable[Look], own: bool) -> None:
     """Tell the intrinsics, warn where they cannot be right; `own` numbers were given by the user in pixels."""
-    seen: dict[tuple[Intrinsics, Size], None] = {}
+    seen: dict[tuple[Intrinsics, Size], bool] = {}
     for look in looks:
         if 0 in look.sizes:
-            seen[look.sample.intrinsics, look.sizes[0]] = None
+            seen[look.sample.intrinsics, look.sizes[0]] = look.sample.measured
     told = set()
-    for intrinsics, size in seen:
+    for (intrinsics, size), measured in seen.items():
         if intrinsics not in told:
             told.add(intrinsics)
             report.tell("intrinsics", _in_words(intrinsics, size))
         for doubt in doubts(intrinsics, size):
-            remedy = "; check --data-intrinsics fx,fy,cx,cy, in pixels of the files" if own else ""
+            place = "--data-intrinsics fx,fy,cx,cy, in pixels of the files" if own else "K in parameters.json"
+            remedy = f"; check {place}" if measured else ""
             report.warn(f"intrinsics at {size[0]} x {size[1]}: {doubt}{remedy}")
 
 
@@ -51,36 +43,13 @@ def _in_words(intrinsics: Intrinsics, size: Size) -> str:
     )
 
 
-def doubts(intrinsics: Intrinsics, size: Size) -> list[str]:
-    """What speaks against normalised intrinsics of (height, width) images."""
-    height, width = size
-    fx, fy, cx, cy = intrinsics
-    found = []
-    for name, focal in (("horizontal", fx), ("vertical", fy)):
-        angle = field_of_view(focal)
-        if not FIELD_OF_VIEW[0] <= angle <= FIELD_OF_VIEW[1]:
-            found.append(f"a {name} field of view of {angle:.0f} degrees is implausible")
-    aspect = fx * width / (fy * height)
-    if abs(aspect - 1) > PIXEL_ASPECT:
-        found.append(
-            f"fx/fy is {aspect:.2f} in pixels, about 1 for almost every camera (another aspect ratio of the "
-            "images, or numbers swapped?)"
-        )
-    if abs(cx - 0.5) > CENTRE or abs(cy - 0.5) > CENTRE:
-        found.append(
-            f"the principal point {cx * width:.0f}, {cy * height:.0f} is far from the centre; it would suit "
-            f"images of about {2 * cy * height:.0f} x {2 * cx * width:.0f}"
-        )
-    return found
-
-
 def compare_calibration(report: Report, looks: Sequence[Look]) -> None:
     """Tell how far the constants of KITTI are from the calibration of every date that has one."""
     seen: dict[tuple[Path, int], tuple[Intrinsics, Size]] = {}
     for look in looks:
         image = Path(look.sample.images[0])
         if 0 in look.sizes and image.parent.name == "data" and image.parents[1].name in ("image_02", "image_03"):
-            place = image.parents[3] / CALIBRATION_FILE
+            place = on_disk(image.parents[3] / CALIBRATION_FILE)
             if place.is_file():
                 seen[place, int(image.parents[1].name[-1])] = look.sample.intrinsics, look.sizes[0]
     for (place, camera), (intrinsics, size) in sorted(seen.items()):
@@ -92,7 +61,8 @@ def compare_calibration(report: Report, looks: Sequence[Look]) -> None:
 
 def _difference(place: Path, camera: int, intrinsics: Intrinsics, size: Size) -> str:
     matrix = calibration_entry(place, f"P_rect_{camera:02d}", 3, 4)
-    stored_width, stored_height = calibration_entry(place, f"S_rect_{camera:02d}", 2)
+    stored_height, stored_width = stored = rectified_size(place, camera)
+    check_rectified(place, camera, stored)
     height, width = size
     across, down = width / stored_width, height / stored_height  # images may have been resized since
     real = (matrix[0, 0] * across, matrix[1, 1] * down, matrix[0, 2] * across, matrix[1, 2] * down)

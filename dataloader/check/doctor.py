@@ -15,13 +15,16 @@ from dataloader.check import facts
 from dataloader.check.camera import check_camera, compare_calibration
 from dataloader.check.files import check_files, count_own_frames, count_samples
 from dataloader.check.look import Look, Tile, choose, look_at
-from dataloader.check.report import Report, share
+from dataloader.check.report import SHOWN, Report, share
 from dataloader.index import read_index
+from dataloader.integrity import needed
 from dataloader.layouts.kitti import find_split
 from dataloader.lists import read_list
 from dataloader.samples import Request, Sample
 from dataloader.splits import has_truth, resolve, with_truth
+from dataloader.truth import camera_faults, size_doubts
 from errors import UserError
+from evaluation.protocols import DEPTH_PROTOCOLS
 
 TILES = 6
 """Samples of a loader on the contact sheet."""
@@ -35,6 +38,9 @@ class Options:
     depth_gt: str = "raw"
     data_folder: str = ""
     data_intrinsics: tuple[float, ...] = ()
+    data_depth_unit: float = 0.0
+    depth_camera: str = "protocol"
+    depth_cap: float = 0.0
     images: int = 20
 
 
@@ -52,6 +58,8 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
             depth_gt=options.depth_gt,
             data_folder=options.data_folder,
             data_intrinsics=options.data_intrinsics,
+            data_depth_unit=options.data_depth_unit,
+            depth_camera=options.depth_camera,
         )
         _tell_source(report, spec, options, len(samples))
         count_samples(report, spec, samples)
@@ -63,10 +71,25 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
         report.fault(str(error))
         return report, []
     damaged = check_files(report, samples)
+    damaged |= check_truth(report, [sample for sample in samples if damaged.isdisjoint(needed(sample))])
     looks = _looks(spec, [sample for sample in samples if has_truth(spec, sample)], options.images, TILES * tiles)
     facts.tell_images(report, looks, damaged)
-    _tell(report, spec, samples, looks)
+    _tell(report, spec, samples, looks, options.depth_cap)
     return report, [look.tile for look in looks if look.tile is not None]
+
+
+def check_truth(report: Report, samples: Sequence[Sample]) -> set[str]:
+    """Doubt calibrations that make truth, which is a fault, and truth whose image seems to be cropped.
+
+    Returns: paths of the calibrations.
+    """
+    faults = camera_faults(samples)
+    for fault in faults.values():
+        report.fault(fault)
+    sound = [sample for sample in samples if faults.keys().isdisjoint(needed(sample))]
+    for doubt in size_doubts(sound)[:SHOWN]:
+        report.warn(doubt)
+    return set(faults)
 
 
 def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:
@@ -76,11 +99,13 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     report.tell("list", str(path or "none, the whole sequence"))
-    if path is None or (spec.purpose == "pose" and path.suffix != ".json"):  # a trajectory ends with its last pair
+    indexed = path is not None and path.suffix.lower() == ".json"
+    if path is None or (spec.purpose == "pose" and not indexed):  # a trajectory lacks the ends of its drive
         return
-    if path.suffix == ".json":
+    if indexed:
         index = read_index(path)
-        entries = sum(len(index[camera].items) for camera in spec.cameras if camera in index)
+        cameras = Request(spec=spec, dataset_dir=Path(), camera=options.depth_camera).cameras
+        entries = sum(len(index[camera].items) for camera in cameras if camera in index)
         reason = "no neighbours in basic_files.json, no truth, or no right camera on disk"
     else:
         entries, reason = len(read_list(path)), "no right camera on disk"
@@ -97,7 +122,7 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
         return list(tqdm(jobs, total=len(places), desc=f"decode {spec.name}", unit="sample", leave=False, disable=None))
 
 
-def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look]) -> None:
+def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look], depth_cap: float) -> None:
     if spec.purpose == "depth":
         check_camera(report, looks, own=spec.dataset == "folder")
         if spec.dataset == "kitti":
@@ -105,7 +130,9 @@ def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Se
     if spec.video:
         facts.tell_motion(report, looks)
     if spec.purpose == "depth" and spec.needs_truth:
-        facts.tell_depth(report, looks, samples, own_raster=DATASETS[spec.dataset].truth_raster == "own")
+        farthest = depth_cap or DEPTH_PROTOCOLS[spec.protocol].clamp[1]
+        own_raster = DATASETS[spec.dataset].truth_raster == "own"
+        facts.tell_depth(report, looks, samples, farthest=farthest, own_raster=own_raster)
     if spec.purpose == "segmentation":
         facts.tell_labels(report, looks, samples)
     if spec.purpose == "pose":

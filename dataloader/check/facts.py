@@ -11,6 +11,7 @@ from dataloader.check.look import Look, sizes_of
 from dataloader.check.report import Report, counted, first_of, share
 from dataloader.labels import CLASSES, IGNORE, TRAIN_ID_OF
 from dataloader.samples import Sample
+from dataloader.truth import is_stretched, misfit, unit_doubt
 
 STILL = 0.5  # pixels of a 640 wide image; a parked car with passing traffic stays below
 FAR = 24.0  # likewise; a car turning at 30 degrees per second at 10 Hz; beyond, photometric training fails
@@ -19,7 +20,6 @@ SMALL_SIDE = 64
 KNOWN_IDS = 34  # label ids 0 to 33
 FIRST_CLASS = 7  # label ids below belong to no class; as training ids they are the most frequent ones
 SUSPICIOUS_VOID = 0.3
-DEPTH_MEDIAN = (0.5, 150.0)  # metres; outside, the unit is rather another one
 
 
 def tell_images(report: Report, looks: Sequence[Look], known: Collection[str] = ()) -> None:
@@ -68,9 +68,12 @@ def tell_motion(report: Report, looks: Sequence[Look]) -> None:
         )
 
 
-def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample], *, own_raster: bool = False) -> None:
+def tell_depth(
+    report: Report, looks: Sequence[Look], samples: Sequence[Sample], *, farthest: float, own_raster: bool = False
+) -> None:
     """Ground truth of depth: how many frames have it, how dense it is, and its range in metres.
 
+    farthest: how far predictions may reach, metres
     own_raster: truth has other pixels than the images by design, see `DatasetSpec.truth_raster`
     """
     without = sum(sample.depth is None for sample in samples)
@@ -93,8 +96,8 @@ def tell_depth(report: Report, looks: Sequence[Look], samples: Sequence[Sample],
             f"{min(depth.low for depth in known):.1f} to {max(depth.high for depth in known):.1f} m, "
             f"median {median:.1f} m",
         )
-        if not DEPTH_MEDIAN[0] <= median <= DEPTH_MEDIAN[1]:
-            report.warn(f"median depth of {median:.2f} m: maps hold 1/256 m per count, arrays metres")
+        if doubt := unit_doubt(median, farthest):
+            report.warn(doubt)
     if not own_raster:
         _compare_sizes(report, "depth", [(look, depth.size) for look, depth in facts])
 
@@ -141,6 +144,11 @@ def _compare_sizes(report: Report, what: str, sizes: Sequence[tuple[Look, tuple[
     other = [look.sample.name for look, size in sizes if look.sizes.get(0, size) != size]
     if other:
         report.warn(f"{share(len(other), len(sizes))} samples whose {what} and image differ in size: {first_of(other)}")
+    for look, size in sizes:
+        if is_stretched(size, look.sizes.get(0, size)):
+            truth = look.sample.labels or look.sample.depth.path
+            report.fault(misfit(truth, size, look.sample.images[0], look.sizes[0]))
+            break
 
 
 def tell_poses(report: Report, samples: Sequence[Sample]) -> None:

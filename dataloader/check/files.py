@@ -16,13 +16,14 @@ from dataloader.check.report import SHOWN, Report, counted, first_of
 from dataloader.integrity import find_damaged, needed
 from dataloader.layouts.folder import find_sequences, ordered_frames
 from dataloader.listing import Listing, numbers_of
+from dataloader.numbering import have_decimals
 from dataloader.samples import Sample
 
 
 def check_files(report: Report, samples: Sequence[Sample]) -> set[str]:
     """Tell how many files there are, and name those that are missing, empty or cut off; every folder is listed once.
 
-    Returns: paths of the damaged files.
+    Returns: paths of the files that are missing or damaged.
     """
     listing = lru_cache(maxsize=None)(_names)
     paths = {path: None for sample in samples for path in needed(sample)}
@@ -37,7 +38,7 @@ def check_files(report: Report, samples: Sequence[Sample]) -> set[str]:
         report.fault(f"{counted(len(missing), 'file')} missing: {first_of(missing)}; fetch what is missing")
     faults = find_damaged(path for path in paths if path not in absent)
     tell_damaged(report, [faults[path] for path in paths if path in faults], "file")
-    return set(faults)
+    return {*faults, *missing}
 
 
 def tell_damaged(report: Report, faults: Sequence[str], what: str) -> None:
@@ -104,6 +105,8 @@ def count_own_frames(report: Report, root: Path, samples: Sequence[Sample]) -> N
 
 def number_steps(names: Sequence[str]) -> set[int]:
     """Distances of the numbers of neighbours; empty where frames are told apart by several numbers, as time stamps."""
+    if have_decimals(names):
+        return set()
     rows = [numbers_of(name) for name in names]
     if len({len(row) for row in rows}) != 1:
         return set()

@@ -7,9 +7,8 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..files import IMAGE_TYPES
-from ..index import REBUILD, read_index, resolve_index
-from ..listing import Listing
+from ..index import read_index, rebuild, resolve_index
+from ..listing import IMAGE_TYPES, Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import Request, Sample
@@ -27,7 +26,7 @@ def cityscapes_samples(request: Request) -> list[Sample]:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; unpack or link Cityscapes there, or set --dataset-dir")
     listing, parameters = Listing(root), read_parameters(root, "cityscapes")
-    index = root / f"{request.spec.part}.json"
+    index = on_disk(root / f"{request.spec.part}.json")
     if index.is_file():
         samples = list(_from_index(request, index, listing, parameters))
     else:
@@ -52,21 +51,16 @@ def _from_folders(part: str, listing: Listing, parameters: Parameters) -> Iterat
 def _from_index(request: Request, index: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
     found = resolve_index(read_index(index), {}, load=("color", "segmentation"))
     if ("color", 0, -1) not in found:
-        raise UserError(f"{index}: no images in it; {REBUILD.format('cityscapes')}")
+        raise UserError(f"{index}: no images in it; {rebuild(index)}")
     missing, left = Missing(request), 0
     images = found["color", 0, -1]
     for stored, label in zip(images, found.get(("segmentation", 0, -1)) or [""] * len(images), strict=True):
         image = listing.find_image(stored)
-        there = {stored: bool(image), label: not label or listing.has(label)}
+        labels = listing.file(label) if label else ""
+        there = {stored: bool(image), label: bool(labels) or not label}
         if missing.note(f"{listing.root}/{path}" for path, exists in there.items() if not exists):
             continue
         left += 1
         scene = Path(stored).stem.removesuffix("_leftImg8bit")
-        yield Sample(
-            scene,
-            {0: image},
-            parameters.intrinsics,
-            labels=label and f"{listing.root}/{label}",
-            labels_mode=parameters.labels_mode,
-        )
+        yield Sample(scene, {0: image}, parameters.intrinsics, labels=labels, labels_mode=parameters.labels_mode)
     missing.check(index, "unpack the Cityscapes archives, delete the index file to use what is there", left)

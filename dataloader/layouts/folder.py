@@ -3,8 +3,8 @@
     DIR/<sequence>/<anything><number>.png|jpg      or the images directly in DIR
     DIR/<sequence>/depth/<same stem>.png|npy       optional truth: 16-bit PNG of 1/256 m, or float metres
 
-The numbers in the file names order the frames of a sequence; neighbours are the frames before and after, however far
-apart their numbers are.
+The numbers in the file names order the frames of a sequence (see `numbering`); neighbours are the frames before and
+after, however far apart their numbers are.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..files import IMAGE_TYPES, image_size
-from ..listing import Listing, numbers_of
+from ..files import image_size
+from ..listing import IMAGE_TYPES, Listing
+from ..numbering import in_order
 from ..samples import DepthSource, Request, Sample, check_intrinsics
 
 DEPTH_FOLDER = "depth"
@@ -69,23 +70,8 @@ def _images(listing: Listing, folder: str) -> list[str]:
 
 
 def ordered_frames(listing: Listing, folder: str) -> list[str]:
-    """File names of a sequence in the order of all their numbers, from left to right.
-
-    Raises:
-        UserError: when a name has no number, or two have the same, which do not say what comes first.
-    """
-    found: dict[tuple[int, ...], str] = {}
-    for name in sorted(_images(listing, folder)):
-        numbers = numbers_of(name)
-        if not numbers:
-            raise UserError(f"{listing.root / folder / name}: no number in the file name; number the frames in order")
-        if numbers in found:
-            raise UserError(
-                f"{listing.root / folder}: {found[numbers]} and {name} have the same number; "
-                "keep one, or put them into two folders"
-            )
-        found[numbers] = name
-    return [name for _, name in sorted(found.items())]
+    """File names of a sequence in the order of their numbers; raises `UserError` as `in_order`."""
+    return in_order(listing.root / folder, _images(listing, folder))
 
 
 def _of_sequence(request: Request, listing: Listing, folder: str, intrinsics: Sequence[float]) -> list[Sample]:
@@ -99,7 +85,7 @@ def _of_sequence(request: Request, listing: Listing, folder: str, intrinsics: Se
         images = {offset: f"{place}/{names[index + offset]}" for offset in request.spec.frames}
         stem = f"{folder}/{Path(name).stem}" if folder else Path(name).stem
         depth = _truth(listing, folder, Path(name).stem) if request.spec.needs_truth else None
-        samples.append(Sample(stem, images, normalised, depth=depth))
+        samples.append(Sample(stem, images, normalised, depth=depth, measured=True))
     return samples
 
 
@@ -128,4 +114,4 @@ def _common_size(request: Request, place: Path, names: Sequence[str]) -> tuple[i
 
 def _truth(listing: Listing, folder: str, stem: str) -> DepthSource | None:
     path = listing.find(f"{folder}/{DEPTH_FOLDER}/{stem}".removeprefix("/"), (".npy", ".png"))
-    return DepthSource("array" if path.endswith(".npy") else "map", path) if path else None
+    return DepthSource("array" if path.lower().endswith(".npy") else "map", path) if path else None

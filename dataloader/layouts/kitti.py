@@ -8,8 +8,9 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..index import REBUILD, Category, Index, read_index, resolve_index
-from ..lists import Frame, parse_image_path, read_list
+from ..index import Category, Index, read_index, rebuild, resolve_index
+from ..listing import on_disk
+from ..lists import Frame, fetch_list, parse_image_path, read_list
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
@@ -18,10 +19,11 @@ from .kitti_files import KittiFiles
 log = logging.getLogger(__name__)
 
 LIST_NAMES = {"train": "train_files.txt", "validation": "val_files.txt", "test": "test_files.txt"}
+CAMERA_NUMBERS = {"left": 2, "right": 3}
 BORROWED = {("zhou", "test"): "eigen"}
 """Test sets that circulate under another name as well: Zhou's is the Eigen test set."""
 LIST_REMEDY = "fetch them, index what is there with python -m dataloader.prepare index kitti"
-INDEX_REMEDY = f"fetch them, or, for what is there, {REBUILD.format('kitti')}"
+INDEX_REMEDY = "fetch them, or, for what is there, rebuild it with python -m dataloader.prepare index kitti --overwrite"
 
 
 def find_split(request: Request) -> Path | None:
@@ -33,7 +35,7 @@ def find_split(request: Request) -> Path | None:
     for name in names:
         folder = request.dataset_dir / f"kitti_{name}_split"
         text = LIST_NAMES[spec.part]
-        for path in (folder / f"{spec.part}.json", folder / text, folder / "splits" / text):
+        for path in map(on_disk, (folder / f"{spec.part}.json", folder / text, folder / "splits" / text)):
             if path.is_file():
                 return path
     return None
@@ -53,17 +55,23 @@ def kitti_samples(request: Request) -> list[Sample]:
         folder = request.dataset_dir / f"kitti_{request.spec.split}_split"
         raise UserError(
             f"{folder}: neither {request.spec.part}.json nor {LIST_NAMES[request.spec.part]} there; "
-            "fetch the lists with python -m dataloader.prepare splits"
+            f"{fetch_list(folder / LIST_NAMES[request.spec.part])}"
         )
     parameters = read_parameters(files.root, "kitti")
-    if path.suffix == ".json":
+    if path.suffix.lower() == ".json":
         samples = _from_index(request, path, files, parameters)
         if not samples:
-            raise UserError(f"{path}: no frame in it that this loader can use; {REBUILD.format('kitti')}")
+            raise UserError(
+                f"{path}: no frame in it that this loader can use; fetch its frames with their neighbours, then "
+                f"{rebuild(path)}"
+            )
         return samples
     frames = read_list(path)
     if request.spec.training:
         frames = _with_camera(request, path, frames, files)
+    elif request.camera != "protocol":
+        camera = CAMERA_NUMBERS[request.camera]
+        frames = list(dict.fromkeys(Frame(frame.drive, frame.number, camera) for frame in frames))
     return from_frames(request, path, frames, files, parameters)
 
 
@@ -101,17 +109,20 @@ def from_frames(
         depth = None
         if request.spec.purpose == "depth" and request.spec.needs_truth:
             depth = files.depth(frame, request.depth_gt, parameters.depth_mode)
-        samples.append(Sample(frame.name, images, parameters.intrinsics, depth=depth))
+        samples.append(Sample(frame.name, images, parameters.intrinsics, depth=depth, measured=parameters.measured))
     missing.check(where, LIST_REMEDY, len(samples))
     return samples
 
 
 def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Parameters) -> list[Sample]:
     """Samples of an index file that have their images, one camera after the other."""
-    cameras = request.spec.cameras
+    cameras = request.cameras
     truth = "depth_improved" if request.depth_gt == "improved" else "depth"
+    truth += cameras[0].removeprefix("color")  # that of the right camera is called like its images
     split = read_index(path, (*cameras, truth))
-    basic = read_index(files.root / "basic_files.json", cameras) if request.spec.video else {}
+    if not split.keys() & {*cameras}:
+        raise UserError(f"{path}: no images of {' or '.join(cameras)} in it; leave --depth-camera out or rebuild it")
+    basic = read_index(on_disk(files.root / "basic_files.json"), cameras) if request.spec.video else {}
     left_only = _remove_left_only(split, files) if request.spec.training else 0
     missing, samples = Missing(request), []
     for camera in cameras:
@@ -150,7 +161,8 @@ def _of_camera(
         frame = parse_image_path(path)
         stored = found[load[1], 0, -1][row] if len(load) > 1 else ""
         depth = _indexed_depth(request, files, parameters, frame, stored) if request.spec.needs_truth else None
-        yield Sample(frame.name if frame else path, images, parameters.intrinsics, depth=depth)
+        name = frame.name if frame else path
+        yield Sample(name, images, parameters.intrinsics, depth=depth, measured=parameters.measured)
 
 
 def indexed_images(files: KittiFiles, stored: dict[int, str], missing: Missing) -> dict[int, str]:
@@ -167,6 +179,6 @@ def indexed_images(files: KittiFiles, stored: dict[int, str], missing: Missing) 
 def _indexed_depth(
     request: Request, files: KittiFiles, parameters: Parameters, frame: Frame | None, stored: str
 ) -> DepthSource | None:
-    if stored and files.listing.has(stored):
-        return DepthSource("map", f"{files.root}/{stored}", parameters.depth_mode)
+    if path := files.listing.file(stored):
+        return DepthSource("map", path, parameters.depth_mode)
     return files.depth(frame, request.depth_gt, parameters.depth_mode) if frame else None

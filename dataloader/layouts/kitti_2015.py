@@ -8,9 +8,8 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..files import IMAGE_TYPES
 from ..index import read_index, resolve_index
-from ..listing import Listing
+from ..listing import IMAGE_TYPES, Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
@@ -32,7 +31,7 @@ def kitti_2015_samples(request: Request) -> list[Sample]:
     if not root.is_dir():
         raise UserError(f"{root}: no such folder; unpack or link KITTI 2015 there, or set --dataset-dir")
     listing, parameters = Listing(root), read_parameters(root, "kitti_2015")
-    index = root / f"{request.spec.part}.json"
+    index = on_disk(root / f"{request.spec.part}.json")
     if index.is_file():
         samples = list(_from_index(request, index, listing, parameters))
     else:
@@ -72,8 +71,8 @@ def _from_index(request: Request, path: Path, listing: Listing, parameters: Para
         left += 1
         stem = Path(stored).stem
         given = found[truth, 0, -1][row] if len(load) > 1 else ""
-        labels = f"{listing.root}/{given}" if truth == "segmentation" and listing.has(given) else ""
-        depth_map = f"{listing.root}/{given}" if truth == "depth" and listing.has(given) else ""
+        labels = listing.file(given) if truth == "segmentation" else ""
+        depth_map = listing.file(given) if truth == "depth" else ""
         yield _sample(request, listing, parameters, stem, image, labels, depth_map)
     missing.check(path, "unpack data_scene_flow.zip there", left)
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
-from storage.atomic import is_writable
 
 from ..listing import Listing
 from ..lists import Frame
@@ -55,18 +55,18 @@ _ANNOTATED_ROOTS = (
 
 
 class KittiFiles:
-    """Files of KITTI frames below a data set folder; `fallback_cache` is used where that folder is read-only.
+    """Files of KITTI frames below a data set folder; depth maps projected from laser scans are kept below `cache`.
 
     Raises: UserError when there is no folder `kitti`.
     """
 
-    def __init__(self, dataset_dir: Path, fallback_cache: str = ""):
+    def __init__(self, dataset_dir: Path, cache: str = ""):
         self.root = dataset_dir / "kitti"
         if not self.root.is_dir():
             raise UserError(f"{self.root}: no such folder; download or link KITTI there, or set --dataset-dir")
         self.listing = Listing(self.root)
         self._all = Listing(dataset_dir)
-        self._fallback_cache = fallback_cache
+        self._cache = cache
         self._folders: dict[tuple[str, str, int], str] = {}
 
     def drive_folder(self, drive: str) -> str:
@@ -126,13 +126,14 @@ class KittiFiles:
 
     @cached_property
     def cache_folder(self) -> str:
-        """Folder of projected scans, in `kitti` where that may be written; empty where there is no place for it."""
-        if is_writable(self.root):
-            return f"{self.root}/{CACHE_FOLDER}"
-        if not self._fallback_cache:
+        """Folder of the projected scans of this data set folder, empty where none are kept.
+
+        What lies in `.velodyne_depth` in a data set folder, where earlier versions wrote, is not read.
+        """
+        if not self._cache:
             return ""
-        place = hashlib.sha256(str(self.root.resolve()).encode()).hexdigest()[:8]
-        return f"{self._fallback_cache}/{CACHE_FOLDER}/{place}"
+        place = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]
+        return f"{self._cache}/{CACHE_FOLDER}/{place}"
 
 
 def raw_frame(frame: Frame) -> Frame:

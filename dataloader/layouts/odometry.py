@@ -8,8 +8,10 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError
+from storage.text import read_text
 
-from ..index import REBUILD, read_index, resolve_index
+from ..index import read_index, rebuild, resolve_index
+from ..listing import on_disk
 from ..lists import Frame, parse_image_path, read_list
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
@@ -21,7 +23,8 @@ from .kitti_files import SEQUENCES, KittiFiles
 def odometry_samples(request: Request) -> list[Sample]:
     """Frames 0 and +1 of one odometry sequence in order, `pose` of frame 0 camera-to-world in metres.
 
-    The frames come from an index file or a text list, else they are all frames of the sequence.
+    The frames come from an index file or a text list, else they are all frames of the sequence. Those without a frame
+    before or after them are left out, as the published loader does, which reads both neighbours.
 
     Raises:
         UserError: when images or poses are missing or the frames are not one run of one drive.
@@ -29,12 +32,12 @@ def odometry_samples(request: Request) -> list[Sample]:
     files = KittiFiles(request.dataset_dir, request.cache_folder)
     parameters = read_parameters(files.root, "kitti")
     path = find_split(request)
-    if path is not None and path.suffix == ".json":
+    if path is not None and path.suffix.lower() == ".json":
         return _from_index(path, request, files, parameters)
     sequence = request.spec.split.removeprefix("odom")
     frames = _whole_sequence(files, sequence) if path is None else _one_run(path, read_list(path))
-    frames = _with_successor(files, frames)
-    poses_path = files.root / "poses" / f"{sequence}.txt"
+    frames = _with_neighbours(files, frames)
+    poses_path = on_disk(files.root / "poses" / f"{sequence}.txt")
     poses = read_poses(poses_path)
     samples = from_frames(request, path or files.root, frames, files, parameters)
     return [
@@ -52,7 +55,7 @@ def read_poses(path: Path) -> np.ndarray:
         UserError: when the file is missing or a line has other content.
     """
     try:
-        rows = path.read_text(encoding="utf-8").splitlines()
+        rows = read_text(path).splitlines()
     except (OSError, UnicodeDecodeError) as fault:
         raise UserError(f"{path}: cannot read the poses ({fault}); unpack the odometry poses there") from fault
     poses = []
@@ -76,11 +79,11 @@ def _matrix(path: Path, pose: object) -> np.ndarray:
     try:
         matrix = np.asarray(pose, np.float64)
     except (TypeError, ValueError, OverflowError) as fault:
-        raise UserError(f"{path}: a pose is no matrix of numbers ({fault}); rebuild or fetch it again") from fault
+        raise UserError(f"{path}: a pose is no matrix of numbers ({fault}); {rebuild(path)}") from fault
     if matrix.shape not in ((3, 4), (4, 4)) or not np.isfinite(matrix).all():
         raise UserError(
             f"{path}: a pose of shape {matrix.shape} or with values that are not finite, expected (3, 4); "
-            "rebuild or fetch it again"
+            f"{rebuild(path)}"
         )
     return matrix
 
@@ -122,21 +125,32 @@ def _one_run(path: Path, frames: list[Frame]) -> list[Frame]:
     return frames
 
 
-def _with_successor(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
-    """Leaves out the last frame where its drive ends with it."""
-    last = frames[-1]
-    kept = frames if files.image(Frame(last.drive, last.number + 1, last.camera)) else frames[:-1]
+def _with_neighbours(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
+    """Leaves out the first and the last frame where their drive begins or ends with them."""
+
+    def is_there(frame: Frame, offset: int) -> bool:
+        number = frame.number + offset
+        return number >= 0 and bool(files.image(Frame(frame.drive, number, frame.camera)))
+
+    first, last = frames[0], frames[-1]
+    kept = frames[0 if is_there(first, -1) else 1 : None if is_there(last, 1) else -1]
     if not kept:
-        raise UserError(f"{files.root}: {last.name} has no next frame; poses need runs of frames")
+        raise UserError(
+            f"{files.root}: {first.name} to {last.name} hold no frame with one before and one after it; poses need "
+            "runs of frames"
+        )
     return kept
 
 
 def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Parameters) -> list[Sample]:
-    split, basic = read_index(path, ("color", "poses")), read_index(files.root / "basic_files.json", ("color",))
+    split = read_index(path, ("color", "poses"))
+    basic = read_index(on_disk(files.root / "basic_files.json"), ("color",))
     if not {"color", "poses"} <= {*split}:
-        raise UserError(f"{path}: no images or no poses in it; {REBUILD.format('kitti')}")
+        raise UserError(
+            f"{path}: no images or no poses in it; unpack the odometry poses into kitti/poses, then {rebuild(path)}"
+        )
     offsets = request.spec.frames
-    found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
+    found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=(0, -1, 1))
     missing, samples = Missing(request), []
     for row, pose in enumerate(found.get(("poses", 0, -1), ())):
         images = indexed_images(files, {offset: found["color", offset, -1][row] for offset in offsets}, missing)

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Sequence
 from types import ModuleType
 
+from engine.launch import STOPPING, is_ignored
 from errors import UserError
+from storage import descriptors
 
 COMMANDS = {
     "synthetic": "render the synthetic street data set",
@@ -60,10 +62,13 @@ def module_of(command: str) -> ModuleType:
 
 def main(argv: Sequence[str]) -> int:
     """Run one sub-command; returns the exit code."""
+    descriptors.prepare()
     options, chosen = parse(argv)
-    # Both signals become exceptions, so that workers end and unfinished folders go, in background jobs as well.
+    # Signals become exceptions, so that workers end and unfinished folders go, in background jobs as well.
+    for number in STOPPING:
+        if not is_ignored(number):
+            signal.signal(number, lambda number, _: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         return module_of(chosen).run(options)
     except UserError as error:

@@ -15,6 +15,7 @@ from PIL import Image
 from tqdm import tqdm
 
 from errors import UserError
+from storage.text import read_text
 
 PARTS = ("image_02", "image_03", "velodyne_points", "oxts", "image_00", "image_01")
 CALIBRATION = ("calib_cam_to_cam.txt", "calib_velo_to_cam.txt", "calib_imu_to_velo.txt")
@@ -87,7 +88,7 @@ def _check_room(root: Path, members: list[zipfile.ZipInfo], jpg: bool) -> None:
 
 def _target(info: zipfile.ZipInfo, root: Path, jpg: bool) -> Path:
     path = root / info.filename
-    return path.with_suffix(".jpg") if jpg and path.suffix == ".png" else path
+    return path.with_suffix(".jpg") if jpg and path.suffix.lower() == ".png" else path
 
 
 def _is_there(info: zipfile.ZipInfo, root: Path, jpg: bool) -> bool:
@@ -124,7 +125,7 @@ def is_complete(folder: Path, parts: tuple[str, ...]) -> bool:
         stamps = folder / part / "timestamps.txt"
         if not stamps.is_file():
             return False
-        expected = sum(1 for line in stamps.read_text(errors="replace").splitlines() if line.strip())
+        expected = sum(1 for line in read_text(stamps, errors="replace").splitlines() if line.strip())
         found = sum(1 for _ in (folder / part / "data").glob("[0-9]*.*"))
         if found < expected - (VELODYNE_GAPS if part == "velodyne_points" else 0):
             return False

@@ -15,6 +15,7 @@ from dataloader.layouts.kitti_files import SEQUENCES
 from dataloader.prepare import archives
 from errors import UserError
 from storage.download import NotOffered, download, part_path, remote_size
+from storage.text import read_text
 
 SUMMARY = "Download raw KITTI drives, those that a split needs or those named; an interrupted run goes on."
 
@@ -148,16 +149,17 @@ def split_drives(dataset_dir: Path, splits: Sequence[str]) -> list[Drive]:
     folders = [dataset_dir / f"kitti_{name}_split" for name in splits] or sorted(dataset_dir.glob("kitti_*_split"))
     if not folders:
         raise UserError(
-            f"{dataset_dir}: no kitti_<split>_split folder; run python -m dataloader.prepare splits first, "
-            "or name drives with --drives"
+            f"{dataset_dir}: no kitti_<split>_split folder; run python -m dataloader.prepare splits "
+            f"--out {dataset_dir} first, or name drives with --drives"
         )
     drives: set[Drive] = set()
     for folder in folders:
-        found = {drive for path in [*folder.rglob("*.txt"), *folder.rglob("*.json")] for drive in _named(path)}
+        files = (path for path in folder.rglob("*") if path.suffix.lower() in (".txt", ".json"))
+        found = {drive for path in files for drive in _named(path)}
         if not found:
             raise UserError(
-                f"{folder}: no list that names drives; run python -m dataloader.prepare splits first, "
-                "or name drives with --drives"
+                f"{folder}: no list that names drives; run python -m dataloader.prepare splits "
+                f"--out {dataset_dir} first, or name drives with --drives"
             )
         drives |= found
     return sorted(drives)
@@ -165,7 +167,7 @@ def split_drives(dataset_dir: Path, splits: Sequence[str]) -> list[Drive]:
 
 def _named(path: Path) -> Iterable[Drive]:
     """Drives a list or an index file names, be it by path or by odometry sequence."""
-    text = path.read_text(errors="replace")
+    text = read_text(path, errors="replace")
     for date, number in set(re.findall(r"(\d{4}_\d{2}_\d{2})_drive_(\d{4})_sync", text)):
         yield Drive(date, number)
     for sequence in set(re.findall(r"^(\d{1,2}) +\d+ +[lr]\s*$", text, re.MULTILINE)):

@@ -39,8 +39,8 @@ def _kind(name: str, filters: Iterable[str], *patterns: str) -> Kind:
     return Kind(name, tuple(filters), re.compile("|".join(f"(?:{pattern})" for pattern in numbered)))
 
 
-_IMAGE = r"(?P<frame>\d+)\.(?:png|jpe?g)"
-_MAP = r"(?P<frame>\d+)\.png"
+_IMAGE = r"(?P<frame>\d+)\.(?i:png|jpe?g)"
+_MAP = r"(?P<frame>\d+)\.(?i:png)"
 _DRIVE = r"(?P<sequence>[^/]+/[^/]+)"
 _ANNOTATED = r"proj_depth/groundtruth"
 _MAPS = ("Depth_processed", "Depth_processed_improved", "Depth_completed", "Depth_completed_improved")
@@ -69,11 +69,11 @@ def _kitti_camera(camera: int, ending: str) -> Iterator[Kind]:
 
 
 def _kitti_2015(name: str, folder: str, parts: str = "training|testing") -> Kind:
-    return _kind(name, (folder,), rf"(?P<part>{parts})/{folder}/(?P<sequence>\d+)_(?P<frame>\d+)\.png")
+    return _kind(name, (folder,), rf"(?P<part>{parts})/{folder}/(?P<sequence>\d+)_(?P<frame>\d+)\.(?i:png)")
 
 
 def _cityscapes(name: str, folder: str, ending: str) -> Kind:
-    return _kind(name, (folder,), rf"{folder}/(?P<sequence>[^/]+/[^/]+/[^/]+_\d+)_(?P<frame>\d+)_{ending}\.png")
+    return _kind(name, (folder,), rf"{folder}/(?P<sequence>[^/]+/[^/]+/[^/]+_\d+)_(?P<frame>\d+)_{ending}\.(?i:png)")
 
 
 KINDS: dict[str, tuple[Kind, ...]] = {  # the left colour camera comes first: its order numbers the frames
@@ -137,4 +137,4 @@ def _key(match: re.Match[str]) -> Key:
 
 
 def _preference(path: str) -> tuple[bool, bool, str]:
-    return path.startswith("sequences/"), not path.endswith(".png"), path
+    return path.startswith("sequences/"), not path.lower().endswith(".png"), path

@@ -9,6 +9,7 @@ from pathlib import Path
 from dataloader.index import read_index
 from dataloader.layouts.kitti import BORROWED, LIST_NAMES
 from dataloader.layouts.kitti_files import raw_frame
+from dataloader.listing import on_disk
 from dataloader.lists import Frame, parse_image_path, read_list
 from dataloader.prepare.scan import Key
 from errors import UserError
@@ -43,12 +44,12 @@ def kitti_sources(home: Path) -> Iterator[Source]:
             path = _find(home, folder, part)
             if path is not None:
                 empty = False
-                frames = read_list(path) if path.suffix == ".txt" else _indexed(path)
+                frames = read_list(path) if path.suffix.lower() == ".txt" else _indexed(path)
                 yield Source(f"{folder.name}/{part}.json", path, frames)
     if empty:
         raise UserError(
             f"{home}: no kitti_<split>_split folder with lists; fetch the published ones with "
-            "python -m dataloader.prepare splits, or write train_files.txt into one"
+            f"python -m dataloader.prepare splits --out {home}, or write train_files.txt into one"
         )
 
 
@@ -56,13 +57,13 @@ def _find(home: Path, folder: Path, part: str) -> Path | None:
     name = LIST_NAMES[part]
     word = name.partition("_")[0]
     exact = [folder / name, folder / "splits" / name]
-    similar = sorted((folder / "splits").glob(f"*{word}*.txt"))
+    similar = sorted(path for path in (folder / "splits").glob(f"*{word}*") if path.suffix.lower() == ".txt")
     indexed = [folder / f"{part}.json{KEPT}", folder / f"{part}.json"]
     split = folder.name.removeprefix("kitti_").removesuffix("_split")
     if (split, part) in BORROWED:
         lender = home / f"kitti_{BORROWED[split, part]}_split"
         similar += [lender / name, lender / "splits" / name]
-    return next((path for path in (*exact, *similar, *indexed) if path.is_file()), None)
+    return next((path for path in map(on_disk, (*exact, *similar, *indexed)) if path.is_file()), None)
 
 
 def _indexed(path: Path) -> list[Frame]:

@@ -14,8 +14,11 @@ from tqdm import tqdm
 from dataloader.calibration import calibration_entry
 from dataloader.layouts.kitti_files import SEQUENCES, raw_frame
 from dataloader.layouts.odometry import read_poses
+from dataloader.listing import on_disk
 from dataloader.lists import Frame
 from dataloader.prepare.scan import Key
+from dataloader.samples import check_float32
+from storage.text import read_text
 
 FORWARD_SPEED = 8  # place of vf, in m/s, among the thirty numbers of an oxts file
 
@@ -58,12 +61,14 @@ def cityscapes_values(root: Path, left: dict[Key, str]) -> list[Values]:
     """4x4 intrinsics in pixels of the full image, from the camera files where they are unpacked."""
     found = {}
     for key, path in left.items():
-        name = path.replace("leftImg8bit/", "camera/", 1).replace("_leftImg8bit.png", "_camera.json")
+        name = path.replace("leftImg8bit/", "camera/", 1).rpartition("_leftImg8bit")[0] + "_camera.json"
         try:
-            inner = json.loads((root / name).read_text(encoding="utf-8"))["intrinsic"]
-            found[key] = _square(inner["fx"], inner["fy"], inner["u0"], inner["v0"])
+            inner = json.loads(read_text(on_disk(root / name)))["intrinsic"]
+            numbers = tuple(float(inner[each]) for each in ("fx", "fy", "u0", "v0"))
         except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue  # the category is optional, and so is every entry of it
+        check_float32(str(root / name), numbers)
+        found[key] = _square(*numbers)
     return [Values("camera_intrinsics", ("camera",), found)]
 
 
@@ -75,7 +80,7 @@ def _drive_folders(root: Path, images: dict[Key, str]) -> dict[str, Path]:
 def _intrinsics(root: Path, images: dict[Key, str], camera: int) -> dict[Key, list[list[float]]]:
     matrices = {}
     for drive, folder in _drive_folders(root, images).items():
-        path = folder.parent / "calib_cam_to_cam.txt"
+        path = on_disk(folder.parent / "calib_cam_to_cam.txt")
         if path.is_file():
             projection = calibration_entry(path, f"P_rect_{camera:02d}", 3, 4)
             matrices[drive] = _square(projection[0, 0], projection[1, 1], projection[0, 2], projection[1, 2])
@@ -90,8 +95,8 @@ def _square(fx: float, fy: float, cx: float, cy: float) -> list[list[float]]:
 
 def _timestamps(root: Path, images: dict[Key, str]) -> Iterator[tuple[Key, float]]:
     for drive, folder in _drive_folders(root, images).items():
-        path = folder / "image_02" / "timestamps.txt"
-        lines = path.read_text(errors="replace").splitlines() if path.is_file() else []
+        path = on_disk(folder / "image_02" / "timestamps.txt")
+        lines = read_text(path, errors="replace").splitlines() if path.is_file() else []
         for number, line in enumerate(lines):
             try:
                 hours, minutes, seconds = line.split()[1].split(":")
@@ -107,15 +112,15 @@ def _velocities(root: Path, images: Iterable[Key]) -> Iterator[tuple[Key, float]
     known = [key for key in images if (folders.get(key[0], root) / "oxts" / "data").is_dir()]
     for drive, number in tqdm(known, desc="read oxts", unit="file", leave=False, disable=None):
         try:
-            text = (folders[drive] / "oxts" / "data" / f"{number:010d}.txt").read_text()
+            text = read_text(folders[drive] / "oxts" / "data" / f"{number:010d}.txt")
             yield (drive, number), float(text.split()[FORWARD_SPEED])
         except (OSError, IndexError, ValueError):
             continue  # a few drives lack single files
 
 
 def _poses(root: Path, drives: dict[str, str]) -> Iterator[tuple[Key, list[list[float]]]]:
-    for path in sorted((root / "poses").glob("*.txt")):
-        if path.stem not in SEQUENCES:
+    for path in sorted((root / "poses").glob("*")):
+        if path.stem not in SEQUENCES or path.suffix.lower() != ".txt":
             continue
         start = raw_frame(Frame(path.stem, 0))
         drive = drives.get(path.stem, start.drive)

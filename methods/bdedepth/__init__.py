@@ -67,5 +67,10 @@ METHOD = Method(
         "eval_pose": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, INFERENCE, REFINEMENT),
     },
-    parts=("encoder", "depth", "pose_encoder", "pose"),
+    parts={
+        "encoder": "encoder.conv1.weight",
+        "depth": "decoder.0.1.weight",
+        "pose_encoder": "encoder.conv1.weight",
+        "pose": "net.0.weight",
+    },
 )

@@ -51,5 +51,10 @@ METHOD = Method(
         "eval_pose": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, INFERENCE, REFINEMENT),
     },
-    parts=("encoder", "depth", "pose_encoder", "pose"),
+    parts={
+        "encoder": "encoder.conv1.weight",
+        "depth": "decoder.0.conv.conv.weight",
+        "pose_encoder": "encoder.conv1.weight",
+        "pose": "net.0.weight",
+    },
 )

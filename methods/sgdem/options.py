@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import PurePath
+from typing import Any
+
 from presets.option import FREE, NOTED, Group, Option
 from presets.refinement import PATCHES, TEACHERS
+
+
+def _lies_in_runs(values: Mapping[str, Any], name: str) -> bool:
+    """Whether an option names a teacher of patches by a path below the folder of all runs."""
+    value = str(values.get(name, ""))
+    path = PurePath(value)
+    is_path = len(path.parts) > 1 or bool(path.suffix)
+    return bool(values.get("patch_distill")) and is_path and not path.is_absolute() and not value.startswith("hf:")
+
 
 ATTENTION: Group = (
     "attention",
@@ -73,8 +86,17 @@ DISTILLATION: Group = (
             "start of the epoch (snapshot), its running mean (ema), the network itself (student), or a checkpoint, "
             "below the folder of all runs or absolute",
             resume=NOTED,
+            leans_on="checkpoint_dir",
+            leans=lambda values: _lies_in_runs(values, "patch_self_teacher"),
         ),
-        Option("--patch-teacher", "dpt-hybrid", f"frozen teacher: {TEACHERS}", resume=NOTED),
+        Option(
+            "--patch-teacher",
+            "dpt-hybrid",
+            f"frozen teacher: {TEACHERS}",
+            resume=NOTED,
+            leans_on="checkpoint_dir",
+            leans=lambda values: _lies_in_runs(values, "patch_teacher"),
+        ),
         Option(
             "--patch-teacher-cache",
             "",

@@ -94,7 +94,14 @@ MASKING: Group = (
             low=0,
             resume=NOTED,
         ),
-        Option("--masking-linear-increase", False, "mask fewer images from epoch to epoch", resume=NOTED),
+        Option(
+            "--masking-linear-increase",
+            False,
+            "mask fewer images from epoch to epoch",
+            resume=NOTED,
+            leans_on="train_num_epochs",
+            leans=lambda values: bool(values.get("masking_enable") and values.get("masking_linear_increase")),
+        ),
         Option(
             "--moving-mask-percent",
             0.1,

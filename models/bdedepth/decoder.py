@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from ..decoders import PaddedConv, exact
+from ..decoders import OutputConv2d, PaddedConv
 
 COLUMNS = 3
 FINEST = 16  # channels of the row at full size
@@ -47,7 +47,7 @@ class GridDecoder(nn.Module):
                 if row + 1 < self.rows:
                     modules.append(upward(thin[row + 1], out))
             if row < resolutions:
-                modules.append(PaddedConv(out, 1))
+                modules.append(PaddedConv(out, 1, OutputConv2d))
         self.decoder = nn.ModuleList(modules)
         for module in self.modules():
             if isinstance(module, nn.Conv2d):
@@ -67,7 +67,7 @@ class GridDecoder(nn.Module):
                 if row:
                     sent.append(self.decoder[self._lateral(row - 1, column) + 1](x))
             if row < self.resolutions:
-                disp[row] = exact(self.decoder[self._lateral(row, COLUMNS)](x)).sigmoid()
+                disp[row] = self.decoder[self._lateral(row, COLUMNS)](x).sigmoid()
         return {r: disp[r] for r in sorted(disp)}
 
     def _lateral(self, row: int, column: int) -> int:

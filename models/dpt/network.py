@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import gelu, interpolate, relu
 
+from ..decoders import OutputConv2d
 from .backbone import PATCH, VARIANTS, Backbone
 
 FEATURES = 256
@@ -124,16 +125,15 @@ class DPT(nn.Module):
             Double(),
             nn.Conv2d(FEATURES // 2, 32, 3, padding=1),
             nn.ReLU(),
-            nn.Conv2d(32, 1, 1),
+            OutputConv2d(32, 1, 1),
         )
 
     def forward(self, image: Tensor) -> Tensor:
         """Inverse depth."""
-        # Half precision cannot hold the small numbers of a shift to metres.
-        return relu(self.raw(image)).float() * self.scale + self.shift
+        return relu(self.raw(image)) * self.scale + self.shift
 
     def raw(self, image: Tensor) -> Tensor:
-        """What comes before the last ReLU, (B, H, W)."""
+        """What comes before the last ReLU, (B, H, W), at least float32."""
         maps = [narrow(x) for narrow, x in zip(self.narrow.values(), self.features(image), strict=True)]
         path = self.fuse["4"](maps[3])
         for number in (3, 2, 1):

@@ -95,12 +95,20 @@ def test_the_raw_batch_is_left_as_it_was():
     assert torch.equal(given.images, before)
 
 
-def test_cameras_of_published_data_sets_stay_as_they_are_in_mirrored_images():
+def test_published_cameras_stay_as_they_are_in_mirrored_images():
     given = raw([UNCHANGED, UNCHANGED], flip=[False, True])
     assert given.K[1, 0, 2] == 12 / 2
     assert torch.equal(to_device(given, "cpu").K, given.K)
-    given.K[:, 0, 2] = 4.5  # of a parameters.json
-    assert torch.equal(to_device(given, "cpu").K, given.K)
+    assert torch.equal(to_device(replace(given, measured=torch.tensor([False, False])), "cpu").K, given.K)
+
+
+def test_whether_a_principal_point_is_mirrored_depends_on_where_it_comes_from_and_not_on_the_data_set():
+    for spec in (SPEC, OWN):
+        given = replace(raw([UNCHANGED, UNCHANGED], flip=[False, True]), spec=spec)
+        measured = replace(given, measured=torch.tensor([True, True]))  # the middle, in pixels
+        assert to_device(measured, "cpu").K[:, 0, 2].tolist() == [6, 12 - 1 - 6]
+        given.K[:, 0, 2] = 4.5
+        assert to_device(given, "cpu").K[:, 0, 2].tolist() == [4.5, 12 - 1 - 4.5]
 
 
 def test_a_measured_principal_point_is_mirrored_with_the_pixels():

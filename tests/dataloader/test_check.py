@@ -15,12 +15,13 @@ import pytest
 from PIL import Image
 
 from dataloader import integrity
-from dataloader.catalog import DATASETS
+from dataloader.camera import doubts, field_of_view
+from dataloader.catalog import DATASETS, LOADERS
 from dataloader.check.__main__ import find_loaders, main
-from dataloader.check.camera import doubts, field_of_view
 from dataloader.check.look import choose, median_motion
 from dataloader.check.sheet import over_depth, over_labels, shrink_depth
 from dataloader.prepare import __main__ as prepare
+from dataloader.splits import resolve
 from errors import UserError
 from tests import real_data
 
@@ -227,16 +228,43 @@ def test_gaps_in_the_numbers_of_own_frames_are_a_warning(tmp_path, capsys):
         ("even", ["10", "15", "20", "25"]),
         ("gap", ["1", "2", "3", "5", "9"]),
         ("stamps", ["100.2", "100.7", "101.3", "104.1"]),
+        ("seconds", ["0.1", "0.15", "0.2", "0.30000000000000004"]),
     ):
         save_frames(tmp_path / name, frames=len(stems))
         for place, stem in enumerate(stems):
             (tmp_path / name / f"{place:010d}.png").rename(tmp_path / name / f"{stem}.png")
     words = ("--data-folder", tmp_path, "--data-intrinsics", "180,180,160,48")
     code, told, _ = check(capsys, "folder_train", *words)
-    assert code == 0 and "13 in 3 sequences, 7 of them used" in told
+    assert code == 0 and "17 in 4 sequences, 9 of them used" in told
     assert "1 sequence whose numbers advance unevenly: gap (by 1 to 4); the motion between neighbours differs" in told
-    for name in ("even", "stamps"):
+    for name in ("even", "stamps", "seconds"):
         assert "unevenly" not in check(capsys, "folder_train", "--data-folder", tmp_path / name, *words[2:])[1]
+
+
+def test_the_doctor_and_training_say_the_same_about_names_and_cameras(tmp_path, capsys):
+    save_frames(tmp_path, frames=3)
+    words = ("folder_train", "--data-folder", tmp_path, "--data-intrinsics")
+    for numbers, told in (("1e39,180,160,48", "becomes 0 or infinite in float32"), ("nan,180,160,48", "nan, 180, 160")):
+        code, _, error = check(capsys, *words, numbers)
+        assert (code, told in error) == (2, True)
+    for number, stem in enumerate(("f_-1", "f_0", "f_1")):
+        (tmp_path / f"{number:010d}.png").rename(tmp_path / f"{stem}.png")
+    code, _, error = check(capsys, *words, "180,180,160,48")
+    assert (code, "as whole numbers f_-1.png = f_1.png, with minus signs" in error) == (2, True)
+    with pytest.raises(UserError) as training:
+        spec = LOADERS["depth", "folder_train"]
+        resolve(spec, "", data_folder=str(tmp_path), data_intrinsics=(180, 180, 160, 48))
+    assert str(training.value) in error
+
+
+def test_doubts_about_a_measured_camera_name_the_place_it_comes_from(kitti, capsys):
+    words = ("kitti_zhou_train", "--dataset-dir", kitti)
+    camera = {"K": [[0.58, 0, 0.8, 0], [0, 1.92, 0.5, 0], [0, 0, 1, 0], [0, 0, 0, 1]]}
+    (kitti / "kitti" / "parameters.json").write_text(json.dumps(camera))
+    assert (
+        "far from the centre; it would suit images of about 96 x 512; check K in parameters.json"
+        in check(capsys, *words)[1]
+    )
 
 
 def test_right_images_that_were_never_fetched_are_counted(kitti, capsys):
@@ -272,11 +300,11 @@ def test_labels_are_examined(cityscapes, capsys):
     ids = np.full((HEIGHT, WIDTH), 7, np.uint8)
     ids[0] = 77
     Image.fromarray(ids).save(labels_of(cityscapes))
-    Image.fromarray(ids[:, :100]).save(labels_of(cityscapes, 1))
+    Image.fromarray(ids[::2, ::2]).save(labels_of(cityscapes, 1))
     labels_of(cityscapes, 2).unlink()
     code, told, _ = check(capsys, *words)
     assert code == 0
-    assert "1 value outside the label ids: 77 (1.04% of the pixels, ignored)" in told
+    assert "1 value outside the label ids: 77 (1.25% of the pixels, ignored)" in told
     assert "1 of 3 (33 %) frames have no labels" in told
     assert "1 of 2 (50 %) samples whose labels and image differ in size: aachen_000001_000019" in told
 
@@ -300,7 +328,7 @@ def test_poses_are_examined(kitti, capsys):
     np.savetxt(path, poses.reshape(5, 12))
     code, told, _ = check(capsys, "kitti_odom09_validation", "--dataset-dir", kitti)
     assert code == 0
-    assert "4, 4.5 m in all, 1.50 m per frame" in told
+    assert "3, 3.0 m in all, 1.50 m per frame" in told
     np.savetxt(path, 2 * poses.reshape(5, 12))
     _, told, _ = check(capsys, "kitti_odom09_validation", "--dataset-dir", kitti)
     assert "rotations are off by up to 3.000" in told
@@ -406,6 +434,8 @@ def test_truth_lies_where_it_was_measured():
         ((5.8, 19.2, 0.5, 0.5), (375, 1242), "horizontal field of view of 10 degrees"),
         ((0.05, 0.17, 0.5, 0.5), (375, 1242), "horizontal field of view of 169 degrees"),
         ((0.29, 0.96, 0.25, 0.25), (384, 1280), "would suit images of about 192 x 640"),
+        ((0.70, 2.25, 0.595, 0.54), (320, 1024), "would suit images of about 346 x 1219"),
+        ((0.59, 2.05, 0.49, 0.426), (352, 1216), ""),
     ],
 )
 def test_implausible_cameras_are_doubted(intrinsics, size, words):

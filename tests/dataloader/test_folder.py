@@ -8,6 +8,7 @@ from PIL import Image
 
 from dataloader.catalog import find_loader
 from dataloader.files import read_depth
+from dataloader.samples import check_intrinsics
 from dataloader.splits import resolve, with_truth
 from errors import UserError
 from tests.dataloader import tiny
@@ -61,6 +62,16 @@ def test_all_numbers_of_a_name_order_the_frames(tmp_path):
     assert samples[3].images[1].endswith("take10_1.png")
 
 
+def test_frames_are_ordered_by_seconds_with_decimals(tmp_path):
+    stamps = ["1551915398.0503", "1551915398.15", "1551915398.2", "1551915398.3"]
+    for place, stamp in enumerate(stamps):
+        tiny.save(tmp_path / f"{stamp}.png", tiny.picture(place))
+    assert [[Path(path).stem for path in sample.images.values()] for sample in train(tmp_path)] == [
+        [stamps[1], stamps[0], stamps[2]],
+        [stamps[2], stamps[1], stamps[3]],
+    ]
+
+
 def test_the_number_orders_frames_whose_names_differ_otherwise(tmp_path):
     for name in ("b_1", "a_2", "c_3"):
         tiny.save(tmp_path / f"{name}.png", tiny.picture(0))
@@ -108,13 +119,35 @@ def test_no_truth_at_all_is_an_error_for_evaluation_only(tmp_path):
         ((40.0, -1.0, 40.0, 12.0), "must be positive"),
         ((40.0, 40.0, 400.0, 12.0), "principal point 400, 12 lies outside the 80 x 24"),
         ((40.0, 40.0, 40.0, -3.0), "lies outside"),
-        ((float("nan"), 40.0, 40.0, 12.0), "not four numbers"),
+        ((float("nan"), 40.0, 40.0, 12.0), "nan, 40, 40, 12 are not four numbers"),
+        ((1e39, 40.0, 40.0, 12.0), r"--data-intrinsics: 1e\+39 becomes 0 or infinite in float32"),
+        ((40.0, 1e38, 40.0, 12.0), "becomes 0 or infinite in float32"),  # once it is multiplied by a width
+        ((1e-39, 40.0, 40.0, 12.0), "becomes 0 or infinite in float32"),
+        ((40.0, 40.0, 1e-50, 12.0), "becomes 0 or infinite in float32"),
     ],
 )
 def test_wrong_intrinsics_are_refused(tmp_path, intrinsics, message):
     frames(tmp_path, range(3))
     with pytest.raises(UserError, match=message):
         train(tmp_path, intrinsics)
+
+
+@pytest.mark.parametrize("intrinsics", [(200.0, 200.0, -70.0, 12.0), (200.0, 200.0, 150.0, 60.0)])
+def test_a_crop_beside_the_centre_is_warned_of(tmp_path, intrinsics, caplog):
+    frames(tmp_path / "a", range(3))
+    frames(tmp_path / "b", range(3))
+    samples = train(tmp_path, intrinsics)
+    assert samples[0].intrinsics == tuple(
+        value / size for value, size in zip(intrinsics, (80, 24, 80, 24), strict=True)
+    )
+    (said,) = [record.message for record in caplog.records if "lies outside the 80 x 24" in record.message]
+    assert "right for a crop" in said
+
+
+def test_pixels_in_place_of_shares_are_no_crop():
+    assert check_intrinsics("here", (1.8, 3.0, -0.2, 0.5)) == (1.8, 3.0, -0.2, 0.5)
+    with pytest.raises(UserError, match="lies outside the 1 x 1"):
+        check_intrinsics("here", (721.5, 721.5, 609.6, 172.9))
 
 
 def test_numbers_that_do_not_order_the_frames_are_refused(tmp_path):

@@ -1,12 +1,15 @@
 """KITTI drives: lists, index files, layouts, ground truth."""
 
+import json
 import os
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from dataloader.batch import to_device
 from dataloader.catalog import find_loader
 from dataloader.files import read_depth, read_image
 from dataloader.layouts.kitti_files import KittiFiles
@@ -220,6 +223,47 @@ def test_intrinsics_are_the_published_constants_or_those_of_parameters_json(tmp_
     assert resolve(TRAIN, root)[0].intrinsics == (0.6, 2.0, 0.4, 0.45)
 
 
+def camera(cx: object, fx: object = 0.6) -> str:
+    return json.dumps({"K": [[fx, 0, cx, 0], [0, 2, 0.45, 0], [0, 0, 1, 0], [0, 0, 0, 1]]})
+
+
+@pytest.mark.parametrize(
+    ("content", "cx", "mirrored"),
+    [(None, 160, 160), (camera(0.5), 160, 160), (camera(0.4), 128, 319 - 128), (camera(0.6), 192, 319 - 192)],
+)
+def test_the_principal_point_of_parameters_json_is_mirrored_with_its_image(tmp_path, content, cx, mirrored):
+    root = tiny.kitti(tmp_path)
+    if content:
+        (root / "kitti/parameters.json").write_text(content)
+    args = tiny.options(root, segmentation_training_loaders=(), depth_resize_width=320, depth_training_batch_size=8)
+    ((batch,), *_) = tiny.build_training(args).epoch(0)
+    assert 0 < batch.flip.sum() < 8
+    found = to_device(batch, "cpu").K[:, 0, 2]
+    torch.testing.assert_close(found, torch.where(batch.flip, float(mirrored), float(cx)))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (
+            json.dumps({"K": [[721, 0, 609], [0, 721, 172], [0, 0, 1]]}),
+            r"K: principal point 609, 172 lies outside .*; divide its row 1 by the width and its row 2 by the",
+        ),
+        (camera(float("nan")), r"K: 0\.6, 2, nan, 0\.45 are not four numbers; mend it, or delete the file to use the"),
+        (camera(0.4, 1e39), r"K: 1e\+39 becomes 0 or infinite in float32"),
+        (camera(0.4, 1e-40), r"K: 1e-40 becomes 0 or infinite in float32"),
+        (camera(1e-50), r"K: 1e-50 becomes 0 or infinite in float32"),
+        ("{", r"parameters\.json: damaged file .*; mend it, or delete the file to use the published camera"),
+    ],
+)
+def test_a_camera_of_parameters_json_that_cannot_be_is_told_in_plain_numbers(tmp_path, content, message):
+    root = tiny.kitti(tmp_path)
+    (root / "kitti/parameters.json").write_text(content)
+    with pytest.raises(UserError, match=message) as error:
+        resolve(TRAIN, root)
+    assert "float64" not in str(error.value) and "prepare index" not in str(error.value)
+
+
 def test_the_zhou_test_set_may_lie_in_the_eigen_folder(tmp_path):
     root = tiny.kitti(tmp_path)
     (root / "kitti_zhou_split/test_files.txt").unlink()
@@ -336,26 +380,27 @@ def test_no_ground_truth_at_all_is_an_error(tmp_path):
         with_truth(VALIDATION, resolve(VALIDATION, root, depth_gt="improved"))
 
 
-def test_projected_scans_are_kept_with_the_data(tmp_path):
-    root = tiny.kitti(tmp_path)
-    sample = resolve(VALIDATION, root)[2]
-    depth = read_depth(sample.depth)
-    assert (depth > 0).sum() == 2
-    (kept,) = (root / "kitti/.velodyne_depth").rglob("*.png")
-    assert kept.name.startswith("0000000002_")
-
-
-def test_a_read_only_data_folder_stays_as_it_is(tmp_path):
+def test_projected_scans_are_kept_outside_the_data(tmp_path):
     root = tiny.kitti(tmp_path / "data")
-    (root / "kitti").chmod(0o555)
-    try:
-        sample = resolve(VALIDATION, root, cache_folder=str(tmp_path / "runs"))[0]
-        read_depth(sample.depth)
-        assert resolve(VALIDATION, root)[0].depth.cache == ""
-    finally:
-        (root / "kitti").chmod(0o755)
-    assert not (root / "kitti/.velodyne_depth").exists()
-    assert len(list((tmp_path / "runs").rglob("*.png"))) == 1
+    before = sorted(root.rglob("*"))
+    sample = resolve(VALIDATION, root, cache_folder=str(tmp_path / "runs"))[2]
+    assert (read_depth(sample.depth) > 0).sum() == 2
+    (kept,) = (tmp_path / "runs/.velodyne_depth").rglob("*.png")
+    assert kept.name.startswith("0000000002_")
+    assert resolve(VALIDATION, root)[0].depth.cache == ""
+    assert sorted(root.rglob("*")) == before
+
+
+def test_maps_that_earlier_versions_kept_with_the_data_are_not_read(tmp_path):
+    root = tiny.kitti(tmp_path / "data")
+    (sample, *_) = resolve(VALIDATION, root, cache_folder=str(tmp_path / "runs"))
+    truth = read_depth(sample.depth)
+    (kept,) = (tmp_path / "runs").rglob("*.png")
+    tiny.save(
+        root / f"kitti/.velodyne_depth/{sample.name.rpartition('/')[0]}/{kept.name}", np.full(tiny.SIZE, 9, np.uint16)
+    )
+    (again, *_) = resolve(VALIDATION, root, cache_folder=str(tmp_path / "other"))
+    assert np.array_equal(read_depth(again.depth), truth)
 
 
 def test_odometry_training_lists_find_sequences_and_the_drives_behind_them(tmp_path):

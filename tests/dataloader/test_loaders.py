@@ -20,6 +20,8 @@ from tests.dataloader.test_dataset import same
 from tests.dataloader.test_odometry import poses
 from tests.dataloader.tiny import build_training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture(scope="module")
 def root(tmp_path_factory):
@@ -311,7 +313,18 @@ def test_segmentation_and_pose_are_evaluated_too(root):
     (pose,) = build_evaluation(tiny.options(root), "pose")
     found = list(pose)
     assert found[0].frames == (0, 1) and found[0].images.shape[:2] == (2, 2)
-    assert [truth.pose[2, 3] for batch in found for truth in batch.truth] == [0, 1, 2, 3, 4]
+    assert [truth.pose[2, 3] for batch in found for truth in batch.truth] == [1, 2, 3, 4]
+
+
+def test_depth_maps_of_scans_are_kept_where_the_console_says(root, tmp_path, caplog):
+    for folder, changes in ((tmp_path / "runs", {}), (tmp_path / "maps", {"cache_dir": str(tmp_path / "maps")})):
+        with caplog.at_level("INFO"):
+            (data,) = build_evaluation(tiny.options(root, checkpoint_dir=str(tmp_path / "runs"), **changes), "depth")
+        assert f"kitti_zhou_validation: depth maps of laser scans are kept in {folder}/.velodyne_depth" in caplog.text
+        assert len(list(data)) == len(list(folder.rglob("*.png")))
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="--cache-dir .*file: .* cannot be made"):
+        build_evaluation(tiny.options(root, cache_dir=str(tmp_path / "file")), "depth")
 
 
 def test_ctrl_c_reaches_the_main_process_alone(root):

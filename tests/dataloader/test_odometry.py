@@ -31,16 +31,16 @@ def check(samples: list, count: int, first: int = 0) -> None:
     assert all(set(sample.images) == {0, 1} and sample.pose.shape == (4, 4) for sample in samples)
 
 
-def test_a_listed_drive_pairs_its_frames_and_drops_the_last(tmp_path):
+def test_a_listed_drive_pairs_its_frames_without_the_ends(tmp_path):
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
     tiny.drive_list(tmp_path, "odom09", "test_files.txt", range(6))
     poses(tmp_path, 6)
     samples = resolve(LOADER, tmp_path)
-    check(samples, 5)
-    assert samples[4].images[1].endswith("0000000005.png")
+    check(samples, 4, first=1)
+    assert samples[3].images[1].endswith("0000000005.png")
 
 
-def test_a_list_that_ends_before_its_drive_keeps_its_last_frame(tmp_path):
+def test_a_list_within_its_drive_keeps_its_ends(tmp_path):
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
     tiny.drive_list(tmp_path, "odom09", "test_files.txt", range(1, 5))
     poses(tmp_path, 6)
@@ -53,7 +53,7 @@ def test_sequence_lines_find_sequences_or_raw_drives(tmp_path, pattern):
         tiny.save(tmp_path / "kitti" / pattern.format(frame), tiny.picture(frame))
     tiny.kitti_list(tmp_path / "kitti_odom09_split", "test_files.txt", [f"9 {frame} l" for frame in range(3)])
     poses(tmp_path, 4)
-    check(resolve(LOADER, tmp_path), 3)
+    check(resolve(LOADER, tmp_path), 2, first=1)
 
 
 def test_without_a_list_the_whole_sequence_is_used(tmp_path):
@@ -63,7 +63,7 @@ def test_without_a_list_the_whole_sequence_is_used(tmp_path):
     for frame in range(count):
         (folder / f"{frame:06d}.png").touch()
     poses(tmp_path, count)
-    check(resolve(LOADER, tmp_path), count - 1)
+    check(resolve(LOADER, tmp_path), count - 2, first=1)
 
 
 def test_index_files_bring_their_poses(tmp_path):
@@ -74,7 +74,7 @@ def test_index_files_bring_their_poses(tmp_path):
     content = json.loads(path.read_text())
     content["files"][1] = [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, frame]] for frame in range(6)]
     path.write_text(json.dumps(content))
-    check(resolve(LOADER, tmp_path), 5)
+    check(resolve(LOADER, tmp_path), 4, first=1)
 
 
 def test_sequence_08_starts_at_raw_frame_1100():
@@ -87,7 +87,8 @@ def test_sequence_08_starts_at_raw_frame_1100():
     [
         ([0, 1, 3], "poses need the frames of one drive"),
         ([2, 1, 0], "poses need the frames of one drive"),
-        ([5], "has no next frame"),
+        ([5], "no frame with one before and one after"),
+        ([0], "no frame with one before and one after"),
         ([0, 1, 2, 3, 4], "3 poses, none for"),
     ],
 )

@@ -16,6 +16,8 @@ from tests.conftest import ROOT, tiny_options
 from tests.dataloader import tiny
 from tests.dataloader.cache.test_data import CITYSCAPES, KITTI, stored
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 SIZES = ("--height", "64", "--width", "96", "--segmentation-resize-height", "96", "--segmentation-resize-width", "144")
 
 

@@ -29,6 +29,8 @@ from tests.dataloader import tiny
 from tests.dataloader.cache.test_teacher import DISTIL, GRID, LAYOUTS, SIZE
 from tests.dataloader.tiny import build_training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 IMAGES = 8
 
 

@@ -1,5 +1,6 @@
 """Laser scans to depth maps."""
 
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -117,6 +118,27 @@ def test_missing_calibration_is_named(tmp_path):
     (tmp_path / velodyne.SCANNER_FILE).unlink()
     with pytest.raises(UserError, match=r"calib_velo_to_cam\.txt: cannot read the calibration"):
         read_depth(given)
+
+
+def test_the_left_size_serves_the_right_camera_where_it_has_none(tmp_path):
+    tiny.kitti_calibration(tmp_path)
+    whole = velodyne.scanner_to_image(tmp_path, 3)
+    path = tmp_path / velodyne.CAMERA_FILE
+    lines = [line for line in path.read_text().splitlines() if not line.startswith("S_rect_03")]
+    (tmp_path / "left").mkdir()
+    (tmp_path / "left" / path.name).write_text("\n".join(lines))
+    shutil.copy(tmp_path / velodyne.SCANNER_FILE, tmp_path / "left")
+    matrix, size = velodyne.scanner_to_image(tmp_path / "left", 3)
+    assert size == whole[1] == tiny.SIZE and np.array_equal(matrix, whole[0])
+
+
+@pytest.mark.parametrize("value", ["1e39", "-1e39", "1e-46", "0"])
+def test_values_beyond_float32_are_refused(tmp_path, value):
+    tiny.kitti_calibration(tmp_path)
+    path = tmp_path / velodyne.CAMERA_FILE
+    path.write_text(path.read_text().replace(f"P_rect_02: {tiny.FOCAL}", f"P_rect_02: {value}"))
+    with pytest.raises(UserError, match=r"line \d+: (a value of P_rect_02 is too large|P_rect_02 has focal lengths)"):
+        velodyne.scanner_to_image(tmp_path, 2)
 
 
 def test_an_incomplete_calibration_entry_is_named(tmp_path):

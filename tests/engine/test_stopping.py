@@ -14,13 +14,29 @@ from engine.stopping import Stopped, StopRequest
 from tests.conftest import ROOT
 
 
-def test_first_signal_is_noted_and_handlers_come_back():
-    before = signal.getsignal(signal.SIGINT)
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
+def test_first_signal_is_noted_and_handlers_come_back(number):
+    before = signal.getsignal(number)
     with StopRequest() as stop:
         assert stop.code == 0
-        os.kill(os.getpid(), signal.SIGINT)
-        assert stop.code == 130
-    assert signal.getsignal(signal.SIGINT) is before
+        os.kill(os.getpid(), number)
+        assert stop.code == 128 + number
+    assert signal.getsignal(number) is before
+
+
+def test_nohup_keeps_its_word_unless_torchrun_would_kill_for_it(monkeypatch):
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.code == 0
+        for name, value in (("WORLD_SIZE", "2"), ("RANK", "0"), ("LOCAL_RANK", "0"), ("MASTER_ADDR", "here")):
+            monkeypatch.setenv(name, value)
+        with StopRequest() as stop:
+            os.kill(os.getpid(), signal.SIGHUP)
+            assert stop.code == 129
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_work_between_two_items_stops_after_a_signal():

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
@@ -19,12 +21,15 @@ from evaluation.judging import WAITING_PICTURES, Evaluation
 from evaluation.pose import evaluate_pose
 from evaluation.protocols import DEPTH_PROTOCOLS
 from evaluation.segmentation import evaluate_segmentation
+from evaluation.tables import read_metrics
 from models.prediction import Outputs, Prediction
 from models.sgdepth import SGDepth
 from models.teacher import Habits, Teacher
 from perspective_resample.input_view import InputView
 from storage.atomic import write_whole
 from tests.evaluation import test_depth, test_pose
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 LOADER = SimpleNamespace(spec=SimpleNamespace(domain="set"), first=0, skipped=0)
 
@@ -129,6 +134,25 @@ def test_one_process_tells_and_keeps_the_results(tmp_path, capsys):
         judging.keep_results(LOADER, {"a": 1.0}, [{"name": "x"}], {})
     assert capsys.readouterr().out == "a line\n"
     assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", "metrics_set.csv"}
+
+
+def test_evaluations_at_work_together_lose_no_results(tmp_path, monkeypatch):
+    monkeypatch.setattr("storage.lock.RETRY", 0.001)
+
+    def slowly(path: Path, content: bytes) -> None:
+        time.sleep(0.01)
+        write_whole(path.with_name(f"{path.name}.{threading.get_ident()}"), content)
+        path.with_name(f"{path.name}.{threading.get_ident()}").replace(path)
+
+    def judge(domain: str) -> None:
+        loader = SimpleNamespace(spec=SimpleNamespace(domain=domain), first=0, skipped=0)
+        evaluation(tmp_path, write=slowly).keep_results(loader, {"a": 1.0}, [{"name": "x"}], {})
+
+    domains = {f"set_{number}" for number in range(12)}
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(judge, domains))
+    assert read_metrics(tmp_path).keys() == domains
+    assert {path.name for path in tmp_path.iterdir()} == {"metrics.json", *(f"metrics_{name}.csv" for name in domains)}
 
 
 def found_in(evaluate: Callable[..., object], batches: list[object]) -> object:

@@ -1,13 +1,23 @@
 """Which pixels of the ground truth count, and what is said of it."""
 
 import json
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from dataloader.catalog import LOADERS
-from evaluation.protocols import DEPTH_PROTOCOLS, describe_depth, pose_protocol, segmentation_protocol
+from errors import UserError
+from evaluation.protocols import (
+    CROPS,
+    DEPTH_PROTOCOLS,
+    DepthProtocol,
+    build_protocol,
+    describe_depth,
+    pose_protocol,
+    segmentation_protocol,
+)
 from perspective_resample.input_view import InputView
 
 
@@ -62,3 +72,40 @@ def test_what_a_network_says_of_itself_counts_more():
     assert found["crop"] == "garg and 352 rows at the bottom, 1216 columns in the middle"
     found = describe_depth(replace(protocol, view=InputView()), alignment="least squares", **common)
     assert found["crop"] == "garg" and found["scaling"].startswith("least squares per image")
+
+
+def build(usual: str, **changes: object) -> DepthProtocol:
+    options = {"depth_protocol": "", "depth_crop": "protocol", "depth_cap": 0.0, "depth_camera": "protocol"}
+    return build_protocol(Namespace(**(options | changes)), usual)
+
+
+def test_what_options_change_of_a_row_is_in_its_name():
+    assert set(CROPS) == {"none", "garg", "eigen"}
+    assert (
+        build("kitti_zhou") == build("kitti_zhou", depth_crop="garg", depth_cap=80.0) == DEPTH_PROTOCOLS["kitti_zhou"]
+    )
+    found = build("kitti_zhou", depth_crop="eigen", depth_cap=50.0, depth_camera="right")
+    assert found.name == "kitti_zhou with crop eigen, cap 50 m, right camera"
+    assert (found.crop, found.maximum, found.clamp, found.camera) == ("eigen", 50.0, (1e-3, 50.0), "right")
+    said = describe_depth(found, ground_truth="raw", alignment="median", fixed_scaling=0.0, size=(192, 640), network={})
+    assert said["name"] == found.name and said["range"] == [1e-3, 50.0] and said["clamp"] == [1e-3, 50.0]
+    assert (said["crop"], said["camera"]) == ("eigen", "right")
+    assert build("kitti_zhou", depth_protocol="cityscapes", depth_crop="none").name == "cityscapes with crop none"
+
+
+def test_the_window_of_bts_for_a_kitti_image():
+    valid = build("kitti_zhou", depth_crop="eigen").valid(np.full((375, 1242), 10, np.float32))
+    rows, columns = np.flatnonzero(valid.any(1)), np.flatnonzero(valid.any(0))
+    assert (rows[0], rows[-1] + 1, columns[0], columns[-1] + 1) == (124, 342, 44, 1197)
+
+
+@pytest.mark.parametrize("cap", [20.0, 200.0])
+def test_a_cap_ends_truth_and_predictions(cap):
+    found = build("kitti_kitti", depth_cap=cap)
+    depth = np.array([[cap / 2, cap, 2 * cap]], np.float32)
+    assert found.valid(depth).tolist() == [[True, False, False]] and found.clamp[1] == cap
+
+
+def test_a_cap_below_all_depth_is_refused():
+    with pytest.raises(UserError, match=r"--depth-cap 0\.001: depth counts from 0\.001 m on"):
+        build("kitti_zhou", depth_cap=1e-3)

@@ -20,6 +20,8 @@ from methods import METHODS
 from perspective_resample.depth import DepthMap
 from tests.batches import street_batch
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 TRAINED = [name for name, method in METHODS.items() if method.trained]
 CPU = torch.device("cpu")
 
@@ -28,6 +30,8 @@ def options(name: str) -> Namespace:
     """Of a tiny training; networks as small as the method has them."""
     words = ["--method", name, "--sys-cpu", "--train-weights-init", "scratch", "--model-num-layers", "18"]
     words += ["--depth-resize-height", "64", "--depth-resize-width", "64"]
+    if name == "bdedepth":
+        words += ["--model-backbone", "resnet"]
     if "segmentation" in METHODS[name].tasks:
         words += ["--segmentation-crop-height", "64", "--segmentation-crop-width", "64"]
     return arguments.parse("train", words)
@@ -77,6 +81,21 @@ def test_a_step_comes_again_as_it_was(trained):
     first = training.step(network, batches, 0, 0)
     second = training.again(network, batches, [outcome.found for outcome in first])
     assert [outcome.total.item() for outcome in first] == [outcome.total.item() for outcome in second]
+
+
+@pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
+def test_half_precision_leaves_depth_and_motion_their_levels(trained, half):
+    _, network, _ = trained
+    for weight in network.depth.parameters():  # new ones may be too small to tell pixels apart
+        if weight.ndim == 4:
+            nn.init.xavier_normal_(weight)
+    first, second = torch.rand(2, 1, 3, 64, 96)
+    with torch.no_grad(), torch.autocast("cpu", half):
+        depth = network.eval().predict(first, ("depth",)).depth.values
+        shift = network.predict_motion(first, second)[0, :3, 3]
+    assert depth.dtype == shift.dtype == torch.float32
+    assert depth.unique().numel() > depth.numel() / 2  # some 200 where the last convolution runs in half precision
+    assert not torch.equal(shift, shift.to(half).float())
 
 
 def test_the_network_says_what_its_tasks_ask_for(trained):

@@ -7,15 +7,24 @@ import sys
 
 import pytest
 import torch
+from torch import nn
 
 from errors import UserError
 from models import build_teacher, hf, teacher_identity
+from models.decoders import OutputConv2d
+from models.hf import HubNetwork
 
 
 def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(UserError, match="^hf:some/model: needs the package transformers; .*pip install transformers"):
         build_teacher("hf:some/model")
+
+
+def test_a_cache_folder_that_cannot_be_written_is_named_with_its_variable(monkeypatch):
+    monkeypatch.setenv("HF_HOME", "/proc/nothing")
+    with pytest.raises(UserError, match="^/proc/nothing: cannot be written .*; let the variable HF_HOME name a folder"):
+        build_teacher("hf:some/model", fetch=True)
 
 
 def test_the_name_says_it_all():
@@ -92,6 +101,13 @@ def test_depth_anything_sees_multiples_of_fourteen_and_answers_at_the_size_of_th
     mean, std = (torch.tensor(values).view(3, 1, 1) for values in ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)))
     torch.testing.assert_close(seen[0], (rgb - mean) / std)
     assert not teacher.habits.metric and teacher(torch.rand(1, 3, 128, 60)).shape == (1, 128, 60)
+
+
+def test_the_last_convolution_of_a_hub_network_leaves_autocast():
+    hub = nn.Module()
+    hub.head = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 1, 1), nn.ReLU())
+    HubNetwork(hub, metric=False)
+    assert [type(layer) for layer in hub.head] == [nn.Conv2d, OutputConv2d, nn.ReLU]
 
 
 @pytest.mark.parametrize("kind, name", [("metric", "tiny"), ("relative", "Tiny-Metric-hf")])

@@ -9,6 +9,8 @@ from torch.testing import assert_close
 from models.self_teacher import EMA_DECAY, SelfTeacher
 from models.sgdepth import SGDepth
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 @pytest.fixture
 def network() -> SGDepth:

@@ -36,10 +36,12 @@ from methods.video.schedule import Schedule as Parts
 from methods.video.training import VideoTraining
 from models.self_teacher import SelfTeacher
 from storage.atomic import write_whole
+from tests.commands import Ranks
 from tests.conftest import tiny_options
 from tests.reliability.network import Network
-from tests.test_processes import free_port, surroundings
 from tests.test_train_step import street_like
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 RUN = Path("sgdepth_eccv_test/sgdepth_base")
 NAN = float("nan")
@@ -277,6 +279,31 @@ def test_bad_steps_end_the_run_only_in_a_row(tmp_path, caplog):
     assert len(list((tmp_path / "bad_steps").iterdir())) == bad_steps.KEPT
 
 
+def test_a_run_in_which_no_step_counted_is_a_mistake(tmp_path):
+    training, spoiled = Run(tmp_path, limit=9), street_like()
+    training.guard.require_some()
+    in_the_image(training, spoiled)
+    for _ in range(2):
+        training.step(spoiled)
+    with pytest.raises(UserError, match="^step 2: none of the 2 steps counted"):
+        training.guard.require_some()
+    training.step()
+    training.guard.require_some()
+
+
+def test_a_run_whose_gradients_all_overflowed_is_a_mistake(tmp_path):
+    training = Run(tmp_path, scaler=torch.amp.GradScaler("cpu", init_scale=2.0**60))
+    training.updates.require_some()
+    training.updates.begin_epoch(0)
+    for _ in range(2):
+        in_a_gradient(training, [])
+        training.step()
+    with pytest.raises(UserError, match="gradients of all 2 steps overflowed"):
+        training.updates.require_some()
+    training.step()
+    training.updates.require_some()
+
+
 def test_a_network_that_gives_no_numbers_is_not_worth_a_checkpoint(tmp_path):
     training = Run(tmp_path)
     training.step()
@@ -395,13 +422,10 @@ def spoil_the_second_process() -> None:
 
 def test_processes_leave_a_step_out_together(street, tmp_path, warm):
     words = [*tiny_options(street, tmp_path), "--segmentation-training-loaders", "", "--train-num-epochs", 1]
-    both = [
-        warm("train.py", *words, before=spoil_the_second_process, env=surroundings(rank, port))
-        for port in [free_port()]
-        for rank in range(2)
-    ]
-    assert [command.wait() for command in both] == [0, 0], both[1].stderr
-    assert not both[0].stderr and both[1].stderr.count("step 1: left out, intrinsics of kitti_zhou_train_depth") == 1
+    both = Ranks.start(warm, "train.py", *words, before=spoil_the_second_process)
+    assert both.wait() == [0, 0], both.stderr
+    first, second = (command.stderr for command in both.commands)
+    assert not first and second.count("step 1: left out, intrinsics of kitti_zhou_train_depth") == 1
     state = files(tmp_path / RUN / "checkpoints/epoch_1")
     assert {int(part["step"]) for part in state["optim.pth"]["state"].values()} == {2}
     assert all(value.isfinite().all() for value in state["model.pth"].values())

@@ -20,6 +20,8 @@ from storage.weights import read_state_dict
 
 from .saving import options, resumed, small_state
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 FILES = ("model.pth", "optim.pth", "scheduler.pth", "train.pth", "meta.json")
 TOUCHING = ("os.rename", "os.mkdir", "os.remove", "os.rmdir")
 

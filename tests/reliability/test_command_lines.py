@@ -17,6 +17,8 @@ from tests.commands import write_checkpoint
 from tests.conftest import ROOT, tiny_options
 from tests.warm import Command, Warm
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 LINES = 5
 AT_ONCE = 2
 MEMORY = 4 << 30  # beyond what a process has when it starts to work

@@ -20,6 +20,8 @@ from tests.dataloader import tiny
 from tests.dataloader.test_dataset import same
 from tests.dataloader.tiny import build_training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 EPOCH = 3
 IMAGE = f"kitti/{tiny.DRIVE}/image_02/data/0000000002.png"
 LABELS = "cityscapes/gtFine/train/ahrendorf/ahrendorf_000001_000019_gtFine_labelIds.png"

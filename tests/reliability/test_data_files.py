@@ -36,6 +36,8 @@ from errors import UserError
 from tests.dataloader import tiny
 from tests.dataloader.tiny import build_training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 TRAIN = find_loader("depth", "kitti_zhou_train", training=True)
 TEST = find_loader("depth", "kitti_zhou_test")
 POSES = find_loader("pose", "kitti_odom09_validation")

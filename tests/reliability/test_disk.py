@@ -24,6 +24,8 @@ from visual.board import Board
 
 from .saving import options, resumed, small_state
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 RUN = "sgdepth_eccv_test/sgdepth_base"
 
 
@@ -135,7 +137,7 @@ def test_tensorboard_that_cannot_be_written_is_given_up_with_a_warning(tmp_path,
 
 
 def no_room_for_networks() -> None:
-    limited(8 << 20)
+    limited(1 << 19)
 
 
 def no_room_for_events() -> None:
@@ -179,7 +181,7 @@ def test_a_training_on_a_full_disk_ends_with_one_sentence_and_goes_on_later(stre
     second = warm.run("train.py", *words, "--resume", "auto", before=no_room_for_networks)
     assert second.wait() == 2
     (line,) = second.stderr.splitlines()
-    said = rf"error: {tmp_path / RUN}/checkpoints/epoch_2: the checkpoint of \d{{9}} bytes cannot be written "
+    said = rf"error: {tmp_path / RUN}/checkpoints/epoch_2: the checkpoint of \d{{7}} bytes cannot be written "
     assert re.fullmatch(said + r"\(.*; \d+ bytes are free\); free some space or .*--resume auto", line)
     assert [path.name for path in (tmp_path / RUN / "checkpoints").iterdir()] == ["epoch_1"]
     verify(tmp_path / RUN / "checkpoints/epoch_1", noted=True)

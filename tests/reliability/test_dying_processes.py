@@ -4,25 +4,38 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
 import time
 from pathlib import Path
 
 import pytest
 
 from tests.commands import torchrun
-from tests.test_processes import RUN, options, processes_of
+from tests.test_processes import RUN, options
 
-pytestmark = pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc")
+pytestmark = [
+    pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc"),
+    pytest.mark.usefixtures("thin"),
+]
+
+
+def processes_of(launcher: subprocess.Popen) -> dict[str, int]:
+    """Rank -> process id of the trainings a launcher started."""
+    found = {}
+    for process in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
+        surrounding = Path(f"/proc/{process}/environ").read_text().split("\0")
+        found |= {line.removeprefix("RANK="): int(process) for line in surrounding if line.startswith("RANK=")}
+    return found
 
 
 @pytest.mark.parametrize("dying", ["0", "1"])
 def test_the_others_end_within_seconds_and_the_cause_is_shown(street, tmp_path, rounds, dying):
     if dying != "1" and not rounds(0, 1):
         pytest.skip("one of the full matrix")
-    words = [*options(street, tmp_path), "--train-num-epochs", "100", "--train-checkpoint-frequency", "1"]
+    words = [*options(street, tmp_path), "--train-num-epochs", "100", "--train-batches-per-epoch", "2"]
     launcher = torchrun("train.py", *words)
     for line in launcher.stdout:
-        if line.startswith("epoch 2/100 batch 1/3"):
+        if line.startswith("epoch 2/100 batch 1/2"):
             break
     family = processes_of(launcher)
     os.kill(family[dying], signal.SIGKILL)

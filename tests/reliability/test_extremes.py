@@ -27,6 +27,8 @@ from perspective_resample.warp import sampling_grid
 from tests.reliability.network import Network
 from tests.test_train_step import RESAMPLE, street_like
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 SIZE = 96  # patches of 64 fit in
 HALVES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 

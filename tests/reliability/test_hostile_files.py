@@ -30,6 +30,8 @@ from tests.test_state_manager import options as of_network
 
 from .saving import options, resumed, small_state
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 FILES = ("model.pth", "optim.pth", "scheduler.pth", "train.pth")
 CONTAINERS = pytest.mark.parametrize("zipped", [True, False])
 HUGE = 1 << 30

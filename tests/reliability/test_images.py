@@ -25,6 +25,8 @@ from tests.dataloader import tiny
 from tests.reliability import mutants
 from tests.reliability.mutants import chunk, stored
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 INFERENCE = (
     "--sys-cpu",
     "--method",

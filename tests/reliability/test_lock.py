@@ -17,6 +17,8 @@ import harness
 from errors import UserError
 from tests.conftest import tiny_options
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 RUN = "sgdepth_eccv_test/sgdepth_base"
 
 

@@ -16,6 +16,8 @@ from tests.reliability.conftest import Rounds
 from tests.reliability.network import Network
 from tests.warm import Warm
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 HEIGHT, WIDTH = 256, 512  # of images: one that is kept shows
 IMAGE = HEIGHT * WIDTH * 3
 SIDE = 128

@@ -15,6 +15,8 @@ from tests.commands import write_checkpoint
 from tests.conftest import tiny_options
 from tests.warm import Command
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 RUN = "sgdepth_eccv_test/sgdepth_base"
 Start = Callable[..., tuple[Command, Path]]
 

@@ -9,6 +9,8 @@ import torch
 
 from tests.commands import write_checkpoint
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 PURPOSES = {"depth": "kitti_zhou_test", "segmentation": "cityscapes_validation", "pose": "kitti_odom09_validation"}
 
 

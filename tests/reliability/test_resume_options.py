@@ -8,15 +8,18 @@ from pathlib import Path
 import pytest
 
 from arguments import methods_of, network_options, options_of
+from dataloader.cache.teacher.recipe import META, Recipe
 from engine.optimizer import Rule, Settings
 from errors import UserError
 from methods import METHODS
 from presets.option import BETWEEN, FREE, NOTED, REFUSED, START
 from presets.resume import FACTS, MEANING, rules
-from state_manager import start
+from state_manager import compared_options, start
 from tests.conftest import tiny_options
 
 from .saving import options, small_state
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 TRAINING = {option.name: option for option in options_of("train", "sgdem")}
 
@@ -81,6 +84,52 @@ def test_data_sets_that_have_grown_are_told_and_do_not_change_inside_an_epoch(tm
         return
     start(grown, tmp_path, options(tmp_path, resume="auto"))
     assert "numbers of samples 9,4 (was 8,4)" in caplog.text
+
+
+PATCHES = {"patch_distill": True, "patch_teacher": "dpt-hybrid", "patch_teacher_cache": "maps"}
+OWN = {"patch_distill": True, "patch_self_teacher": "eccv/base/checkpoints/epoch_20"}
+
+
+@pytest.mark.parametrize(
+    ("name", "others", "leaning"),
+    [
+        ("train_num_epochs", {"masking_enable": True, "masking_linear_increase": True}, "--masking-linear-increase"),
+        ("train_num_epochs", {"train_scheduler": "cosine"}, "--train-scheduler"),
+        ("train_num_epochs", {"train_scheduler": "sqrt"}, "--train-scheduler"),
+        ("train_num_epochs", {"masking_linear_increase": True}, ""),
+        ("checkpoint_dir", OWN, "--patch-self-teacher"),
+        ("checkpoint_dir", OWN | {"patch_self_teacher": "ema"}, ""),
+        ("checkpoint_dir", PATCHES | {"patch_teacher": "mine.pt"}, "--patch-teacher"),
+        ("checkpoint_dir", PATCHES | {"patch_teacher": "hf:some/model"}, ""),
+    ],
+)
+def test_what_another_option_depends_on_is_warned_of(tmp_path, name, others, leaning, caplog):
+    caplog.set_level("INFO")
+    before = {key: option.default for key, option in TRAINING.items()} | others | {"train_num_epochs": 99}
+    small_state(1, 1, **before).save(tmp_path)
+    values = before | {"resume": "auto", name: changed(before[name])}
+    start(small_state(**values), tmp_path, options(tmp_path, **values | {"method": "sgdem"}))
+    (said,) = [record for record in caplog.records if f"--{name.replace('_', '-')} " in record.message]
+    assert said.levelname == ("WARNING" if leaning else "INFO")
+    assert said.message.endswith(f", on which {leaning} depends" if leaning else ")")
+
+
+@pytest.mark.parametrize(("was", "now"), [("image", "grid"), ("image", "image"), ("", "grid")])
+def test_maps_of_another_layout_are_warned_of(tmp_path, was, now, caplog):
+    folders, told = {}, was != now
+    for role, layout in (("old", was), ("new", now)):
+        folders[role] = str(tmp_path / role) if layout else ""
+        if layout:
+            (tmp_path / role).mkdir()
+            made = Recipe(layout=layout, height=64, width=64, teacher="mine", patch_size=32, patches=4)
+            (tmp_path / role / META).write_bytes(made.encode())
+    before = {key: option.default for key, option in TRAINING.items()} | PATCHES | {"train_num_epochs": 99}
+    small_state(1, 1, **before | {"patch_teacher_cache": folders["old"]}).save(tmp_path)
+    args = options(tmp_path, **before | {"method": "sgdem", "resume": "auto", "patch_teacher_cache": folders["new"]})
+    start(small_state(**compared_options(args, ())), tmp_path, args)
+    warned = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    text = f"something else from here on with maps of --patch-teacher-cache {now} (was {was or 'none'})"
+    assert any(text in message for message in warned) == told == bool(warned)
 
 
 def test_the_same_options_are_no_change(tmp_path, caplog):

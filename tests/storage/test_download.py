@@ -1,11 +1,16 @@
 """A file arrives whole, whatever happens on the way."""
 
 import socket
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+import storage.download
 from errors import UserError
 from storage.download import NotOffered, download, part_path, remote_size
+from storage.published import obtain
 from tests.file_server import serve
 
 DATA = bytes(range(256)) * 40
@@ -17,6 +22,24 @@ def test_a_file_arrives_whole_and_leaves_no_part(tmp_path):
         assert remote_size(f"{base}/a/x.bin") == len(DATA)
     assert (tmp_path / "sub" / "x.bin").read_bytes() == DATA
     assert [path.name for path in (tmp_path / "sub").iterdir()] == ["x.bin"]
+
+
+def test_of_two_that_want_a_file_one_fetches_it(tmp_path, monkeypatch):
+    monkeypatch.setattr("storage.lock.RETRY", 0.001)
+    fetch = storage.download._fetch
+    monkeypatch.setattr("storage.download._fetch", lambda *options: (time.sleep(0.2), fetch(*options)))
+    with serve({"x.bin": DATA}) as (base, faults), ThreadPoolExecutor(4) as pool:
+        list(pool.map(lambda _: download(f"{base}/x.bin", tmp_path / "x.bin"), range(4)))
+    assert (tmp_path / "x.bin").read_bytes() == DATA
+    assert [path.name for path in tmp_path.iterdir()] == ["x.bin"] and len(faults.asked) == 1
+
+
+def test_a_folder_that_cannot_be_made_is_named_with_the_variable_that_names_it(monkeypatch):
+    with pytest.raises(UserError, match="/proc/nothing: cannot be written .*; choose another folder"):
+        download("http://localhost/x.bin", Path("/proc/nothing/x.bin"))
+    monkeypatch.setenv("TORCH_HOME", "/proc/nothing")
+    with pytest.raises(UserError, match="^/proc/nothing/hub/checkpoints: cannot be written .*; let the .* TORCH_HOME"):
+        obtain("weights", "http://localhost/x-00000000.pth", fetch=True)
 
 
 def test_an_interrupted_transfer_goes_on_where_it_stopped(tmp_path):

@@ -1,10 +1,15 @@
 """Reading and writing videos."""
 
+import struct
+from pathlib import Path
+
+import cv2
 import numpy as np
 import pytest
 
 from errors import UserError
-from visual.video import VideoWriter, describe, read_frames, spread_frames
+from visual.containers import is_cut
+from visual.video import FrameReader, VideoWriter, describe, read_frames, spread_frames
 
 
 @pytest.fixture
@@ -53,3 +58,88 @@ def test_an_interrupted_video_leaves_nothing(tmp_path):
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):
     with pytest.raises(UserError, match="cannot write a video"), VideoWriter(tmp_path / "none" / "a.mp4", 25) as writer:
         writer.write(np.zeros((48, 64, 3), np.uint8))
+
+
+FRAMES = 40
+KINDS = {".avi": "MJPG", ".mkv": "MJPG", ".webm": "VP80", ".mp4": "mp4v", ".wmv": "WMV2"}
+
+
+def film(path: Path, codec: str) -> Path:
+    """Frames of noise, so that none is like another."""
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10, (64, 48))
+    for number in range(FRAMES):
+        writer.write(np.random.RandomState(number).randint(0, 255, (48, 64, 3), np.uint8))
+    writer.release()
+    return path
+
+
+def streamable(path: Path) -> None:
+    """Put the index of an MP4 before its data."""
+    data, boxes, place = path.read_bytes(), {}, 0
+    while place < len(data):
+        length, name = struct.unpack_from(">I4s", data, place)
+        boxes[name] = data[place : place + length]
+        place += length
+    index = bytearray(boxes[b"moov"])
+    table = index.index(b"stco") + 8
+    (count,) = struct.unpack_from(">I", index, table)
+    for entry in range(table + 4, table + 4 + 4 * count, 4):
+        struct.pack_into(">I", index, entry, struct.unpack_from(">I", index, entry)[0] + len(index))
+    path.write_bytes(boxes[b"ftyp"] + index + boxes[b"free"] + boxes[b"mdat"])
+
+
+def read(path: Path) -> tuple[dict[int, np.ndarray], str]:
+    reader = FrameReader(path)
+    return dict(reader), reader.fault()
+
+
+@pytest.mark.parametrize("suffix", KINDS)
+def test_of_a_film_that_is_cut_off_what_is_whole_is_read(tmp_path, suffix):
+    path = film(tmp_path / f"film{suffix}", KINDS[suffix])
+    if suffix == ".mp4":
+        streamable(path)
+    whole, fault = read(path)
+    assert (list(whole), fault, is_cut(path)) == ([*range(FRAMES)], "", False)
+    data = path.read_bytes()
+    for share in (0.6, 0.97):
+        path.write_bytes(data[: int(share * len(data))])
+        found, fault = read(path)
+        assert list(found) == [*range(len(found))] and 0 < len(found) < FRAMES
+        assert all(np.array_equal(found[number], whole[number]) for number in found)
+        assert fault.startswith(f"{path}: {len(found)} of ") and "frames could be decoded, the file is cut off" in fault
+        assert suffix == ".wmv" or f"of {FRAMES} frames" in fault
+
+
+@pytest.mark.parametrize(("first", "start", "length"), [(10, 0.2, 0.5), (10, 0.5, 1.0), (10, 0.0, 2.1), (0, 0.0, 1.0)])
+def test_frames_after_a_hole_keep_their_numbers(tmp_path, first, start, length):
+    """Of an AVI of MJPEG, from somewhere in a frame, over so many."""
+    path = film(tmp_path / "film.avi", "MJPG")
+    whole, _ = read(path)
+    data, chunks = bytearray(path.read_bytes()), []
+    place = data.index(b"movi") + 4
+    while data[place : place + 4] == b"00dc":
+        chunks.append((place, 8 + struct.unpack_from("<I", data, place + 4)[0]))
+        place += sum(chunks[-1]) - place + chunks[-1][1] % 2
+    place, size = chunks[first]
+    begin, end = place + 8 + int(start * size), place + 8 + int((start + length) * size)
+    data[begin:end] = bytes(end - begin)
+    if length < 1:
+        data[begin:end] = b"\xff\xc0" * ((end - begin) // 2) + bytes((end - begin) % 2)
+    path.write_bytes(data)
+    found, fault = read(path)
+    lost = {number for number, chunk in enumerate(chunks) if chunk[0] < end and sum(chunk) > begin}
+    assert [*found] == [number for number in whole if number not in lost]
+    assert all(np.array_equal(found[number], whole[number]) for number in found)
+    assert f"{FRAMES - len(lost)} of {FRAMES} frames could be decoded, it is damaged" in fault
+
+
+@pytest.mark.parametrize(("stated", "told"), [(42, False), (38, False), (55, True)])
+def test_a_few_frames_less_than_stated_are_no_fault(tmp_path, stated, told):
+    path = film(tmp_path / "film.avi", "MJPG")
+    data = bytearray(path.read_bytes())
+    for name, place in ((b"avih", 16), (b"strh", 32)):
+        struct.pack_into("<I", data, data.index(name) + 8 + place, stated)
+    path.write_bytes(data)
+    found, fault = read(path)
+    assert [*found] == [*range(FRAMES)]
+    assert (f"{FRAMES} of {stated} frames could be decoded" in fault) == told == bool(fault)

@@ -7,7 +7,7 @@ to an image is always the same. Maps are mirrored with the images, on the device
 from .folder import CacheWriter, TeacherCache
 from .images import CachedImage, cached_image, image_root
 from .lookup import LoaderMaps, open_cache
-from .recipe import Recipe, read_recipe
+from .recipe import Recipe, noted_maps, read_recipe
 
 __all__ = [
     "CacheWriter",
@@ -17,6 +17,7 @@ __all__ = [
     "TeacherCache",
     "cached_image",
     "image_root",
+    "noted_maps",
     "open_cache",
     "read_recipe",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from errors import UserError
 
@@ -76,6 +78,17 @@ def read_recipe(folder: str | Path) -> Recipe:
         raise UserError(f"{folder}: not a teacher cache, it has no readable {META}; make one with {COMMAND}") from fault
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as fault:
         raise UserError(f"{path}: damaged ({fault}); make a new cache with {COMMAND}") from fault
+
+
+def noted_maps(options: Mapping[str, Any]) -> dict[str, str]:
+    """What the notes of a training say of its teacher's maps, by name; a folder may be made anew under its name."""
+    folder = options.get("patch_distill") and options.get("patch_teacher_cache")
+    if not folder:
+        return {"teacher_maps": "none"}
+    try:
+        return {"teacher_maps": read_recipe(folder).layout}
+    except UserError:
+        return {"teacher_maps": "unknown"}
 
 
 def _checked(recipe: Recipe) -> Recipe:

@@ -29,6 +29,8 @@ from tests.dataloader.test_dataset import same
 from tests.dataloader.tiny import build_training
 from tests.warm import Command, Warm
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 KITTI, CITYSCAPES = 12, 8
 """Files of the tiny data: six frames of two cameras; four images with labels."""
 IMAGE = f"kitti/{tiny.DRIVE}/image_02/data/0000000002.png"

@@ -26,6 +26,8 @@ from tests.conftest import tiny_options
 from tests.dataloader import tiny
 from tests.dataloader.tiny import build_training
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 SPEC = find_loader("depth", "kitti_zhou_train", training=True)
 SIZE = (96, 128)
 GRID = Grid.of(*SIZE)

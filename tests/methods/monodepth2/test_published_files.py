@@ -16,6 +16,7 @@ from errors import UserError
 from methods.monodepth2.keys import adopt
 from models.monodepth2 import Monodepth2
 from state_manager import find_network, needs_pretrained
+from storage.weights import read_state
 from tests import commands
 from tests.conftest import Run
 
@@ -219,3 +220,26 @@ def test_every_command_takes_what_was_trained_and_what_was_published(trained, fo
     assert done.returncode == 0, done.stderr
     assert np.load(tmp_path / f"{image.stem}_disp.npy").shape == SIZE
     assert not (tmp_path / f"{image.stem}_seg.npy").exists()
+
+
+def test_a_single_file_of_a_published_folder_is_told(network, tmp_path):
+    folder = published(tmp_path / "mono", network, ("encoder",))
+    for source in (folder / "encoder.pth", folder):
+        with pytest.raises(UserError) as told:
+            find_network(arguments.parse("eval_depth", ["--model-load", str(source)]), "depth")
+        assert "height, encoder.width" in str(told.value) or "height, width" in str(told.value)
+        assert "encoder.pth" in str(told.value).partition(": ")[2] and "--method monodepth2" in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        ({"height": 192, "width": 640}, "holds height, width, but no tensor"),
+        ({"a": torch.zeros(2), "lr": None, "size": [1, 2]}, "holds lr, size, neither tensors nor numbers"),
+        ([torch.zeros(2)], "holds no state dict"),
+    ],
+)
+def test_what_is_no_state_dict_is_told_by_its_keys(tmp_path, content, told):
+    torch.save(content, tmp_path / "a.pth")
+    with pytest.raises(UserError, match=f"a.pth: {told}"):
+        read_state(tmp_path / "a.pth")

@@ -11,6 +11,8 @@ import arguments
 import methods
 from methods.sgdem.keys import adopt
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def built(args: Namespace) -> torch.nn.Module:
     return methods.building(args.method).network(args)

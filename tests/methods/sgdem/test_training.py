@@ -5,12 +5,16 @@ from __future__ import annotations
 import contextlib
 from argparse import Namespace
 
+import pytest
+
 import arguments
 import methods
 from methods.refinement import build_refiner
 from methods.video.schedule import Phase
 from methods.video.training import VideoTraining, moving_objects
 from models.sgdepth import SGDepth
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 
 def parse(*words: str, method: str = "sgdepth") -> Namespace:

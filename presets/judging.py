@@ -1,0 +1,53 @@
+"""Options that say what depth is compared with, and how. Imports no torch."""
+
+from __future__ import annotations
+
+from .option import FREE, Option
+
+DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes")
+JUDGING = (
+    Option(
+        "--depth-protocol",
+        "",
+        "rules of the measurement (crop, range, alignment); empty: those of the loader",
+        ("", *DEPTH_PROTOCOLS),
+        resume=FREE,
+    ),
+    Option(
+        "--depth-crop",
+        "protocol",
+        "window of the truth that counts, instead of that of the protocol",
+        ("protocol", "none", "garg", "eigen"),
+        resume=FREE,
+    ),
+    Option(
+        "--depth-cap",
+        0.0,
+        "metres: truth counts up to here and predictions end here; 0: as the protocol says",
+        low=0,
+        resume=FREE,
+    ),
+    Option(
+        "--depth-camera",
+        "protocol",
+        "camera of KITTI that is judged; protocol: what the list of the loader says",
+        ("protocol", "left", "right"),
+        resume=FREE,
+    ),
+    Option(
+        "--depth-gt",
+        "raw",
+        "ground truth: raw laser scans, or the improved (accumulated) maps",
+        ("raw", "improved"),
+        resume=FREE,
+    ),
+    Option(
+        "--cache-dir",
+        "",
+        "folder that keeps depth maps projected from laser scans; empty: below the folder of all runs",
+        resume=FREE,
+    ),
+    Option(
+        "--as-released", False, "KITTI 2015 depth as published, with the focal length before rectification", resume=FREE
+    ),
+)

@@ -1,0 +1,21 @@
+"""Text of any editor."""
+
+import pytest
+
+from storage.text import read_text
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_marks_and_line_ends_of_editors_make_no_difference(tmp_path, mark, end):
+    path = tmp_path / "file"
+    path.write_bytes(mark + b"a" + end + "ä".encode() + end)
+    assert read_text(path) == "a\nä\n"
+
+
+def test_what_is_no_utf8_is_refused_or_replaced(tmp_path):
+    path = tmp_path / "file"
+    path.write_bytes(b"\xff\xfea\0")
+    with pytest.raises(UnicodeDecodeError):
+        read_text(path)
+    assert "a" in read_text(path, errors="replace")
