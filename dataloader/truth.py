@@ -98,7 +98,8 @@ def check_rectified(path: Path, camera: int, size: Size) -> None:
     found = [*window_doubts(intrinsics, size), *_contradictions(path, matrix, size)]
     if found:
         raise UserError(
-            f"{path}: {name} does not fit S_rect of {height} x {width} (height x width): {found[0]}; {REMEDY}"
+            f"{path}: {name} does not fit S_rect of {height} x {width} (height x width): {' and '.join(found)}; "
+            f"{REMEDY}"
         )
 
 

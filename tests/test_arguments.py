@@ -355,6 +355,10 @@ def test_folders_come_from_the_environment_unless_given(monkeypatch):
         (["--model-num-layers", "20"], "20 is not one of 18, 34, 50, 101, 152"),
         (["--train-learning-rate", "fast"], "'fast' is not a number"),
         (["--train-learning-rate", "nan"], "out of range"),
+        (["--data-depth-unit", "1/0"], "'1/0' is not a number of metres or a fraction such as 1/256"),
+        (["--data-depth-unit", "mm"], "'mm' is not a number of metres"),
+        (["--data-depth-unit", "1/nan"], "out of range"),
+        (["--depth-cap", "-1"], "out of range"),
         (["--train-learning-rate", "inf"], "out of range"),
         (["--train-num-epochs", "1.5"], "'1.5' is not a whole number"),
         (["--train-num-epoch", "2"], r"--train-num-epoch: unknown option of train.py \(closest: --train-num-epochs"),
@@ -401,3 +405,8 @@ def test_options_of_other_commands_in_a_preset_are_passed_over(tmp_path):
 def test_negative_numbers_of_pictures_are_refused():
     with pytest.raises(UserError, match="--eval-num-images: -1 is out of range"):
         arguments.parse("eval_depth", ["--eval-num-images", "-1"])
+
+
+def test_a_unit_may_be_a_fraction():
+    for text, value in (("1/256", 1 / 256), ("0.001", 0.001), ("1e-3", 0.001), ("0", 0.0)):
+        assert arguments.parse("eval_depth", ["--data-depth-unit", text]).data_depth_unit == value

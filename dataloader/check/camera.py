@@ -56,7 +56,8 @@ def compare_calibration(report: Report, looks: Sequence[Look]) -> None:
         try:
             report.tell("calibration", _difference(place, camera, intrinsics, size))
         except UserError as error:
-            report.warn(str(error))
+            if str(error) not in report.faults:
+                report.warn(str(error))
 
 
 def _difference(place: Path, camera: int, intrinsics: Intrinsics, size: Size) -> str:
