@@ -24,6 +24,8 @@ from perspective_resample.rearrange import permuted_back
 from state_manager import find_network
 from tests.reliability.test_bad_steps import Reads
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 SIZE = ["--depth-resize-height", "64", "--depth-resize-width", "96"]
 WORDS = ["--sys-cpu", "--train-weights-init", "scratch", *SIZE]
 
