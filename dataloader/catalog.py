@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from errors import UserError, closest
@@ -43,7 +43,10 @@ class LoaderSpec:
 
     `split` is the middle of the folder ``<dataset>_<split>_split``; empty where the lists lie in the data set folder.
     `part` names the file in it. `cameras` are concatenated. `video` asks for neighbour frames.
-    `protocol` names how depth is judged, see `evaluation.protocols`.
+    `protocol` names how depth is judged, see `evaluation.protocols`; `improved_protocol` where improved maps are the
+    truth, if that is another. `truth` is what the depth of KITTI is compared with: "camera": as --depth-gt says, raw
+    scans give depth along the axis of the camera; "scanner": likewise, but they give x of the scanner; "improved":
+    the improved maps, whatever --depth-gt says.
     """
 
     name: str
@@ -56,6 +59,14 @@ class LoaderSpec:
     video: bool = False
     cameras: tuple[str, ...] = ("color",)
     protocol: str = ""
+    improved_protocol: str = ""
+    truth: Literal["camera", "scanner", "improved"] = "camera"
+
+    def judged_with(self, depth_gt: str) -> LoaderSpec:
+        """The loader as it works with this --depth-gt."""
+        if depth_gt == "improved" and self.improved_protocol:
+            return replace(self, protocol=self.improved_protocol, truth="improved")
+        return self
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -90,7 +101,7 @@ def _kitti_train(split: str) -> LoaderSpec:
     )
 
 
-def _kitti_depth(split: str, part: Part, domain: str) -> LoaderSpec:
+def _kitti_depth(split: str, part: Part, domain: str, **more: str) -> LoaderSpec:
     return LoaderSpec(
         name=f"kitti_{split}_{part}",
         purpose="depth",
@@ -99,6 +110,7 @@ def _kitti_depth(split: str, part: Part, domain: str) -> LoaderSpec:
         part=part,
         domain=domain,
         protocol=f"kitti_{split}",
+        **more,
     )
 
 
@@ -130,6 +142,8 @@ _TABLE = (
     ),
     _kitti_depth("zhou", "validation", "kitti_zhou_val_depth"),
     _kitti_depth("zhou", "test", "kitti_zhou_test_depth"),
+    _kitti_depth("eigen", "test", "kitti_eigen_test_depth", truth="scanner", improved_protocol="kitti_eigen_benchmark"),
+    _kitti_depth("eigen_benchmark", "test", "kitti_eigen_benchmark_test_depth", truth="improved"),
     _kitti_depth("kitti", "validation", "kitti_kitti_val_depth"),
     LoaderSpec(
         name="kitti_2015_train",
@@ -167,6 +181,7 @@ _TABLE = (
     ),
     _kitti_pose("odom09"),
     _kitti_pose("odom10"),
+    *(_kitti_pose(f"odom{sequence:02d}") for sequence in range(9)),
 )
 
 LOADERS: dict[tuple[Purpose, str], LoaderSpec] = {(spec.purpose, spec.name): spec for spec in _TABLE}

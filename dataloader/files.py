@@ -280,6 +280,9 @@ def read_depth(source: DepthSource) -> np.ndarray:
             return (counts * source.unit).astype(np.float32) if source.unit else counts_to_metres(counts, source.mode)
         case "array":
             return _read_array(source.path, source.unit)
+        case "velodyne" if source.mode == "forward":
+            matrix, size = velodyne.scanner_to_image(Path(source.calibration), source.camera)
+            return velodyne.project_forward(velodyne.read_scan(Path(source.path)), matrix, size)
         case "velodyne":
             return counts_to_metres(_scan_counts(source), "uint_16")
         case "disparity":

@@ -62,6 +62,42 @@ def project(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np
     Shapes:  points (N, 4), scanner coordinates; matrix (3, 4); size (height, width)
     Returns: (H, W) float64, camera z in metres, 0 where no point falls.
     """
+    row, column, distance, _ = _seen(points, matrix, size)
+    depth = np.zeros(size)
+    depth[row, column] = distance
+    if len(distance):
+        group = row * (size[1] - 1) + column - 1
+        order = np.argsort(group, kind="stable")  # within a group the first point stays first
+        starts = np.flatnonzero(np.diff(group[order], prepend=group[order[0]] - 1))
+        first = order[starts]
+        depth[row[first], column[first]] = np.minimum.reduceat(distance[order], starts)
+    return np.maximum(depth, 0)
+
+
+def project_forward(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Map of the forward distance of a laser scan, as Monodepth2 exports the ground truth of the Eigen test set.
+
+    Pixels as in `project`, but each by itself: the published code merges the last column with the first one of the
+    next row here, too, which no published crop lets count.
+
+    Shapes:  as `project`
+    Returns: (H, W) float32, x of the scanner in metres (about 0.27 m more than camera z), 0 where no point falls.
+    """
+    row, column, _, forward = _seen(points, matrix, size)
+    return nearest(row, column, forward, size)
+
+
+def nearest(row: np.ndarray, column: np.ndarray, distance: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """The smallest distance (N,) in every pixel: (H, W) float32, 0 where there is none."""
+    depth = np.full(size, np.inf, np.float32)
+    np.minimum.at(depth, (row, column), distance.astype(np.float32))
+    return np.where(np.isfinite(depth), np.maximum(depth, 0), np.float32(0))
+
+
+def _seen(
+    points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Rows and columns (N,) of the points that fall into the image, with their camera z and scanner x in metres."""
     height, width = size
     ahead = points[points[:, 0] >= 0].copy()
     ahead[:, 3] = 1
@@ -70,13 +106,4 @@ def project(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np
         pixels = np.round(seen[:, :2] / seen[:, 2:]) - 1
     inside = (pixels >= 0).all(1) & (pixels[:, 0] < width) & (pixels[:, 1] < height)
     column, row = pixels[inside].astype(np.int64).T
-    distance = seen[inside, 2]
-    depth = np.zeros(size)
-    depth[row, column] = distance
-    if len(distance):
-        group = row * (width - 1) + column - 1
-        order = np.argsort(group, kind="stable")  # within a group the first point stays first
-        starts = np.flatnonzero(np.diff(group[order], prepend=group[order[0]] - 1))
-        first = order[starts]
-        depth[row[first], column[first]] = np.minimum.reduceat(distance[order], starts)
-    return np.maximum(depth, 0)
+    return row, column, seen[inside, 2], ahead[inside, 0]

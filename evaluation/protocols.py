@@ -72,11 +72,13 @@ CROPS: dict[str, Window] = {
 """Rows and columns that count, in fractions. Garg et al. (arXiv 1603.04992), customary for the Eigen split, and what
 BTS and LapDepth call the crop of Eigen et al. (arXiv 1406.2283)."""
 
-# SGDepth
+# SGDepth, then Monodepth2
 _TABLE = (
     DepthProtocol(name="kitti_zhou", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
     DepthProtocol(name="kitti_kitti", minimum=0.0, maximum=math.inf),
     DepthProtocol(name="cityscapes", crop="cityscapes", rows=(0.1, 0.7), columns=(0.1, 0.9)),
+    DepthProtocol(name="kitti_eigen", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
+    DepthProtocol(name="kitti_eigen_benchmark", minimum=0.0, maximum=math.inf),
 )
 DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .option import FREE, Option
 
-DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes")
+DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark")
 JUDGING = (
     Option(
         "--depth-protocol",
