@@ -7,6 +7,8 @@ from typing import Literal
 
 from errors import UserError, closest
 
+from .window import PixelWindow
+
 Purpose = Literal["depth", "segmentation", "pose"]
 Part = Literal["train", "validation", "test"]
 
@@ -46,7 +48,8 @@ class LoaderSpec:
     `protocol` names how depth is judged, see `evaluation.protocols`; `improved_protocol` where improved maps are the
     truth, if that is another. `truth` is what the depth of KITTI is compared with: "camera": as --depth-gt says, raw
     scans give depth along the axis of the camera; "scanner": likewise, but they give x of the scanner; "improved":
-    the improved maps, whatever --depth-gt says.
+    the improved maps, whatever --depth-gt says. `window` is what networks see of every image, and what counts of its
+    truth.
     """
 
     name: str
@@ -61,6 +64,7 @@ class LoaderSpec:
     protocol: str = ""
     improved_protocol: str = ""
     truth: Literal["camera", "scanner", "improved"] = "camera"
+    window: PixelWindow | None = None
 
     def judged_with(self, depth_gt: str) -> LoaderSpec:
         """The loader as it works with this --depth-gt."""
@@ -152,6 +156,15 @@ _TABLE = (
         part="train",
         domain="kitti_2015_train_depth",
         protocol="kitti_kitti",
+    ),
+    LoaderSpec(
+        name="cityscapes_test",
+        purpose="depth",
+        dataset="cityscapes",
+        part="test",
+        domain="cityscapes_test_depth",
+        protocol="cityscapes_test",
+        window=PixelWindow(rows=(0, 768), columns=(0, 2048), of=(1024, 2048)),
     ),
     LoaderSpec(
         name="folder_test",

@@ -31,9 +31,10 @@ class DepthSource:
                 `mode` "forward" takes x of the scanner, unrounded, instead of depth along the camera axis in 1/256 m
     disparity:  16-bit PNG `path` of KITTI 2015, `calibration` = its calib_cam_to_cam file, camera 2 or 3;
                 `mode` "released" takes the focal length before rectification, as the published maps do
+    stereo:     16-bit PNG `path` of Cityscapes disparity, `calibration` = its camera.json, empty for the usual camera
     """
 
-    kind: Literal["map", "array", "velodyne", "disparity"]
+    kind: Literal["map", "array", "velodyne", "disparity", "stereo"]
     path: str
     mode: str = "uint_16"
     calibration: str = ""

@@ -20,6 +20,8 @@ TRUTH_REMEDIES = {
     ("kitti_2015", "depth"): "unpack data_scene_flow.zip and data_scene_flow_calib.zip",
     ("kitti_2015", "segmentation"): "unpack data_semantics.zip",
     ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",
+    ("cityscapes", "depth"): "unpack disparity_trainvaltest.zip and camera_trainvaltest.zip, or gt_depths beside its "
+    "test_files.txt",
     (
         "folder",
         "depth",
@@ -95,6 +97,10 @@ def resolve(
 
             samples = folder_samples(request, data_folder, data_intrinsics)
             return [_in_unit(sample, data_depth_unit) for sample in samples] if data_depth_unit else samples
+        case "cityscapes" if spec.purpose == "depth":
+            from .layouts.cityscapes_depth import cityscapes_depth_samples
+
+            return cityscapes_depth_samples(request)
         case "cityscapes":
             from .layouts.cityscapes import cityscapes_samples
 
@@ -130,6 +136,10 @@ def tell_truth(spec: LoaderSpec, depth_gt: str) -> str:
 
 def _in_unit(sample: Sample, unit: float) -> Sample:
     return replace(sample, depth=replace(sample.depth, unit=unit)) if sample.depth else sample
+
+
+def _is_array(sample: Sample) -> bool:
+    return sample.depth is not None and sample.depth.kind == "array"
 
 
 def has_truth(spec: LoaderSpec, sample: Sample) -> bool:
@@ -176,6 +186,8 @@ def truth_kind(
     if spec.dataset == "kitti":
         kind = _kitti_truth(spec, depth_gt)
         return "raw, x of the scanner" if kind == "scanner" else kind
+    if spec.dataset == "cityscapes":
+        return "cityscapes gt_depths" if any(_is_array(sample) for sample in samples) else "cityscapes disparity"
     if spec.dataset == "folder" and data_depth_unit:
         return f"folder, {data_depth_unit:g} m per count"
     if spec.dataset != "kitti_2015":
