@@ -35,6 +35,8 @@ DATASETS = {
     "cityscapes": DatasetSpec(
         folder="cityscapes", intrinsics=(1.10, 2.21, 0.5, 0.5), depth_mode="uint_16_subtract_one"
     ),
+    "ddad": DatasetSpec(folder="ddad"),
+    "diml": DatasetSpec(folder="diml"),
     "folder": DatasetSpec(folder=""),
 }
 
@@ -118,6 +120,19 @@ def _kitti_depth(split: str, part: Part, domain: str, **more: str) -> LoaderSpec
     )
 
 
+def _diml(part: str) -> LoaderSpec:
+    name = f"diml_{part}_test"
+    return LoaderSpec(
+        name=name,
+        purpose="depth",
+        dataset="diml",
+        split=part,
+        part="test",
+        domain=f"{name}_depth",
+        protocol=f"diml_{part}",
+    )
+
+
 def _kitti_pose(split: str) -> LoaderSpec:
     return LoaderSpec(
         name=f"kitti_{split}_validation",
@@ -166,6 +181,16 @@ _TABLE = (
         protocol="cityscapes_test",
         window=PixelWindow(rows=(0, 768), columns=(0, 2048), of=(1024, 2048)),
     ),
+    LoaderSpec(
+        name="ddad_validation",
+        purpose="depth",
+        dataset="ddad",
+        part="validation",
+        domain="ddad_validation_depth",
+        protocol="ddad",
+    ),
+    _diml("indoor"),
+    _diml("outdoor"),
     LoaderSpec(
         name="folder_test",
         purpose="depth",

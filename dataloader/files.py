@@ -285,6 +285,9 @@ def read_depth(source: DepthSource) -> np.ndarray:
             return velodyne.project_forward(velodyne.read_scan(Path(source.path)), matrix, size)
         case "velodyne":
             return counts_to_metres(_scan_counts(source), "uint_16")
+        case "lidar":
+            matrix = np.reshape(source.matrix, (3, 4))
+            return velodyne.project_cloud(velodyne.read_cloud(Path(source.path)), matrix, source.size)
         case "stereo":
             return _stereo_depth(source)
         case "disparity":

@@ -17,6 +17,8 @@ from .calibration import LARGEST, LONGEST_SIDE, SMALLEST
 from .catalog import LoaderSpec
 
 log = logging.getLogger(__name__)
+NO_CAMERA = (1.0, 1.0, 0.5, 0.5)
+"""Intrinsics where nothing says which they are; evaluation of depth needs none."""
 MOST_CROPPED = 10  # how many times as wide or high as a crop the whole image may be
 
 
@@ -32,15 +34,19 @@ class DepthSource:
     disparity:  16-bit PNG `path` of KITTI 2015, `calibration` = its calib_cam_to_cam file, camera 2 or 3;
                 `mode` "released" takes the focal length before rectification, as the published maps do
     stereo:     16-bit PNG `path` of Cityscapes disparity, `calibration` = its camera.json, empty for the usual camera
+    lidar:      points of the .npz file `path` of DDAD; `matrix`, (3, 4) row by row, projects them into an image of
+                `size`
     """
 
-    kind: Literal["map", "array", "velodyne", "disparity", "stereo"]
+    kind: Literal["map", "array", "velodyne", "disparity", "stereo", "lidar"]
     path: str
     mode: str = "uint_16"
     calibration: str = ""
     camera: int = 2
     cache: str = ""
     unit: float = 0.0
+    matrix: tuple[float, ...] = ()
+    size: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

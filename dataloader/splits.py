@@ -22,6 +22,8 @@ TRUTH_REMEDIES = {
     ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",
     ("cityscapes", "depth"): "unpack disparity_trainvaltest.zip and camera_trainvaltest.zip, or gt_depths beside its "
     "test_files.txt",
+    ("ddad", "depth"): "unpack point_cloud/LIDAR of every scene",
+    ("diml", "depth"): "unpack depth_filled (indoor) or depthmap (outdoor) beside the images",
     (
         "folder",
         "depth",
@@ -105,6 +107,14 @@ def resolve(
             from .layouts.cityscapes import cityscapes_samples
 
             return cityscapes_samples(request)
+        case "ddad":
+            from .layouts.ddad import ddad_samples
+
+            return ddad_samples(request)
+        case "diml":
+            from .layouts.diml import diml_samples
+
+            return diml_samples(request)
         case "kitti_2015":
             from .layouts.kitti_2015 import kitti_2015_samples
 

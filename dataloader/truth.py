@@ -183,4 +183,6 @@ def _size(source: DepthSource) -> Size | None:
             return scanner_to_image(Path(source.calibration), source.camera)[1]
         case "array":
             return None
+        case "lidar":
+            return source.size
     return image_size(source.path)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
 
 from errors import UserError
 
+from . import arrays
 from .calibration import calibration_entry, projection, rectified_size, rotation
 
 CAMERA_FILE = "calib_cam_to_cam.txt"
@@ -85,6 +87,42 @@ def project_forward(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int
     """
     row, column, _, forward = _seen(points, matrix, size)
     return nearest(row, column, forward, size)
+
+
+def read_cloud(path: Path) -> np.ndarray:
+    """Points of an .npz file of DDAD, key ``data``.
+
+    Returns: (N, 3) float64, metres in the frame of the scanner; those that are not finite are left out.
+
+    Raises:
+        UserError: when the file cannot be read or holds no points.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            values = arrays.read_member(archive, "data", MOST_BYTES)
+    except arrays.FAULTS as fault:
+        raise UserError(f"{path}: cannot read the laser scan ({fault}); fetch it again") from fault
+    if values.ndim != 2 or values.shape[1] < 3 or values.dtype.kind != "f":
+        raise UserError(f"{path}: {values.dtype} of shape {values.shape} are no points (N, 4); fetch it again")
+    points = values[:, :3].astype(np.float64)
+    return points[np.isfinite(points).all(1)]
+
+
+def project_cloud(points: np.ndarray, matrix: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Depth map of points in front of a camera, in the pixels that their places begin with, as the kit of DDAD has it.
+
+    Of several points in a pixel the nearest counts, there the last one.
+
+    Shapes:  points (N, 3); matrix (3, 4); size (height, width)
+    Returns: (H, W) float32, camera z in metres, 0 where no point falls.
+    """
+    height, width = size
+    seen = points @ matrix[:, :3].T + matrix[:, 3]
+    seen = seen[seen[:, 2] > 0]
+    places = seen[:, :2] / seen[:, 2:]
+    inside = (places >= 0).all(1) & (places[:, 0] < width) & (places[:, 1] < height)
+    column, row = places[inside].astype(np.int64).T
+    return nearest(row, column, seen[inside, 2], size)
 
 
 def nearest(row: np.ndarray, column: np.ndarray, distance: np.ndarray, size: tuple[int, int]) -> np.ndarray:

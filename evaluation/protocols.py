@@ -81,6 +81,21 @@ _CITYSCAPES_TEST = (
     DepthProtocol(name="cityscapes_test_sgdepth", crop="cityscapes", rows=(102 / 768, 716 / 768), columns=(0.1, 0.9)),
 )
 
+# Across data sets: customary windows and ranges.
+_ZERO_SHOT = (
+    DepthProtocol(name="ddad", maximum=200.0, clamp=(1e-3, 200.0)),
+    DepthProtocol(
+        name="diml_indoor",
+        crop="NYU",
+        rows=(45 / 480, 471 / 480),
+        columns=(41 / 640, 601 / 640),
+        minimum=0.0,
+        maximum=10.0,
+        clamp=(1e-3, 10.0),
+    ),
+    DepthProtocol(name="diml_outdoor", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1], minimum=2.0),
+)
+
 # SGDepth, then Monodepth2
 _TABLE = (
     DepthProtocol(name="kitti_zhou", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
@@ -89,6 +104,7 @@ _TABLE = (
     DepthProtocol(name="kitti_eigen", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
     DepthProtocol(name="kitti_eigen_benchmark", minimum=0.0, maximum=math.inf),
     *_CITYSCAPES_TEST,
+    *_ZERO_SHOT,
 )
 DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
 

@@ -6,7 +6,7 @@ from .option import FREE, Option
 
 DEPTH_PROTOCOLS = (
     *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark"),
-    *("cityscapes_test", "cityscapes_test_sgdepth"),
+    *("cityscapes_test", "cityscapes_test_sgdepth", "ddad", "diml_indoor", "diml_outdoor"),
 )
 JUDGING = (
     Option(

@@ -20,7 +20,7 @@ from dataloader.index import read_index
 from dataloader.integrity import needed
 from dataloader.layouts.kitti import find_split
 from dataloader.lists import read_list
-from dataloader.samples import Request, Sample
+from dataloader.samples import NO_CAMERA, Request, Sample
 from dataloader.splits import has_truth, resolve, tell_truth, with_truth
 from dataloader.truth import camera_faults, size_doubts
 from errors import UserError
@@ -98,7 +98,7 @@ def check_truth(report: Report, samples: Sequence[Sample]) -> set[str]:
 def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:
     """Where the samples come from, and how many entries of a list or index file are not among them."""
     if spec.dataset != "kitti":
-        report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / spec.dataset))
+        report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / DATASETS[spec.dataset].folder))
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     built_in = "none, the whole sequence" if spec.purpose == "pose" else "none, the frames are known"
@@ -128,7 +128,8 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
 
 def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look], depth_cap: float) -> None:
     if spec.purpose == "depth":
-        check_camera(report, looks, own=spec.dataset == "folder")
+        known = [look for look in looks if look.sample.intrinsics != NO_CAMERA]
+        check_camera(report, known, own=spec.dataset == "folder")
         if spec.dataset == "kitti":
             compare_calibration(report, looks)
     if spec.video:
