@@ -27,7 +27,6 @@ frames that have an improved map."""
 KNOWN_FRAMES = {("eigen", "test"): eigen_test_frames, ("eigen_benchmark", "test"): eigen_test_frames}
 """Lists that are known without a file."""
 LIST_REMEDY = "fetch them, index what is there with python -m dataloader.prepare index kitti"
-KNOWN_REMEDY = "fetch its drives with python -m dataloader.prepare kitti --drives"
 INDEX_REMEDY = "fetch them, or, for what is there, rebuild it with python -m dataloader.prepare index kitti --overwrite"
 
 
@@ -59,7 +58,8 @@ def kitti_samples(request: Request) -> list[Sample]:
     known = KNOWN_FRAMES.get((request.spec.split, request.spec.part))
     if path is None and known is not None:
         frames = _of_camera_asked(request, known())
-        return from_frames(request, files.root, frames, files, read_parameters(files.root, "kitti"), KNOWN_REMEDY)
+        remedy = f"fetch them with python -m dataloader.prepare kitti --split eigen --out {request.dataset_dir}"
+        return from_frames(request, files.root, frames, files, read_parameters(files.root, "kitti"), remedy)
     if path is None:
         folder = request.dataset_dir / f"kitti_{request.spec.split}_split"
         raise UserError(

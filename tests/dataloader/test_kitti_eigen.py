@@ -13,6 +13,7 @@ from dataloader.layouts.kitti_eigen import eigen_test_frames
 from dataloader.loaders import build_evaluation
 from dataloader.splits import resolve, truth_kind
 from errors import UserError
+from tests import real_data
 from tests.dataloader import tiny
 
 EIGEN = find_loader("depth", "kitti_eigen_test")
@@ -44,8 +45,9 @@ def test_the_known_frames_are_the_published_ones():
 @pytest.mark.parametrize("spec", [EIGEN, BENCHMARK])
 def test_without_a_list_the_known_frames_are_looked_for(tmp_path, spec):
     tiny.kitti(tmp_path)
-    with pytest.raises(UserError, match=r"697 missing files: .*_drive_0002_sync/image_02/data/0000000000\.png"):
+    with pytest.raises(UserError, match=r"697 missing files: .*_drive_0002_sync/image_02/data/0000000000\.png") as told:
         resolve(spec, tmp_path)
+    assert f"python -m dataloader.prepare kitti --split eigen --out {tmp_path}" in str(told.value)
     drive = "2011_09_26/2011_09_26_drive_0048_sync"
     tiny.kitti_images(tmp_path / "kitti", drive=drive, frames=range(3))
     found = resolve(spec, tmp_path, drop=True)
@@ -113,3 +115,17 @@ def test_the_doctor_knows_the_set(root, spec):
     report, _ = examine(spec, Options(dataset_dir=str(root)))
     assert not report.faults, report.faults
     assert ("scanner" if spec is EIGEN else "improved") in str(report)
+
+
+def test_real_scans_of_the_eigen_test_reach_a_little_further_ahead_of_the_scanner(tmp_path):
+    root = real_data.dataset_folder(tmp_path / "data")
+    lines = (real_data.root() / "kitti_raw_mini/splits/eigen_test_subset.txt").read_text()
+    (root / "kitti_eigen_split").mkdir()
+    (root / "kitti_eigen_split/test_files.txt").write_text(lines)
+    known = {frame.name for frame in eigen_test_frames()}
+    samples = resolve(EIGEN, root)
+    assert len(samples) == 8 and {sample.name for sample in samples} <= known
+    forward = read_depth(samples[0].depth)
+    along = read_depth(resolve(find_loader("depth", "kitti_zhou_test"), root)[0].depth)
+    both = (forward > 0) & (along > 0)
+    assert both.sum() > 15000 and np.median(forward[both] - along[both]) == pytest.approx(0.28, abs=0.02)
