@@ -7,6 +7,8 @@ from typing import Literal
 
 from errors import UserError, closest
 
+from .window import PixelWindow
+
 Purpose = Literal["depth", "segmentation", "pose"]
 Part = Literal["train", "validation", "test"]
 
@@ -15,7 +17,8 @@ Part = Literal["train", "validation", "test"]
 class DatasetSpec:
     """What the numbers of one data set mean where no parameters.json says otherwise.
 
-    `intrinsics` are fx, fy, cx, cy divided by image width and height; empty where only the user knows them.
+    `intrinsics` are fx, fy, cx, cy divided by image width and height; empty where only the user
+    knows them, or nobody.
     `truth_raster` says whether ground truth has the pixels of its image, resized at most ("image"), or a raster of its
     own that spans the same view.
     """
@@ -27,12 +30,17 @@ class DatasetSpec:
     truth_raster: Literal["image", "own"] = "image"
 
 
+NYU_CAMERA = (518.85790117450188 / 640, 519.46961112127485 / 480, 325.58244941119034 / 640, 253.73616633400465 / 480)
+
 DATASETS = {
     "kitti": DatasetSpec(folder="kitti", intrinsics=(0.58, 1.92, 0.5, 0.5)),
     "kitti_2015": DatasetSpec(folder="kitti_2015", intrinsics=(0.58, 1.92, 0.5, 0.5)),
     "cityscapes": DatasetSpec(
         folder="cityscapes", intrinsics=(1.10, 2.21, 0.5, 0.5), depth_mode="uint_16_subtract_one"
     ),
+    "nyu_v2": DatasetSpec(folder="nyu_v2", intrinsics=NYU_CAMERA),
+    "nyu_v2_struct": DatasetSpec(folder="nyu_v2", intrinsics=NYU_CAMERA),
+    "make3d": DatasetSpec(folder="make3d", truth_raster="own"),
     "folder": DatasetSpec(folder=""),
 }
 
@@ -43,7 +51,8 @@ class LoaderSpec:
 
     `split` is the middle of the folder ``<dataset>_<split>_split``; empty where the lists lie in the data set folder.
     `part` names the file in it. `cameras` are concatenated. `video` asks for neighbour frames.
-    `protocol` names how depth is judged, see `evaluation.protocols`.
+    `protocol` names how depth is judged, see `evaluation.protocols`. `window` is what networks see of every image, and
+    what counts of its truth.
     """
 
     name: str
@@ -56,6 +65,7 @@ class LoaderSpec:
     video: bool = False
     cameras: tuple[str, ...] = ("color",)
     protocol: str = ""
+    window: PixelWindow | None = None
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -138,6 +148,27 @@ _TABLE = (
         part="train",
         domain="kitti_2015_train_depth",
         protocol="kitti_kitti",
+    ),
+    LoaderSpec(
+        name="nyu_v2_test", purpose="depth", dataset="nyu_v2", part="test", domain="nyu_v2_test_depth", protocol="nyu"
+    ),
+    LoaderSpec(
+        name="nyu_v2_struct_test",
+        purpose="depth",
+        dataset="nyu_v2_struct",
+        part="test",
+        domain="nyu_v2_struct_test_depth",
+        protocol="nyu_struct",
+        window=PixelWindow(rows=(44, 471), columns=(40, 601), of=(480, 640)),
+    ),
+    LoaderSpec(
+        name="make3d_test",
+        purpose="depth",
+        dataset="make3d",
+        part="test",
+        domain="make3d_test_depth",
+        protocol="make3d",
+        window=PixelWindow(rows=(710, 1562), columns=(0, 1704), of=(2272, 1704)),
     ),
     LoaderSpec(
         name="folder_test",

@@ -142,6 +142,8 @@ class Labelled:
 def evaluation_item(spec: LoaderSpec, sample: Sample, size: tuple[int, int], filter: Filter = "bilinear") -> Item:
     """Images resized to `size` (height, width), and truth at its own size; nothing is drawn.
 
+    Of both there is what the window of the loader leaves.
+
     Raises:
         UserError: when a file cannot be used, or truth does not fit its image.
     """
@@ -154,10 +156,16 @@ def evaluation_item(spec: LoaderSpec, sample: Sample, size: tuple[int, int], fil
             _require_same_shape(sample.depth.path, depth.shape, sample.images[0], image.shape)
         if labels is not None:
             _require_same_shape(sample.labels, labels.shape, sample.images[0], image.shape)
+    intrinsics = sample.intrinsics
+    if spec.window:
+        intrinsics = spec.window.intrinsics(intrinsics, image.shape[:2])
+        pictures = {frame: picture.crop(spec.window.box(picture.size[::-1])) for frame, picture in pictures.items()}
+        image = np.asarray(pictures[0])
+        depth = None if depth is None else depth[spec.window.slices(depth.shape)]
     return Item(
         name=sample.name,
         images={frame: resize_image(picture, size, filter) for frame, picture in pictures.items()},
-        K=camera_matrix(sample.intrinsics, *size),
+        K=camera_matrix(intrinsics, *size),
         truth=Truth(name=sample.name, image=image, depth=depth, labels=labels, pose=sample.pose),
     )
 

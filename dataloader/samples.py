@@ -17,6 +17,8 @@ from .calibration import LARGEST, LONGEST_SIDE, SMALLEST
 from .catalog import LoaderSpec
 
 log = logging.getLogger(__name__)
+NO_CAMERA = (1.0, 1.0, 0.5, 0.5)
+"""Intrinsics where nothing says which they are; evaluation of depth needs none."""
 MOST_CROPPED = 10  # how many times as wide or high as a crop the whole image may be
 
 
@@ -30,9 +32,11 @@ class DepthSource:
                 `cache` = prefix of the PNG that keeps the result, empty for none
     disparity:  16-bit PNG `path` of KITTI 2015, `calibration` = its calib_cam_to_cam file, camera 2 or 3;
                 `mode` "released" takes the focal length before rectification, as the published maps do
+    hdf5:       metres at `path` in an HDF5 file, see `nyu_files`
+    laser grid: metres in the .mat file `path` of Make3D
     """
 
-    kind: Literal["map", "array", "velodyne", "disparity"]
+    kind: Literal["map", "array", "velodyne", "disparity", "hdf5", "laser grid"]
     path: str
     mode: str = "uint_16"
     calibration: str = ""

@@ -20,6 +20,9 @@ TRUTH_REMEDIES = {
     ("kitti_2015", "depth"): "unpack data_scene_flow.zip and data_scene_flow_calib.zip",
     ("kitti_2015", "segmentation"): "unpack data_semantics.zip",
     ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",
+    ("nyu_v2", "depth"): "extract the test images again with python -m dataloader.prepare nyu",
+    ("nyu_v2_struct", "depth"): "unpack the test set of StructDepth again",
+    ("make3d", "depth"): "unpack the laser grids of Test134 as Gridlaserdata/depth_sph_corr-<id>.mat",
     (
         "folder",
         "depth",
@@ -97,6 +100,18 @@ def resolve(
             from .layouts.kitti_2015 import kitti_2015_samples
 
             return kitti_2015_samples(request)
+        case "nyu_v2":
+            from .layouts.nyu import nyu_samples
+
+            return nyu_samples(request)
+        case "nyu_v2_struct":
+            from .layouts.nyu import nyu_struct_samples
+
+            return nyu_struct_samples(request)
+        case "make3d":
+            from .layouts.make3d import make3d_samples
+
+            return make3d_samples(request)
         case "kitti" if spec.purpose == "pose":
             from .layouts.odometry import odometry_samples
 

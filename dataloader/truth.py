@@ -178,6 +178,6 @@ def _size(source: DepthSource) -> Size | None:
     match source.kind:
         case "velodyne":
             return scanner_to_image(Path(source.calibration), source.camera)[1]
-        case "array":
+        case "array" | "laser grid":
             return None
     return image_size(source.path)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 import arguments
-from dataloader.catalog import LOADERS, LoaderSpec
+from dataloader.catalog import DATASETS, LOADERS, LoaderSpec
 from errors import UserError, closest
 from evaluation.protocols import DEPTH_PROTOCOLS
 from methods import METHODS, NAMES
@@ -143,7 +143,7 @@ def loaders() -> str:
 def _reads(spec: LoaderSpec) -> str:
     if spec.dataset == "folder":
         return "`--data-folder`"
-    folder = f"{spec.dataset}_{spec.split}_split" if spec.split else spec.dataset
+    folder = f"{spec.dataset}_{spec.split}_split" if spec.split else DATASETS[spec.dataset].folder
     cameras = ", both cameras" if len(spec.cameras) > 1 else ""
     return f"`{folder}`, {spec.part}{cameras}"
 
@@ -152,7 +152,7 @@ def _judged_on(spec: LoaderSpec) -> str:
     if not spec.protocol:
         return ""
     row = DEPTH_PROTOCOLS[spec.protocol]
-    crop = "no crop" if row.crop == "none" else f"{row.crop.capitalize()} crop"
+    crop = "no crop" if row.crop == "none" else f"{row.crop[0].upper()}{row.crop[1:]} crop"
     reach = f"truth up to {row.maximum:g} m" if row.maximum < 1e9 else "all truth"
     return f"{crop}, {reach}, predictions up to {row.clamp[1]:g} m"
 

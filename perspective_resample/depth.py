@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -28,12 +29,17 @@ class DepthMap:
     def at(self, size: tuple[int, int], mode: str = "bilinear") -> DepthMap:
         """Resized to (height, width), in its own quantity: depth of resized inverse depth keeps edges near.
 
-        mode: ``bilinear`` (half-pixel centres) or ``nearest``
+        mode: ``bilinear`` (half-pixel centres) or ``nearest`` (pixel floor(i * given / wanted), exactly)
         """
         if tuple(self.values.shape[-2:]) == tuple(size):
             return self
-        corners = {"align_corners": False} if mode == "bilinear" else {}
-        return replace(self, values=F.interpolate(self.values, size, mode=mode, **corners))
+        if mode == "nearest":  # the quotient of PyTorch is rounded, so that it misses pixels
+            rows, columns = (
+                torch.arange(wanted, device=self.values.device) * given // wanted
+                for given, wanted in zip(self.values.shape[-2:], size, strict=True)
+            )
+            return replace(self, values=self.values[..., rows[:, None], columns])
+        return replace(self, values=F.interpolate(self.values, size, mode=mode, align_corners=False))
 
     def depth(self) -> Tensor:
         """Depth (B, 1, h, w), in metres as far as `known` says."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from .option import FREE, Option
 
-DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes")
+DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes", "nyu", "nyu_struct", "make3d")
 JUDGING = (
     Option(
         "--depth-protocol",
@@ -17,7 +17,7 @@ JUDGING = (
         "--depth-crop",
         "protocol",
         "window of the truth that counts, instead of that of the protocol",
-        ("protocol", "none", "garg", "eigen"),
+        ("protocol", "none", "garg", "eigen", "nyu"),
         resume=FREE,
     ),
     Option(

@@ -95,7 +95,7 @@ def check_truth(report: Report, samples: Sequence[Sample]) -> set[str]:
 def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:
     """Where the samples come from, and how many entries of a list or index file are not among them."""
     if spec.dataset != "kitti":
-        report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / spec.dataset))
+        report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / DATASETS[spec.dataset].folder))
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     report.tell("list", str(path or "none, the whole sequence"))
@@ -124,7 +124,9 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
 
 def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look], depth_cap: float) -> None:
     if spec.purpose == "depth":
-        check_camera(report, looks, own=spec.dataset == "folder")
+        own = spec.dataset == "folder"
+        if own or DATASETS[spec.dataset].intrinsics:
+            check_camera(report, looks, own=own)
         if spec.dataset == "kitti":
             compare_calibration(report, looks)
     if spec.video:

@@ -21,6 +21,7 @@ COMMANDS = {
     "splits": "fetch the published split lists and verify them",
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
+    "nyu": "extract the test images of NYU Depth v2 from the labelled .mat file",
     "cache": "keep the images and labels of a training, decoded and resized",
     "teacher-cache": "keep the answers of a depth teacher to training images",
 }

@@ -1,0 +1,44 @@
+"""A window of an image that all measurements of a data set are about. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from .camera import Intrinsics, Size
+
+
+@dataclass(frozen=True, slots=True)
+class PixelWindow:
+    """Rows and columns, from and up to but without, of images of the (height, width) `of`.
+
+    In images and truth of another size it is every pixel that has a part in it.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    of: Size
+
+    def slices(self, size: Size) -> tuple[slice, slice]:
+        """Rows and columns in an array that begins with (height, width) `size`."""
+        rows, columns = (
+            slice(first * side // whole, -(-last * side // whole))
+            for (first, last), side, whole in zip((self.rows, self.columns), size[:2], self.of, strict=True)
+        )
+        return rows, columns
+
+    def box(self, size: Size) -> tuple[int, int, int, int]:
+        """Left, top, right and bottom in an image of (height, width), as Pillow crops."""
+        rows, columns = self.slices(size)
+        return columns.start, rows.start, columns.stop, rows.stop
+
+    def intrinsics(self, whole: Intrinsics, size: Size) -> Intrinsics:
+        """fx, fy, cx, cy divided by width and height of an image of (height, width) -> the same of the window."""
+        (height, width), (rows, columns) = size, self.slices(size)
+        down, across = rows.stop - rows.start, columns.stop - columns.start
+        fx, fy, cx, cy = whole
+        return (
+            fx * width / across,
+            fy * height / down,
+            (cx * width - columns.start) / across,
+            (cy * height - rows.start) / down,
+        )
