@@ -25,6 +25,7 @@ from . import arrays, nyu_files, velodyne
 from .calibration import focal_length
 from .labels import to_train_ids
 from .listing import on_disk
+from .map_files import open_maps
 from .matlab import read_numbers
 from .samples import DepthSource
 
@@ -294,6 +295,8 @@ def read_depth(source: DepthSource) -> np.ndarray:
             return nyu_files.read_depth(source.path)
         case "laser grid":
             return _read_grid(source.path)
+        case "given":
+            return open_maps(source.path).read(source.number)
 
 
 def _read_array(path: str, unit: float) -> np.ndarray:

@@ -34,15 +34,17 @@ class DepthSource:
                 `mode` "released" takes the focal length before rectification, as the published maps do
     hdf5:       metres at `path` in an HDF5 file, see `nyu_files`
     laser grid: metres in the .mat file `path` of Make3D
+    given:      map `number` of the file `path` that the user named, see `map_files`
     """
 
-    kind: Literal["map", "array", "velodyne", "disparity", "hdf5", "laser grid"]
+    kind: Literal["map", "array", "velodyne", "disparity", "hdf5", "laser grid", "given"]
     path: str
     mode: str = "uint_16"
     calibration: str = ""
     camera: int = 2
     cache: str = ""
     unit: float = 0.0
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

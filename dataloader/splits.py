@@ -10,6 +10,7 @@ from pathlib import Path
 from errors import UserError
 
 from .catalog import LoaderSpec
+from .given_truth import given_kind, is_given, with_given_truth
 from .samples import Request, Sample
 
 log = logging.getLogger(__name__)
@@ -48,10 +49,12 @@ def resolve(
 ) -> list[Sample]:
     """Samples of a loader in their order, all images checked for existence; truth may be absent.
 
+    Truth of depth comes from the file that `depth_gt` names, where it names one, see `given_truth`.
+
     Args:
         spec: the loader
         dataset_dir: folder with kitti/, cityscapes/ ...; unused by the loaders of own data
-        depth_gt: "raw" or "improved"
+        depth_gt: "raw", "improved" or a file
         data_folder: own data
         data_intrinsics: fx, fy, cx, cy of own data in pixels of the files
         data_depth_unit: metres per count of the depth of own data; 0: 1/256 in PNG, 1 in arrays of floats
@@ -64,17 +67,18 @@ def resolve(
     Raises:
         UserError: when something is missing or damaged, named with what to do.
     """
+    judged = spec.purpose == "depth" and not spec.training
     request = Request(
         spec=spec,
         dataset_dir=Path(dataset_dir),
-        depth_gt=depth_gt,
+        depth_gt="raw" if is_given(depth_gt) else depth_gt,
         cache_folder=cache_folder,
         as_released=as_released,
         drop=drop,
         skip=skip,
         camera=depth_camera,
     )
-    if depth_camera == "right" and spec.dataset != "kitti" and spec.purpose == "depth" and not spec.training:
+    if depth_camera == "right" and spec.dataset != "kitti" and judged:
         raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
     if spec.dataset != "folder":
         if not dataset_dir:
@@ -86,6 +90,15 @@ def resolve(
                 f"--dataset-dir {dataset_dir}: no such folder; make one with "
                 "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
             )
+    samples = _found(request, data_folder, data_intrinsics, data_depth_unit)
+    return with_given_truth(request, samples, depth_gt) if judged and is_given(depth_gt) else samples
+
+
+def _found(
+    request: Request, data_folder: str, data_intrinsics: Sequence[float], data_depth_unit: float
+) -> list[Sample]:
+    """What the layout of a data set finds; the other arguments as in `resolve`."""
+    spec = request.spec
     match spec.dataset:
         case "folder":
             from .layouts.folder import folder_samples
@@ -168,6 +181,8 @@ def truth_kind(
     """What results are compared with, as metrics.json notes it; numbers with different kinds do not compare."""
     if spec.purpose != "depth":
         return "camera poses" if spec.purpose == "pose" else f"{spec.dataset} labels"
+    if is_given(depth_gt):
+        return given_kind(depth_gt)
     if spec.dataset == "kitti":
         return depth_gt
     if spec.dataset == "folder" and data_depth_unit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .option import FREE, Option
+from .option import FREE, Option, ground_truth
 
 DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes", "nyu", "nyu_struct", "make3d")
 JUDGING = (
@@ -37,8 +37,8 @@ JUDGING = (
     Option(
         "--depth-gt",
         "raw",
-        "ground truth: raw laser scans, or the improved (accumulated) maps",
-        ("raw", "improved"),
+        "ground truth: raw laser scans, improved (accumulated) maps, or an .npz file of maps (raw, improved, FILE)",
+        kind=ground_truth,
         resume=FREE,
     ),
     Option(
