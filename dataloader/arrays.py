@@ -50,11 +50,20 @@ def read_member(archive: zipfile.ZipFile, name: str, most: int) -> np.ndarray:
         return _array(io.BytesIO(file.read()), info.file_size)
 
 
-def _array(file: IO[bytes], length: int) -> np.ndarray:
+def read_head(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Shape, order by columns and type of an array, from the place where it begins up to its numbers.
+
+    Raises:
+        One of `FAULTS` when no array begins there.
+    """
     version = np.lib.format.read_magic(file)
     if version not in _HEADS:
         raise ValueError(f"format {version} is unknown")
-    shape, by_columns, dtype = _HEADS[version](file)
+    return _HEADS[version](file)
+
+
+def _array(file: IO[bytes], length: int) -> np.ndarray:
+    shape, by_columns, dtype = read_head(file)
     if dtype.hasobject:
         raise ValueError("it holds Python objects")
     bytes_left = length - file.tell()

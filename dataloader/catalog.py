@@ -17,7 +17,8 @@ Part = Literal["train", "validation", "test"]
 class DatasetSpec:
     """What the numbers of one data set mean where no parameters.json says otherwise.
 
-    `intrinsics` are fx, fy, cx, cy divided by image width and height; empty where only the user knows them.
+    `intrinsics` are fx, fy, cx, cy divided by image width and height; empty where only the user
+    knows them, or nobody.
     `truth_raster` says whether ground truth has the pixels of its image, resized at most ("image"), or a raster of its
     own that spans the same view.
     """
@@ -29,6 +30,8 @@ class DatasetSpec:
     truth_raster: Literal["image", "own"] = "image"
 
 
+NYU_CAMERA = (518.85790117450188 / 640, 519.46961112127485 / 480, 325.58244941119034 / 640, 253.73616633400465 / 480)
+
 DATASETS = {
     "kitti": DatasetSpec(folder="kitti", intrinsics=(0.58, 1.92, 0.5, 0.5)),
     "kitti_2015": DatasetSpec(folder="kitti_2015", intrinsics=(0.58, 1.92, 0.5, 0.5)),
@@ -37,6 +40,9 @@ DATASETS = {
     ),
     "ddad": DatasetSpec(folder="ddad"),
     "diml": DatasetSpec(folder="diml"),
+    "nyu_v2": DatasetSpec(folder="nyu_v2", intrinsics=NYU_CAMERA),
+    "nyu_v2_struct": DatasetSpec(folder="nyu_v2", intrinsics=NYU_CAMERA),
+    "make3d": DatasetSpec(folder="make3d", truth_raster="own"),
     "folder": DatasetSpec(folder=""),
 }
 
@@ -191,6 +197,27 @@ _TABLE = (
     ),
     _diml("indoor"),
     _diml("outdoor"),
+    LoaderSpec(
+        name="nyu_v2_test", purpose="depth", dataset="nyu_v2", part="test", domain="nyu_v2_test_depth", protocol="nyu"
+    ),
+    LoaderSpec(
+        name="nyu_v2_struct_test",
+        purpose="depth",
+        dataset="nyu_v2_struct",
+        part="test",
+        domain="nyu_v2_struct_test_depth",
+        protocol="nyu_struct",
+        window=PixelWindow(rows=(44, 471), columns=(40, 601), of=(480, 640)),
+    ),
+    LoaderSpec(
+        name="make3d_test",
+        purpose="depth",
+        dataset="make3d",
+        part="test",
+        domain="make3d_test_depth",
+        protocol="make3d",
+        window=PixelWindow(rows=(710, 1562), columns=(0, 1704), of=(2272, 1704)),
+    ),
     LoaderSpec(
         name="folder_test",
         purpose="depth",

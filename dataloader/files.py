@@ -21,10 +21,12 @@ from PIL import ExifTags, Image
 from errors import UserError
 from storage.atomic import write_whole
 
-from . import arrays, velodyne
+from . import arrays, nyu_files, velodyne
 from .calibration import baseline_times_focal, focal_length
 from .labels import to_train_ids
 from .listing import on_disk
+from .map_files import open_maps
+from .matlab import read_numbers
 from .samples import DepthSource
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,7 @@ log = logging.getLogger(__name__)
 STEREO_BASELINE = 0.54  # metres between the KITTI colour cameras, the nominal value all published maps use
 CITYSCAPES_BASELINE_TIMES_FOCAL = 0.209313 * 2262.52
 COUNTS_PER_METRE = 256
+LASER_GRID = ("Position3DGrid", 3)  # variable of Make3D and which of its channels is the depth
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "JPEG2000", "TIFF", "DIB", "TGA")
 """What is decoded; Pillow knows more, among them PostScript, which it hands to an interpreter."""
 MOST_PIXELS = 89_478_485  # from here on Pillow suspects a decompression bomb; a quarter of a gigabyte as RGB
@@ -162,6 +165,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
     Raises:
         UserError: when the file is missing, not an image, or has more than `MOST_PIXELS`.
     """
+    if nyu_files.is_member(path):
+        return nyu_files.size_of(str(path))
     try:
         with open(path, "rb", opener=open_at_once) as file, Image.open(file, formats=FORMATS) as image:
             _check_size(path, image)
@@ -180,6 +185,8 @@ def open_rgb(path: str | Path) -> Image.Image:
     Raises:
         UserError: as `open_stored`, or when its colours are of a kind that Pillow cannot convert.
     """
+    if nyu_files.is_member(path):
+        return nyu_files.read_picture(str(path))
     image = open_stored(path, upright=True)
     if image.mode == "RGB":
         return image
@@ -292,6 +299,12 @@ def read_depth(source: DepthSource) -> np.ndarray:
             return _stereo_depth(source)
         case "disparity":
             return counts_to_metres(_disparity_counts(source), "uint_16")
+        case "hdf5":
+            return nyu_files.read_depth(source.path)
+        case "laser grid":
+            return _read_grid(source.path)
+        case "given":
+            return open_maps(source.path).read(source.number)
 
 
 def _read_array(path: str, unit: float) -> np.ndarray:
@@ -316,6 +329,15 @@ def _stereo_depth(source: DepthSource) -> np.ndarray:
     factor = baseline_times_focal(Path(source.calibration)) if source.calibration else CITYSCAPES_BASELINE_TIMES_FOCAL
     known = counts > 1
     return np.where(known, factor / (np.where(known, counts - 1, 1) / 256), 0).astype(np.float32)
+
+
+def _read_grid(path: str) -> np.ndarray:
+    name, channel = LASER_GRID
+    grid = read_numbers(path, name, 3)
+    if grid.shape[2] <= channel:
+        raise UserError(f"{path}: {name} has {grid.shape[2]} channels, depth is number {channel + 1}; fetch it again")
+    depth = grid[..., channel]
+    return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
 
 
 def _disparity_counts(source: DepthSource) -> np.ndarray:

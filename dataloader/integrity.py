@@ -21,6 +21,7 @@ from .catalog import LoaderSpec
 from .files import PNG_SIGNATURE, open_at_once, open_stored
 from .listing import IMAGE_TYPES, on_disk
 from .missing import DROP_HINT, first_of
+from .nyu_files import container
 from .samples import Sample
 from .velodyne import CAMERA_FILE, SCANNER_FILE
 
@@ -39,11 +40,11 @@ _sound: set[str] = set()  # training and validation share files; nobody should w
 
 def needed(sample: Sample) -> Iterator[str]:
     """Paths of everything that is read for one sample."""
-    yield from sample.images.values()
+    yield from map(container, sample.images.values())
     if sample.labels:
         yield sample.labels
     if sample.depth is not None:
-        yield sample.depth.path
+        yield container(sample.depth.path)
         match sample.depth.kind:
             case "velodyne":
                 yield from (str(on_disk(Path(sample.depth.calibration) / name)) for name in (CAMERA_FILE, SCANNER_FILE))

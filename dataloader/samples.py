@@ -36,9 +36,12 @@ class DepthSource:
     stereo:     16-bit PNG `path` of Cityscapes disparity, `calibration` = its camera.json, empty for the usual camera
     lidar:      points of the .npz file `path` of DDAD; `matrix`, (3, 4) row by row, projects them into an image of
                 `size`
+    hdf5:       metres at `path` in an HDF5 file, see `nyu_files`
+    laser grid: metres in the .mat file `path` of Make3D
+    given:      map `number` of the file `path` that the user named, see `map_files`
     """
 
-    kind: Literal["map", "array", "velodyne", "disparity", "stereo", "lidar"]
+    kind: Literal["map", "array", "velodyne", "disparity", "stereo", "lidar", "hdf5", "laser grid", "given"]
     path: str
     mode: str = "uint_16"
     calibration: str = ""
@@ -47,6 +50,7 @@ class DepthSource:
     unit: float = 0.0
     matrix: tuple[float, ...] = ()
     size: tuple[int, ...] = ()
+    number: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,7 @@ from pathlib import Path
 from errors import UserError
 
 from .catalog import LoaderSpec
+from .given_truth import given_kind, is_given, with_given_truth
 from .samples import Request, Sample
 
 log = logging.getLogger(__name__)
@@ -24,6 +25,9 @@ TRUTH_REMEDIES = {
     "test_files.txt",
     ("ddad", "depth"): "unpack point_cloud/LIDAR of every scene",
     ("diml", "depth"): "unpack depth_filled (indoor) or depthmap (outdoor) beside the images",
+    ("nyu_v2", "depth"): "extract the test images again with python -m dataloader.prepare nyu",
+    ("nyu_v2_struct", "depth"): "unpack the test set of StructDepth again",
+    ("make3d", "depth"): "unpack the laser grids of Test134 as Gridlaserdata/depth_sph_corr-<id>.mat",
     (
         "folder",
         "depth",
@@ -55,10 +59,12 @@ def resolve(
 ) -> list[Sample]:
     """Samples of a loader in their order, all images checked for existence; truth may be absent.
 
+    Truth of depth comes from the file that `depth_gt` names, where it names one, see `given_truth`.
+
     Args:
         spec: the loader
         dataset_dir: folder with kitti/, cityscapes/ ...; unused by the loaders of own data
-        depth_gt: "raw" or "improved"
+        depth_gt: "raw", "improved" or a file
         data_folder: own data
         data_intrinsics: fx, fy, cx, cy of own data in pixels of the files
         data_depth_unit: metres per count of the depth of own data; 0: 1/256 in PNG, 1 in arrays of floats
@@ -71,17 +77,18 @@ def resolve(
     Raises:
         UserError: when something is missing or damaged, named with what to do.
     """
+    judged = spec.purpose == "depth" and not spec.training
     request = Request(
         spec=spec,
         dataset_dir=Path(dataset_dir),
-        depth_gt=_kitti_truth(spec, depth_gt),
+        depth_gt="raw" if is_given(depth_gt) else _kitti_truth(spec, depth_gt),
         cache_folder=cache_folder,
         as_released=as_released,
         drop=drop,
         skip=skip,
         camera=depth_camera,
     )
-    if depth_camera == "right" and spec.dataset != "kitti" and spec.purpose == "depth" and not spec.training:
+    if depth_camera == "right" and spec.dataset != "kitti" and judged:
         raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
     if spec.dataset != "folder":
         if not dataset_dir:
@@ -93,6 +100,15 @@ def resolve(
                 f"--dataset-dir {dataset_dir}: no such folder; make one with "
                 "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
             )
+    samples = _found(request, data_folder, data_intrinsics, data_depth_unit)
+    return with_given_truth(request, samples, depth_gt) if judged and is_given(depth_gt) else samples
+
+
+def _found(
+    request: Request, data_folder: str, data_intrinsics: Sequence[float], data_depth_unit: float
+) -> list[Sample]:
+    """What the layout of a data set finds; the other arguments as in `resolve`."""
+    spec = request.spec
     match spec.dataset:
         case "folder":
             from .layouts.folder import folder_samples
@@ -119,6 +135,18 @@ def resolve(
             from .layouts.kitti_2015 import kitti_2015_samples
 
             return kitti_2015_samples(request)
+        case "nyu_v2":
+            from .layouts.nyu import nyu_samples
+
+            return nyu_samples(request)
+        case "nyu_v2_struct":
+            from .layouts.nyu import nyu_struct_samples
+
+            return nyu_struct_samples(request)
+        case "make3d":
+            from .layouts.make3d import make3d_samples
+
+            return make3d_samples(request)
         case "kitti" if spec.purpose == "pose":
             from .layouts.odometry import odometry_samples
 
@@ -139,7 +167,7 @@ def _kitti_truth(spec: LoaderSpec, depth_gt: str) -> str:
 
 def tell_truth(spec: LoaderSpec, depth_gt: str) -> str:
     """A sentence about the truth of a loader for those who compare numbers; "" where there is nothing to tell."""
-    if spec.dataset != "kitti" or spec.purpose != "depth":
+    if spec.dataset != "kitti" or spec.purpose != "depth" or is_given(depth_gt):
         return ""
     return f"{spec.name}: truth is {KITTI_TRUTH[_kitti_truth(spec, depth_gt)]}"
 
@@ -193,6 +221,8 @@ def truth_kind(
     """What results are compared with, as metrics.json notes it; numbers with different kinds do not compare."""
     if spec.purpose != "depth":
         return "camera poses" if spec.purpose == "pose" else f"{spec.dataset} labels"
+    if is_given(depth_gt):
+        return given_kind(depth_gt)
     if spec.dataset == "kitti":
         kind = _kitti_truth(spec, depth_gt)
         return "raw, x of the scanner" if kind == "scanner" else kind

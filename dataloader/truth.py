@@ -16,6 +16,7 @@ from .calibration import baseline_times_focal, projection, read_calibration
 from .camera import Size, window_doubts
 from .files import image_size, read_depth
 from .listing import on_disk
+from .map_files import open_maps
 from .samples import DepthSource, Sample
 from .velodyne import CAMERA_FILE, scanner_to_image
 
@@ -181,8 +182,10 @@ def _size(source: DepthSource) -> Size | None:
     match source.kind:
         case "velodyne":
             return scanner_to_image(Path(source.calibration), source.camera)[1]
-        case "array":
+        case "array" | "laser grid":
             return None
         case "lidar":
             return source.size
+        case "given":
+            return open_maps(source.path).shape(source.number)
     return image_size(source.path)

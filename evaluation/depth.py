@@ -1,6 +1,7 @@
 """Depth metrics of Eigen et al. (arXiv 1406.2283), for every network that predicts depth and by any protocol."""
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
@@ -18,13 +19,17 @@ from .protocols import DepthProtocol
 from .rows import Rows
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
+FURTHER = ("abs_diff", "log10", "rmse_log10")
+METRIC = ("abs_diff", "log10")  # which supervised methods report, whose depth is in metres
 OnDepth = Callable[[int, Truth, Tensor], None]
 TENSORBOARD_NAMES = {"a1": "delta1", "a2": "delta2", "a3": "delta3"}
 
 
 @dataclass(frozen=True)
 class DepthResult:
-    """Scores of one loader: `values` (N, 7) in the order of METRICS and `ratios` (N,), both float64.
+    """Scores of one loader: `values` (N, M) in the order of `measures` and `ratios` (N,), both float64.
+
+    `measures` are METRICS, and behind them what the protocol or a prediction in metres adds.
 
     `known` and `alignment` say what the network knew and how it was aligned; "" where it was not asked.
     """
@@ -36,6 +41,7 @@ class DepthResult:
     skipped: int
     known: Known | str
     alignment: Alignment | str
+    measures: tuple[str, ...] = METRICS
 
     @property
     def scaled(self) -> bool:
@@ -45,13 +51,13 @@ class DepthResult:
     @property
     def metrics(self) -> dict[str, float]:
         """The plain mean over images of every metric."""
-        return dict(zip(METRICS, self.values.mean(axis=0).tolist(), strict=True))
+        return dict(zip(self.measures, self.values.mean(axis=0).tolist(), strict=True))
 
     @property
     def rows(self) -> list[dict[str, object]]:
         """One row per image: name, metrics, scaling ratio."""
         return [
-            {"name": name, **dict(zip(METRICS, values, strict=True)), "ratio": ratio}
+            {"name": name, **dict(zip(self.measures, values, strict=True)), "ratio": ratio}
             for name, values, ratio in zip(self.names, self.values.tolist(), self.ratios.tolist(), strict=True)
         ]
 
@@ -78,25 +84,40 @@ class DepthResult:
         return scores | {"ratio_median": median.item(), "ratio_norm_std": std}
 
 
-def depth_metrics(truth: Tensor, prediction: Tensor) -> Tensor:
-    """The seven errors of one image.
+def measures_of(protocol: DepthProtocol, known: Known | str) -> tuple[str, ...]:
+    """Names of what is computed for an image: METRICS first."""
+    return tuple(dict.fromkeys((*METRICS, *protocol.further, *(METRIC if known == "metres" else ()))))
+
+
+def depth_metrics(truth: Tensor, prediction: Tensor, further: Sequence[str] = ()) -> Tensor:
+    """The seven errors of one image, and some of FURTHER.
 
         abs_rel = mean(|g-p|/g)    sq_rel = mean((g-p)^2/g)    rmse = sqrt(mean((g-p)^2))
         rmse_log = sqrt(mean((ln g - ln p)^2))    a_k = share of max(g/p, p/g) < 1.25^k
+        abs_diff = mean(|g-p|)    log10 = mean(|lg g - lg p|)    rmse_log10 = sqrt(mean((lg g - lg p)^2))
 
     Shapes:  truth, prediction (N,) metres, > 0
-    Returns: (7,) float64, in the order of METRICS; rmse in metres, sq_rel too, the others without unit.
+    Returns: (7 + further,) float64, in the order of METRICS and `further`; rmse, sq_rel and abs_diff in metres, the
+             others without unit.
     """
     truth, prediction = truth.double(), prediction.double()
     error = truth - prediction
     factor = torch.maximum(truth / prediction, prediction / truth)
+    logarithms = truth.log() - prediction.log()
+    rmse_log = logarithms.square().mean().sqrt()
+    more = {
+        "abs_diff": lambda: error.abs().mean(),
+        "log10": lambda: logarithms.abs().mean() / math.log(10),
+        "rmse_log10": lambda: rmse_log / math.log(10),
+    }
     return torch.stack(
         [
             (error.abs() / truth).mean(),
             (error.square() / truth).mean(),
             error.square().mean().sqrt(),
-            (truth.log() - prediction.log()).square().mean().sqrt(),
+            rmse_log,
             *((factor < 1.25**k).double().mean() for k in (1, 2, 3)),
+            *(more[name]() for name in further),
         ]
     )
 
@@ -180,9 +201,13 @@ def evaluate_depth(
                 position += 1
                 if len(counted):
                     names.append(truth.name)
-                    scores.append(_score(target, depth.reshape(-1)[index], protocol, alignment, fixed_scaling))
-        table = scores.table().numpy() if scores else np.zeros((0, 1 + len(METRICS)))
-        return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], position - len(names), known, alignment)
+                    further = measures_of(protocol, known)[len(METRICS) :]
+                    found_there = depth.reshape(-1)[index]
+                    scores.append(_score(target, found_there, protocol, alignment, fixed_scaling, further))
+        measures = measures_of(protocol, known)
+        table = scores.table().numpy() if scores else np.zeros((0, 1 + len(measures)))
+        skipped = position - len(names)
+        return DepthResult(domain, tuple(names), table[:, 1:], table[:, 0], skipped, known, alignment, measures)
 
     parts = everywhere(share)
     domain, names = joined_names(parts)
@@ -192,19 +217,25 @@ def evaluate_depth(
             f"{domain or 'depth evaluation'}: none of {skipped} images has a valid ground-truth pixel; "
             "check the ground truth with python -m dataloader.check"
         )
-    values, ratios = (np.concatenate([getattr(part, name) for part in parts]) for name in ("values", "ratios"))
+    full = [part for part in parts if part.names]  # a share without images does not know all measures
+    values, ratios = (np.concatenate([getattr(part, name) for part in full]) for name in ("values", "ratios"))
     require_finite(domain, names, ~np.isnan(values).any(axis=1))
     known, alignment = (max(getattr(part, name) for part in parts) for name in ("known", "alignment"))
-    return DepthResult(domain, names, values, ratios, skipped, known, alignment)
+    return DepthResult(domain, names, values, ratios, skipped, known, alignment, full[0].measures)
 
 
 def _score(
-    target: Tensor, found: Tensor, protocol: DepthProtocol, alignment: Alignment, fixed_scaling: float
+    target: Tensor,
+    found: Tensor,
+    protocol: DepthProtocol,
+    alignment: Alignment,
+    fixed_scaling: float,
+    further: Sequence[str],
 ) -> Tensor:
-    """Ratio and metrics (8,) of one image from its pixels (N,) that count."""
+    """Ratio and metrics (8 + further,) of one image from its pixels (N,) that count."""
     if alignment == "median":
         ratio = median(target, protocol.lower_median) / median(found, protocol.lower_median)
     else:
         ratio = found.new_tensor(fixed_scaling if alignment == "fixed" else 1.0)
     found = (found * ratio).clamp(*protocol.clamp)
-    return torch.cat([ratio.double()[None], depth_metrics(target, found)])
+    return torch.cat([ratio.double()[None], depth_metrics(target, found, further)])

@@ -33,6 +33,7 @@ class DepthProtocol:
         lower_median: of two middle values alignment takes the lower one instead of their mean.
         camera: of KITTI, whose images and truth are judged: as the list of the loader says, or one of the two.
         view: what the network sees of the image; truth outside its crop does not count.
+        further: metrics beside the customary seven, see `depth.FURTHER`.
     """
 
     name: str
@@ -47,6 +48,7 @@ class DepthProtocol:
     lower_median: bool = False
     camera: Literal["as listed", "left", "right"] = "as listed"
     view: InputView = InputView()
+    further: tuple[str, ...] = ()
 
     def valid(self, depth: np.ndarray) -> np.ndarray:
         """Marks what counts by window and range.  depth (H, W) in metres, 0 = no measurement -> bool (H, W)."""
@@ -71,9 +73,24 @@ CROPS: dict[str, Window] = {
     "none": ((0.0, 1.0), (0.0, 1.0)),
     "garg": ((0.40810811, 0.99189189), (0.03594771, 0.96405229)),
     "eigen": ((0.3324324, 0.91351351), (0.0359477, 0.96405229)),
+    "nyu": ((45 / 480, 471 / 480), (41 / 640, 601 / 640)),
 }
 """Rows and columns that count, in fractions. Garg et al. (arXiv 1603.04992), customary for the Eigen split, and what
-BTS and LapDepth call the crop of Eigen et al. (arXiv 1406.2283)."""
+BTS and LapDepth call the crop of Eigen et al. (arXiv 1406.2283); indoors the window of the labelled NYU images."""
+
+# Loaders of these two cut the window, 44 to 471 and 40 to 601 of NYU, C1 of Make3D, out of image and truth.
+_STRUCT = DepthProtocol(
+    name="nyu_struct",
+    crop="StructDepth",
+    minimum=0.0,
+    maximum=10.0,
+    clamp=(0.0, 10.0),
+    resize="nearest",
+    further=("abs_diff", "log10"),
+)
+_MAKE3D = DepthProtocol(
+    name="make3d", crop="C1", minimum=0.0, maximum=70.0, clamp=(0.0, 70.0), resize="nearest", further=("rmse_log10",)
+)
 
 # Of images without their bottom quarter: ManyDepth's window, and SGDepth's, which lies above that quarter.
 _CITYSCAPES_TEST = (
@@ -105,6 +122,17 @@ _TABLE = (
     DepthProtocol(name="kitti_eigen_benchmark", minimum=0.0, maximum=math.inf),
     *_CITYSCAPES_TEST,
     *_ZERO_SHOT,
+    DepthProtocol(
+        name="nyu",
+        crop="NYU",
+        rows=CROPS["nyu"][0],
+        columns=CROPS["nyu"][1],
+        maximum=10.0,
+        clamp=(1e-3, 10.0),
+        further=("abs_diff", "log10"),
+    ),
+    _STRUCT,
+    _MAKE3D,
 )
 DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
 

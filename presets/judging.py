@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from .option import FREE, Option
+from .option import FREE, Option, ground_truth
 
 DEPTH_PROTOCOLS = (
     *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark"),
     *("cityscapes_test", "cityscapes_test_sgdepth", "ddad", "diml_indoor", "diml_outdoor"),
+    *("nyu", "nyu_struct", "make3d"),
 )
 JUDGING = (
     Option(
@@ -28,7 +29,7 @@ JUDGING = (
         "--depth-crop",
         "protocol",
         "window of the truth that counts, instead of that of the protocol",
-        ("protocol", "none", "garg", "eigen"),
+        ("protocol", "none", "garg", "eigen", "nyu"),
         resume=FREE,
     ),
     Option(
@@ -48,8 +49,8 @@ JUDGING = (
     Option(
         "--depth-gt",
         "raw",
-        "ground truth: raw laser scans, or the improved (accumulated) maps",
-        ("raw", "improved"),
+        "ground truth: raw laser scans, improved (accumulated) maps, or an .npz file of maps (raw, improved, FILE)",
+        kind=ground_truth,
         resume=FREE,
     ),
     Option(

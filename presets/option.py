@@ -40,6 +40,13 @@ def metres(text: str) -> float:
     return float(number) / (float(divisor) if stroke else 1)
 
 
+def ground_truth(text: str) -> str:
+    """The word ``raw`` or ``improved``, or a file of depth maps."""
+    if text not in ("raw", "improved") and not text.lower().endswith(".npz"):
+        raise ValueError
+    return text
+
+
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -47,6 +54,7 @@ WORDS = {
     integers: "whole numbers separated by commas",
     decay_factor: "a number or 'released'",
     metres: "a number of metres or a fraction such as 1/256",
+    ground_truth: "raw, improved or an .npz file of depth maps",
 }
 
 

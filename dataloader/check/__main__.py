@@ -11,7 +11,7 @@ from pathlib import Path
 
 from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
-from presets.option import Option, metres
+from presets.option import Option, ground_truth, metres
 from presets.values import checked
 from storage import descriptors
 
@@ -50,7 +50,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="write a picture of some samples with their ground truth or neighbours",
     )
-    parser.add_argument("--depth-gt", choices=("raw", "improved"), default="raw", help="ground truth (default raw)")
+    parser.add_argument(
+        "--depth-gt", default="raw", metavar="KIND", help="ground truth: raw, improved or an .npz file (default raw)"
+    )
     parser.add_argument("--data-folder", default="", metavar="DIR", help="own data, for folder_train and folder_test")
     parser.add_argument(
         "--data-intrinsics", default="", metavar="FX,FY,CX,CY", help="its camera, in pixels of the files"
@@ -124,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
         check_name(sheet)
     options = Options(
         dataset_dir=args.dataset_dir,
-        depth_gt=args.depth_gt,
+        depth_gt=checked(Option("--depth-gt", "raw", "", kind=ground_truth), args.depth_gt, "--depth-gt"),
         data_folder=args.data_folder,
         data_intrinsics=intrinsics,
         data_depth_unit=parse_metres("--data-depth-unit", args.data_depth_unit),

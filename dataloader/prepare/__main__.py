@@ -21,6 +21,8 @@ COMMANDS = {
     "splits": "fetch the published split lists and verify them",
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
+    "nyu": "extract the test images of NYU Depth v2 from the labelled .mat file",
+    "export-gt": "keep the ground truth of an evaluation loader in one file",
     "cache": "keep the images and labels of a training, decoded and resized",
     "teacher-cache": "keep the answers of a depth teacher to training images",
 }
