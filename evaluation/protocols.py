@@ -30,6 +30,7 @@ class DepthProtocol:
         resize: from the size of the network to that of the truth, in the quantity the network knows.
         alignment: of predictions with the truth; ``auto`` goes by what the network knows.
         camera: of KITTI, whose images and truth are judged: as the list of the loader says, or one of the two.
+        flip: whether predictions are averaged with those of mirrored images.
         view: what the network sees of the image; truth outside its crop does not count.
     """
 
@@ -43,6 +44,7 @@ class DepthProtocol:
     resize: Literal["bilinear", "nearest"] = "bilinear"
     alignment: Alignment = "auto"
     camera: Literal["as listed", "left", "right"] = "as listed"
+    flip: bool = False
     view: InputView = InputView()
 
     def valid(self, depth: np.ndarray) -> np.ndarray:
@@ -102,6 +104,9 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
     if args.depth_camera != "protocol":
         protocol = replace(protocol, camera=args.depth_camera)
         changed.append(f"{args.depth_camera} camera")
+    if args.post_process and not row.flip:
+        protocol = replace(protocol, flip=True)
+        changed.append("post-processing")
     return replace(protocol, name=f"{row.name} with {', '.join(changed)}") if changed else protocol
 
 
@@ -140,7 +145,7 @@ def describe_depth(
         "camera": protocol.camera,
         "scaling": scaling[alignment],
         "size": list(size),
-        "flip": False,
+        "flip": protocol.flip,
         "refinement": "none",
         **network,
     }

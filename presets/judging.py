@@ -35,6 +35,12 @@ JUDGING = (
         resume=FREE,
     ),
     Option(
+        "--post-process",
+        False,
+        "average the prediction with that of the mirrored image, blended at the borders as Monodepth2 does",
+        resume=FREE,
+    ),
+    Option(
         "--depth-gt",
         "raw",
         "ground truth: raw laser scans, or the improved (accumulated) maps",
