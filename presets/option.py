@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 LONGEST = 16384  # side of a resized image, pixels
+KEEP_RULE = re.compile(r"last=(?P<last>[1-9]\d{0,8})|best=((?P<loader>\w+):)?(?P<metric>\w+)", re.ASCII)
 
 # What becomes of a training option when a run goes on with another value; presets/resume.py says what they mean.
 REFUSED, BETWEEN, NOTED, FREE, START = "refused", "between epochs", "with a warning", "taken", "not looked at"
@@ -40,6 +42,14 @@ def metres(text: str) -> float:
     return float(number) / (float(divisor) if stroke else 1)
 
 
+def keep_rules(text: str) -> tuple[str, ...]:
+    """Rules between commas, ``last=3`` once, ``best=abs_rel`` or ``best=LOADER:abs_rel``."""
+    rules = names(text)
+    if not all(KEEP_RULE.fullmatch(rule) for rule in rules) or sum(rule.startswith("last=") for rule in rules) > 1:
+        raise ValueError
+    return rules
+
+
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -47,6 +57,7 @@ WORDS = {
     integers: "whole numbers separated by commas",
     decay_factor: "a number or 'released'",
     metres: "a number of metres or a fraction such as 1/256",
+    keep_rules: "a list such as best=abs_rel,last=3 or best=kitti_zhou_validation:a1; last once, and at least 1",
 }
 
 
