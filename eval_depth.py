@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import harness
 from harness import open_evaluation
@@ -18,14 +18,20 @@ if TYPE_CHECKING:
 
 
 def evaluate(args: Namespace) -> None:
-    """Judge the network of --model-load on every loader; print, draw and keep the results."""
+    """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
+    from evaluation.overview import overview
+
     evaluation = open_evaluation(args, "eval_depth", "depth")
+    entries = {}
     for loader in evaluation.loaders:
-        evaluate_loader(args, evaluation, loader)
+        entries[loader.spec.domain] = evaluate_loader(args, evaluation, loader)
+        evaluation.keep_overview(entries)
+    if len(entries) > 1:
+        evaluation.tell(f"\n{overview(entries)}")
 
 
-def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
-    """Judge the network on one loader; print, draw and keep the results."""
+def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:
+    """Judge the network on one loader; print, draw and keep the results; gives the entry of metrics.json."""
     from dataloader.truth import warn_of_unit
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import build_protocol, describe_depth
@@ -64,8 +70,9 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
         network=evaluation.description(),
     )
-    evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
+    entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
     evaluation.tell("\n".join(lines))
+    return entry
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ def _resume(state: RunState, existing: list[Path], args: Namespace) -> None:
         noted = read(folder / METADATA)
         arguments.refuse_network_of_others(noted["options"], args.method, folder / METADATA)
         changed = _changed_options(folder, noted, state.options)
-        load_into(state.model, read_network(folder), args.method, strict=True)
+        load_into(state.model, read_network(folder, keep=False), args.method, strict=True)
         state.load_progress(folder, strict=True)
         if not {*RATES}.isdisjoint(changed):
             state.schedule.settings = settings

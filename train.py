@@ -9,7 +9,7 @@ from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import arguments
 import harness
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from dataloader.loaders import EvaluationData, TrainingData
     from engine.bad_steps import BadSteps
+    from engine.keeping import Keep
     from engine.run_state import RunState
     from engine.stopping import StopRequest
     from engine.updates import Updates
@@ -62,6 +63,8 @@ def _train(args: Namespace, folder: Path) -> int:
         state_manager.refuse_used(folder, args)
         state_manager.settle_network(folder, args)
         check(args, building.check)
+        judged = [purpose for purpose in ("depth", "segmentation") if purpose in method.tasks]
+        keep = what_stays(args, judged)
         makers = building.items(args)
         device = prepare_torch(args, training=True)
         data = build_training(args, makers, ranks.rank_and_size())
@@ -72,7 +75,6 @@ def _train(args: Namespace, folder: Path) -> int:
             model = model.to(device).to(memory_format=torch.channels_last)
             precision, open_teacher = autocast(args, device), state_manager.teacher_door(args, device)
             training = methods.training(args.method).training(args, model, open_teacher, precision)
-        judged = [purpose for purpose in ("depth", "segmentation") if purpose in method.tasks]
         validation = [
             data
             for purpose in judged
@@ -130,15 +132,18 @@ def _train(args: Namespace, folder: Path) -> int:
             bad_steps.require_sound()
             updates.check()
             report.epoch(training.end_epoch(state.epoch))
-            state.epoch, state.batch = state.epoch + 1, 0
+            state.epoch, state.batch, state.validation = state.epoch + 1, 0, {}
             schedule.set(state.epoch, 0)
             try:
-                validate(model, validation, args, device, precision, report, stop)
+                validate(model, validation, args, device, precision, report, stop, state.validation)
             except Stopped:
                 log.info("stopped; the validation of epoch %d is left out", state.epoch)
             code, last = stop.requested(), state.epoch == args.train_num_epochs
             if last or code or state.epoch % args.train_checkpoint_frequency == 0:
-                report.saved(state.save(folder))
+                saved = state.save(folder)
+                report.saved(saved)
+                if ranks.is_first():
+                    report.tidied(keep.tidy(saved))
             if code:
                 return code
         if not args.train_num_epochs and untouched:
@@ -163,6 +168,19 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
             raise UserError("--train-sync-batchnorm: PyTorch has it on CUDA GPUs only; leave it out")
     if args.train_sync_batchnorm and not started_by_torchrun():
         log.warning("--train-sync-batchnorm: without effect on one process; torchrun starts several")
+
+
+def what_stays(args: Namespace, purposes: Sequence[Task]) -> Keep:
+    """Which checkpoints --keep leaves.
+
+    Raises:
+        UserError: when it names a metric or a loader that validation does not have.
+    """
+    from dataloader.catalog import find_loader
+    from engine.keeping import build_keep
+
+    named = [(purpose, name) for purpose in purposes for name in getattr(args, f"{purpose}_validation_loaders")]
+    return build_keep(args.keep, [find_loader(purpose, name) for purpose, name in named])
 
 
 def require_equal(state: RunState, data: TrainingData) -> None:
@@ -249,15 +267,18 @@ def validate(
     precision: Callable[[], contextlib.AbstractContextManager],
     report: Report,
     stop: StopRequest,
+    noted: dict[str, Any],
 ) -> None:
     """Measure depth and segmentation of all validation sets, shared among the ranks, and note the results.
+
+    noted: gets what metrics.json would say of each set
 
     Raises:
         Stopped: when a signal comes in between; the set at hand is not noted.
     """
     from dataloader.prefetch import stream
     from evaluation.depth import evaluate_depth
-    from evaluation.protocols import build_protocol
+    from evaluation.protocols import build_protocol, describe_depth, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
 
     def predict(purpose: Task, image: Tensor) -> Prediction:
@@ -267,17 +288,23 @@ def validate(
     model.eval()
     for data in sets:
         batches = stream(stop.interruptible(data), device)
-        judged = partial(predict, data.spec.purpose)
-        if data.spec.purpose == "depth":
-            result = evaluate_depth(
-                judged,
-                batches,
-                build_protocol(args, data.spec.protocol),
-                fixed_scaling=args.depth_validation_fixed_scaling,
-                everywhere=stop.everywhere,
+        judged, purpose = partial(predict, data.spec.purpose), data.spec.purpose
+        size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
+        if purpose == "depth":
+            protocol, fixed = build_protocol(args, data.spec.protocol), args.depth_validation_fixed_scaling
+            result = evaluate_depth(judged, batches, protocol, fixed_scaling=fixed, everywhere=stop.everywhere)
+            about = describe_depth(
+                protocol,
+                ground_truth=data.truth_kind,
+                alignment=result.alignment,
+                fixed_scaling=fixed,
+                size=size,
+                network={},
             )
         else:
             result = evaluate_segmentation(judged, batches, everywhere=stop.everywhere)
+            about = segmentation_protocol(ground_truth=f"{data.spec.dataset} labels", size=size)
+        noted[data.spec.domain] = {"metrics": result.metrics, "images": len(result.names), "protocol": about}
         report.validation(data.spec.domain, result.scalars())
 
 

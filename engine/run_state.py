@@ -22,7 +22,7 @@ from torch.optim import Optimizer
 
 from errors import UserError
 from storage.atomic import free_bytes
-from storage.checkpoint_folder import checkpoints, discard, order, size_of, write
+from storage.checkpoint_folder import checkpoints, discard_unused, order, size_of, write
 from storage.weights import load_file
 
 from . import ranks
@@ -49,7 +49,8 @@ class RunState:
     `parts` are what else has a state, by the name it is kept under;
     `method` and `options` are noted beside every checkpoint;
     `epoch` finished epochs, `batch` finished steps of the running one, `step` steps in all, `saved_step`
-    those of them that the newest checkpoint holds.
+    those of them that the newest checkpoint holds;
+    `validation` is what metrics.json would say of the sets judged after the last finished epoch, by set.
     """
 
     model: nn.Module
@@ -62,6 +63,7 @@ class RunState:
     batch: int = 0
     step: int = 0
     saved_step: int = 0
+    validation: dict[str, Any] = field(default_factory=dict)
 
     def save(self, run_folder: Path) -> Path:
         """Write a checkpoint folder, whole or not at all, and drop mid-epoch ones it replaces.
@@ -96,7 +98,7 @@ class RunState:
             ) from None
         for other in checkpoints(run_folder):
             if "_batch_" in other.name and order(other) < order(folder):
-                discard(other)
+                discard_unused(other)
 
     def _files(self) -> dict[str, Any]:
         random_state = {"cpu": torch.get_rng_state()}
@@ -113,7 +115,9 @@ class RunState:
     def _about(self) -> dict[str, Any]:
         versions = {name: version(name) for name in _PACKAGES}
         counters = {"epoch": self.epoch, "batch": self.batch, "step": self.step}
-        return {"method": self.method, "options": dict(self.options), "versions": versions, **counters}
+        judged = {} if self.batch else self.validation
+        options = dict(self.options)
+        return {"method": self.method, "options": options, "versions": versions, **counters, "validation": judged}
 
     def load_progress(self, folder: Path, strict: bool = False) -> None:
         """Continue with optimiser, schedule and counters of a checkpoint, whose network has been loaded.

@@ -15,6 +15,7 @@ from perspective_resample.depth import DepthMap, Known
 
 from .alignment import Alignment, alignment_of, fitted, median
 from .interface import Batch, Batches, Everywhere, Predict, Truth, alone, ignore, joined_names, require_finite
+from .mirroring import with_mirror_image
 from .protocols import DepthProtocol
 from .rows import Rows
 
@@ -181,6 +182,8 @@ def evaluate_depth(
     Images without a valid pixel are skipped and counted.
     Raises: UserError when none is left, or a fixed scaling does not fit what the network knows.
     """
+    if protocol.flip:
+        predict = with_mirror_image(predict)
 
     def share() -> DepthResult:
         names: list[str] = []

@@ -19,6 +19,7 @@ from perspective_resample.input_view import InputView
 from storage.lock import changing
 
 from .interface import Batch, Everywhere, Found, Loader, alone
+from .overview import Entries, overview_files
 from .tables import METRICS_FILE, report_files
 
 log = logging.getLogger(__name__)
@@ -138,20 +139,29 @@ class Evaluation:
         protocol: Mapping[str, object],
         skipped: int = 0,
         **more: object,
-    ) -> None:
+    ) -> dict[str, Any]:
         """Put one domain into metrics.json and its rows into metrics_<domain>.csv.
 
         skipped: images that the metric could not judge; those the loader left out are added.
+
+        Returns: the entry of metrics.json.
         """
         skipped += loader.skipped
         if skipped:
             log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)
-        if not self.is_first:
-            return
         entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
+        if not self.is_first:
+            return entry
         self.folder.mkdir(parents=True, exist_ok=True)  # may have vanished meanwhile
         with changing(self.folder / METRICS_FILE):  # evaluations at work together may have one run folder
             for path, content in report_files(self.folder, loader.spec.domain, entry, rows).items():
+                self.write(path, content)
+        return entry
+
+    def keep_overview(self, entries: Entries) -> None:
+        """Write the table over the sets that were judged so far, in all its forms."""
+        if self.is_first:
+            for path, content in overview_files(self.folder, entries).items():
                 self.write(path, content)
 
     def tell(self, text: str) -> None:

@@ -32,6 +32,7 @@ class DepthProtocol:
         alignment: of predictions with the truth; ``auto`` goes by what the network knows.
         lower_median: of two middle values alignment takes the lower one instead of their mean.
         camera: of KITTI, whose images and truth are judged: as the list of the loader says, or one of the two.
+        flip: whether predictions are averaged with those of mirrored images.
         view: what the network sees of the image; truth outside its crop does not count.
         further: metrics beside the customary seven, see `depth.FURTHER`.
     """
@@ -47,6 +48,7 @@ class DepthProtocol:
     alignment: Alignment = "auto"
     lower_median: bool = False
     camera: Literal["as listed", "left", "right"] = "as listed"
+    flip: bool = False
     view: InputView = InputView()
     further: tuple[str, ...] = ()
 
@@ -162,6 +164,9 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
     if args.depth_camera != "protocol":
         protocol = replace(protocol, camera=args.depth_camera)
         changed.append(f"{args.depth_camera} camera")
+    if args.post_process and not row.flip:
+        protocol = replace(protocol, flip=True)
+        changed.append("post-processing")
     return replace(protocol, name=f"{row.name} with {', '.join(changed)}") if changed else protocol
 
 
@@ -200,7 +205,7 @@ def describe_depth(
         "camera": protocol.camera,
         "scaling": scaling[alignment],
         "size": list(size),
-        "flip": False,
+        "flip": protocol.flip,
         "refinement": "none",
         **network,
     }

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from storage.checkpoint_folder import verify
+from storage.in_use import hold
 from storage.notes import METADATA
 from storage.weights import State, read_parts, read_state
 
@@ -33,14 +34,18 @@ class Stored:
         return found or Adopted({key: value for key, value in self.state.items() if isinstance(value, Tensor)})
 
 
-def read_network(source: Path) -> Stored:
+def read_network(source: Path, keep: bool = True) -> Stored:
     """What a checkpoint folder, a weight file, a published folder or one with a single weight file holds.
+
+    keep: no training removes the checkpoint as long as this process lives
 
     Raises:
         UserError: when it is missing, damaged or none of these.
     """
     if source.name == "model.pth":
         source = source.parent
+    if keep:
+        hold(source if source.is_file() else source / "model.pth")
     if source.is_file():
         return Stored(source, read_state(source), (source.parent / METADATA).is_file())
     if not (source / "model.pth").is_file():

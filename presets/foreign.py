@@ -57,6 +57,7 @@ _IMAGE = ("images to work on are --image-path",)
 _OUTPUT = ("the folder for results is --output-path", "the name of the folder for results is --model-name")
 _WARMUP = ("the number of warm-up steps is --train-warmup-steps",)
 _SCALING = ("the factor on predictions is --depth-validation-fixed-scaling",)
+_KEPT = ("which checkpoints stay is --keep",)
 _ACCUMULATE = ("the number of batches per step of the optimiser is --train-accumulate",)
 
 FOREIGN: dict[str, tuple[str, ...]] = {
@@ -69,6 +70,7 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "batch_size": _BATCH_SIZE,
     "bs": _BATCH_SIZE,
     "checkpoint": _CHECKPOINT,
+    "checkpoint_hist": _KEPT,
     "checkpoint_path": _CHECKPOINT,
     "ckpt": _CHECKPOINT,
     "ckpt_path": _CHECKPOINT,
@@ -146,6 +148,8 @@ FOREIGN: dict[str, tuple[str, ...]] = {
     "pretrained": ("the weights to begin with are --train-weights-init", *_CHECKPOINT),
     "print_freq": ("the steps between lines of progress are --train-print-frequency",),
     "save_frequency": ("the epochs between checkpoints are --train-checkpoint-frequency",),
+    "save_top_k": _KEPT,
+    "save_total_limit": _KEPT,
     "sched": ("the schedule is --train-scheduler",),
     "scheduler": ("the schedule is --train-scheduler",),
     "scheduler_gamma": ("the factor of the decay is --train-scheduler-gamma",),

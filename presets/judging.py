@@ -47,6 +47,12 @@ JUDGING = (
         resume=FREE,
     ),
     Option(
+        "--post-process",
+        False,
+        "average the prediction with that of the mirrored image, blended at the borders as Monodepth2 does",
+        resume=FREE,
+    ),
+    Option(
         "--depth-gt",
         "raw",
         "ground truth: raw laser scans, improved (accumulated) maps, or an .npz file of maps (raw, improved, FILE)",

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 LONGEST = 16384  # side of a resized image, pixels
+KEEP_RULE = re.compile(r"last=(?P<last>[1-9]\d{0,8})|best=((?P<loader>\w+):)?(?P<metric>\w+)", re.ASCII)
 
 # What becomes of a training option when a run goes on with another value; presets/resume.py says what they mean.
 REFUSED, BETWEEN, NOTED, FREE, START = "refused", "between epochs", "with a warning", "taken", "not looked at"
@@ -47,6 +49,14 @@ def ground_truth(text: str) -> str:
     return text
 
 
+def keep_rules(text: str) -> tuple[str, ...]:
+    """Rules between commas, ``last=3`` once, ``best=abs_rel`` or ``best=LOADER:abs_rel``."""
+    rules = names(text)
+    if not all(KEEP_RULE.fullmatch(rule) for rule in rules) or sum(rule.startswith("last=") for rule in rules) > 1:
+        raise ValueError
+    return rules
+
+
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -55,6 +65,7 @@ WORDS = {
     decay_factor: "a number or 'released'",
     metres: "a number of metres or a fraction such as 1/256",
     ground_truth: "raw, improved or an .npz file of depth maps",
+    keep_rules: "a list such as best=abs_rel,last=3 or best=kitti_zhou_validation:a1; last once, and at least 1",
 }
 
 

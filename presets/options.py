@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .judging import JUDGING
+from .keeping import KEEP
 from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
 
 RESNETS = (18, 34, 50, 101, 152)
@@ -174,6 +175,7 @@ TRAINING: Group = (
         Option("--train-batches-per-epoch", 9645, "batches per epoch", low=1, resume=NOTED),
         Option("--train-num-epochs", 20, "epochs", low=0, resume=FREE),
         Option("--train-checkpoint-frequency", 5, "epochs between checkpoints", low=1, resume=FREE),
+        KEEP,
         Option("--train-tb-frequency", 500, "steps between TensorBoard entries", low=1, resume=FREE),
         Option("--train-print-frequency", 2500, "steps between lines of progress", low=1, resume=FREE),
         Option(

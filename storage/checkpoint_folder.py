@@ -20,6 +20,7 @@ import torch
 
 from errors import UserError
 
+from .in_use import unused
 from .notes import METADATA, Damaged, as_text, read
 
 _NAME = re.compile(r"epoch_(\d{1,9})(?:_batch_(\d{1,9}))?", re.ASCII)
@@ -114,6 +115,18 @@ def discard(folder: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         folder.rename(_aside(folder))
         _remove(_aside(folder))
+
+
+def discard_unused(folder: Path) -> str:
+    """Remove a checkpoint unless another process uses it or it cannot be removed; gives what keeps it, or ""."""
+    with unused(folder / "model.pth") as free:
+        if not free:
+            return "another process uses it"
+        try:
+            discard(folder)
+        except OSError as error:
+            return f"it cannot be removed ({error.strerror})"
+    return ""
 
 
 def sweep(run_folder: Path) -> None:

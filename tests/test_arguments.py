@@ -410,3 +410,9 @@ def test_negative_numbers_of_pictures_are_refused():
 def test_a_unit_may_be_a_fraction():
     for text, value in (("1/256", 1 / 256), ("0.001", 0.001), ("1e-3", 0.001), ("0", 0.0)):
         assert arguments.parse("eval_depth", ["--data-depth-unit", text]).data_depth_unit == value
+
+
+def test_the_comparison_across_data_sets_names_its_five_sets():
+    args = arguments.parse("eval_depth", ["--config", "presets/eval_cross.toml"])
+    names = ("cityscapes_test", "ddad_validation", "diml_outdoor_test", "diml_indoor_test", "nyu_v2_test")
+    assert args.depth_validation_loaders == names and not args.depth_protocol

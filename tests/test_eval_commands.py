@@ -108,7 +108,7 @@ def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, p
         line for line in judged[purpose].splitlines() if "0." in line
     ]
     files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]
-    assert len(files) == {"depth": 2 + 2 * 2, "pose": 1}[purpose]
+    assert len(files) == {"depth": 2 + 1 + 2 * 2, "pose": 1}[purpose]
     assert all((shared / name).read_bytes() == (alone / name).read_bytes() for name in files)
 
 
@@ -144,6 +144,33 @@ def test_depth_prints_the_published_lines_per_domain(place, judged):
         assert [float(word) for word in re.findall(r"& *([\d.]+)  ", lines[start + 2])] == [
             float(f"{metrics[name]:.3f}") for name in METRICS
         ]
+
+
+def test_several_depth_sets_end_in_one_table(place, judged):
+    found = {domain: entry for domain, entry in read(place).items() if domain.endswith("_depth")}
+    header, *lines = judged["depth"].splitlines()[-3:]
+    assert header.startswith("set ") and [line.split(" | ")[0].strip() for line in lines] == [*found]
+    assert [line.split(" | ")[1].strip() for line in lines] == ["kitti_zhou", "kitti_kitti"]
+    table = rows(place, "table")
+    assert [row["set"] for row in table] == [*found]
+    for row, entry in zip(table, found.values(), strict=True):
+        assert {name: float(row[name]) for name in entry["metrics"]} == entry["metrics"]
+        assert (int(row["images"]), row["protocol"]) == (entry["images"], entry["protocol"]["name"])
+    assert {path.name for path in run_folder(place).glob("metrics_table.*")} == {
+        f"metrics_table.{ending}" for ending in ("csv", "md", "tex")
+    }
+
+
+def test_mirrored_images_are_averaged_on_request_and_that_is_said(place, judged, capsys):
+    common = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", "both", "--eval-num-images", 0)
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, "--post-process")))
+    name = "kitti_zhou with post-processing"
+    assert f" Protocol | {name} (usual for kitti_zhou_test: kitti_zhou)" in capsys.readouterr().out
+    entry = json.loads((run_folder(place).with_name("both") / "metrics.json").read_text())["kitti_zhou_test_depth"]
+    usual = read(place)["kitti_zhou_test_depth"]
+    assert (entry["protocol"]["flip"], usual["protocol"]["flip"]) == (True, False)
+    assert entry["metrics"] != usual["metrics"]
+    assert [row["flip"] for row in rows(place, "table", "both")] == ["yes"]
 
 
 def test_depth_metrics_are_the_mean_of_the_rows(place, judged):

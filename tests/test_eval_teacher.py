@@ -74,6 +74,13 @@ def test_a_relative_teacher_is_aligned_and_reported(place, run):
     assert picture.size == (128, 3 * 64)
 
 
+def test_a_teacher_sees_mirrored_images_on_request(place):
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "--model-name", "both", "--post-process")))
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "--model-name", "alone")))
+    both, alone = outcome(place, "both")[0], outcome(place, "alone")[0]
+    assert both["protocol"]["flip"] and both["metrics"]["abs_rel"] != alone["metrics"]["abs_rel"]
+
+
 def test_a_metric_teacher_is_neither_scaled_nor_aligned(place, monkeypatch):
     (place.runs / "weights" / "dpt_hybrid_kitti.pt").symlink_to(place.file)
     seen = []

@@ -108,6 +108,40 @@ def test_console_shows_losses_speed_and_time_left(trained):
     assert re.search(r"Can use \d+ images from the kitti_zhou_train_depth", output)
 
 
+def test_a_run_keeps_what_it_is_told_to_and_knows_what_is_best_when_it_goes_on(street, tmp_path, run):
+    words = [*tiny_options(street, tmp_path), "--train-batches-per-epoch", "1", "--keep", "best=abs_rel,last=1"]
+    words += ["--depth-validation-loaders", "kitti_zhou_validation", "--segmentation-training-loaders", ""]
+    scores = {}
+    for epochs, more in ((2, ["--train-checkpoint-frequency", "2"]), (4, ["--resume", "auto"])):
+        result = run("train.py", *words, "--train-num-epochs", str(epochs), *more)
+        assert result.returncode == 0, result.stderr
+        lines = result.stdout.splitlines()
+        scores |= {
+            int(re.search(r"epoch_(\d+)$", lines[place])[1]): lines[place - 1]
+            for place in range(len(lines))
+            if lines[place].startswith("saved ")
+        }
+        values = {epoch: float(re.search(r"abs_rel ([\d.]+)", line)[1]) for epoch, line in scores.items()}
+        folders = {path.name for path in (tmp_path / RUN / "checkpoints").iterdir()}
+        noted = {
+            name: json.loads((tmp_path / RUN / "checkpoints" / name / "meta.json").read_text())["validation"]
+            for name in folders
+        }
+        found = {name: entry["kitti_zhou_val_depth"]["metrics"]["abs_rel"] for name, entry in noted.items()}
+        assert f"epoch_{epochs}" in folders and len(folders) <= 2
+        assert min(found.values()) == pytest.approx(min(values.values()), abs=1e-4)
+    assert set(values) == {2, 3, 4}
+    assert any(
+        line.startswith("removed epoch_") and "; best abs_rel of kitti_zhou_val_depth: " in line for line in lines
+    )
+
+
+def test_a_metric_that_nobody_measures_is_refused_before_anything_is_loaded(street, tmp_path, run):
+    result = run("train.py", *tiny_options(street, tmp_path), "--keep", "best=abs_rel")
+    assert result.returncode == 2
+    assert "--keep best=abs_rel: no validation tells it; name a data set in --depth-validation-loaders" in result.stderr
+
+
 def test_compiling_leaves_the_checkpoint_as_it_is(trained, street, tmp_path, run, monkeypatch):
     monkeypatch.setenv("TORCHDYNAMO_DISABLE", "1")  # the compiler itself takes minutes; see test_train_step
     folder, _ = trained

@@ -163,6 +163,11 @@ class Report:
         self._board.flush()
         self._say(f"saved {folder}")
 
+    def tidied(self, sentences: Iterable[str]) -> None:
+        """Earlier checkpoints were removed, or could not be."""
+        for sentence in sentences:
+            self._say(sentence)
+
     def stopped(self, folder: Path) -> None:
         """The run was asked to stop and has saved its state."""
         self._say(f"stopped; saved {folder}; go on with --resume auto")

@@ -77,6 +77,7 @@ def test_what_a_network_says_of_itself_counts_more():
 def build(usual: str, **changes: object) -> DepthProtocol:
     options = {"depth_protocol": "", "depth_crop": "protocol", "depth_cap": 0.0, "depth_camera": "protocol"}
     options["eval_protocol"] = ""
+    options["post_process"] = False
     return build_protocol(Namespace(**(options | changes)), usual)
 
 
@@ -91,6 +92,9 @@ def test_what_options_change_of_a_row_is_in_its_name():
     said = describe_depth(found, ground_truth="raw", alignment="median", fixed_scaling=0.0, size=(192, 640), network={})
     assert said["name"] == found.name and said["range"] == [1e-3, 50.0] and said["clamp"] == [1e-3, 50.0]
     assert (said["crop"], said["camera"]) == ("eigen", "right")
+    found = build("kitti_zhou", post_process=True)
+    said = describe_depth(found, ground_truth="raw", alignment="median", fixed_scaling=0.0, size=(192, 640), network={})
+    assert (said["name"], said["flip"]) == ("kitti_zhou with post-processing", True)
     assert build("kitti_zhou", depth_protocol="cityscapes", depth_crop="none").name == "cityscapes with crop none"
 
 

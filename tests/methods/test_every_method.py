@@ -16,7 +16,9 @@ from engine.optimizer import Schedule, build_optimizer, build_rule
 from engine.run_state import RunState
 from engine.updates import Updates
 from errors import UserError
+from evaluation.mirroring import with_mirror_image
 from methods import METHODS
+from models.prediction import Prediction
 from perspective_resample.depth import DepthMap
 from tests.batches import street_batch
 
@@ -110,6 +112,20 @@ def test_the_network_says_what_its_tasks_ask_for(trained):
             assert logits.shape[0] == 2 and logits.shape[2:] == (64, 96)
         if "pose" in tasks:
             assert network.predict_motion(image, image.flip(-1)).shape == (2, 4, 4)
+
+
+def test_predictions_can_be_averaged_with_those_of_mirrored_images(trained):
+    _, network, _ = trained
+    image = torch.rand(2, 3, 64, 96)
+
+    def predict(images: torch.Tensor) -> Prediction:
+        return network.eval().predict(images, ("depth",))
+
+    with torch.no_grad():
+        found, direct = with_mirror_image(predict)(image).depth, predict(image).depth
+        turned = predict(image.flip(-1)).depth.values.flip(-1)
+    assert (found.inverse, found.known) == (direct.inverse, direct.known)
+    torch.testing.assert_close(found.values[..., 48], (direct.values + turned)[..., 48] / 2)
 
 
 def test_a_checkpoint_goes_round(trained, tmp_path):
