@@ -48,12 +48,13 @@ class RawBatch:
     flip:   (B,) bool, mirror left and right
     measured: (B,) bool, K has a measured principal point, which goes where its pixels go; None: those have one whose
             point is not exactly the middle
-    jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1)
+    jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1); (B, F, 5) where frames differ
     labels: (B, H, W) uint8 train ids, 255 = ignore; None without
     depth:  (B, 1, H, W) float32 metres, 0 = none; None without
     teacher: answers of a teacher from its cache, float32: (B, 1, H, W) to the whole image or (B, N, s, s) to the N
             patches of its grid; None without
-    views:  further views of the samples by name, each with draws of its own
+    place:  (B, N) float32, of a view: where it lies in the samples, as its maker says it; None of whole images
+    views:  further views of the samples by name; K is that of the samples
     truth:  per sample at its own size; empty in training
     damaged: samples that were replaced by others
     names:  of the samples
@@ -68,6 +69,7 @@ class RawBatch:
     labels: Tensor | None = None
     depth: Tensor | None = None
     teacher: Tensor | None = None
+    place: Tensor | None = None
     views: Mapping[str, RawBatch] = field(default_factory=dict)
     truth: tuple[Truth, ...] = ()
     damaged: tuple[Damaged, ...] = ()
@@ -106,7 +108,8 @@ class Batch:
     flip: (B,) bool, which samples are mirrored
     labels: (B, H, W) int64 train ids, 255 = ignore; None without
     depth, teacher: as in `RawBatch`, mirrored where the images are
-    views: further views of the samples by name
+    place: as in `RawBatch`, of views of the mirrored images
+    views: further views of the samples by name; networks see their frame 0 alone, so `inputs` has no other
     raw: what it was made from, in the memory of the host
     """
 
@@ -119,6 +122,7 @@ class Batch:
     labels: Tensor | None = None
     depth: Tensor | None = None
     teacher: Tensor | None = None
+    place: Tensor | None = None
     views: Mapping[str, Batch] = field(default_factory=dict)
     truth: tuple[Truth, ...] = ()
     raw: RawBatch | None = None
@@ -192,19 +196,21 @@ def _prepared(raw: RawBatch, there: RawBatch) -> Batch:
     if bool(raw.flip.any()):
         levels = torch.where(flip[:, None, None, None], levels.flip(-1), levels)
     images = levels.contiguous().float().div_(LEVELS)
-    inputs = _jittered(levels, images, raw.jitter, there.jitter)
+    seen = len(raw.frames) if raw.place is None else 1
+    inputs = _jittered(levels[:seen], images[:seen], raw.jitter, there.jitter)
     K = _mirrored(there.K, flip, there.measured, raw.images.shape[-1])
     frames = {frame: place for place, frame in enumerate(raw.frames)}
     return Batch(
         spec=raw.spec,
         images={frame: images[place] for frame, place in frames.items()},
-        inputs={frame: inputs[place] for frame, place in frames.items()},
+        inputs={frame: inputs[place] for frame, place in frames.items() if place < seen},
         K=K,
         inv_K=invert_camera(K),
         flip=flip,
         labels=None if there.labels is None else _turned(there.labels, flip).long(),
         depth=None if there.depth is None else _turned(there.depth, flip),
         teacher=None if there.teacher is None else _turned(there.teacher, flip),
+        place=there.place,
         views={name: _prepared(view, there.views[name]) for name, view in raw.views.items()},
         truth=raw.truth,
         raw=raw,
@@ -219,8 +225,12 @@ def _turned(maps: Tensor, flip: Tensor) -> Tensor:
 def _jittered(levels: Tensor, images: Tensor, jitter: Tensor, factors: Tensor) -> Tensor:
     """Bytes (F, B, 3, H, W) -> network inputs in [0, 1]; `images` itself where no sample is jittered.
 
-    jitter, factors: the same (B, 5), on the host and on the device
+    jitter, factors: the same (B, 5) or (B, at least F, 5), on the host and on the device
     """
+    if jitter.ndim == 3:  # every frame as a sample of its own
+        frames = len(levels)
+        jitter, factors = (rows[:, :frames].transpose(0, 1).flatten(0, 1) for rows in (jitter, factors))
+        return _jittered(levels.flatten(0, 1)[None], images.flatten(0, 1)[None], jitter, factors).view_as(images)
     chosen = jitter[:, APPLY].nonzero()[:, 0]  # on the host
     if len(chosen) == 0:
         return images

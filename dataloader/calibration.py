@@ -1,4 +1,4 @@
-"""KITTI calibration files."""
+"""Calibration files of KITTI, and the cameras of Cityscapes."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ import numpy as np
 from errors import UserError
 from storage.text import read_text
 
+from .index import read_json
 from .listing import on_disk
 
 REMEDY = "fetch the calibration file again"
+STEREO_REMEDY = "unpack camera_trainvaltest.zip again"
 ROTATION_TOLERANCE = 1e-2  # published ones are given with seven digits
 LONGEST_SIDE = 1 << 14  # of an image, pixels
 SMALLEST, LARGEST = (float(each) for each in (np.finfo(np.float32).tiny, np.finfo(np.float32).max))
@@ -104,3 +106,20 @@ def rectified_size(path: Path, camera: int) -> tuple[int, int]:
     if not (1 <= height <= LONGEST_SIDE and 1 <= width <= LONGEST_SIDE):
         raise UserError(f"{path}: {key} {width:g} x {height:g} is no size of an image; {REMEDY}")
     return int(height), int(width)
+
+
+def baseline_times_focal(path: Path) -> float:
+    """Baseline in metres times fx in pixels, from a camera.json of Cityscapes.
+
+    Raises:
+        UserError: when the file cannot be read or one of the two is not positive.
+    """
+    stored = read_json(path, STEREO_REMEDY)
+    values = []
+    for group, name in (("extrinsic", "baseline"), ("intrinsic", "fx")):
+        entry = stored.get(group)
+        value = entry.get(name) if isinstance(entry, dict) else None
+        if not isinstance(value, int | float) or not SMALLEST <= value <= LARGEST:
+            raise UserError(f"{path}: {group} {name} is {value!r}, not a positive number; {STEREO_REMEDY}")
+        values.append(float(value))
+    return values[0] * values[1]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from errors import UserError, closest
@@ -38,6 +38,8 @@ DATASETS = {
     "cityscapes": DatasetSpec(
         folder="cityscapes", intrinsics=(1.10, 2.21, 0.5, 0.5), depth_mode="uint_16_subtract_one"
     ),
+    "ddad": DatasetSpec(folder="ddad"),
+    "diml": DatasetSpec(folder="diml"),
     "nyu_v2": DatasetSpec(folder="nyu_v2", intrinsics=NYU_CAMERA),
     "nyu_v2_struct": DatasetSpec(folder="nyu_v2", intrinsics=NYU_CAMERA),
     "make3d": DatasetSpec(folder="make3d", truth_raster="own"),
@@ -51,8 +53,11 @@ class LoaderSpec:
 
     `split` is the middle of the folder ``<dataset>_<split>_split``; empty where the lists lie in the data set folder.
     `part` names the file in it. `cameras` are concatenated. `video` asks for neighbour frames.
-    `protocol` names how depth is judged, see `evaluation.protocols`. `window` is what networks see of every image, and
-    what counts of its truth.
+    `protocol` names how depth is judged, see `evaluation.protocols`; `improved_protocol` where improved maps are the
+    truth, if that is another. `truth` is what the depth of KITTI is compared with: "camera": as --depth-gt says, raw
+    scans give depth along the axis of the camera; "scanner": likewise, but they give x of the scanner; "improved":
+    the improved maps, whatever --depth-gt says. `window` is what networks see of every image, and what counts of its
+    truth.
     """
 
     name: str
@@ -65,7 +70,15 @@ class LoaderSpec:
     video: bool = False
     cameras: tuple[str, ...] = ("color",)
     protocol: str = ""
+    improved_protocol: str = ""
+    truth: Literal["camera", "scanner", "improved"] = "camera"
     window: PixelWindow | None = None
+
+    def judged_with(self, depth_gt: str) -> LoaderSpec:
+        """The loader as it works with this --depth-gt."""
+        if depth_gt == "improved" and self.improved_protocol:
+            return replace(self, protocol=self.improved_protocol, truth="improved")
+        return self
 
     @property
     def frames(self) -> tuple[int, ...]:
@@ -100,7 +113,7 @@ def _kitti_train(split: str) -> LoaderSpec:
     )
 
 
-def _kitti_depth(split: str, part: Part, domain: str) -> LoaderSpec:
+def _kitti_depth(split: str, part: Part, domain: str, **more: str) -> LoaderSpec:
     return LoaderSpec(
         name=f"kitti_{split}_{part}",
         purpose="depth",
@@ -109,6 +122,20 @@ def _kitti_depth(split: str, part: Part, domain: str) -> LoaderSpec:
         part=part,
         domain=domain,
         protocol=f"kitti_{split}",
+        **more,
+    )
+
+
+def _diml(part: str) -> LoaderSpec:
+    name = f"diml_{part}_test"
+    return LoaderSpec(
+        name=name,
+        purpose="depth",
+        dataset="diml",
+        split=part,
+        part="test",
+        domain=f"{name}_depth",
+        protocol=f"diml_{part}",
     )
 
 
@@ -140,6 +167,8 @@ _TABLE = (
     ),
     _kitti_depth("zhou", "validation", "kitti_zhou_val_depth"),
     _kitti_depth("zhou", "test", "kitti_zhou_test_depth"),
+    _kitti_depth("eigen", "test", "kitti_eigen_test_depth", truth="scanner", improved_protocol="kitti_eigen_benchmark"),
+    _kitti_depth("eigen_benchmark", "test", "kitti_eigen_benchmark_test_depth", truth="improved"),
     _kitti_depth("kitti", "validation", "kitti_kitti_val_depth"),
     LoaderSpec(
         name="kitti_2015_train",
@@ -149,6 +178,25 @@ _TABLE = (
         domain="kitti_2015_train_depth",
         protocol="kitti_kitti",
     ),
+    LoaderSpec(
+        name="cityscapes_test",
+        purpose="depth",
+        dataset="cityscapes",
+        part="test",
+        domain="cityscapes_test_depth",
+        protocol="cityscapes_test",
+        window=PixelWindow(rows=(0, 768), columns=(0, 2048), of=(1024, 2048)),
+    ),
+    LoaderSpec(
+        name="ddad_validation",
+        purpose="depth",
+        dataset="ddad",
+        part="validation",
+        domain="ddad_validation_depth",
+        protocol="ddad",
+    ),
+    _diml("indoor"),
+    _diml("outdoor"),
     LoaderSpec(
         name="nyu_v2_test", purpose="depth", dataset="nyu_v2", part="test", domain="nyu_v2_test_depth", protocol="nyu"
     ),
@@ -198,6 +246,7 @@ _TABLE = (
     ),
     _kitti_pose("odom09"),
     _kitti_pose("odom10"),
+    *(_kitti_pose(f"odom{sequence:02d}") for sequence in range(9)),
 )
 
 LOADERS: dict[tuple[Purpose, str], LoaderSpec] = {(spec.purpose, spec.name): spec for spec in _TABLE}

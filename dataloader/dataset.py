@@ -59,6 +59,7 @@ def _collate(spec: LoaderSpec, items: Sequence[Item]) -> RawBatch:
         labels=_joined([item.labels for item in items]),
         depth=_joined([item.depth for item in items]),
         teacher=_joined([item.teacher for item in items]),
+        place=torch.tensor([item.place for item in items], dtype=torch.float32) if first.place else None,
         views={name: _collate(spec, [item.views[name] for item in items]) for name in first.views},
         truth=tuple(item.truth for item in items if item.truth is not None),
         names=tuple(item.name for item in items),

@@ -22,7 +22,7 @@ from errors import UserError
 from storage.atomic import write_whole
 
 from . import arrays, nyu_files, velodyne
-from .calibration import focal_length
+from .calibration import baseline_times_focal, focal_length
 from .labels import to_train_ids
 from .listing import on_disk
 from .map_files import open_maps
@@ -287,8 +287,16 @@ def read_depth(source: DepthSource) -> np.ndarray:
             return (counts * source.unit).astype(np.float32) if source.unit else counts_to_metres(counts, source.mode)
         case "array":
             return _read_array(source.path, source.unit)
+        case "velodyne" if source.mode == "forward":
+            matrix, size = velodyne.scanner_to_image(Path(source.calibration), source.camera)
+            return velodyne.project_forward(velodyne.read_scan(Path(source.path)), matrix, size)
         case "velodyne":
             return counts_to_metres(_scan_counts(source), "uint_16")
+        case "lidar":
+            matrix = np.reshape(source.matrix, (3, 4))
+            return velodyne.project_cloud(velodyne.read_cloud(Path(source.path)), matrix, source.size)
+        case "stereo":
+            return _stereo_depth(source)
         case "disparity":
             return counts_to_metres(_disparity_counts(source), "uint_16")
         case "hdf5":
@@ -313,6 +321,14 @@ def _read_array(path: str, unit: float) -> np.ndarray:
         )
     metres = np.where(np.isfinite(depth) & (depth > 0), depth, 0)
     return (metres * unit if unit else metres).astype(np.float32)
+
+
+def _stereo_depth(source: DepthSource) -> np.ndarray:
+    """Depth of Cityscapes from its disparity, (p - 1) / 256 pixels; 0 where p says that there is none or no end."""
+    counts = read_counts(source.path).astype(np.float64)
+    factor = baseline_times_focal(Path(source.calibration)) if source.calibration else CITYSCAPES_BASELINE_TIMES_FOCAL
+    known = counts > 1
+    return np.where(known, factor / (np.where(known, counts - 1, 1) / 256), 0).astype(np.float32)
 
 
 def _read_grid(path: str) -> np.ndarray:

@@ -48,7 +48,7 @@ def needed(sample: Sample) -> Iterator[str]:
         match sample.depth.kind:
             case "velodyne":
                 yield from (str(on_disk(Path(sample.depth.calibration) / name)) for name in (CAMERA_FILE, SCANNER_FILE))
-            case "disparity":
+            case "disparity" | "stereo" if sample.depth.calibration:
                 yield sample.depth.calibration
 
 

@@ -31,7 +31,7 @@ class Item:
     images: {frame: (3, H, W)} uint8, the predicted frame (0) first
     depth: (1, H, W) float32 metres, 0 = none
     teacher: (1, H, W) or (N, s, s) float32
-    views: further views of the sample, by name
+    views: further views of the sample, by name; `place` says where such a view lies in the sample
     """
 
     name: str
@@ -39,11 +39,12 @@ class Item:
     K: np.ndarray
     flip: bool = False
     measured: bool = False
-    jitter: tuple[float, ...] = UNCHANGED
+    jitter: tuple[float, ...] | tuple[tuple[float, ...], ...] = UNCHANGED
     labels: np.ndarray | None = None
     depth: np.ndarray | None = None
     teacher: np.ndarray | None = None
     truth: Truth | None = None
+    place: tuple[float, ...] = ()
     views: Mapping[str, Item] = field(default_factory=dict)
 
 
@@ -70,7 +71,7 @@ class ItemMaker(Protocol):
 class Video:
     """A frame and its neighbours at network size.
 
-    Draws: a coin for mirroring, then `_draw_jitter`.  Source: SGDepth, depth training.
+    Draws: a coin for mirroring, then `draw_jitter`.  Source: SGDepth, depth training.
 
     size, filter, frames: as in `ItemMaker`
     jitter_share: of the samples whose colours change
@@ -83,23 +84,30 @@ class Video:
 
     def __call__(self, sample: Sample, rng: np.random.Generator, pictures: Pictures) -> Item:
         """As `ItemMaker`."""
-        flip = bool(rng.random() < 0.5)
-        jitter = _draw_jitter(rng, self.jitter_share)
+        flip, jitter = self.draw(rng)
         return Item(
             name=sample.name,
             images={frame: pictures.image(sample.images[frame]) for frame in self.frames},
-            K=camera_matrix(sample.intrinsics, *self.size),
+            K=self.camera(sample),
             flip=flip,
             measured=sample.measured,
             jitter=jitter,
         )
+
+    def draw(self, rng: np.random.Generator) -> tuple[bool, tuple[float, ...]]:
+        """Whether a sample is mirrored, and its colours."""
+        return bool(rng.random() < 0.5), draw_jitter(rng, self.jitter_share)
+
+    def camera(self, sample: Sample) -> np.ndarray:
+        """`RawBatch.K` of a sample."""
+        return camera_matrix(sample.intrinsics, *self.size)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Labelled:
     """An image and its training ids, shrunk and cropped alike.
 
-    Draws: a coin for mirroring, `_draw_jitter`, then `random_window`.  Source: SGDepth, segmentation training.
+    Draws: a coin for mirroring, `draw_jitter`, then `random_window`.  Source: SGDepth, segmentation training.
 
     size, filter, frames: as in `ItemMaker`; labels take the nearest neighbour whatever the filter
     crop: (height, width) of the window that the network sees
@@ -116,7 +124,7 @@ class Labelled:
     def __call__(self, sample: Sample, rng: np.random.Generator, pictures: Pictures) -> Item:
         """As `ItemMaker`."""
         flip = bool(rng.random() < 0.5)
-        jitter = _draw_jitter(rng, self.jitter_share)
+        jitter = draw_jitter(rng, self.jitter_share)
         images = {frame: pictures.image(sample.images[frame]) for frame in self.frames}
         window = random_window(rng, self.size, self.crop)
         labels = shrink_labels(pictures.labels(sample.labels, sample.labels_mode), window)
@@ -211,7 +219,7 @@ def _check_common_size(depth: tuple[int, int], crop: tuple[int, int]) -> None:
         )
 
 
-def _draw_jitter(rng: np.random.Generator, share: float) -> tuple[float, ...]:
+def draw_jitter(rng: np.random.Generator, share: float) -> tuple[float, ...]:
     """Row of `RawBatch.jitter`; as many numbers are drawn where colours stay as they are."""
     factors = [rng.uniform(low, high) for low, high in JITTER_RANGES]
     applied = rng.random() < share

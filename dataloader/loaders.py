@@ -23,7 +23,7 @@ from .items import ItemMaker
 from .layouts.kitti_files import CACHE_FOLDER
 from .order import Order
 from .samples import Sample
-from .splits import resolve, truth_kind, with_truth
+from .splits import resolve, tell_truth, truth_kind, with_truth
 from .transforms import Filter
 from .truth import require_cameras, size_doubts
 from .workers import checked, loader_options
@@ -190,7 +190,10 @@ def build_evaluation(
     Raises:
         UserError: when a loader is unknown, files are missing or damaged, or no frame has ground truth.
     """
-    specs = [find_loader(purpose, name) for name in getattr(args, f"{purpose}_validation_loaders")]
+    depth_gt = _truth_options(args)["depth_gt"]
+    specs = [
+        find_loader(purpose, name).judged_with(depth_gt) for name in getattr(args, f"{purpose}_validation_loaders")
+    ]
     size = (getattr(args, f"{purpose}_validation_resize_height"), getattr(args, f"{purpose}_validation_resize_width"))
     batch_size = getattr(args, f"{purpose}_validation_batch_size")
     found = []
@@ -199,6 +202,8 @@ def build_evaluation(
         for doubt in size_doubts(samples):
             log.warning("%s", doubt)
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
+        if told := tell_truth(spec, depth_gt):
+            log.info("  - %s", told)
         kind = truth_kind(spec, samples, **_truth_options(args))
         if spec.dataset == "folder":
             unit = _truth_options(args)["data_depth_unit"]

@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 
 from .files import open_rgb, read_labels
-from .transforms import Filter, resize_image, resize_labels
+from .transforms import Filter, Window, resize_image, resize_labels, resize_window
 
 
 class Pictures(Protocol):
@@ -16,6 +16,9 @@ class Pictures(Protocol):
 
     def image(self, path: str) -> np.ndarray:
         """RGB of an image file, (3, height, width) uint8; raises `UserError` when it cannot be had."""
+
+    def image_and_window(self, path: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """`image`, and a window of the image file resized otherwise, (3, height, width) uint8."""
 
     def labels(self, path: str, mode: str) -> np.ndarray:
         """Training ids of a label file, (height, width) uint8; raises `UserError` when they cannot be had."""
@@ -31,6 +34,11 @@ class DecodedPictures:
     def image(self, path: str) -> np.ndarray:
         """As `Pictures.image`, a view with the channels last in memory."""
         return resize_image(open_rgb(path), self.size, self.filter)
+
+    def image_and_window(self, path: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """As `Pictures.image_and_window`; the file is decoded once."""
+        image = open_rgb(path)
+        return resize_image(image, self.size, self.filter), resize_window(image, window, self.filter)
 
     def labels(self, path: str, mode: str) -> np.ndarray:
         """As `Pictures.labels`."""

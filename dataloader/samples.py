@@ -29,21 +29,27 @@ class DepthSource:
     map:        16-bit PNG `path`, metres by `unit`, or where that is 0 by `mode`
     array:      `path` ending in .npy, numbers of `unit` metres; 0: float metres, integers are refused
     velodyne:   laser scan `path`, `calibration` = folder with both KITTI files, camera 2 or 3;
-                `cache` = prefix of the PNG that keeps the result, empty for none
+                `cache` = prefix of the PNG that keeps the result, empty for none;
+                `mode` "forward" takes x of the scanner, unrounded, instead of depth along the camera axis in 1/256 m
     disparity:  16-bit PNG `path` of KITTI 2015, `calibration` = its calib_cam_to_cam file, camera 2 or 3;
                 `mode` "released" takes the focal length before rectification, as the published maps do
+    stereo:     16-bit PNG `path` of Cityscapes disparity, `calibration` = its camera.json, empty for the usual camera
+    lidar:      points of the .npz file `path` of DDAD; `matrix`, (3, 4) row by row, projects them into an image of
+                `size`
     hdf5:       metres at `path` in an HDF5 file, see `nyu_files`
     laser grid: metres in the .mat file `path` of Make3D
     given:      map `number` of the file `path` that the user named, see `map_files`
     """
 
-    kind: Literal["map", "array", "velodyne", "disparity", "hdf5", "laser grid", "given"]
+    kind: Literal["map", "array", "velodyne", "disparity", "stereo", "lidar", "hdf5", "laser grid", "given"]
     path: str
     mode: str = "uint_16"
     calibration: str = ""
     camera: int = 2
     cache: str = ""
     unit: float = 0.0
+    matrix: tuple[float, ...] = ()
+    size: tuple[int, ...] = ()
     number: int = 0
 
 
@@ -135,10 +141,10 @@ def _warn_of_crop(fault: str) -> None:
 class Request:
     """What to look for, and where.
 
-    `depth_gt` is "raw" or "improved"; `cache_folder` keeps projected laser scans, empty for nowhere;
-    `as_released` takes the published KITTI 2015 depth, with its focal length before rectification; `drop` leaves out
-    samples with missing files, which are an error otherwise; `skip` passes over damaged images; `camera` is that of
-    KITTI which is judged, "left", "right", or "protocol": what a list says.
+    `depth_gt` is "raw", "scanner" (raw, but x of the scanner) or "improved"; `cache_folder` keeps projected laser
+    scans, empty for nowhere; `as_released` takes the published KITTI 2015 depth, with its focal length before
+    rectification; `drop` leaves out samples with missing files, which are an error otherwise; `skip` passes over
+    damaged images; `camera` is that of KITTI which is judged, "left", "right", or "protocol": what a list says.
     """
 
     spec: LoaderSpec

@@ -21,6 +21,10 @@ TRUTH_REMEDIES = {
     ("kitti_2015", "depth"): "unpack data_scene_flow.zip and data_scene_flow_calib.zip",
     ("kitti_2015", "segmentation"): "unpack data_semantics.zip",
     ("cityscapes", "segmentation"): "unpack gtFine_trainvaltest.zip",
+    ("cityscapes", "depth"): "unpack disparity_trainvaltest.zip and camera_trainvaltest.zip, or gt_depths beside its "
+    "test_files.txt",
+    ("ddad", "depth"): "unpack point_cloud/LIDAR of every scene",
+    ("diml", "depth"): "unpack depth_filled (indoor) or depthmap (outdoor) beside the images",
     ("nyu_v2", "depth"): "extract the test images again with python -m dataloader.prepare nyu",
     ("nyu_v2_struct", "depth"): "unpack the test set of StructDepth again",
     ("make3d", "depth"): "unpack the laser grids of Test134 as Gridlaserdata/depth_sph_corr-<id>.mat",
@@ -31,6 +35,12 @@ TRUTH_REMEDIES = {
     "under their names",
 }
 """Where ground truth comes from, by data set and purpose; poses are never absent."""
+KITTI_TRUTH = {
+    "raw": "depth along the axis of the camera, in 1/256 m",
+    "scanner": "forward distance (x) of the laser scanner, as in Monodepth2's exported maps",
+    "improved": "improved maps (--depth-gt improved)",
+}
+"""What the depth of KITTI is compared with, by `Request.depth_gt`; the first two differ by about 3 % in Abs Rel."""
 
 
 def resolve(
@@ -71,7 +81,7 @@ def resolve(
     request = Request(
         spec=spec,
         dataset_dir=Path(dataset_dir),
-        depth_gt="raw" if is_given(depth_gt) else depth_gt,
+        depth_gt="raw" if is_given(depth_gt) else _kitti_truth(spec, depth_gt),
         cache_folder=cache_folder,
         as_released=as_released,
         drop=drop,
@@ -105,10 +115,22 @@ def _found(
 
             samples = folder_samples(request, data_folder, data_intrinsics)
             return [_in_unit(sample, data_depth_unit) for sample in samples] if data_depth_unit else samples
+        case "cityscapes" if spec.purpose == "depth":
+            from .layouts.cityscapes_depth import cityscapes_depth_samples
+
+            return cityscapes_depth_samples(request)
         case "cityscapes":
             from .layouts.cityscapes import cityscapes_samples
 
             return cityscapes_samples(request)
+        case "ddad":
+            from .layouts.ddad import ddad_samples
+
+            return ddad_samples(request)
+        case "diml":
+            from .layouts.diml import diml_samples
+
+            return diml_samples(request)
         case "kitti_2015":
             from .layouts.kitti_2015 import kitti_2015_samples
 
@@ -136,8 +158,26 @@ def _found(
     raise UserError(f"{spec.name}: no layout for data set {spec.dataset!r}")
 
 
+def _kitti_truth(spec: LoaderSpec, depth_gt: str) -> str:
+    """Which truth of KITTI a loader takes, a key of `KITTI_TRUTH`."""
+    if spec.truth == "improved":
+        return "improved"
+    return "scanner" if spec.truth == "scanner" and depth_gt == "raw" else depth_gt
+
+
+def tell_truth(spec: LoaderSpec, depth_gt: str) -> str:
+    """A sentence about the truth of a loader for those who compare numbers; "" where there is nothing to tell."""
+    if spec.dataset != "kitti" or spec.purpose != "depth" or is_given(depth_gt):
+        return ""
+    return f"{spec.name}: truth is {KITTI_TRUTH[_kitti_truth(spec, depth_gt)]}"
+
+
 def _in_unit(sample: Sample, unit: float) -> Sample:
     return replace(sample, depth=replace(sample.depth, unit=unit)) if sample.depth else sample
+
+
+def _is_array(sample: Sample) -> bool:
+    return sample.depth is not None and sample.depth.kind == "array"
 
 
 def has_truth(spec: LoaderSpec, sample: Sample) -> bool:
@@ -184,7 +224,10 @@ def truth_kind(
     if is_given(depth_gt):
         return given_kind(depth_gt)
     if spec.dataset == "kitti":
-        return depth_gt
+        kind = _kitti_truth(spec, depth_gt)
+        return "raw, x of the scanner" if kind == "scanner" else kind
+    if spec.dataset == "cityscapes":
+        return "cityscapes gt_depths" if any(_is_array(sample) for sample in samples) else "cityscapes disparity"
     if spec.dataset == "folder" and data_depth_unit:
         return f"folder, {data_depth_unit:g} m per count"
     if spec.dataset != "kitti_2015":

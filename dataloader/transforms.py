@@ -22,13 +22,19 @@ RESCALE_MAX = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A crop of an image shrunk to `size`: its top left corner and (height, width) in pixels of that size."""
+    """A crop of an image resized to `size`: its top left corner and (height, width) in pixels of that size."""
 
     size: tuple[int, int]
     top: int
     left: int
     height: int
     width: int
+
+    def box(self, height: int, width: int) -> tuple[float, float, float, float]:
+        """Left, top, right, bottom of the crop in pixels of the image as it was, (height, width)."""
+        down, across = height / self.size[0], width / self.size[1]
+        right, bottom = (self.left + self.width) * across, (self.top + self.height) * down
+        return self.left * across, self.top * down, min(right, width), min(bottom, height)
 
 
 def smallest_size(height: int, width: int) -> tuple[int, int]:
@@ -53,6 +59,12 @@ def resize_image(image: Image.Image, size: tuple[int, int], filter: Filter = "bi
     return np.asarray(image.resize(size[::-1], FILTERS[filter])).transpose(2, 0, 1)
 
 
+def resize_window(image: Image.Image, window: Window, filter: Filter = "bilinear") -> np.ndarray:
+    """The window of an RGB image resized as by `resize_image`, (3, height, width) uint8; only it is computed."""
+    box = window.box(image.height, image.width)
+    return np.asarray(image.resize((window.width, window.height), FILTERS[filter], box)).transpose(2, 0, 1)
+
+
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Pillow's nearest neighbour; labels (H, W) uint8 -> (height, width)."""
     return np.asarray(Image.fromarray(labels).resize(size[::-1], Image.Resampling.NEAREST))
@@ -63,14 +75,7 @@ def shrink_image(image: np.ndarray, window: Window) -> np.ndarray:
 
     Shapes:  image (3, H, W) uint8    Returns: (3, height, width) uint8 of the window.
     """
-    height, width = window.size
-    scale_y, scale_x = image.shape[1] / height, image.shape[2] / width
-    box = (
-        window.left * scale_x,
-        window.top * scale_y,
-        min((window.left + window.width) * scale_x, image.shape[2]),
-        min((window.top + window.height) * scale_y, image.shape[1]),
-    )
+    box = window.box(*image.shape[1:])
     planes = (Image.fromarray(plane) for plane in image)
     return np.stack([plane.resize((window.width, window.height), Image.Resampling.BILINEAR, box) for plane in planes])
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from errors import UserError
 
-from .calibration import projection, read_calibration
+from .calibration import baseline_times_focal, projection, read_calibration
 from .camera import Size, window_doubts
 from .files import image_size, read_depth
 from .listing import on_disk
@@ -47,10 +47,13 @@ def camera_faults(samples: Sequence[Sample]) -> dict[str, str]:
     sources = {(each.calibration, each.camera): each for each in _sources(samples) if each.calibration}
     for source in sources.values():
         try:
-            if source.kind == "velodyne":
-                _check_scanner(source)
-            else:
-                _check_disparity(source)
+            match source.kind:
+                case "velodyne":
+                    _check_scanner(source)
+                case "disparity":
+                    _check_disparity(source)
+                case "stereo":
+                    baseline_times_focal(Path(source.calibration))
         except UserError as fault:
             faults[_calibration(source)] = str(fault)
     return faults
@@ -181,6 +184,8 @@ def _size(source: DepthSource) -> Size | None:
             return scanner_to_image(Path(source.calibration), source.camera)[1]
         case "array" | "laser grid":
             return None
+        case "lidar":
+            return source.size
         case "given":
             return open_maps(source.path).shape(source.number)
     return image_size(source.path)

@@ -143,7 +143,7 @@ def loaders() -> str:
 def _reads(spec: LoaderSpec) -> str:
     if spec.dataset == "folder":
         return "`--data-folder`"
-    folder = f"{spec.dataset}_{spec.split}_split" if spec.split else DATASETS[spec.dataset].folder
+    folder = f"{spec.dataset}_{spec.split}_split" if spec.dataset == "kitti" else DATASETS[spec.dataset].folder
     cameras = ", both cameras" if len(spec.cameras) > 1 else ""
     return f"`{folder}`, {spec.part}{cameras}"
 

@@ -40,9 +40,14 @@ def alignment_of(known: Known, asked: Alignment, fixed_scaling: float) -> Alignm
     return "fixed"
 
 
-def median(values: Tensor) -> Tensor:
-    """NumPy's median, the mean of the two middle values.  (N,) -> scalar of the same dtype."""
+def median(values: Tensor, lower: bool = False) -> Tensor:
+    """NumPy's median, the mean of the two middle values, or PyTorch's, the lower of them.
+
+    (N,) -> scalar of the same dtype.
+    """
     ordered = values.sort().values
+    if lower:
+        return ordered[(len(ordered) - 1) // 2]
     return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 

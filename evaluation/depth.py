@@ -234,7 +234,7 @@ def _score(
 ) -> Tensor:
     """Ratio and metrics (8 + further,) of one image from its pixels (N,) that count."""
     if alignment == "median":
-        ratio = median(target) / median(found)
+        ratio = median(target, protocol.lower_median) / median(found, protocol.lower_median)
     else:
         ratio = found.new_tensor(fixed_scaling if alignment == "fixed" else 1.0)
     found = (found * ratio).clamp(*protocol.clamp)

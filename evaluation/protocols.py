@@ -27,8 +27,10 @@ class DepthProtocol:
         rows, columns: the window, in fractions of height and width.
         minimum, maximum: open range of ground truth that counts, metres.
         clamp: metres; predictions beyond are moved to the nearer end, after scaling.
-        resize: from the size of the network to that of the truth, in the quantity the network knows.
+        resize: from the size of the network to that of the truth, in the quantity the network knows; ``corners`` is
+            bilinear with corner pixels on corner pixels.
         alignment: of predictions with the truth; ``auto`` goes by what the network knows.
+        lower_median: of two middle values alignment takes the lower one instead of their mean.
         camera: of KITTI, whose images and truth are judged: as the list of the loader says, or one of the two.
         view: what the network sees of the image; truth outside its crop does not count.
         further: metrics beside the customary seven, see `depth.FURTHER`.
@@ -41,8 +43,9 @@ class DepthProtocol:
     minimum: float = 1e-3
     maximum: float = 80.0
     clamp: tuple[float, float] = (1e-3, 80.0)
-    resize: Literal["bilinear", "nearest"] = "bilinear"
+    resize: Literal["bilinear", "corners", "nearest"] = "bilinear"
     alignment: Alignment = "auto"
+    lower_median: bool = False
     camera: Literal["as listed", "left", "right"] = "as listed"
     view: InputView = InputView()
     further: tuple[str, ...] = ()
@@ -89,11 +92,36 @@ _MAKE3D = DepthProtocol(
     name="make3d", crop="C1", minimum=0.0, maximum=70.0, clamp=(0.0, 70.0), resize="nearest", further=("rmse_log10",)
 )
 
-# SGDepth
+# Of images without their bottom quarter: ManyDepth's window, and SGDepth's, which lies above that quarter.
+_CITYSCAPES_TEST = (
+    DepthProtocol(name="cityscapes_test", crop="ManyDepth", rows=(256 / 768, 1.0), columns=(192 / 2048, 1856 / 2048)),
+    DepthProtocol(name="cityscapes_test_sgdepth", crop="cityscapes", rows=(102 / 768, 716 / 768), columns=(0.1, 0.9)),
+)
+
+# Across data sets: customary windows and ranges.
+_ZERO_SHOT = (
+    DepthProtocol(name="ddad", maximum=200.0, clamp=(1e-3, 200.0)),
+    DepthProtocol(
+        name="diml_indoor",
+        crop="NYU",
+        rows=(45 / 480, 471 / 480),
+        columns=(41 / 640, 601 / 640),
+        minimum=0.0,
+        maximum=10.0,
+        clamp=(1e-3, 10.0),
+    ),
+    DepthProtocol(name="diml_outdoor", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1], minimum=2.0),
+)
+
+# SGDepth, then Monodepth2
 _TABLE = (
     DepthProtocol(name="kitti_zhou", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
     DepthProtocol(name="kitti_kitti", minimum=0.0, maximum=math.inf),
     DepthProtocol(name="cityscapes", crop="cityscapes", rows=(0.1, 0.7), columns=(0.1, 0.9)),
+    DepthProtocol(name="kitti_eigen", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
+    DepthProtocol(name="kitti_eigen_benchmark", minimum=0.0, maximum=math.inf),
+    *_CITYSCAPES_TEST,
+    *_ZERO_SHOT,
     DepthProtocol(
         name="nyu",
         crop="NYU",
@@ -127,6 +155,10 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
             raise UserError(f"--depth-cap {args.depth_cap:g}: depth counts from {nearest:g} m on; give more metres")
         protocol = replace(protocol, maximum=args.depth_cap, clamp=(row.clamp[0], args.depth_cap))
         changed.append(f"cap {args.depth_cap:g} m")
+    if args.eval_protocol == "bdedepth_released":
+        resize = "corners" if row.resize == "bilinear" else row.resize
+        protocol = replace(protocol, resize=resize, lower_median=True)
+        changed.append("resizing and medians of the released BDEdepth")
     if args.depth_camera != "protocol":
         protocol = replace(protocol, camera=args.depth_camera)
         changed.append(f"{args.depth_camera} camera")

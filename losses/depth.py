@@ -53,11 +53,13 @@ class DepthLoss(nn.Module):
             target: (B, 3, H, W) RGB in [0, 1].
             sources: frame offset -> (B, 3, H, W), the neighbours as they are.
             warped: frame offset -> (R*B, 3, H, W), the neighbours in the target view, finest resolution first.
-            disp: r -> (B, 1, H/2^r, W/2^r) sigmoid disparity.
+            disp: r -> (B, 1, H/2^r, W/2^r) sigmoid disparity. P disparities of the same images may lie one after the
+                other, (P*B, ...); `warped` then holds (R*P*B, ...), and all are compared with one set of statistics.
             keep: (B, H, W) True or 1 where a pixel counts; dropped pixels add 0, the mean still divides by all.
 
         Returns:
-            scalar loss; terms per resolution, ``loss/r`` and ``disp_smth_loss/r``.
+            scalar loss; terms per resolution, ``loss/r`` and ``disp_smth_loss/r``, and where there are several
+            disparities the loss of each, ``loss_of/p``.
         """
         reference = Reference.of(target)
         frames = sorted(warped, reverse=True)  # the later one first, which wins where two are equal
@@ -67,16 +69,22 @@ class DepthLoss(nn.Module):
                 errors = torch.cat([photometric_error(sources[f], reference, self.ssim) for f in frames])
             unmoved = errors.mean(0) if self.average else errors.amin(0)
         views = [warped[f].view(-1, *target.shape) for f in frames]
-        photometric = reprojection_error(views, reference, unmoved, keep, self.ssim, self.average)
         resolutions = sorted(disp)
+        errors = reprojection_error(views, reference, unmoved, keep, self.ssim, self.average)
+        photometric = errors.view(len(resolutions), -1)  # (R, P)
         images = self.pyramid(target, [disp[r].shape[-2:] for r in resolutions]) if self.smoothness > 0 else []
         terms: dict[str, Tensor] = {}
-        per_resolution = []
+        losses = []
         for index, r in enumerate(resolutions):
             loss = photometric[index]
             if self.smoothness > 0:
-                terms[f"disp_smth_loss/{r}"] = self.smoothness * edge_aware_smoothness(disp[r], images[index]) / 2**r
-                loss = loss + terms[f"disp_smth_loss/{r}"]
-            terms[f"loss/{r}"] = loss
-            per_resolution.append(loss)
-        return torch.stack(per_resolution).mean(), terms
+                each = [edge_aware_smoothness(one, images[index]) for one in disp[r].split(len(target))]
+                smoothness = self.smoothness * torch.stack(each) / 2**r
+                terms[f"disp_smth_loss/{r}"] = smoothness.mean()
+                loss = loss + smoothness
+            terms[f"loss/{r}"] = loss.mean()
+            losses.append(loss)
+        table = torch.stack(losses)
+        if table.shape[1] > 1:
+            terms |= {f"loss_of/{p}": one for p, one in enumerate(table.mean(0))}
+        return table.mean(), terms

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from .method import Adopted
+
+SIZE = {"height": "depth_resize_height", "width": "depth_resize_width"}
+POSE = ("pose_encoder.", "pose.")
 
 
 def count(keys: Iterable[str], pattern: str) -> int:
@@ -17,3 +25,22 @@ def resnet_layers(keys: Iterable[str], prefix: str) -> int:
     blocks = count(keys, re.escape(prefix) + r"layer\d\.\d+\.conv1\.weight")
     per_block = 3 if f"{prefix}layer1.0.conv3.weight" in keys else 2
     return per_block * blocks + 2
+
+
+def adopt_parts(state: Mapping[str, Any]) -> Adopted:
+    """The parts encoder, depth, pose_encoder and pose, as Monodepth2 and those after it publish them.
+
+    Their keys are those of our network; the classifiers of the encoders are left out. The pose network may be
+    missing. The size of the input stands in the encoder, or beside the parts where one file holds them all.
+    """
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor) and ".fc." not in key}
+    options: dict[str, Any] = {
+        "model_num_layers": resnet_layers(tensors, "encoder.encoder."),
+        "model_depth_resolutions": count(tensors, r"depth\.decoder\.\d+\.conv\.weight"),
+    }
+    if has_pose := "pose_encoder.encoder.conv1.weight" in tensors:
+        options["model_num_layers_pose"] = resnet_layers(tensors, "pose_encoder.encoder.")
+    for place in ("", "encoder."):
+        options |= {name: state[place + key] for key, name in SIZE.items() if place + key in state}
+    unused = sum(isinstance(value, Tensor) for value in state.values()) - len(tensors)
+    return Adopted(tensors, options, unused=unused, lacks={} if has_pose else {"pose": POSE})

@@ -34,7 +34,7 @@ class Stored:
 
 
 def read_network(source: Path) -> Stored:
-    """What a checkpoint folder, a weight file or a published folder holds.
+    """What a checkpoint folder, a weight file, a published folder or one with a single weight file holds.
 
     Raises:
         UserError: when it is missing, damaged or none of these.
@@ -47,6 +47,9 @@ def read_network(source: Path) -> Stored:
         for method in METHODS.values():
             if method.parts and (source / f"{next(iter(method.parts))}.pth").is_file():
                 return Stored(source, read_parts(source, tuple(method.parts)), noted=False)
+        alone = [*source.glob("*.pth")]
+        if len(alone) == 1 and not (source / METADATA).is_file():  # a published file, in a folder of its own
+            return Stored(alone[0], read_state(alone[0]), noted=False)
     verify(source, only=("model.pth",))
     return Stored(source / "model.pth", read_state(source / "model.pth"), (source / METADATA).is_file())
 

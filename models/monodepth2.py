@@ -70,7 +70,7 @@ class PoseDecoder(nn.Module):
 class DepthBranch(nn.Module):
     """The part of the network that predicts disparity; shares its weights unless it is copied."""
 
-    def __init__(self, network: Monodepth2):
+    def __init__(self, network: DepthAndMotion):
         super().__init__()
         self.encoder, self.depth = network.encoder, network.depth
 
@@ -79,14 +79,13 @@ class DepthBranch(nn.Module):
         return self.depth(self.encoder(normalise(image)))[0]
 
 
-class Monodepth2(nn.Module):
-    """Depth and camera motion.
+class DepthAndMotion(nn.Module):
+    """A depth network and a pose network, as Monodepth2 and BDEdepth have them.
 
     Args:
-        layers, pose_layers: 18, 34, 50, 101 or 152.
-        resolutions: number of disparity outputs, 1 to 4.
+        encoder, depth: (B, 3, H, W) normalised -> maps -> {r: (B, 1, H/2^r, W/2^r)} sigmoid disparity, float32.
+        pose_encoder, pose: (B, 6, H, W) normalised -> maps, of which the last one -> axis-angle and translation.
         depth_range: depth of disparity 1 and of disparity 0, metres up to scale.
-        pretrained: start the encoders from ImageNet.
 
     All images are RGB in [0, 1], height and width multiples of 32; the network normalises them itself.
     """
@@ -95,18 +94,15 @@ class Monodepth2(nn.Module):
 
     def __init__(
         self,
-        layers: int = 18,
-        pose_layers: int = 18,
-        resolutions: int = 4,
-        depth_range: tuple[float, float] = (0.1, 100.0),
-        pretrained: bool = False,
+        encoder: nn.Module,
+        depth: nn.Module,
+        pose_encoder: nn.Module,
+        pose: nn.Module,
+        depth_range: tuple[float, float],
     ):
         super().__init__()
         self.depth_range = depth_range
-        self.encoder = ResnetEncoder(layers, pretrained=pretrained)
-        self.depth = DepthDecoder(self.encoder.widths, resolutions)
-        self.pose_encoder = ResnetEncoder(pose_layers, images=2, pretrained=pretrained, tiled=pretrained)
-        self.pose = PoseDecoder(self.pose_encoder.widths[-1])
+        self.encoder, self.depth, self.pose_encoder, self.pose = encoder, depth, pose_encoder, pose
 
     def forward(
         self, inputs: Sequence[dict[int, Tensor]], purposes: Sequence[str], classify: bool = False
@@ -122,7 +118,8 @@ class Monodepth2(nn.Module):
             ValueError: when asked for anything but depth and motion.
         """
         if classify or set(purposes) - {"depth"}:
-            raise ValueError(f"Monodepth2 knows depth and motion alone, got purposes {tuple(purposes)}, {classify=}")
+            name = type(self).__name__
+            raise ValueError(f"{name} knows depth and motion alone, got purposes {tuple(purposes)}, {classify=}")
         outputs = []
         for images in inputs:
             normal = {frame: normalise(image) for frame, image in images.items()}
@@ -149,6 +146,30 @@ class Monodepth2(nn.Module):
     def _pair(self, earlier: Tensor, later: Tensor, invert: bool = False) -> Tensor:
         axisangle, translation = self.pose(self.pose_encoder(torch.cat((earlier, later), 1))[-1])
         return motion_matrix(axisangle[:, 0], translation[:, 0], invert)
+
+
+class Monodepth2(DepthAndMotion):
+    """The networks of Monodepth2.
+
+    Args:
+        layers, pose_layers: 18, 34, 50, 101 or 152.
+        resolutions: number of disparity outputs, 1 to 4.
+        depth_range: depth of disparity 1 and of disparity 0, metres up to scale.
+        pretrained: start the encoders from ImageNet.
+    """
+
+    def __init__(
+        self,
+        layers: int = 18,
+        pose_layers: int = 18,
+        resolutions: int = 4,
+        depth_range: tuple[float, float] = (0.1, 100.0),
+        pretrained: bool = False,
+    ):
+        encoder = ResnetEncoder(layers, pretrained=pretrained)
+        depth = DepthDecoder(encoder.widths, resolutions)
+        pose_encoder = ResnetEncoder(pose_layers, images=2, pretrained=pretrained, tiled=pretrained)
+        super().__init__(encoder, depth, pose_encoder, PoseDecoder(pose_encoder.widths[-1]), depth_range)
 
 
 def normalise(image: Tensor) -> Tensor:

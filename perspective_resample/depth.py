@@ -29,7 +29,8 @@ class DepthMap:
     def at(self, size: tuple[int, int], mode: str = "bilinear") -> DepthMap:
         """Resized to (height, width), in its own quantity: depth of resized inverse depth keeps edges near.
 
-        mode: ``bilinear`` (half-pixel centres) or ``nearest`` (pixel floor(i * given / wanted), exactly)
+        mode: ``bilinear`` (half-pixel centres), ``corners`` (bilinear, corner pixels on corner pixels) or ``nearest``
+              (pixel floor(i * given / wanted), exactly)
         """
         if tuple(self.values.shape[-2:]) == tuple(size):
             return self
@@ -39,7 +40,8 @@ class DepthMap:
                 for given, wanted in zip(self.values.shape[-2:], size, strict=True)
             )
             return replace(self, values=self.values[..., rows[:, None], columns])
-        return replace(self, values=F.interpolate(self.values, size, mode=mode, align_corners=False))
+        aligned = mode == "corners"
+        return replace(self, values=F.interpolate(self.values, size, mode="bilinear", align_corners=aligned))
 
     def depth(self) -> Tensor:
         """Depth (B, 1, h, w), in metres as far as `known` says."""

@@ -4,13 +4,25 @@ from __future__ import annotations
 
 from .option import FREE, Option, ground_truth
 
-DEPTH_PROTOCOLS = ("kitti_zhou", "kitti_kitti", "cityscapes", "nyu", "nyu_struct", "make3d")
+DEPTH_PROTOCOLS = (
+    *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark"),
+    *("cityscapes_test", "cityscapes_test_sgdepth", "ddad", "diml_indoor", "diml_outdoor"),
+    *("nyu", "nyu_struct", "make3d"),
+)
 JUDGING = (
     Option(
         "--depth-protocol",
         "",
         "rules of the measurement (crop, range, alignment); empty: those of the loader",
         ("", *DEPTH_PROTOCOLS),
+        resume=FREE,
+    ),
+    Option(
+        "--eval-protocol",
+        "",
+        "bdedepth_released: resize predictions and take medians as the released BDEdepth does (aligned corners, "
+        "the lower of two middle values), by the rules of any protocol",
+        ("", "bdedepth_released"),
         resume=FREE,
     ),
     Option(

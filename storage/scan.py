@@ -20,6 +20,7 @@ from torch import Tensor
 
 _CALLED = {
     "collections OrderedDict",
+    "collections Counter",  # milestones of a schedule
     "__builtin__ set",
     "torch Size",
     "torch device",

@@ -17,6 +17,7 @@ from .scan import Refused, check_loaded, scan
 
 log = logging.getLogger(__name__)
 _PREFIXES = ("module.", "_orig_mod.")  # of DistributedDataParallel and torch.compile
+_PROGRESS = ("optimizer", "lr_scheduler")  # what published trainings keep beside the network in one file
 State = dict[str, Any]
 """What a file holds of a network: tensors, and plain values beside them, under keys joined by dots."""
 
@@ -50,6 +51,8 @@ def load_file(path: Path, repeated: bool = False) -> Any:
 def read_state(path: Path) -> State:
     """State dict of a network, without the prefixes that wrappers put before the names; nested ones are flattened.
 
+    Optimiser and schedule in the same file are left out.
+
     Raises:
         UserError: as `load_file`, or when the file holds something else than a state dict.
     """
@@ -57,6 +60,8 @@ def read_state(path: Path) -> State:
     for wrapper in ("state_dict", "model"):
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
+    if isinstance(content, Mapping):
+        content = {key: value for key, value in content.items() if key not in _PROGRESS}
     try:
         state = dict(_flat(content)) if isinstance(content, Mapping) else {}
     except (ValueError, RecursionError):

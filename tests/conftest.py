@@ -85,6 +85,13 @@ def thin() -> Iterator[None]:
         yield
 
 
+@pytest.fixture
+def thin_here() -> Iterator[None]:
+    """As `thin`, for one test of a module that needs whole networks as well."""
+    with thin_networks():
+        yield
+
+
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run one of the commands; ``run("train.py", "--help", env={...})`` gives its outcome with text output."""

@@ -20,7 +20,7 @@ from errors import UserError
 from evaluation.depth import METRICS
 from evaluation.protocols import DEPTH_PROTOCOLS
 from tests import commands, real_data
-from tests.dataloader import tiny
+from tests.dataloader import test_cityscapes_depth, test_ddad, test_diml, test_kitti_eigen, tiny
 from tests.dataloader.test_kitti_2015 import download, published
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -351,3 +351,65 @@ def test_real_laser_scans_and_labels_are_evaluated(place, tmp_path):
     }
     assert found["kitti_zhou_test_depth"]["metrics"]["abs_rel"] < 2
     assert Image.open(folder / "eval_images/kitti_zhou_test_depth/img_0.png").size == (1242, 3 * 375)
+
+
+SETS = {  # what judges each, against which truth, how many images
+    "kitti_eigen_test": ("kitti_eigen", "raw, x of the scanner", 6),
+    "kitti_eigen_benchmark_test": ("kitti_eigen_benchmark", "improved", 4),
+    "cityscapes_test": ("cityscapes_test", "cityscapes disparity", 2),
+    "ddad_validation": ("ddad", "ddad", 1),
+    "diml_indoor_test": ("diml_indoor", "diml", 1),
+    "diml_outdoor_test": ("diml_outdoor", "diml", 1),
+}
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory) -> Path:
+    """Every further set, with a sample or a few."""
+    root = tiny.kitti(tmp_path_factory.mktemp("sets"))
+    tiny.drive_list(root, "eigen", "test_files.txt", range(6))
+    test_kitti_eigen.improved(root, range(2, 6))
+    for name in test_cityscapes_depth.SCENES[:2]:
+        test_cityscapes_depth.image(root, name)
+        test_cityscapes_depth.disparity(root, name)
+    test_ddad.scene(root, "000150", 1)
+    test_ddad.index(root, ["000150"])
+    test_diml.indoor(root, "HR/x", "one")
+    test_diml.outdoor(root, "HR/y", "one")
+    return root
+
+
+def test_every_further_set_is_judged_by_its_own_rules(place, sets, capsys):
+    name = ("--dataset-dir", sets, "--depth-validation-loaders", ",".join(SETS), "--model-name", "sets")
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *name)))
+    found = json.loads((run_folder(place).with_name("sets") / "metrics.json").read_text())
+    told = {
+        domain.removesuffix("_depth"): (entry["protocol"]["name"], entry["protocol"]["ground_truth"], entry["images"])
+        for domain, entry in found.items()
+    }
+    assert told == SETS
+    assert found["kitti_eigen_benchmark_test_depth"]["skipped"] == 2
+    assert "Protocol" not in capsys.readouterr().out
+    assert len([*(run_folder(place).with_name("sets") / "eval_images").rglob("*.png")]) == 2 + 2 + 2 + 3
+
+
+def test_the_eigen_test_with_improved_maps_is_that_of_the_benchmark(place, sets, capsys):
+    common = ("--dataset-dir", sets, "--model-name", "improved", "--depth-gt", "improved", "--eval-num-images", 0)
+    both = ("--depth-validation-loaders", "kitti_eigen_test,kitti_eigen_benchmark_test")
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, *both)))
+    first, second = json.loads((run_folder(place).with_name("improved") / "metrics.json").read_text()).values()
+    assert first == second and "Protocol" not in capsys.readouterr().out
+
+
+def test_the_released_evaluation_of_bdedepth_is_named_and_differs(place, sets, capsys):
+    common = ("--dataset-dir", sets, "--depth-validation-loaders", "kitti_eigen_test", "--eval-num-images", 0)
+    for name, more in (("ours", ()), ("released", ("--eval-protocol", "bdedepth_released"))):
+        words = flags(place, "depth", *common, "--model-name", name, *more)
+        eval_depth.evaluate(arguments.parse("eval_depth", words))
+    ours, released = (
+        json.loads((run_folder(place).with_name(name) / "metrics.json").read_text())["kitti_eigen_test_depth"]
+        for name in ("ours", "released")
+    )
+    assert ours["metrics"]["abs_rel"] != pytest.approx(released["metrics"]["abs_rel"], rel=1e-9)
+    assert "released BDEdepth" in released["protocol"]["name"]
+    assert "Protocol | kitti_eigen with resizing and medians of the released BDEdepth" in capsys.readouterr().out

@@ -107,6 +107,7 @@ def test_losses_gradients_and_statistics_match_the_published_step(name):
     assert buffers["pose.encoder.encoder.bn1.num_batches_tracked"].item() == want["pose_bn1_batches"].item()
 
 
+@pytest.mark.usefixtures("thin_here")
 def test_masking_everything_leaves_only_smoothness():
     torch.manual_seed(0)
     model = SGDepth(resolutions=1).double().train()
@@ -119,6 +120,7 @@ def test_masking_everything_leaves_only_smoothness():
     assert_close(outcome.total, outcome.terms["disp_smth_loss/0"])
 
 
+@pytest.mark.usefixtures("thin_here")
 def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
     torch.manual_seed(0)
     model = SGDepth(resolutions=1).eval()  # running statistics: both passes see the same
@@ -148,6 +150,7 @@ def street_like(size: int = 64) -> list[Batch]:
     return [batch_of("depth", frames), batch_of("segmentation", {0: image}, labels)]
 
 
+@pytest.mark.usefixtures("thin_here")
 @pytest.mark.parametrize("bias", [-200.0, 200.0])
 @pytest.mark.parametrize("dtype", [None, torch.bfloat16, torch.float16])
 def test_disparity_at_its_bounds_keeps_every_number_finite(dtype, bias):
@@ -180,6 +183,7 @@ def test_disparity_at_its_bounds_keeps_every_number_finite(dtype, bias):
     assert all(value.dtype == torch.float32 and value.isfinite().all() for value in values)
 
 
+@pytest.mark.usefixtures("thin_here")
 def test_network_views_and_losses_compile_in_one_piece_each():
     torch.manual_seed(0)
     torch.compiler.reset()

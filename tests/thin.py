@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 from types import SimpleNamespace
+from typing import Any
 
 from torch import nn
 from torchvision.models import resnet
 
 from models import attention, decoders, encoders, monodepth2, pose, sgdepth
+from models.bdedepth import decoder as grid
 
-BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth)
+BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid)
 
 
 def thinned(channels: int) -> int:
@@ -26,8 +28,11 @@ class Conv2d(nn.Conv2d):
         super().__init__(thinned(in_channels), thinned(out_channels), *args, **options)
 
 
-class OutputConv2d(decoders.OutputConv2d, Conv2d):
-    """The last one, whose outputs stay what they are."""
+class OutputConv2d(decoders.OutputConv2d):
+    """An output of an eighth of the channels."""
+
+    def __init__(self, in_channels: int, out_channels: int, *args: object, **options: object):
+        super().__init__(thinned(in_channels), thinned(out_channels), *args, **options)
 
 
 class BatchNorm2d(nn.BatchNorm2d):
@@ -37,7 +42,7 @@ class BatchNorm2d(nn.BatchNorm2d):
         super().__init__(thinned(num_features), *args, **options)
 
 
-WHOLE_OUTPUT = decoders.OutputConv2d
+THICK_OUTPUT = decoders.OutputConv2d
 THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d})
 
 
@@ -48,7 +53,15 @@ def is_on() -> bool:
 
 def make_thin() -> None:
     """From now on, ResNets and what is built on them are thin."""
-    _build_from(THIN, OutputConv2d)
+    _make(THIN, OutputConv2d)
+
+
+def _make(layers: Any, output: type[nn.Conv2d]) -> None:
+    for module in BUILDERS:
+        module.nn = layers
+        if hasattr(module, "OutputConv2d"):
+            module.OutputConv2d = output
+    decoders.PaddedConv.__init__.__defaults__ = (layers.Conv2d,)
 
 
 @contextlib.contextmanager
@@ -58,12 +71,4 @@ def thin_networks() -> Iterator[None]:
     try:
         yield
     finally:
-        _build_from(nn, WHOLE_OUTPUT)
-
-
-def _build_from(layers: object, output: type[nn.Conv2d]) -> None:
-    decoders.PaddedConv.__init__.__defaults__ = (layers.Conv2d,)
-    for module in BUILDERS:
-        module.nn = layers
-        if hasattr(module, "OutputConv2d"):
-            module.OutputConv2d = output
+        _make(nn, THICK_OUTPUT)

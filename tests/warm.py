@@ -36,6 +36,7 @@ IMPORTED = (
     "state_manager",
     "models.dpt",
     "methods.monodepth2.training",
+    "models.bdedepth",
     "models.monodepth2",
     "models.sgdepth",
     "methods.dpt.build",

@@ -20,8 +20,8 @@ from dataloader.index import read_index
 from dataloader.integrity import needed
 from dataloader.layouts.kitti import find_split
 from dataloader.lists import read_list
-from dataloader.samples import Request, Sample
-from dataloader.splits import has_truth, resolve, with_truth
+from dataloader.samples import NO_CAMERA, Request, Sample
+from dataloader.splits import has_truth, resolve, tell_truth, with_truth
 from dataloader.truth import camera_faults, size_doubts
 from errors import UserError
 from evaluation.protocols import DEPTH_PROTOCOLS
@@ -49,6 +49,7 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
 
     Returns: findings, and small pictures of a few samples when `tiles` asks for them.
     """
+    spec = spec.judged_with(options.depth_gt)
     use = "training" if spec.training else "evaluation"
     report = Report(f"{spec.name} ({spec.purpose} {use})")
     try:
@@ -62,6 +63,8 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
             depth_camera=options.depth_camera,
         )
         _tell_source(report, spec, options, len(samples))
+        if spec.needs_truth and (told := tell_truth(spec, options.depth_gt)):
+            report.tell("truth", told.partition(": ")[2])
         count_samples(report, spec, samples)
         if spec.dataset == "folder":
             count_own_frames(report, Path(options.data_folder), samples)
@@ -98,7 +101,8 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / DATASETS[spec.dataset].folder))
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
-    report.tell("list", str(path or "none, the whole sequence"))
+    built_in = "none, the whole sequence" if spec.purpose == "pose" else "none, the frames are known"
+    report.tell("list", str(path or built_in))
     indexed = path is not None and path.suffix.lower() == ".json"
     if path is None or (spec.purpose == "pose" and not indexed):  # a trajectory lacks the ends of its drive
         return
@@ -124,9 +128,8 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
 
 def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look], depth_cap: float) -> None:
     if spec.purpose == "depth":
-        own = spec.dataset == "folder"
-        if own or DATASETS[spec.dataset].intrinsics:
-            check_camera(report, looks, own=own)
+        known = [look for look in looks if look.sample.intrinsics != NO_CAMERA]
+        check_camera(report, known, own=spec.dataset == "folder")
         if spec.dataset == "kitti":
             compare_calibration(report, looks)
     if spec.video:

@@ -14,14 +14,18 @@ from ..lists import Frame, fetch_list, parse_image_path, read_list
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
+from .kitti_eigen import eigen_test_frames
 from .kitti_files import KittiFiles
 
 log = logging.getLogger(__name__)
 
 LIST_NAMES = {"train": "train_files.txt", "validation": "val_files.txt", "test": "test_files.txt"}
 CAMERA_NUMBERS = {"left": 2, "right": 3}
-BORROWED = {("zhou", "test"): "eigen"}
-"""Test sets that circulate under another name as well: Zhou's is the Eigen test set."""
+BORROWED = {("zhou", "test"): "eigen", ("eigen_benchmark", "test"): "eigen"}
+"""Test sets that circulate under another name as well: Zhou's is the Eigen test set, and the benchmark's those of its
+frames that have an improved map."""
+KNOWN_FRAMES = {("eigen", "test"): eigen_test_frames, ("eigen_benchmark", "test"): eigen_test_frames}
+"""Lists that are known without a file."""
 LIST_REMEDY = "fetch them, index what is there with python -m dataloader.prepare index kitti"
 INDEX_REMEDY = "fetch them, or, for what is there, rebuild it with python -m dataloader.prepare index kitti --overwrite"
 
@@ -51,6 +55,11 @@ def kitti_samples(request: Request) -> list[Sample]:
     """
     files = KittiFiles(request.dataset_dir, request.cache_folder)
     path = find_split(request)
+    known = KNOWN_FRAMES.get((request.spec.split, request.spec.part))
+    if path is None and known is not None:
+        frames = _of_camera_asked(request, known())
+        remedy = f"fetch them with python -m dataloader.prepare kitti --split eigen --out {request.dataset_dir}"
+        return from_frames(request, files.root, frames, files, read_parameters(files.root, "kitti"), remedy)
     if path is None:
         folder = request.dataset_dir / f"kitti_{request.spec.split}_split"
         raise UserError(
@@ -69,10 +78,17 @@ def kitti_samples(request: Request) -> list[Sample]:
     frames = read_list(path)
     if request.spec.training:
         frames = _with_camera(request, path, frames, files)
-    elif request.camera != "protocol":
-        camera = CAMERA_NUMBERS[request.camera]
-        frames = list(dict.fromkeys(Frame(frame.drive, frame.number, camera) for frame in frames))
+    else:
+        frames = _of_camera_asked(request, frames)
     return from_frames(request, path, frames, files, parameters)
+
+
+def _of_camera_asked(request: Request, frames: list[Frame]) -> list[Frame]:
+    """Frames of the camera that is to be judged, each once."""
+    if request.camera == "protocol":
+        return frames
+    camera = CAMERA_NUMBERS[request.camera]
+    return list(dict.fromkeys(Frame(frame.drive, frame.number, camera) for frame in frames))
 
 
 def _with_camera(request: Request, where: Path, frames: list[Frame], files: KittiFiles) -> list[Frame]:
@@ -93,9 +109,14 @@ def _tell_left_only(request: Request, where: Path, count: int, left: int) -> Non
 
 
 def from_frames(
-    request: Request, where: Path, frames: Iterable[Frame], files: KittiFiles, parameters: Parameters
+    request: Request,
+    where: Path,
+    frames: Iterable[Frame],
+    files: KittiFiles,
+    parameters: Parameters,
+    remedy: str = LIST_REMEDY,
 ) -> list[Sample]:
-    """One sample per listed frame that has its images, in order; `where` is named when some are missing.
+    """One sample per listed frame that has its images, in order; `where` and `remedy` are named when some are missing.
 
     Raises:
         UserError: with the number of missing images and the first of them.
@@ -110,7 +131,7 @@ def from_frames(
         if request.spec.purpose == "depth" and request.spec.needs_truth:
             depth = files.depth(frame, request.depth_gt, parameters.depth_mode)
         samples.append(Sample(frame.name, images, parameters.intrinsics, depth=depth, measured=parameters.measured))
-    missing.check(where, LIST_REMEDY, len(samples))
+    missing.check(where, remedy, len(samples))
     return samples
 
 
@@ -179,6 +200,7 @@ def indexed_images(files: KittiFiles, stored: dict[int, str], missing: Missing) 
 def _indexed_depth(
     request: Request, files: KittiFiles, parameters: Parameters, frame: Frame | None, stored: str
 ) -> DepthSource | None:
-    if path := files.listing.file(stored):
+    path = files.listing.file(stored)
+    if path and request.depth_gt != "scanner":  # stored maps hold depth along the axis of the camera
         return DepthSource("map", path, parameters.depth_mode)
     return files.depth(frame, request.depth_gt, parameters.depth_mode) if frame else None

@@ -99,8 +99,10 @@ class KittiFiles:
         )
 
     def depth(self, frame: Frame, kind: str, mode: str) -> DepthSource | None:
-        """Ground truth of a frame, `kind` "raw" or "improved"; None where there is none."""
+        """Ground truth of a frame, `kind` as `Request.depth_gt`; None where there is none."""
         raw = raw_frame(frame)
+        if kind == "scanner":
+            return self._scan(raw, forward=True)
         if kind == "improved":
             path = self._map("improved", raw)
             return DepthSource("map", path, mode) if path else None
@@ -115,12 +117,14 @@ class KittiFiles:
         folder = self._folders[key]
         return self._all.find(f"{folder}/{frame.number:010d}", (".png",)) if folder else ""
 
-    def _scan(self, frame: Frame) -> DepthSource | None:
+    def _scan(self, frame: Frame, forward: bool = False) -> DepthSource | None:
         folder = self.drive_folder(frame.drive)
         path = self.listing.find(f"{folder}/velodyne_points/data/{frame.number:010d}", (".bin",))
         if not path:
             return None
         calibration = str((self.root / folder).parent)
+        if forward:
+            return DepthSource("velodyne", path, "forward", calibration=calibration, camera=frame.camera)
         cache = f"{self.cache_folder}/{frame.name}" if self.cache_folder else ""
         return DepthSource("velodyne", path, calibration=calibration, camera=frame.camera, cache=cache)
 

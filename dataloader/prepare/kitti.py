@@ -11,6 +11,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from dataloader.layouts.kitti_eigen import eigen_test_frames
 from dataloader.layouts.kitti_files import SEQUENCES
 from dataloader.prepare import archives
 from errors import UserError
@@ -20,6 +21,7 @@ from storage.text import read_text
 SUMMARY = "Download raw KITTI drives, those that a split needs or those named; an interrupted run goes on."
 
 BASE_URL = "https://s3.eu-central-1.amazonaws.com/avg-kitti/raw_data"
+KNOWN = ("kitti_eigen_split", "kitti_eigen_benchmark_split")  # without a list it is the Eigen test set
 DEFAULT_PARTS = ("image_02", "image_03", "velodyne_points", "oxts")
 DRIVE_NAME = re.compile(r"(\d{4}_\d{2}_\d{2})(?:/\1)?(?:_drive_|/)(\d{4})(?:_sync)?")
 
@@ -137,7 +139,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def split_drives(dataset_dir: Path, splits: Sequence[str]) -> list[Drive]:
-    """Drives that the lists or index files of some splits name.
+    """Drives that the lists or index files of some splits name; those of the Eigen test set are known without.
 
     Args:
         dataset_dir: folder with ``kitti_<split>_split`` folders.
@@ -156,6 +158,8 @@ def split_drives(dataset_dir: Path, splits: Sequence[str]) -> list[Drive]:
     for folder in folders:
         files = (path for path in folder.rglob("*") if path.suffix.lower() in (".txt", ".json"))
         found = {drive for path in files for drive in _named(path)}
+        if folder.name in KNOWN and not found:
+            found = {parse_drive(frame.drive) for frame in eigen_test_frames()}
         if not found:
             raise UserError(
                 f"{folder}: no list that names drives; run python -m dataloader.prepare splits "

@@ -39,9 +39,9 @@ class SplitList:
         return self.name.endswith(".npy")
 
 
-def _extra(project: str, base: str, path: str, items: int, sha256: str, where: str = "") -> SplitList:
+def _extra(project: str, base: str, path: str, items: int, sha256: str, where: str = "", *more: str) -> SplitList:
     name = path.rsplit("/", 1)[-1] if not where else where
-    return SplitList(path, f"{base}/{path}" if base else "", items, sha256, (f"{EXTRA}/{project}/{name}",))
+    return SplitList(path, f"{base}/{path}" if base else "", items, sha256, (f"{EXTRA}/{project}/{name}", *more))
 
 
 def _kitti(path: str, items: int, sha256: str, *targets: str) -> SplitList:
@@ -126,6 +126,7 @@ LISTS: tuple[SplitList, ...] = (
         652,
         "d56e5e509e6960a01fb93795f85028ac6e4a82ad40e64b6e968988e4db95b9be",
         "eigen_benchmark_test_files.txt",
+        "kitti_eigen_benchmark_split/test_files.txt",
     ),
     _extra(
         "monodepth2",
@@ -180,6 +181,7 @@ LISTS: tuple[SplitList, ...] = (
         1525,
         "e70c04ba9d091d11b4dc25de78ec8d33212081c72e641ce3c42aab1a07331daa",
         "cityscapes_test_files.txt",
+        "cityscapes/test_files.txt",  # read by cityscapes_test
     ),
     _extra(
         "sfmlearner",

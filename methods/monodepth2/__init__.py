@@ -16,6 +16,7 @@ from presets.options import (
     VIDEO_NETWORK,
 )
 from presets.refinement import REFINEMENT
+from presets.views import VIEWS
 
 from ..method import Method
 
@@ -43,6 +44,7 @@ METHOD = Method(
             OPTIMISER,
             DEPTH_TRAINING,
             PHOTOMETRIC,
+            VIEWS,
             DEPTH_VALIDATION,
         ),
         "eval_depth": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, DEPTH_VALIDATION, REFINEMENT, PICTURES),

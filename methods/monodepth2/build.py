@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -11,9 +12,15 @@ if TYPE_CHECKING:
     from dataloader.items import ItemMaker
     from models.monodepth2 import Monodepth2
 
+log = logging.getLogger(__name__)
+IDLE = ("consistency_weight", "consistency_detach")
+
 
 def check(args: Namespace) -> None:
-    """Nothing: no options of Monodepth2 contradict each other."""
+    """Say which options of further views have no effect; none of Monodepth2 contradict each other."""
+    idle = [f"--{name.replace('_', '-')}" for name in IDLE if name in args.said]
+    if idle and not (args.local_crop or args.patch_reshuffle):
+        log.warning("%s: without effect unless --local-crop or --patch-reshuffle is given", ", ".join(idle))
 
 
 def network(args: Namespace, *, pretrained: bool = False) -> Monodepth2:
@@ -34,8 +41,8 @@ def network(args: Namespace, *, pretrained: bool = False) -> Monodepth2:
 
 
 def items(args: Namespace) -> Mapping[Purpose, ItemMaker]:
-    """Triplets of video, resized as the network wants them."""
-    from dataloader.items import video_items
+    """Triplets of video, resized as the network wants them, and the views that are asked for."""
+    from dataloader.views import view_items
     from models.monodepth2 import Monodepth2
 
-    return {"depth": video_items(args, filter=Monodepth2.input_filter)}
+    return {"depth": view_items(args, filter=Monodepth2.input_filter)}

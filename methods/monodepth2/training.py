@@ -10,8 +10,10 @@ from torch import nn
 
 from losses.objective import Objective
 from losses.pyramid import lanczos_pyramid
+from losses.views import ViewsLoss
 from methods.video.schedule import Schedule
 from methods.video.training import VideoTraining, depth_loss
+from methods.video.views import ViewsTraining
 
 
 def training(
@@ -20,7 +22,16 @@ def training(
     open_teacher: Callable[[str], nn.Module],
     autocast: Callable[[], AbstractContextManager],
 ) -> VideoTraining:
-    """Photometric loss and smoothness at all resolutions; without a teacher."""
+    """Photometric loss and smoothness at all resolutions, of further views where they are wanted; no teacher."""
     depth = depth_loss(args, ssim=args.depth_ssim, pyramid=lanczos_pyramid)
+    if args.local_crop or args.patch_reshuffle:
+        loss = ViewsLoss(
+            depth,
+            depth_range=(args.model_depth_min, args.model_depth_max),
+            reprojection=args.depth_reprojection_weight,
+            weight=args.consistency_weight,
+            detach=args.consistency_detach == "original",
+        )
+        return ViewsTraining(network, loss, Schedule(), autocast, args.train_compile)
     objective = Objective(depth, reprojection=args.depth_reprojection_weight)
     return VideoTraining(network, objective, Schedule(), autocast, args.train_compile)

@@ -91,21 +91,23 @@ def _outcome(
         name=batch.spec.domain,
         total=total,
         terms=terms,
-        numbers=(_given(batch), _predicted(prediction, refined), {**terms, "loss": total}),
+        numbers=(given(batch), predicted(prediction, refined), {**terms, "loss": total}),
         look=Seen(batch, prediction, views, keep, refined),
         raw=batch.raw,
         found=_found(prediction, keep, refined),
     )
 
 
-def _given(batch: Batch) -> dict[str, Tensor]:
+def given(batch: Batch) -> dict[str, Tensor]:
+    """What a batch brings, by name."""
     given = {f"image {frame}": image for frame, image in batch.images.items()}
     given |= {f"jittered image {frame}": image for frame, image in batch.inputs.items()}
     given |= {"intrinsics": batch.K, "inverse intrinsics": batch.inv_K}
     return given if batch.teacher is None else {**given, "cached teacher": batch.teacher}
 
 
-def _predicted(prediction: Outputs, refined: Refined | None) -> dict[str, Tensor]:
+def predicted(prediction: Outputs, refined: Refined | None) -> dict[str, Tensor]:
+    """What the networks say, by name."""
     predicted = {f"disparity {r}": disp for r, disp in prediction.disp.items()}
     predicted |= {} if prediction.logits is None else {"class scores": prediction.logits}
     predicted |= {f"motion {frame}": motion for frame, motion in prediction.motion.items()}

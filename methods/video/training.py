@@ -16,7 +16,6 @@ from engine import ranks
 from engine.outcome import Outcome
 from losses.depth import DepthLoss
 from losses.masking import DynamicClassMask
-from losses.objective import Objective
 from perspective_resample.views import synthesise
 
 from .schedule import Schedule
@@ -28,7 +27,7 @@ class VideoTraining:
 
     Args:
         network: as `models.sgdepth.SGDepth`; all its parameters learn alike.
-        objective: losses, on the device of the network.
+        objective: losses, on the device of the network: `losses.objective.Objective`; a subclass has its own.
         schedule: what begins and ends as the epochs pass.
         autocast: makes the context in which networks compute.
         compiled: compile losses and views with torch.compile.
@@ -37,7 +36,7 @@ class VideoTraining:
     def __init__(
         self,
         network: nn.Module,
-        objective: Objective,
+        objective: nn.Module,
         schedule: Schedule,
         autocast: Callable[[], AbstractContextManager],
         compiled: bool = False,

@@ -28,10 +28,21 @@ PUBLISHED = {
     ("pose", "kitti_odom09_validation"): "kitti_odom09_val_pose",
     ("pose", "kitti_odom10_validation"): "kitti_odom10_val_pose",
 }
+SEQUENCES = {("pose", f"kitti_odom0{number}_validation") for number in range(9)}
 
 
 def test_every_published_loader_exists_with_its_domain_name():
-    assert {key: spec.domain for key, spec in LOADERS.items() if spec.dataset != "folder"} == PUBLISHED
+    domains = {key: spec.domain for key, spec in LOADERS.items()}
+    assert PUBLISHED.items() <= domains.items() and len(set(domains.values())) == len(domains)
+
+
+def test_every_sequence_with_poses_has_a_loader():
+    assert SEQUENCES <= set(LOADERS)
+
+
+def test_further_sets_are_called_by_the_names_of_their_loaders():
+    others = {spec for key, spec in LOADERS.items() if key not in {*PUBLISHED, *SEQUENCES}}
+    assert others and all(spec.domain == f"{spec.name}_{spec.purpose}" for spec in others)
 
 
 def test_training_on_kitti_uses_both_cameras_and_both_neighbours():

@@ -119,6 +119,16 @@ def test_index_files_and_odometry_lists_name_drives_too(tmp_path):
         kitti.split_drives(tmp_path / "elsewhere", [])
 
 
+@pytest.mark.parametrize("split", ["eigen", "eigen_benchmark"])
+def test_the_drives_of_the_eigen_test_are_known_without_a_list(tmp_path, split):
+    drives = kitti.split_drives(tmp_path, [split])
+    assert len(drives) == 28 and kitti.Drive(DATE, "0002") in drives
+    folder = tmp_path / f"kitti_{split}_split"
+    folder.mkdir()
+    (folder / "test_files.txt").write_text(f"{DATE}/{DATE}_drive_0014_sync 3 l\n")
+    assert kitti.split_drives(tmp_path, [split]) == [kitti.Drive(DATE, "0014")]
+
+
 def test_an_interrupted_download_goes_on_in_the_next_run(tmp_path, monkeypatch):
     monkeypatch.setattr(kitti, "download", functools.partial(kitti.download, attempts=1))
     name = f"{DATE}_drive_0001_sync.zip"

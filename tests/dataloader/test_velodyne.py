@@ -30,6 +30,27 @@ def test_projected_scan_matches_the_published_code(tmp_path):
     assert np.array_equal(metres_to_counts(depth), want["png"])
 
 
+@pytest.mark.parametrize("camera", [2, 3])
+def test_the_export_of_monodepth2_is_matched_pixel_by_pixel(tmp_path, camera):
+    _, want = golden.load("kitti_velodyne_projection")
+    for name, content in ((velodyne.CAMERA_FILE, "calib_cam_to_cam"), (velodyne.SCANNER_FILE, "calib_velo_to_cam")):
+        (tmp_path / name).write_bytes(want[content].tobytes())
+    (tmp_path / "scan.bin").write_bytes(want["bin"].tobytes())
+    given = DepthSource(
+        "velodyne", str(tmp_path / "scan.bin"), "forward", calibration=str(tmp_path), camera=camera, cache="unused"
+    )
+    found = read_depth(given)
+    assert found.dtype == np.float32
+    np.testing.assert_array_equal(found, want[f"depth_cam{camera}_velox"])
+    released = want[f"released_cam{camera}_velox"]
+    assert np.array_equal(found[:, 1:-1], released[:, 1:-1])
+    if camera == 2:
+        matrix, size = velodyne.scanner_to_image(tmp_path, camera)
+        along = velodyne.project(velodyne.read_scan(tmp_path / "scan.bin"), matrix, size)
+        np.testing.assert_allclose(along, want["released_cam2_camz"], rtol=1e-6)
+        np.testing.assert_allclose(along[:, 1:-1], want["depth_cam2_camz"][:, 1:-1], rtol=1e-6)
+
+
 def project(points: list[tuple[float, float, float]], folder: Path, camera: int = 2) -> np.ndarray:
     tiny.kitti_calibration(folder)
     matrix, size = velodyne.scanner_to_image(folder, camera)

@@ -13,8 +13,9 @@ import numpy as np
 from errors import UserError
 
 from ...catalog import LoaderSpec
+from ...files import open_rgb
 from ...samples import Sample
-from ...transforms import Filter
+from ...transforms import Filter, Window, resize_window
 from ..teacher.images import cached_image
 from .shards import REMEDY, Content, Place, image_kind
 
@@ -83,6 +84,14 @@ class CachedPictures:
             UserError: when the shard is damaged or gone, or the picture could not be made.
         """
         return self._read(path, image_kind(self.filter))
+
+    def image_and_window(self, path: str, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """As `image`, and a window of the image file itself, which is decoded for it: a cache has one size.
+
+        Raises:
+            UserError: as `image`, or when the file cannot be read.
+        """
+        return self.image(path), resize_window(open_rgb(path), window, self.filter)
 
     def labels(self, path: str, mode: str) -> np.ndarray:
         """Training ids of a label file, (height, width) uint8; a view of the map.

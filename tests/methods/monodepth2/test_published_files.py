@@ -20,6 +20,8 @@ from storage.weights import read_state
 from tests import commands
 from tests.conftest import Run
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 CPU = torch.device("cpu")
 SIZE = (64, 96)  # of the network; no option's default
 PARTS = ("encoder", "depth", "pose_encoder", "pose")
