@@ -61,6 +61,11 @@ def _in_order(request: Request, samples: Sequence[Sample], path: str, maps: Maps
             f"--depth-gt {path}: its maps have no names and are in the order of {lists}, which {request.spec.name} "
             f"does not read{' here; put it in its split folder' if request.spec.dataset == 'kitti' else ''}"
         )
+    if request.camera != "protocol":
+        raise UserError(
+            f"--depth-camera {request.camera}: the maps of --depth-gt {path} are of the cameras that {index} names; "
+            "leave it out"
+        )
     if len(maps) != len(samples):
         raise UserError(
             f"--depth-gt {path}: {len(maps)} maps, but {index} has {len(samples)} images that are there; it takes the "

@@ -171,6 +171,11 @@ def test_the_order_of_a_list_gives_names_to_maps_that_have_none(kitti):
     for source in (path, out):
         samples = resolve(KITTI, kitti, depth_gt=str(source))
         assert {sample.name[-2:]: read_depth(sample.depth).max() for sample in samples} == {"02": 3, "00": 5, "01": 7}
+    tiny.kitti_images(kitti / "kitti", frames=range(3), cameras=(3,))
+    with pytest.raises(UserError, match="--depth-camera right: the maps of --depth-gt"):
+        resolve(KITTI, kitti, depth_gt=str(path), depth_camera="right")
+    with pytest.raises(UserError, match="none of the 3 images"):
+        resolve(KITTI, kitti, depth_gt=str(out), depth_camera="right")
     tiny.kitti_list(kitti / "kitti_zhou_split", "test_files.txt", [f"{tiny.DRIVE} {frame} l" for frame in (0, 1)])
     assert [read_depth(sample.depth).max() for sample in resolve(KITTI, kitti, depth_gt=str(out))] == [5, 7]
     with pytest.raises(UserError, match=r"3 maps, but .*test_files\.txt has 2 images"):
