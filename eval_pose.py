@@ -16,9 +16,11 @@ def evaluate(args: Namespace) -> None:
 
     evaluation = open_evaluation(args, "eval_pose", "pose")
     size = (args.pose_validation_resize_height, args.pose_validation_resize_width)
-    protocol = pose_protocol(ground_truth="camera poses", size=size)
+    tails = args.pose_windows == "all"
+    protocol = pose_protocol(ground_truth="camera poses", size=size, tails=tails)
     for loader in evaluation.loaders:
-        result = evaluate_pose(evaluation.predict_motion, evaluation.batches(loader), everywhere=evaluation.everywhere)
+        batches = evaluation.batches(loader)
+        result = evaluate_pose(evaluation.predict_motion, batches, tails=tails, everywhere=evaluation.everywhere)
         evaluation.keep_results(loader, result.metrics, result.rows, protocol, images=result.frames)
         evaluation.tell(pose_line(result.metrics))
 

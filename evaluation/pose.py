@@ -58,24 +58,38 @@ def window_positions(motions: np.ndarray, window: int = WINDOW) -> np.ndarray:
     return np.stack(points, axis=1)
 
 
-def trajectory_errors(poses: np.ndarray, motions: np.ndarray) -> np.ndarray:
+def trajectory_errors(poses: np.ndarray, motions: np.ndarray, tails: bool = False) -> np.ndarray:
     """Error of every window of five frames after shifting and scaling the prediction to the truth.
 
         scale = sum(g p)/sum(p p)    ATE = sqrt(sum((scale p - g)^2))/5
 
+    tails: windows of the last four, three and two frames count as well, divided by their frames, as in Monodepth2.
+
     Shapes:  poses (M, 4, 4) true camera-to-world; motions (>= M-1, 4, 4) predicted, frame i to i+1
-    Returns: (M-4,) float64.   Raises: ValueError when there are fewer than five frames or too few motions.
+    Returns: (M-4,) or, with tails, (M-1,) float64.
+    Raises:  ValueError when there are fewer than five frames or too few motions.
     """
     if len(poses) < WINDOW or len(motions) < len(poses) - 1:
         raise ValueError(f"pose evaluation: {len(poses)} poses and {len(motions)} motions make no window of {WINDOW}")
-    true = window_positions(local_motions(poses.astype(np.float64)))
-    found = window_positions(motions[: len(poses) - 1].astype(np.float64))
+    true = local_motions(poses.astype(np.float64))
+    found = motions[: len(poses) - 1].astype(np.float64)
+    errors = [_window_errors(true, found, WINDOW)]
+    if tails:
+        errors += [
+            _window_errors(true[1 - frames :], found[1 - frames :], frames) for frames in range(WINDOW - 1, 1, -1)
+        ]
+    return np.concatenate(errors)
+
+
+def _window_errors(true_motions: np.ndarray, found_motions: np.ndarray, window: int) -> np.ndarray:
+    """Errors (N - window + 2,) of all windows of so many frames, of N motions (N, 4, 4)."""
+    true, found = window_positions(true_motions, window), window_positions(found_motions, window)
     found = found + (true[:, :1] - found[:, :1])
     power = (found * found).sum(axis=(1, 2))
     product = (true * found).sum(axis=(1, 2))
     # A prediction that never moves fits at every scale; 0 avoids 0/0.
     scale = np.divide(product, power, out=np.zeros_like(product), where=power > 0)
-    return np.sqrt(np.square(scale[:, None, None] * found - true).sum(axis=(1, 2))) / WINDOW
+    return np.sqrt(np.square(scale[:, None, None] * found - true).sum(axis=(1, 2))) / window
 
 
 @dataclass(frozen=True)
@@ -89,10 +103,13 @@ class _Drive:
 
 
 @torch.inference_mode()
-def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Everywhere = alone) -> PoseResult:
+def evaluate_pose(
+    predict_pose: PredictPose, batches: Batches, *, tails: bool = False, everywhere: Everywhere = alone
+) -> PoseResult:
     """Judges the motion from every frame to the next; the frames of a loader are one drive in order.
 
     predict_pose: images of frame 0 and of frame +1 -> (B, 4, 4)
+    tails:        see `trajectory_errors`
     everywhere:   gathers what all ranks found in their batches
 
     Raises: UserError when the set is shorter than a window.
@@ -121,5 +138,5 @@ def evaluate_pose(predict_pose: PredictPose, batches: Batches, *, everywhere: Ev
         )
     poses, motions = (np.concatenate([getattr(part, name) for part in parts]) for name in ("poses", "motions"))
     require_finite(domain, names, np.isfinite(motions).all(axis=(1, 2)))
-    errors = trajectory_errors(poses, motions)
+    errors = trajectory_errors(poses, motions, tails)
     return PoseResult(domain, names[: len(errors)], errors, len(names))

@@ -223,12 +223,16 @@ def segmentation_protocol(*, ground_truth: str, size: tuple[int, int]) -> dict:
     }
 
 
-def pose_protocol(*, ground_truth: str, size: tuple[int, int]) -> dict:
-    """Describes a pose evaluation for metrics.json; `size` is the network's (height, width)."""
+def pose_protocol(*, ground_truth: str, size: tuple[int, int], tails: bool = False) -> dict:
+    """Describes a pose evaluation for metrics.json; `size` is the network's (height, width).
+
+    tails: whether the shorter windows of the last frames count
+    """
+    last = ", and the last 4, 3 and 2 of them" if tails else ""
     return {
         "ground_truth": ground_truth,
         "crop": "none",
-        "range": "windows of 5 frames, of all frames that have one before and one after them",
+        "range": f"windows of 5 frames, of all frames that have one before and one after them{last}",
         "scaling": "least squares per window",
         "size": list(size),
         "flip": False,

@@ -166,6 +166,12 @@ POSE_VALIDATION: Group = (
         Option("--pose-validation-loaders", (), "data sets, separated by commas"),
         Option("--pose-validation-batch-size", 1, "image pairs per batch", low=1),
         Option("--pose-validation-fixed-scaling", 0.0, "accepted, has no effect"),
+        Option(
+            "--pose-windows",
+            "whole",
+            "windows that count: of five frames, or all, with the shorter ones at the end, as in Monodepth2",
+            ("whole", "all"),
+        ),
     ),
 )
 PICTURES: Group = ("pictures", (Option("--eval-num-images", 20, "pictures written per data set", low=0),))

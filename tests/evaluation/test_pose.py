@@ -53,6 +53,9 @@ def test_whole_windows_score_as_in_monodepth2_whose_last_ones_are_shorter():
     poses = np.tile(np.eye(4), (len(want["gt_poses_f64"]), 1, 1))
     poses[:, :3] = want["gt_poses_f64"].reshape(-1, 3, 4)
     np.testing.assert_allclose(trajectory_errors(poses, want["pred_poses"]), want["ates_f64"][:8], rtol=1e-6)
+    found = trajectory_errors(poses, want["pred_poses"], tails=True)
+    np.testing.assert_allclose(found, want["ates_f64"], rtol=1e-6)
+    np.testing.assert_allclose([found.mean(), found.std()], want["mean_std_f64"], rtol=1e-6)
 
 
 @pytest.mark.parametrize("factor", [1e-3, 1.0, 50.0])
@@ -93,6 +96,16 @@ def test_the_loop_gives_the_same_for_every_batch_size(size):
     np.testing.assert_array_equal(result.errors, trajectory_errors(poses, wrong))
     assert result.metrics == {"ate_mean": result.errors.mean(), "ate_std": result.errors.std()}
     assert [row["name"] for row in result.rows] == [f"frame {i}" for i in range(8)]
+
+
+def test_the_windows_at_the_end_have_names_too():
+    poses = drive(7)
+    motions = local_motions(drive(8, seed=5)).astype(np.float32)
+    queue = iter(motions)
+    predict = lambda first, _: torch.from_numpy(np.stack([next(queue) for _ in first]))  # noqa: E731
+    result = evaluate_pose(predict, make_batches(poses, 7), tails=True)
+    np.testing.assert_array_equal(result.errors, trajectory_errors(poses, motions, tails=True))
+    assert [row["name"] for row in result.rows] == [f"frame {i}" for i in range(6)] and result.frames == 7
 
 
 def test_too_short_a_drive_is_the_users_mistake():
