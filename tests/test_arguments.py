@@ -9,6 +9,7 @@ import pytest
 
 import arguments
 import methods
+from dataloader.catalog import LOADERS
 from errors import UserError
 from storage.notes import METADATA, as_text
 
@@ -416,3 +417,4 @@ def test_the_comparison_across_data_sets_names_its_five_sets():
     args = arguments.parse("eval_depth", ["--config", "presets/eval_cross.toml"])
     names = ("cityscapes_test", "ddad_validation", "diml_outdoor_test", "diml_indoor_test", "nyu_v2_test")
     assert args.depth_validation_loaders == names and not args.depth_protocol
+    assert all(("depth", name) in LOADERS for name in names)
