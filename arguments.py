@@ -241,7 +241,7 @@ def _chosen(
     for path, content in contents:
         for key, value in content.items():
             name = key.replace("-", "_")
-            if name in ONCE and path.endswith(".json"):
+            if name in ONCE and path.lower().endswith(".json"):
                 continue
             # The teacher of a training is none of the evaluation's, whose option of that name asks for another one.
             if name == "patch_teacher" and command != "train" and not {"patch_refine", "patch-refine"} & {*content}:

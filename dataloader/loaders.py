@@ -207,8 +207,8 @@ def build_evaluation(
         kind = truth_kind(spec, samples, **_truth_options(args))
         if spec.dataset == "folder":
             unit = _truth_options(args)["data_depth_unit"]
-            told = f"{unit:g} m per count" if unit else "1/256 m per count (PNG) and in metres (.npy)"
-            log.info("  - %s: depth files are read in %s; --data-depth-unit says otherwise", spec.name, told)
+            usual = "1/256 m per count (PNG) and in metres (.npy); --data-depth-unit says otherwise"
+            log.info("  - %s: depth files are read in %s", spec.name, f"{unit:g} m per count" if unit else usual)
         _tell_cache(args, spec, samples)
         data = EvaluationSet(spec, samples, size=size, filter=filter)
         found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))

@@ -271,8 +271,9 @@ def test_an_earlier_runs_options_can_be_read_back(tmp_path):
     assert arguments.as_table(again) == table and set(again.said) == set(table) - set(arguments.ONCE)
 
 
-def test_how_a_run_was_started_is_not_repeated(tmp_path):
-    path = write(tmp_path / "opt.json", json.dumps({"overwrite": True, "resume": "auto", "train_num_epochs": 3}))
+@pytest.mark.parametrize("name", ["opt.json", "opt.JSON"])
+def test_how_a_run_was_started_is_not_repeated(tmp_path, name):
+    path = write(tmp_path / name, json.dumps({"overwrite": True, "resume": "auto", "train_num_epochs": 3}))
     args = arguments.parse("train", ["--config", path])
     assert (args.overwrite, args.resume, args.train_num_epochs) == (False, "never", 3)
 

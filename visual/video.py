@@ -136,8 +136,23 @@ class FrameReader:
             start = capture.get(cv2.CAP_PROP_POS_MSEC) if capture.read()[0] else 0.0
             capture.set(cv2.CAP_PROP_POS_FRAMES, self.total - 1)
             found, _ = capture.read()
-            slot = (capture.get(cv2.CAP_PROP_POS_MSEC) - start) * self.rate / 1000
-            return found and abs(slot - (self.total - 1)) < 0.5 and not capture.read()[0]
+            last = capture.get(cv2.CAP_PROP_POS_MSEC)
+            if found and capture.read()[0]:
+                return False
+        if not found:  # damage may be in the way
+            last = self._last_time()
+        return abs((last - start) * self.rate / 1000 - (self.total - 1)) < 0.5
+
+    def _last_time(self) -> float:
+        """Milliseconds of the last frame that can be decoded, for files that cannot be sought in."""
+        last, failures = 0.0, 0
+        with _opened(self.path) as capture:
+            while failures <= LEAST_ATTEMPTS:
+                if capture.grab():
+                    last, failures = capture.get(cv2.CAP_PROP_POS_MSEC), 0
+                else:
+                    failures += 1
+        return last
 
 
 def read_frames(path: Path) -> Iterator[np.ndarray]:

@@ -112,7 +112,7 @@ def _velocities(root: Path, images: Iterable[Key]) -> Iterator[tuple[Key, float]
     known = [key for key in images if (folders.get(key[0], root) / "oxts" / "data").is_dir()]
     for drive, number in tqdm(known, desc="read oxts", unit="file", leave=False, disable=None):
         try:
-            text = read_text(folders[drive] / "oxts" / "data" / f"{number:010d}.txt")
+            text = read_text(on_disk(folders[drive] / "oxts" / "data" / f"{number:010d}.txt"))
             yield (drive, number), float(text.split()[FORWARD_SPEED])
         except (OSError, IndexError, ValueError):
             continue  # a few drives lack single files

@@ -57,9 +57,14 @@ def test_everything_of_kitti_is_found_in_capitals(tmp_path, index, capsys):
 
 
 def test_index_files_are_made_of_capitals_as_well(tmp_path, capsys):
-    root = shout(tiny.cityscapes(tiny.kitti(tmp_path)))
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    speed = root / f"kitti/{tiny.DRIVE}/oxts/data/0000000003.txt"
+    speed.parent.mkdir(parents=True)
+    speed.write_text("1 " * 30)
+    shout(root)
     assert prepare.main(["index", "kitti", "cityscapes", "--dataset-dir", str(root)]) == 0
-    assert "6 color, 6 color_right" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "6 color, 6 color_right" in told and "1 velocity" in told
     assert (root / "kitti_zhou_split/train.json").is_file()
     readable(resolve(find_loader("depth", "kitti_zhou_train", training=True), root))
     samples = resolve(find_loader("segmentation", "cityscapes_train", training=True), root)

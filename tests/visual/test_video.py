@@ -93,6 +93,19 @@ def read(path: Path) -> tuple[dict[int, np.ndarray], str]:
     return dict(reader), reader.fault()
 
 
+def test_a_hole_that_forbids_to_seek_costs_no_numbers(tmp_path):
+    path = film(tmp_path / "film.mkv", "MJPG")
+    whole, _ = read(path)
+    data = bytearray(path.read_bytes())
+    begin, length = len(data) * 7 // 10, len(data) // 10
+    data[begin : begin + length] = bytes(length)
+    path.write_bytes(data)
+    found, fault = read(path)
+    after = range(FRAMES - 6, FRAMES)
+    assert [*found] == [*range(29), *after] and all(np.array_equal(found[number], whole[number]) for number in after)
+    assert f"{len(found)} of {FRAMES} frames could be decoded, it is damaged" in fault and len(found) < FRAMES
+
+
 @pytest.mark.parametrize("suffix", KINDS)
 def test_of_a_film_that_is_cut_off_what_is_whole_is_read(tmp_path, suffix):
     path = film(tmp_path / f"film{suffix}", KINDS[suffix])
