@@ -18,8 +18,8 @@ from .listing import numbers_of
 Key = tuple[int | Fraction, ...]
 Reading = Callable[[str], Key]
 
-_FLOAT = r"(?<![0-9.])(?:[0-9]+\.[0-9]+(?:e[-+][0-9]{1,3})?|[0-9]+e[-+][0-9]{1,3})(?![0-9]|\.[0-9])"
-"""A number as Python prints a float; no part of 12.59.58.10."""
+_FLOAT = r"(?<![0-9.,])(?:[0-9]+[.,][0-9]+(?:e[-+][0-9]{1,3})?|[0-9]+e[-+][0-9]{1,3})(?![0-9]|[.,][0-9])"
+"""A number as Python prints a float, or with a decimal comma; no part of 12.59.58.10."""
 _NUMBER = re.compile(rf"({_FLOAT}|[0-9]+)")
 _SIGNED = re.compile(rf"(?:(?<![0-9])-)?(?:{_FLOAT}|[0-9]+)")
 _SHOWN = 3
@@ -67,7 +67,7 @@ def have_decimals(names: Sequence[str]) -> bool:
     if len(different) != 1 or different[0] % 2 == 0:
         return False
     numbers = [row[different[0]] for row in pieces]
-    fractions = [number.partition(".")[2] for number in numbers]
+    fractions = [number.replace(",", ".").partition(".")[2] for number in numbers]
     as_long = len(set(map(len, fractions))) == 1 and "e" not in "".join(numbers)
     if as_long or any(number.isdigit() for number in numbers):
         return False
@@ -80,11 +80,11 @@ def _stem(name: str) -> str:
 
 
 def _decimals(name: str) -> Key:
-    return tuple(map(Fraction, _NUMBER.findall(_stem(name))))
+    return tuple(Fraction(number.replace(",", ".")) for number in _NUMBER.findall(_stem(name)))
 
 
 def _signed(name: str) -> Key:
-    return tuple(map(Fraction, _SIGNED.findall(_stem(name))))
+    return tuple(Fraction(number.replace(",", ".")) for number in _SIGNED.findall(_stem(name)))
 
 
 def _may_have_signs(names: Sequence[str]) -> bool:
