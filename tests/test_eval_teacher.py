@@ -74,7 +74,14 @@ def test_a_relative_teacher_is_aligned_and_reported(place, run):
     assert picture.size == (128, 3 * 64)
 
 
-def test_a_teacher_sees_mirrored_images_on_request(place):
+def test_a_teacher_sees_mirrored_images_on_request(place, monkeypatch):
+    def build(name: str) -> torch.nn.Module:
+        teacher = real(name)
+        teacher.network.forward = lambda x: x.exp()[:, 0] * torch.linspace(1, 2, x.shape[-1])
+        return teacher
+
+    real = models.build_teacher
+    monkeypatch.setattr(models, "build_teacher", build)
     eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "--model-name", "both", "--post-process")))
     eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "--model-name", "alone")))
     both, alone = outcome(place, "both")[0], outcome(place, "alone")[0]
