@@ -34,8 +34,8 @@ def imagenet_resnet(layers: int, pretrained: bool) -> nn.Module:
     except UserError as error:
         reason = str(error).partition("; ")[0]
         raise UserError(
-            f"{reason}; put {path.name} of {address} into {path.parent}, let the variable TORCH_HOME name another place, "
-            "or train from scratch with --train-weights-init scratch"
+            f"{reason}; put {path.name} of {address} into {path.parent}, let the variable TORCH_HOME name another "
+            "folder, or train from scratch with --train-weights-init scratch"
         ) from None
     model.load_state_dict(read_state_dict(path))
     return model
