@@ -1,6 +1,7 @@
 """What video files say of themselves, compared with what is there: OpenCV takes the end of data for the end of a film.
 
-Sources: RIFF and AVI 1.0 (idx1), EBML (RFC 8794), ISO/IEC 14496-12 boxes, ASF file properties object.
+Sources: RIFF and AVI 1.0 (idx1), EBML (RFC 8794), ISO/IEC 14496-12 boxes, ASF file properties object,
+ISO/IEC 11172-1 and 13818-1 program streams.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 HEAD = 1 << 16  # bytes in which headers are looked for
 INDEX = np.dtype([("id", "S4"), ("flags", "<u4"), ("place", "<u4"), ("size", "<u4")])
 STREAMED = 0xFFFFFFFF  # a length that its writer could not know
+PACK, START, END_OF_STREAM = b"\0\0\1\xba", b"\0\0\1", b"\0\0\1\xb9"
 END_OF_JPEG = b"\xff\xd9"
 
 
@@ -61,6 +63,33 @@ def _segment_end(head: bytes) -> int:
     count = 9 - head[start].bit_length()
     value = int.from_bytes(head[start : start + count], "big") & ((1 << 7 * count) - 1)
     return 0 if value == (1 << 7 * count) - 1 else start + count + value
+
+
+def program_stream(path: Path) -> tuple[bool, bool] | None:
+    """Whether packets of an MPEG program stream do not follow each other, and whether the last one breaks off.
+
+    Returns: None for other files. A stream does not say how many packets it has.
+    """
+    if path.stat().st_size < 16:
+        return None
+    with path.open("rb") as file, mmap(file.fileno(), 0, access=ACCESS_READ) as data:
+        if data[:4] != PACK:
+            return None
+        place, size, hole = 0, len(data), False
+        while place + 16 <= size:
+            head = data[place : place + 16]
+            if head[:4] == PACK:
+                place += 14 + (head[13] & 7) if head[4] >> 6 == 1 else 12
+            elif head[:4] == END_OF_STREAM:
+                place += 4
+            elif head[:3] == START and head[3] > END_OF_STREAM[3]:
+                place += 6 + struct.unpack_from(">H", head, 4)[0]
+            else:
+                found = data.find(PACK, place)
+                following = found if found >= 0 else size
+                hole |= any(data[place:following])  # zeros may fill up
+                place = following
+        return hole, place > size
 
 
 def avi_packets(path: Path) -> tuple[list[int], set[int]] | None:

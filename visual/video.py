@@ -11,13 +11,16 @@ import numpy as np
 
 from errors import UserError
 
-from .containers import avi_packets, is_cut
+from .containers import avi_packets, is_cut, program_stream
+from .decoder import OPTIONS, attempts
 
 SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 CODEC = "mp4v"
 UNKNOWN_RATE = 25.0  # frames per second, for files that do not say
 TOLERATED, TOLERATED_SHARE = 3, 0.02  # frames that may be missing at the end of a file that is not cut off
 ON_TIME = 0.2  # how far a frame may be from its time, in frames
+PREDICTED = ("P", "B", "S", "p", "b")  # kinds of frames, as FFmpeg calls them
+UNMARKED = (".wmv",)  # whose last frame FFmpeg does not mark where the end of the file cuts it off
 LEAST_ATTEMPTS = 16  # at a next frame before it is the end
 
 
@@ -33,7 +36,7 @@ def _encodable(path: Path) -> str:
 @contextmanager
 def _opened(path: Path) -> Iterator[cv2.VideoCapture]:
     # What the end of the file cuts off is no frame; FFmpeg would show half of it.
-    os.environ.setdefault("OPENCV_FFMPEG_CAPTURE_OPTIONS", "fflags;discardcorrupt")
+    os.environ.setdefault(*OPTIONS)
     # A relative name such as "concat:a" would be an order to FFmpeg.
     capture = cv2.VideoCapture(_encodable(path.absolute()))
     try:
@@ -58,7 +61,8 @@ def describe(path: Path) -> tuple[float, int]:
 class FrameReader:
     """The frames of a video that are whole, in order, with their numbers in the file, from 0.
 
-    A frame that cannot be decoded, or that the file breaks off in, is left out and keeps its number. Where the frames
+    A frame that cannot be decoded, that the file breaks off in, or that the decoder had to guess a part of is left
+    out and keeps its number, and so is what was predicted from it. Where the frames
     of a file are evenly spaced their times tell how many are missing in between; in others they are counted.
 
     Attributes:
@@ -72,6 +76,9 @@ class FrameReader:
         self.path = path
         self.rate, self.total = describe(path)
         self.whole, self.holes, self.cut = 0, False, is_cut(path)
+        if stream := program_stream(path):
+            self.total = 0  # what FFmpeg estimates from times falls short
+            self.holes, self.cut = stream
         packets = avi_packets(path)
         self._even = packets is not None or self._is_even()
         self._there, self._begun = packets or ([], set())
@@ -79,35 +86,62 @@ class FrameReader:
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         """Number and frame, uint8 RGB (H, W, 3).   Raises: UserError as `describe`."""
         held = None
-        for item in self._sound():
-            if self.cut and self.path.suffix.lower() == ".wmv":  # FFmpeg does not mark what its end cuts off
-                item, held = held, item
-            if item:
+        for number, frame, follows in self._decoded():
+            if held and follows:
                 self.whole += 1
-                yield item
+                yield held
+            held = None if frame is None else (number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+        if held and not self._breaks_off(held[0]):
+            self.whole += 1
+            yield held
 
-    def _sound(self) -> Iterator[tuple[int, np.ndarray]]:
-        """What can be decoded and no damage begins in."""
-        previous, before, failures, first = -1, -1, 0, 0.0
-        with _opened(self.path) as capture:
-            while failures <= max(self.total - self.whole, LEAST_ATTEMPTS):
-                found, frame = capture.read()
-                if not found:  # the end, or a frame that is damaged
-                    failures += 1
-                    continue
-                slot = capture.get(cv2.CAP_PROP_POS_MSEC) * self.rate / 1000
-                if before < 0 and not self._there:
-                    first = slot  # a film may begin late
-                before = self._place(slot - first, before, failures > 0)
-                failures = 0
-                number = self._there[before] if before < len(self._there) else before
-                lost = number in self._begun
-                self.holes |= number > previous + 1 or lost
-                previous = number
-                if self.total:
-                    self.total = max(self.total, number + 1)
-                if not lost:
-                    yield number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB)
+    def _decoded(self) -> Iterator[tuple[int, np.ndarray | None, bool]]:
+        """Number and frame, None for one that is or may be wrong, and whether the one before is whole for all we know.
+
+        What is predicted from a wrong frame is wrong as well, up to a frame that is not predicted. Where frames are
+        reordered the decoder is ahead by one, so that its complaint may concern that very frame: the next one counts.
+        Only the index of an AVI file tells whether the frame before a hole is whole.
+        """
+        before, good, last = -1, -1, -1  # the frame before, the last that is right (places), the number of the former
+        failures, awaited = 0, 0  # attempts since the frame before; frames that are not predicted until one is right
+        first, reordered, on_time = 0.0, False, not self._there
+        for found in attempts(self.path):
+            self.holes |= found.guessed
+            awaited = max(awaited, int(found.guessed))
+            if found.frame is None:  # the end, or a frame that is damaged
+                failures += 1
+                if failures > max(self.total - self.whole, LEAST_ATTEMPTS):
+                    return
+                continue
+            slot = found.time * self.rate / 1000
+            if before < 0 and not self._there:
+                first = slot  # a film may begin late
+            astray = on_time and awaited > 0
+            before = self._place(slot - first, before, good if astray else before, failures > 0 or astray)
+            on_time &= astray or abs(slot - first - before) < ON_TIME
+            number = self._there[before] if before < len(self._there) else before
+            lost = number in self._begun
+            broken = found.broken or number > last + 1 or failures > 0
+            self.holes |= broken or lost
+            last, failures, reordered = number, 0, reordered or found.kind == "B"
+            if self.total:
+                self.total = max(self.total, number + 1)
+            if found.guessed or broken or lost:
+                awaited = 2 if reordered and found.guessed else max(awaited, 1)
+            if found.kind not in PREDICTED and not found.guessed:
+                awaited = max(awaited - 1, 0)
+            if not awaited:
+                good = before
+            yield number, None if awaited or lost else found.frame, bool(self._there) or not broken
+
+    def _breaks_off(self, last: int) -> bool:
+        """Whether the last frame may be half there."""
+        if self.cut:
+            return self.path.suffix.lower() in UNMARKED
+        return not self._there and self._is_short(last + 1)
+
+    def _is_short(self, count: int) -> bool:
+        return self.total - count > max(TOLERATED, self.total * TOLERATED_SHARE)
 
     def fault(self) -> str:
         """After the last frame: what is missing; "" where nothing is.
@@ -115,18 +149,20 @@ class FrameReader:
         Without any other sign a few frames are no fault: lengths are often estimated from a duration, which may be
         that of the sound, and encoders hold back some frames at the end.
         """
-        missing = self.total - self.whole
-        if not (self.cut or self.holes or missing > max(TOLERATED, self.total * TOLERATED_SHARE)):
+        if not (self.cut or self.holes or self._is_short(self.whole)):
             return ""
         reason = "the file is cut off" if self.cut else "it is damaged" if self.holes else "the others are not there"
         total = self.total or "an unknown number of"
         return f"{self.path}: {self.whole} of {total} frames could be decoded, {reason}; fetch the file again"
 
-    def _place(self, slot: float, before: int, failed: bool) -> int:
-        """Place of a frame in the order of all, from its time in units of the usual distance."""
+    def _place(self, slot: float, before: int, floor: int, by_time: bool) -> int:
+        """Place of a frame in the order of all, from its time in units of the usual distance.
+
+        After damage (`by_time`) any above `floor` is believed; otherwise a jump in films that are evenly spaced.
+        """
         place = round(slot)
         is_jump = self._even and place > before + 1 and abs(slot - place) < ON_TIME
-        return place if is_jump or (failed and place > before) else before + 1
+        return place if is_jump or (by_time and place > floor) else before + 1
 
     def _is_even(self) -> bool:
         """Whether the last frame has the time that it must have where all are evenly spaced."""

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from visual.containers import is_cut
+from visual.containers import is_cut, program_stream
 from visual.video import FrameReader, VideoWriter, describe, read_frames, spread_frames
 
 
@@ -102,7 +102,7 @@ def test_a_hole_that_forbids_to_seek_costs_no_numbers(tmp_path):
     path.write_bytes(data)
     found, fault = read(path)
     after = range(FRAMES - 6, FRAMES)
-    assert [*found] == [*range(29), *after] and all(np.array_equal(found[number], whole[number]) for number in after)
+    assert [*found] == [*range(28), *after] and all(np.array_equal(found[number], whole[number]) for number in after)
     assert f"{len(found)} of {FRAMES} frames could be decoded, it is damaged" in fault and len(found) < FRAMES
 
 
@@ -156,3 +156,47 @@ def test_a_few_frames_less_than_stated_are_no_fault(tmp_path, stated, told):
     found, fault = read(path)
     assert [*found] == [*range(FRAMES)]
     assert (f"{FRAMES} of {stated} frames could be decoded" in fault) == told == bool(fault)
+
+
+def moving(path: Path, codec: str) -> Path:
+    """A picture that moves, so that codecs predict frames from others."""
+    picture = cv2.GaussianBlur(np.random.RandomState(0).randint(0, 255, (48, 200, 3), np.uint8), (0, 0), 2)
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*codec), 10, (64, 48))
+    for number in range(FRAMES):
+        noise = np.random.RandomState(number).randint(-6, 7, (48, 64, 3))
+        writer.write(np.clip(picture[:, 3 * number : 3 * number + 64] + noise, 0, 255).astype(np.uint8))
+    writer.release()
+    return path
+
+
+CODECS = [("mp4", "mp4v"), ("avi", "XVID"), ("mkv", "XVID"), ("mkv", "MJPG"), ("mpg", "MPG2"), ("wmv", "WMV2")]
+
+
+@pytest.mark.parametrize(("suffix", "codec"), CODECS)
+@pytest.mark.parametrize("start", [0.55, 0.7])
+def test_what_is_predicted_across_a_hole_is_left_out(tmp_path, suffix, codec, start):
+    path = moving(tmp_path / f"film.{suffix}", codec)
+    whole, fault = read(path)
+    assert ([*whole], fault) == ([*range(FRAMES)], "")
+    data = bytearray(path.read_bytes())
+    begin, length = int(len(data) * start), len(data) // 20
+    data[begin : begin + length] = np.random.RandomState(5).bytes(length)
+    path.write_bytes(data)
+    found, fault = read(path)
+    assert 10 < len(found) < FRAMES and all(np.array_equal(found[number], whole[number]) for number in found)
+    assert fault.startswith(f"{path}: {len(found)} of ") and "it is damaged" in fault
+
+
+def test_a_program_stream_that_is_cut_off_is_told(tmp_path):
+    path = film(tmp_path / "film.mpg", "MPG2")
+    whole, fault = read(path)
+    assert ([*whole], fault, program_stream(path)) == ([*range(FRAMES)], "", (False, False))
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 7 // 10])
+    found, fault = read(path)
+    assert program_stream(path) == (False, True) and [*found] == [*range(len(found))] and len(found) > 5
+    assert all(np.array_equal(found[number], whole[number]) for number in found)
+    assert f"{len(found)} of an unknown number of frames could be decoded, the file is cut off" in fault
+    packet = data.index(b"\0\0\1\xe0", len(data) // 2)
+    path.write_bytes(data[:packet] + b"\xff" * 8 + data[packet + 8 :])
+    assert program_stream(path) == (True, False) and "it is damaged" in read(path)[1]
