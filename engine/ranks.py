@@ -174,7 +174,8 @@ def gather_results(work: Callable[[], Found]) -> list[Found]:
     if not active():
         return [mine]
     found = [mine] * rank_and_size()[1]
-    dist.all_gather_object(found, mine)
+    with torch.inference_mode(False):  # older versions of PyTorch fill tensors of their own in another thread
+        dist.all_gather_object(found, mine)
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import struct
 import subprocess
 import sys
@@ -71,6 +72,7 @@ def attempts(path: Path) -> Iterator[Decoded]:
 
 def _serve(path: str) -> None:
     """Write attempts to the standard output until nobody reads them."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all; the reader ends this process
     pipe = os.fdopen(os.dup(1), "wb")
     with TemporaryFile() as messages:
         said = messages.fileno()
