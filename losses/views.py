@@ -20,7 +20,10 @@ LEAST_RATIO = 1.2
 
 @dataclass(frozen=True)
 class Compared:
-    """What a photometric loss compares; fields as arguments of `DepthLoss`."""
+    """What a photometric loss compares; fields as arguments of `DepthLoss`.
+
+    Of two disparities of the same images, `disp` and `warped` hold the second one's behind the first one's.
+    """
 
     images: dict[int, Tensor]
     warped: dict[int, Tensor]
@@ -73,24 +76,22 @@ class ViewsLoss(nn.Module):
         self.weight, self.detach = weight, detach
 
     def forward(
-        self, image: Compared, restored: dict[int, Tensor], local: Compared | None = None, crops: Tensor | None = None
+        self, image: Compared, local: Compared | None = None, crops: Tensor | None = None
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Compare.
 
         Args:
-            image: the images, with their disparity and, where there is a reshuffled view, with their neighbours warped
-                by both disparities: (R*2*B, 3, H, W), in each resolution the image's before the restored one's.
-            restored: disparity of the reshuffled view, its blocks in their place again; {} without that view.
+            image: the images, with their disparity and, where there is a reshuffled view, that of this view behind it,
+                its blocks in their place again.
             local: the local view, or None.
             crops: (B, 8) where it lies, see `perspective_resample.crop.Crop`.
 
         Returns:
             scalar; terms: `loss_depth` before its weight with its parts, `loss_consistency` after its weight.
         """
-        both = {r: torch.cat((disp, restored[r])) for r, disp in image.disp.items()} if restored else image.disp
-        depth, terms = self.depth(image.images[0], image.images, image.warped, both)
+        depth, terms = self.depth(image.images[0], image.images, image.warped, image.disp)
         terms["loss_depth/image"] = terms.pop("loss_of/0", depth)
-        if restored:
+        if "loss_of/1" in terms:
             terms["loss_depth/reshuffled"] = terms.pop("loss_of/1")
         if local is not None:
             terms["loss_depth/local"], _ = self.depth(local.images[0], local.images, local.warped, local.disp)
@@ -98,16 +99,18 @@ class ViewsLoss(nn.Module):
         terms["loss_depth"] = torch.stack(parts).mean()
         total = self.reprojection * terms["loss_depth"]
         if self.weight > 0:
-            terms["loss_consistency"] = self.weight * self._consistency(image.disp, restored, local, crops)
+            terms["loss_consistency"] = self.weight * self._consistency(image, local, crops)
             total = total + terms["loss_consistency"]
         return total, terms
 
-    def _consistency(
-        self, disp: dict[int, Tensor], restored: dict[int, Tensor], local: Compared | None, crops: Tensor | None
-    ) -> Tensor:
+    def _consistency(self, image: Compared, local: Compared | None, crops: Tensor | None) -> Tensor:
+        count = len(image.images[0])
+        disp, restored = (
+            {r: both[part] for r, both in image.disp.items()} for part in (slice(count), slice(count, None))
+        )
         known = {r: one.detach() if self.detach else one for r, one in disp.items()}
         total = disp[0].new_zeros(())
-        if restored:
+        if len(restored[0]):
             each = [scale_invariant_log(self._metres(restored[r]), self._metres(known[r])) for r in disp]
             total = total + torch.stack(each).mean()
         if local is not None and crops is not None:

@@ -84,7 +84,8 @@ def _outcome(
     if LOCAL in views:
         crops = batch.views[LOCAL].place
         others[LOCAL] = _local(batch, image, views[LOCAL], resample)
-        local = _compared(others[LOCAL])
+        near = others[LOCAL]
+        local = Compared(near.batch.images, near.views.color, near.prediction.disp)
     restored = {}
     if RESHUFFLED in views:
         first = batch.views[RESHUFFLED].place
@@ -95,7 +96,7 @@ def _outcome(
     if restored:
         others[RESHUFFLED] = Seen(batch, Outputs(disp=restored), _second(warped, len(batch.images[0])), None, None)
     seen = SeenViews(batch, image, warped, None, None, others)
-    total, terms = objective(_compared(seen), restored, local, crops)
+    total, terms = objective(Compared(batch.images, warped.color, both), local, crops)
     numbers = [given(batch), predicted(image, None)]
     for name, prediction in views.items():
         numbers[0] |= {f"{name} {what}": number for what, number in given(batch.views[name]).items()}
@@ -117,10 +118,6 @@ def _local(batch: Batch, image: Outputs, prediction: Outputs, resample: Callable
     motion = {frame: enlarged_motion(T, view.place) for frame, T in image.motion.items()}
     view = replace(view, K=K, inv_K=inv_K)
     return Seen(view, prediction, resample(prediction.disp, motion, view.images, K, inv_K), None, None)
-
-
-def _compared(seen: Seen) -> Compared:
-    return Compared(seen.batch.images, seen.views.color, seen.prediction.disp)
 
 
 def _second(views: Views, size: int) -> Views:
