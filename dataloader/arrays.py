@@ -11,6 +11,7 @@ from typing import IO
 
 import numpy as np
 
+MOST_PIXELS = 89_478_485  # of an image or a map; from here on Pillow suspects a decompression bomb, as RGB a quarter GB
 _LONGEST_HEAD = 1 << 14  # bytes before the numbers
 _HEADS = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
 FAULTS = (
@@ -60,6 +61,11 @@ def read_head(file: IO[bytes]) -> tuple[tuple[int, ...], bool, np.dtype]:
     if version not in _HEADS:
         raise ValueError(f"format {version} is unknown")
     return _HEADS[version](file)
+
+
+def measured(depth: np.ndarray) -> np.ndarray:
+    """Depth of any shape, 0 where nothing was measured: where it is no number, infinite or not above 0."""
+    return np.where(np.isfinite(depth) & (depth > 0), depth, 0)
 
 
 def _array(file: IO[bytes], length: int) -> np.ndarray:

@@ -22,6 +22,7 @@ from errors import UserError
 from storage.atomic import write_whole
 
 from . import arrays, nyu_files, velodyne
+from .arrays import MOST_PIXELS
 from .calibration import baseline_times_focal, focal_length
 from .labels import to_train_ids
 from .listing import on_disk
@@ -37,7 +38,6 @@ COUNTS_PER_METRE = 256
 LASER_GRID = ("Position3DGrid", 3)  # variable of Make3D and which of its channels is the depth
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "JPEG2000", "TIFF", "DIB", "TGA")
 """What is decoded; Pillow knows more, among them PostScript, which it hands to an interpreter."""
-MOST_PIXELS = 89_478_485  # from here on Pillow suspects a decompression bomb; a quarter of a gigabyte as RGB
 MOST_BYTES = 1 << 30
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNS = {  # EXIF orientation -> how to turn the stored picture upright
@@ -319,7 +319,7 @@ def _read_array(path: str, unit: float) -> np.ndarray:
             f"{path}: {depth.dtype} counts, and nothing says how many metres one of them is; pass --data-depth-unit "
             "(0.001 for millimetres), or save float metres"
         )
-    metres = np.where(np.isfinite(depth) & (depth > 0), depth, 0)
+    metres = arrays.measured(depth)
     return (metres * unit if unit else metres).astype(np.float32)
 
 
@@ -336,8 +336,7 @@ def _read_grid(path: str) -> np.ndarray:
     grid = read_numbers(path, name, 3)
     if grid.shape[2] <= channel:
         raise UserError(f"{path}: {name} has {grid.shape[2]} channels, depth is number {channel + 1}; fetch it again")
-    depth = grid[..., channel]
-    return np.where(np.isfinite(depth) & (depth > 0), depth, 0).astype(np.float32)
+    return arrays.measured(grid[..., channel]).astype(np.float32)
 
 
 def _disparity_counts(source: DepthSource) -> np.ndarray:

@@ -72,6 +72,27 @@ def fetch_list(path: Path) -> str:
     return f"fetch it with python -m dataloader.prepare splits {split} --out {folder.parent}{overwrite}"
 
 
+def read_lines(path: Path, remedy: str, empty_remedy: str = "") -> list[tuple[int, str]]:
+    """Lines of a text file with their numbers from 1, without those that are blank.
+
+    Args:
+        path: of the file
+        remedy: what to do where it cannot be read
+        empty_remedy: what to do where there is nothing in it, if that is something else
+
+    Raises:
+        UserError: when it cannot be read or is empty.
+    """
+    try:
+        lines = read_text(path).splitlines()
+    except (OSError, UnicodeDecodeError) as fault:
+        raise UserError(f"{path}: unreadable ({fault}); {remedy}") from fault
+    found = [(number, line) for number, line in enumerate(lines, start=1) if line.strip()]
+    if not found:
+        raise UserError(f"{path}: the list is empty; {empty_remedy or remedy}")
+    return found
+
+
 def read_list(path: Path) -> list[Frame]:
     """Frames of a split list in its order; any line ends, blank lines are skipped.
 
@@ -79,14 +100,8 @@ def read_list(path: Path) -> list[Frame]:
         UserError: when the file cannot be read, is empty, or a line has neither of the two forms or leads out of the
             data set.
     """
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"{path}: unreadable ({fault}); {fetch_list(path)}") from fault
     frames = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path, fetch_list(path)):
         frame = _parse_line(line)
         if frame is None:
             raise UserError(
@@ -99,6 +114,4 @@ def read_list(path: Path) -> list[Frame]:
                 "fetch the list again"
             )
         frames.append(frame)
-    if not frames:
-        raise UserError(f"{path}: the list is empty; {fetch_list(path)}")
     return frames

@@ -190,9 +190,10 @@ def build_evaluation(
     Raises:
         UserError: when a loader is unknown, files are missing or damaged, or no frame has ground truth.
     """
-    depth_gt = _truth_options(args)["depth_gt"]
+    truth = _truth_options(args)
     specs = [
-        find_loader(purpose, name).judged_with(depth_gt) for name in getattr(args, f"{purpose}_validation_loaders")
+        find_loader(purpose, name).judged_with(truth["depth_gt"])
+        for name in getattr(args, f"{purpose}_validation_loaders")
     ]
     size = (getattr(args, f"{purpose}_validation_resize_height"), getattr(args, f"{purpose}_validation_resize_width"))
     batch_size = getattr(args, f"{purpose}_validation_batch_size")
@@ -202,11 +203,11 @@ def build_evaluation(
         for doubt in size_doubts(samples):
             log.warning("%s", doubt)
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
-        if told := tell_truth(spec, depth_gt):
+        if told := tell_truth(spec, truth["depth_gt"]):
             log.info("  - %s", told)
-        kind = truth_kind(spec, samples, **_truth_options(args))
+        kind = truth_kind(spec, samples, **truth)
         if spec.dataset == "folder":
-            unit = _truth_options(args)["data_depth_unit"]
+            unit = truth["data_depth_unit"]
             usual = "1/256 m per count (PNG) and in metres (.npy); --data-depth-unit says otherwise"
             log.info("  - %s: depth files are read in %s", spec.name, f"{unit:g} m per count" if unit else usual)
         _tell_cache(args, spec, samples)

@@ -27,7 +27,6 @@ from errors import UserError
 
 from . import arrays, pickled_maps
 
-MOST_PIXELS = 89_478_485  # of a map
 _LOCAL_HEAD = struct.Struct("<4s22xHH")  # before every member of a zip file: mark, lengths of its name and extra field
 _PIXELS = {"rows": "<u2", "cols": "<u2", "values": "<f4"}
 _KINDS = {"offsets": "iu", "shapes": "iu", "names": "U", "ground_truth": "U"}
@@ -102,7 +101,7 @@ class SparseMaps:
             raise ValueError("offsets, shapes and names are of different numbers of maps")
         if offsets[0] != 0 or (np.diff(offsets) < 0).any():
             raise ValueError("offsets do not rise from 0")
-        if count and (shapes.min() < 1 or shapes.max() > 1 << 16 or shapes.prod(axis=1).max() > MOST_PIXELS):
+        if count and (shapes.min() < 1 or shapes.max() > 1 << 16 or shapes.prod(axis=1).max() > arrays.MOST_PIXELS):
             raise ValueError("a map has an impossible size")
         with open(path, "rb") as file:
             starts = {name: _start(file, archive, name, kind, int(offsets[-1])) for name, kind in _PIXELS.items()}
@@ -133,7 +132,7 @@ class SparseMaps:
         if len(rows) and (rows.max() >= height or cols.max() >= width):
             raise UserError(f"{self.path}: map {number} has pixels outside {height} x {width}; {REMEDY}")
         depth = np.zeros((height, width), np.float32)
-        depth[rows, cols] = np.where(np.isfinite(values) & (values > 0), values, 0)
+        depth[rows, cols] = arrays.measured(values)
         return depth
 
 

@@ -17,6 +17,8 @@ from PIL import Image
 
 from errors import UserError
 
+from . import arrays
+
 if TYPE_CHECKING:
     import h5py
 
@@ -66,8 +68,7 @@ def read_depth(path: str) -> np.ndarray:
     Raises:
         UserError: when the file is missing or damaged, or has no depth there.
     """
-    depth = _read(path, "f", (None, None)).astype(np.float32)
-    return np.where(np.isfinite(depth) & (depth > 0), depth, 0)
+    return arrays.measured(_read(path, "f", (None, None)).astype(np.float32))
 
 
 def size_of(path: str) -> tuple[int, int]:

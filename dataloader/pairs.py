@@ -6,11 +6,11 @@ from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
-from storage.text import read_text
 
-from .lists import leads_out
+from .lists import leads_out, read_lines
 
 ABSENT = "None"
+REMEDY = "fetch it again, or delete it to use what is there"
 
 
 class Pair(NamedTuple):
@@ -26,21 +26,13 @@ def read_pairs(path: Path) -> list[Pair]:
     Raises:
         UserError: when the file cannot be read, is empty, or a line names no pair or leads out of its folder.
     """
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"{path}: unreadable ({fault}); fetch it again, or delete it to use what is there") from fault
     pairs = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in read_lines(path, REMEDY):
         fields = [field.replace("\\", "/").lstrip("/") for field in line.split()]
-        if not fields:
-            continue
         if len(fields) < 2 or any(map(leads_out, fields[:2])):
             raise UserError(
                 f"{path}, line {number}: {line.strip()[:80]!r} is not '<image> <depth> ...' below the data folder; "
                 "mend or fetch the list again"
             )
         pairs.append(Pair(fields[0], "" if fields[1] == ABSENT else fields[1]))
-    if not pairs:
-        raise UserError(f"{path}: the list is empty; fetch it again, or delete it to use what is there")
     return pairs

@@ -156,6 +156,13 @@ class Request:
     skip: bool = False
     camera: str = "protocol"
 
+    def folder(self, name: str, how: str) -> Path:
+        """A folder of the data set folder; raises `UserError` where it is missing, `how` says how it comes there."""
+        folder = self.dataset_dir / name
+        if not folder.is_dir():
+            raise UserError(f"{folder}: no such folder; {how} there, or set --dataset-dir")
+        return folder
+
     @property
     def cameras(self) -> tuple[str, ...]:
         """Categories of an index file whose images are wanted."""

@@ -114,11 +114,4 @@ def view_items(args: Namespace, filter: Filter = "bilinear") -> Video:
     plain = video_items(args, filter)
     if not (args.local_crop or args.patch_reshuffle or args.jitter_per_image):
         return plain
-    return VideoViews(
-        size=plain.size,
-        filter=plain.filter,
-        jitter_share=plain.jitter_share,
-        local=args.local_crop,
-        reshuffled=args.patch_reshuffle,
-        each=args.jitter_per_image,
-    )
+    return VideoViews(**vars(plain), local=args.local_crop, reshuffled=args.patch_reshuffle, each=args.jitter_per_image)

@@ -106,8 +106,8 @@ _ZERO_SHOT = (
     DepthProtocol(
         name="diml_indoor",
         crop="NYU",
-        rows=(45 / 480, 471 / 480),
-        columns=(41 / 640, 601 / 640),
+        rows=CROPS["nyu"][0],
+        columns=CROPS["nyu"][1],
         minimum=0.0,
         maximum=10.0,
         clamp=(1e-3, 10.0),

@@ -9,6 +9,13 @@ DEPTH_PROTOCOLS = (
     *("cityscapes_test", "cityscapes_test_sgdepth", "ddad", "diml_indoor", "diml_outdoor"),
     *("nyu", "nyu_struct", "make3d"),
 )
+DEPTH_GT = Option(
+    "--depth-gt",
+    "raw",
+    "ground truth: raw laser scans, improved (accumulated) maps, or an .npz file of maps (raw, improved, FILE)",
+    kind=ground_truth,
+    resume=FREE,
+)
 JUDGING = (
     Option(
         "--depth-protocol",
@@ -52,13 +59,7 @@ JUDGING = (
         "average the prediction with that of the mirrored image, blended at the borders as Monodepth2 does",
         resume=FREE,
     ),
-    Option(
-        "--depth-gt",
-        "raw",
-        "ground truth: raw laser scans, improved (accumulated) maps, or an .npz file of maps (raw, improved, FILE)",
-        kind=ground_truth,
-        resume=FREE,
-    ),
+    DEPTH_GT,
     Option(
         "--cache-dir",
         "",

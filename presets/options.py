@@ -51,6 +51,16 @@ VIDEO_NETWORK: Group = (
         Option("--model-depth-resolutions", 4, "number of depth outputs", (1, 2, 3, 4), network=True),
     ),
 )
+DATA_DEPTH_UNIT = Option(
+    "--data-depth-unit",
+    0.0,
+    "metres per count in the depth files of own data, such as 0.001 or 1/256; 0: 1/256 in PNG, 1 in .npy of "
+    "floats, and .npy of integers is refused",
+    low=0,
+    high=1000,
+    kind=metres,
+    resume=FREE,
+)
 EXPERIMENT: Group = (
     "experiment",
     (
@@ -87,16 +97,7 @@ EXPERIMENT: Group = (
             resume=FREE,
         ),
         Option("--data-intrinsics", (), "fx,fy,cx,cy of own data, in pixels of the files", kind=floats, resume=NOTED),
-        Option(
-            "--data-depth-unit",
-            0.0,
-            "metres per count in the depth files of own data, such as 0.001 or 1/256; 0: 1/256 in PNG, 1 in .npy of "
-            "floats, and .npy of integers is refused",
-            low=0,
-            high=1000,
-            kind=metres,
-            resume=FREE,
-        ),
+        DATA_DEPTH_UNIT,
     ),
 )
 DEPTH_VALIDATION: Group = (

@@ -7,10 +7,11 @@ missing (Windows), an open file keeps its folder from being moved, which is how 
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO
+
+from .lock import is_at
 
 _held: dict[Path, BinaryIO] = {}
 
@@ -20,7 +21,7 @@ def hold(path: Path) -> None:
     with contextlib.suppress(OSError):
         path = path.resolve()
         before = _held.get(path)
-        if before is not None and _is_at(before, path):
+        if before is not None and is_at(before, path):
             return
         file = path.open("rb")
         with contextlib.suppress(ImportError, OSError):  # a file system without locks
@@ -46,7 +47,3 @@ def unused(path: Path) -> Iterator[bool]:
             except OSError:  # a file system without locks tells nothing
                 pass
         yield free
-
-
-def _is_at(file: BinaryIO, path: Path) -> bool:
-    return os.path.samestat(os.fstat(file.fileno()), path.stat())

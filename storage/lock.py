@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import TextIO
+from typing import IO, Any, TextIO
 
 from errors import UserError
 
@@ -112,7 +112,7 @@ def changing(path: Path) -> Iterator[bool]:
                 if error.errno not in _NO_LOCKS:
                     raise
                 log.warning("%s: its file system has no locks (%s); change it in one process at a time", path, error)
-            if _is_at(file, place):
+            if is_at(file, place):
                 try:
                     yield bool(waited)
                 finally:
@@ -122,7 +122,7 @@ def changing(path: Path) -> Iterator[bool]:
         waited.append(None)
 
 
-def _is_at(file: TextIO, place: Path) -> bool:
+def is_at(file: IO[Any], place: Path) -> bool:
     """Whether an open file still has this name: who had it before may have removed it."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), place.stat())

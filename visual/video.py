@@ -62,8 +62,8 @@ class FrameReader:
     """The frames of a video that are whole, in order, with their numbers in the file, from 0.
 
     A frame that cannot be decoded, that the file breaks off in, or that the decoder had to guess a part of is left
-    out and keeps its number, and so is what was predicted from it. Where the frames
-    of a file are evenly spaced their times tell how many are missing in between; in others they are counted.
+    out and keeps its number, and so is what was predicted from it. Where the frames of a file are evenly spaced their
+    times tell how many are missing in between; in others they are counted.
 
     Attributes:
         whole: frames given so far

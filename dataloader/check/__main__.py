@@ -11,10 +11,13 @@ from pathlib import Path
 
 from dataloader.catalog import LOADERS, LoaderSpec
 from errors import UserError, closest
-from presets.option import Option, ground_truth, metres
+from presets.judging import DEPTH_GT
+from presets.option import Option, metres
+from presets.options import DATA_DEPTH_UNIT
 from presets.values import checked
 from storage import descriptors
 
+DEPTH_CAP = Option("--depth-cap", 0.0, "", low=0, high=1000, kind=metres)
 PURPOSES = ("depth", "segmentation", "pose")
 
 
@@ -102,11 +105,6 @@ def parse_intrinsics(text: str) -> tuple[float, ...]:
         raise UserError(f"--data-intrinsics {text}: not numbers; give fx,fy,cx,cy in pixels of the files") from error
 
 
-def parse_metres(flag: str, text: str) -> float:
-    """A length on the command line, as other commands take it; raises `UserError` where it is none."""
-    return checked(Option(flag, 0.0, "", low=0, high=1000, kind=metres), text, flag)
-
-
 def run(args: argparse.Namespace) -> int:
     """Examine all loaders; returns the exit code.
 
@@ -126,12 +124,12 @@ def run(args: argparse.Namespace) -> int:
         check_name(sheet)
     options = Options(
         dataset_dir=args.dataset_dir,
-        depth_gt=checked(Option("--depth-gt", "raw", "", kind=ground_truth), args.depth_gt, "--depth-gt"),
+        depth_gt=checked(DEPTH_GT, args.depth_gt, DEPTH_GT.flag),
         data_folder=args.data_folder,
         data_intrinsics=intrinsics,
-        data_depth_unit=parse_metres("--data-depth-unit", args.data_depth_unit),
+        data_depth_unit=checked(DATA_DEPTH_UNIT, args.data_depth_unit, DATA_DEPTH_UNIT.flag),
         depth_camera=args.depth_camera,
-        depth_cap=parse_metres("--depth-cap", args.depth_cap),
+        depth_cap=checked(DEPTH_CAP, args.depth_cap, DEPTH_CAP.flag),
         images=args.images,
     )
     reports, sections = [], []

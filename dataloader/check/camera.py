@@ -11,9 +11,8 @@ from dataloader.check.look import Look
 from dataloader.check.report import Report
 from dataloader.listing import on_disk
 from dataloader.truth import check_rectified
+from dataloader.velodyne import CAMERA_FILE
 from errors import UserError
-
-CALIBRATION_FILE = "calib_cam_to_cam.txt"
 
 
 def check_camera(report: Report, looks: Iterable[Look], own: bool) -> None:
@@ -49,7 +48,7 @@ def compare_calibration(report: Report, looks: Sequence[Look]) -> None:
     for look in looks:
         image = Path(look.sample.images[0])
         if 0 in look.sizes and image.parent.name == "data" and image.parents[1].name in ("image_02", "image_03"):
-            place = on_disk(image.parents[3] / CALIBRATION_FILE)
+            place = on_disk(image.parents[3] / CAMERA_FILE)
             if place.is_file():
                 seen[place, int(image.parents[1].name[-1])] = look.sample.intrinsics, look.sizes[0]
     for (place, camera), (intrinsics, size) in sorted(seen.items()):

@@ -22,9 +22,7 @@ def cityscapes_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when the folder or an indexed file is missing, or the part holds no image.
     """
-    root = request.dataset_dir / "cityscapes"
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; unpack or link Cityscapes there, or set --dataset-dir")
+    root = request.folder("cityscapes", "unpack or link Cityscapes")
     listing, parameters = Listing(root), read_parameters(root, "cityscapes")
     index = on_disk(root / f"{request.spec.part}.json")
     if index.is_file():

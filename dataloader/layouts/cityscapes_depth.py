@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
-from storage.text import read_text
 
 from ..listing import IMAGE_TYPES, Listing, on_disk
+from ..lists import read_lines
 from ..missing import Missing
 from ..parameters import read_parameters
 from ..samples import DepthSource, Request, Sample
@@ -44,9 +44,7 @@ def cityscapes_depth_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when the folder or a listed image is missing, the part holds no image, or a line names none.
     """
-    root = request.dataset_dir / "cityscapes"
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; unpack or link Cityscapes there, or set --dataset-dir")
+    root = request.folder("cityscapes", "unpack or link Cityscapes")
     listing, parameters = Listing(root), read_parameters(root, "cityscapes")
     part, path = FOLDER_OF[request.spec.part], on_disk(root / LIST)
     listed = path.is_file()
@@ -66,14 +64,8 @@ def cityscapes_depth_samples(request: Request) -> list[Sample]:
 
 def _read_scenes(path: Path) -> list[Scene]:
     """Lines ``<city> <city>_<sequence>_<frame>``, or the path of the image; blank ones do not count."""
-    try:
-        lines = read_text(path).splitlines()
-    except (OSError, UnicodeDecodeError) as fault:
-        raise UserError(f"{path}: unreadable ({fault}); {LIST_REMEDY}") from fault
     scenes = []
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
+    for number, line in read_lines(path, LIST_REMEDY, f"{LIST_REMEDY}, or delete it to use what is there"):
         name = Path(line.split()[-1].replace("\\", "/")).name
         match = _SCENE.match(name)
         if match is None or len(line.split()) > 2:
@@ -81,8 +73,6 @@ def _read_scenes(path: Path) -> list[Scene]:
                 f"{path}, line {number}: {line.strip()[:80]!r} is not '<city> <city>_<sequence>_<frame>'; {LIST_REMEDY}"
             )
         scenes.append(Scene(match["city"], match[0]))
-    if not scenes:
-        raise UserError(f"{path}: the list is empty; {LIST_REMEDY}, or delete it to use what is there")
     return scenes
 
 

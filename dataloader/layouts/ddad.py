@@ -11,6 +11,7 @@ import numpy as np
 
 from errors import UserError
 
+from ..calibration import LONGEST_SIDE
 from ..index import read_json
 from ..listing import Listing
 from ..missing import Missing
@@ -23,7 +24,6 @@ CAMERA, SCANNER = "CAMERA_01", "LIDAR"  # the front camera
 REMEDY = "unpack DDAD.tar there"
 FETCH = "fetch it again"
 IMAGE, DEPTH = "_rgb", "_depth"  # ends of exported pairs
-LONGEST_SIDE = 1 << 14
 
 
 def ddad_samples(request: Request) -> list[Sample]:
@@ -32,15 +32,13 @@ def ddad_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when there is neither ddad.json nor an exported pair, or an image is missing or a scene damaged.
     """
-    roots = [request.dataset_dir / folder for folder in ROOTS]
-    root = next((root for root in roots if (root / INDEX).is_file()), None)
-    if root is not None:
-        return _of_scenes(request, root)
-    if not roots[0].is_dir():
-        raise UserError(f"{roots[0]}: no such folder; unpack or link DDAD there, or set --dataset-dir")
-    samples = list(_exported(Listing(roots[0])))
+    described = [root for folder in ROOTS if ((root := request.dataset_dir / folder) / INDEX).is_file()]
+    if described:
+        return _of_scenes(request, described[0])
+    root = request.folder(ROOTS[0], "unpack or link DDAD")
+    samples = list(_exported(Listing(root)))
     if not samples:
-        raise UserError(f"{roots[0]}: neither {INDEX} nor <id>{IMAGE}.png with <id>{DEPTH}.npy there; {REMEDY}")
+        raise UserError(f"{root}: neither {INDEX} nor <id>{IMAGE}.png with <id>{DEPTH}.npy there; {REMEDY}")
     return samples
 
 

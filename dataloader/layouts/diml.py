@@ -47,9 +47,7 @@ def diml_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when there is no folder, or no such image in it.
     """
-    root = request.dataset_dir / "diml"
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; unpack or link DIML/CVL there, or set --dataset-dir")
+    root = request.folder("diml", "unpack or link DIML/CVL")
     pairing, listing = PAIRINGS[request.spec.split], Listing(root)
     folders = _folders(root, pairing)
     samples = {}

@@ -27,9 +27,7 @@ def kitti_2015_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when the folder or an indexed image is missing, or there is no image at all.
     """
-    root = request.dataset_dir / "kitti_2015"
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; unpack or link KITTI 2015 there, or set --dataset-dir")
+    root = request.folder("kitti_2015", "unpack or link KITTI 2015")
     listing, parameters = Listing(root), read_parameters(root, "kitti_2015")
     index = on_disk(root / f"{request.spec.part}.json")
     if index.is_file():

@@ -24,9 +24,7 @@ def make3d_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when the folder, all images or a listed one are missing.
     """
-    root = request.dataset_dir / "make3d"
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; put or link Make3D there, or set --dataset-dir")
+    root = request.folder("make3d", "put or link Make3D")
     listing = Listing(root)
     place = next((place for place in IMAGES if listing.names(place)), IMAGES[0])
     index = on_disk(root / LIST)

@@ -17,7 +17,7 @@ from ..pairs import read_pairs
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
 
-FOLDER = "nyu_v2"
+FOLDER, HOW = "nyu_v2", "put or link NYU Depth v2"
 LABELLED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
 EXTRACTED = ("official_splits/test", "nyu_depth_v2/official_splits/test", "test")
 LIST = "test_files.txt"
@@ -32,7 +32,7 @@ def nyu_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when neither is there, or a listed image is missing.
     """
-    root = _root(request)
+    root = request.folder(FOLDER, HOW)
     listing, parameters = Listing(root), read_parameters(root, FOLDER)
     place = next((place for place in EXTRACTED if listing.names(place)), "")
     labelled = listing.file(LABELLED)
@@ -57,7 +57,7 @@ def nyu_struct_samples(request: Request) -> list[Sample]:
     Raises:
         UserError: when there is none.
     """
-    root = _root(request)
+    root = request.folder(FOLDER, HOW)
     listing, parameters = Listing(root), read_parameters(root, FOLDER)
     names = sorted(name for name in listing.names(STRUCT_TEST) if name.lower().endswith(".h5"))
     if not names:
@@ -85,13 +85,6 @@ def find_splits(listing: Listing, labelled: str) -> str:
     if not path:
         raise UserError(f"{Path(labelled).parent}: {SPLITS} is missing, which says which images are for the test")
     return path
-
-
-def _root(request: Request) -> Path:
-    root = request.dataset_dir / FOLDER
-    if not root.is_dir():
-        raise UserError(f"{root}: no such folder; put or link NYU Depth v2 there, or set --dataset-dir")
-    return root
 
 
 def _sample(name: str, image: str, depth: DepthSource | None, parameters: Parameters) -> Sample:

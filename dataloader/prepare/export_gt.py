@@ -13,7 +13,8 @@ from tqdm import tqdm
 from dataloader.catalog import find_loader
 from dataloader.prepare.training_data import add_sources
 from errors import UserError
-from presets.option import Option, ground_truth, metres
+from presets.judging import DEPTH_GT
+from presets.options import DATA_DEPTH_UNIT
 from presets.values import checked
 
 if TYPE_CHECKING:
@@ -65,13 +66,9 @@ def run(args: argparse.Namespace) -> int:
     if out.exists() and not args.overwrite:
         raise UserError(f"--out {out}: is there already; pass --overwrite, or another name")
     options = {
-        "depth_gt": checked(Option("--depth-gt", "raw", "", kind=ground_truth), args.depth_gt, "--depth-gt"),
+        "depth_gt": checked(DEPTH_GT, args.depth_gt, DEPTH_GT.flag),
         "as_released": args.as_released,
-        "data_depth_unit": checked(
-            Option("--data-depth-unit", 0.0, "", low=0, high=1000, kind=metres),
-            args.data_depth_unit,
-            "--data-depth-unit",
-        ),
+        "data_depth_unit": checked(DATA_DEPTH_UNIT, args.data_depth_unit, DATA_DEPTH_UNIT.flag),
         "depth_camera": args.depth_camera,
     }
     drop = args.data_on_missing == "drop"
