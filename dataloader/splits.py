@@ -117,6 +117,10 @@ def _found(
 
             samples = folder_samples(request, data_folder, data_intrinsics)
             return [_in_unit(sample, data_depth_unit) for sample in samples] if data_depth_unit else samples
+        case "cityscapes" if spec.purpose == "depth" and spec.training:
+            from .layouts.cityscapes_video import cityscapes_video_samples
+
+            return cityscapes_video_samples(request)
         case "cityscapes" if spec.purpose == "depth":
             from .layouts.cityscapes_depth import cityscapes_depth_samples
 
@@ -141,6 +145,10 @@ def _found(
             from .layouts.nyu import nyu_samples
 
             return nyu_samples(request)
+        case "nyu_v2_struct" if spec.training:
+            from .layouts.nyu_video import nyu_video_samples
+
+            return nyu_video_samples(request)
         case "nyu_v2_struct":
             from .layouts.nyu import nyu_struct_samples
 

@@ -21,6 +21,7 @@ COMMANDS = {
     "splits": "fetch the published split lists and verify them",
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
+    "cityscapes-triplets": "make triplets of Cityscapes video, resized, for the training of depth",
     "nyu": "extract the test images of NYU Depth v2 from the labelled .mat file",
     "export-gt": "keep the ground truth of an evaluation loader in one file",
     "cache": "keep the images and labels of a training, decoded and resized",
@@ -37,7 +38,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
     Returns:
         The options and the name of the chosen sub-command.
     """
-    overview = "\n".join(f"  {name:14} {summary}" for name, summary in COMMANDS.items())
+    overview = "\n".join(f"  {name:20} {summary}" for name, summary in COMMANDS.items())
     top = argparse.ArgumentParser(
         prog="python -m dataloader.prepare",
         description="Put data where the loaders look for it.",
