@@ -150,7 +150,8 @@ class Request:
     `depth_gt` is "raw", "scanner" (raw, but x of the scanner) or "improved"; `cache_folder` keeps projected laser
     scans, empty for nowhere; `as_released` takes the published KITTI 2015 depth, with its focal length before
     rectification; `drop` leaves out samples with missing files, which are an error otherwise; `skip` passes over
-    damaged images; `camera` is that of KITTI which is judged, "left", "right", or "protocol": what a list says.
+    damaged images; `camera` is that of KITTI which is judged, "left", "right", or "protocol": what a list says;
+    `listed` is False where lists of images with depth are passed over, for what is on disk.
     """
 
     spec: LoaderSpec
@@ -161,6 +162,7 @@ class Request:
     drop: bool = False
     skip: bool = False
     camera: str = "protocol"
+    listed: bool = True
 
     def folder(self, name: str, how: str) -> Path:
         """A folder of the data set folder; raises `UserError` where it is missing, `how` says how it comes there."""
