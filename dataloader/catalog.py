@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from errors import UserError, closest
 
@@ -98,19 +98,21 @@ class LoaderSpec:
         return self.purpose != "pose"
 
 
-def _kitti_train(split: str) -> LoaderSpec:
-    name = f"kitti_{split}_train"
+def _video_train(name: str, dataset: str, **more: Any) -> LoaderSpec:
     return LoaderSpec(
         name=name,
         purpose="depth",
-        dataset="kitti",
-        split=split,
+        dataset=dataset,
         part="train",
         domain=f"{name}_depth",
         training=True,
         video=True,
-        cameras=("color", "color_right"),
+        **more,
     )
+
+
+def _kitti_train(split: str) -> LoaderSpec:
+    return _video_train(f"kitti_{split}_train", "kitti", split=split, cameras=("color", "color_right"))
 
 
 def _kitti_depth(split: str, part: Part, domain: str, **more: str) -> LoaderSpec:
@@ -172,15 +174,10 @@ _TABLE = (
     _kitti_train("kitti"),
     _kitti_train("odom09"),
     _kitti_train("benchmark"),
-    LoaderSpec(
-        name="folder_train",
-        purpose="depth",
-        dataset="folder",
-        part="train",
-        domain="folder_train_depth",
-        training=True,
-        video=True,
-    ),
+    _kitti_train("eigen_full"),
+    _video_train("cityscapes_train", "cityscapes"),
+    _video_train("nyu_v2_struct_train", "nyu_v2_struct"),
+    _video_train("folder_train", "folder"),
     LoaderSpec(
         name="folder_depth_train",
         purpose="depth",

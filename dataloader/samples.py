@@ -84,6 +84,7 @@ def check_intrinsics(
     height: float = 1.0,
     width: float = 1.0,
     remedy: str = "give fx,fy,cx,cy in pixels of the files",
+    any_crop: bool = False,
 ) -> tuple[float, float, float, float]:
     """Intrinsics in pixels of a (height, width) image -> the same divided by that size; 1 x 1 checks normalised ones.
 
@@ -93,6 +94,7 @@ def check_intrinsics(
         height: of the image
         width: of the image
         remedy: what to do then
+        any_crop: the principal point may lie outside, however far, and no warning says so
 
     Raises:
         UserError: unless these are four finite numbers, the focal lengths positive, the centre inside the image or
@@ -105,7 +107,7 @@ def check_intrinsics(
     fx, fy, cx, cy = numbers
     if fx <= 0 or fy <= 0:
         raise UserError(f"{where}: focal lengths {fx:g}, {fy:g} must be positive; {remedy}")
-    if not (0 < cx < width and 0 < cy < height):
+    if not any_crop and not (0 < cx < width and 0 < cy < height):
         fault = (
             f"{where}: principal point {cx:g}, {cy:g} lies outside the {width:g} x {height:g} (width x height) image"
         )

@@ -121,6 +121,10 @@ def _found(
 
             samples = folder_samples(request, data_folder, data_intrinsics)
             return [_in_unit(sample, data_depth_unit) for sample in samples] if data_depth_unit else samples
+        case "cityscapes" if spec.purpose == "depth" and spec.training:
+            from .layouts.cityscapes_video import cityscapes_video_samples
+
+            return cityscapes_video_samples(request)
         case "cityscapes" if spec.purpose == "depth":
             from .layouts.cityscapes_depth import cityscapes_depth_samples
 
@@ -145,6 +149,10 @@ def _found(
             from .layouts.nyu import nyu_samples
 
             return nyu_samples(request)
+        case "nyu_v2_struct" if spec.training:
+            from .layouts.nyu_video import nyu_video_samples
+
+            return nyu_video_samples(request)
         case "nyu_v2_struct":
             from .layouts.nyu import nyu_struct_samples
 
@@ -183,7 +191,8 @@ def tell_truth(spec: LoaderSpec, depth_gt: str) -> str:
 
 
 def _in_unit(sample: Sample, unit: float) -> Sample:
-    return replace(sample, depth=replace(sample.depth, unit=unit)) if sample.depth else sample
+    maps = {name: getattr(sample, name) for name in ("depth", "dense", "base")}
+    return replace(sample, **{name: replace(each, unit=unit) for name, each in maps.items() if each})
 
 
 def _is_array(sample: Sample) -> bool:

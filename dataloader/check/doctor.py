@@ -18,6 +18,7 @@ from dataloader.check.look import Look, Tile, choose, look_at
 from dataloader.check.report import SHOWN, Report, share
 from dataloader.index import read_index
 from dataloader.integrity import needed
+from dataloader.layouts.cityscapes_triplets import find_dump
 from dataloader.layouts.kitti import find_split
 from dataloader.layouts.kitti_annotated import find_list
 from dataloader.lists import read_list
@@ -100,7 +101,9 @@ def check_truth(report: Report, samples: Sequence[Sample]) -> set[str]:
 def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:
     """Where the samples come from, and how many entries of a list or index file are not among them."""
     if spec.dataset != "kitti":
-        report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / DATASETS[spec.dataset].folder))
+        home, folder = Path(options.dataset_dir), DATASETS[spec.dataset].folder
+        dump = find_dump(home) if (spec.dataset, spec.purpose, spec.training) == ("cityscapes", "depth", True) else None
+        report.tell("folder", options.data_folder or str(dump.listing.root if dump else home / folder))
         return
     if spec.split == "annotated":
         listed = find_list(Path(options.dataset_dir), spec.part)
@@ -108,6 +111,8 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     built_in = "none, the whole sequence" if spec.purpose == "pose" else "none, the frames are known"
+    if spec.training:
+        built_in = "none, the drives on disk that have no part in the Eigen test set"
     report.tell("list", str(path or built_in))
     indexed = path is not None and path.suffix.lower() == ".json"
     if path is None or (spec.purpose == "pose" and not indexed):  # a trajectory lacks the ends of its drive
@@ -118,7 +123,7 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         entries = sum(len(index[camera].items) for camera in cameras if camera in index)
         reason = "no neighbours in basic_files.json, no truth, or no right camera on disk"
     else:
-        entries, reason = len(read_list(path)), "no right camera on disk"
+        entries, reason = len(read_list(path)), "no right camera on disk, or no frame before or after them"
     if entries > used:
         report.warn(f"{share(entries - used, entries)} entries of {path.name} are left out: {reason}")
 

@@ -7,14 +7,12 @@ has every left frame with a map, outside the drives of the test set.
 from __future__ import annotations
 
 import logging
-import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
 
-from ..listing import IMAGE_TYPES, on_disk
+from ..listing import on_disk
 from ..lists import Frame, parse_image_path
 from ..missing import Missing
 from ..pairs import read_pairs
@@ -31,7 +29,7 @@ NAMES = {
     "test": ("test_files.txt", "eigen_test_files_with_gt.txt", "eigen_test_files_with_gt_dense.txt"),
 }
 """Ours, then what the lists are called where they come from."""
-DATE = re.compile(r"\d{4}_\d{2}_\d{2}")
+LEFT = 2
 REMEDY = (
     "fetch them (python -m dataloader.prepare kitti; data_depth_annotated.zip into kitti/data_depth_annotated), or "
     "delete the list to use what is there"
@@ -121,8 +119,10 @@ def _test_set(request: Request, files: KittiFiles, mode: str) -> list[Found]:
 def _all_on_disk(request: Request, files: KittiFiles, mode: str) -> list[Found]:
     """Every left frame with a map, of drives outside the test set."""
     test = {frame.drive for frame in eigen_test_frames()}
-    drives = [drive for drive in _drives(files) if drive not in test]
-    found = [Found(frame, depth) for drive in drives for frame, depth in _of_drive(files, drive, mode)]
+    drives = [drive for drive in files.raw_drives() if drive not in test]
+    frames = [Frame(drive, number) for drive in drives for number in sorted(files.numbers(drive, LEFT))]
+    maps = ((frame, files.depth(frame, "improved", mode)) for frame in frames)
+    found = [Found(frame, depth) for frame, depth in maps if depth]
     if not found:
         raise UserError(
             f"{files.root}: no left image with an annotated depth map outside the drives of the Eigen test set; unpack "
@@ -140,20 +140,3 @@ def _all_on_disk(request: Request, files: KittiFiles, mode: str) -> list[Found]:
         request.spec.name,
     )
     return found
-
-
-def _drives(files: KittiFiles) -> list[str]:
-    """All drives on disk, as "<date>/<drive>"."""
-    found = set()
-    for place in ("", "Raw_data/"):
-        for date in filter(DATE.fullmatch, files.listing.names(place)):
-            found |= {f"{date}/{drive}" for drive in files.listing.names(f"{place}{date}") if not drive.startswith(".")}
-    return sorted(found)
-
-
-def _of_drive(files: KittiFiles, drive: str, mode: str) -> Iterator[tuple[Frame, DepthSource]]:
-    names = files.listing.names(f"{files.drive_folder(drive)}/image_02/data")
-    stems = {Path(name).stem for name in names if name.lower().endswith(IMAGE_TYPES)}
-    for number in sorted(int(stem) for stem in stems if stem.isascii() and stem.isdigit()):
-        if depth := files.depth(Frame(drive, number), "improved", mode):
-            yield Frame(drive, number), depth

@@ -73,6 +73,7 @@ LISTS: tuple[SplitList, ...] = (
         45200,
         "1b491141d87b7af9e6706609b7ce858c198c3a4ca61d180c7dc90815d5f2a986",
         "kitti_eigen_split/train_files.txt",
+        "kitti_eigen_full_split/train_files.txt",
     ),
     _kitti(
         "eigen_full/val_files.txt",
@@ -165,6 +166,7 @@ LISTS: tuple[SplitList, ...] = (
         69731,
         "03f66cd9ba79964a5295008e5b2fc73e8451f902785d8386a580c512ab5ae4d3",
         "cityscapes_train_files.txt",
+        "cityscapes/train_files.txt",  # read by cityscapes_train for depth
     ),
     _extra(
         "manydepth",
