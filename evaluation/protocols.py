@@ -183,6 +183,14 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
             raise UserError(f"--depth-cap {args.depth_cap:g}: depth counts from {nearest:g} m on; give more metres")
         protocol = replace(protocol, maximum=args.depth_cap, clamp=(row.clamp[0], args.depth_cap))
         changed.append(f"cap {args.depth_cap:g} m")
+    if args.depth_alignment != "protocol":
+        if args.depth_validation_fixed_scaling:
+            raise UserError(
+                f"--depth-alignment {args.depth_alignment} and --depth-validation-fixed-scaling: two ways to scale "
+                "predictions; leave one of them out"
+            )
+        protocol = replace(protocol, alignment=args.depth_alignment.replace("-", " "))
+        changed.append(f"alignment {args.depth_alignment}")
     if args.eval_protocol == "bdedepth_released":
         resize = "corners" if row.resize == "bilinear" else row.resize
         protocol = replace(protocol, resize=resize, lower_median=True)

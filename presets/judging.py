@@ -47,6 +47,14 @@ JUDGING = (
         resume=FREE,
     ),
     Option(
+        "--depth-alignment",
+        "protocol",
+        "how predictions get the scale of the truth of an image; protocol: as far as the network does not know it, by "
+        "the medians, or by scale and shift of inverse depth in least squares; metres stay as they are",
+        ("protocol", "none", "median", "least-squares"),
+        resume=FREE,
+    ),
+    Option(
         "--depth-camera",
         "protocol",
         "camera of KITTI that is judged; protocol: what the list of the loader says",

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from dataloader.catalog import find_loader
+from dataloader.check.__main__ import main as check
 from dataloader.companions import companion_path
 from dataloader.dataset import EvaluationSet, Key, TrainingSet
 from dataloader.files import read_depth
@@ -182,3 +183,30 @@ def test_video_methods_say_that_these_are_single_images(root):
     args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
     with pytest.raises(UserError, match="kitti_annotated_train: it has single images with their measured depth, and t"):
         tiny.build_training(args)
+
+
+def test_the_doctor_knows_the_list_and_the_further_maps(root, capsys):
+    maps(root)
+    words = ["kitti_annotated_train", "--dataset-dir", str(root)]
+    assert check(words) == 0
+    said = capsys.readouterr().out
+    assert "none, all left images with a map" in said and "filled depth  0 of 4" in said and "right camera" not in said
+    path = listed(root, pairs(range(4)))
+    assert check(words) == 0 and str(path) in capsys.readouterr().out
+    listed(root, pairs(range(5)))
+    assert check(words) == 2 and "2 missing files" in capsys.readouterr().err
+
+
+def test_pictures_of_one_size_are_not_kept_for_it(root, capsys):
+    words = ["cache", "kitti_annotated_train", "--out", str(root / "cache"), "--dataset-dir", str(root)]
+    assert prepare(words) == 2
+    assert "kitti_annotated_train: images keep their size in training with measured depth" in capsys.readouterr().err
+
+
+def test_the_synthetic_street_is_one_of_these_sets(street):
+    data = TrainingSet(TRAIN, resolve(TRAIN, street), Measured(crop=(64, 96)), seed=1)
+    assert len(data) == 2 * 4
+    raw = data.__getitems__([Key(0, 0, 0), Key(0, 0, 1)])
+    assert raw.images.shape == (2, 1, 3, 64, 96) and 1 < raw.depth[raw.depth > 0].median() < 80
+    assert (raw.depth > 0).float().mean() > 0.5
+    assert len(with_truth(TEST, resolve(TEST, street))) == 2 * 4
