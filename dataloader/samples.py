@@ -20,6 +20,8 @@ from .window import Window
 log = logging.getLogger(__name__)
 NO_CAMERA = (1.0, 1.0, 0.5, 0.5)
 """Intrinsics where nothing says which they are; evaluation of depth needs none."""
+FURTHER = {"dense": "filled depth", "base": "smooth depth"}
+"""Maps that a sample may have besides its truth, by field."""
 MOST_CROPPED = 10  # how many times as wide or high as a crop the whole image may be
 
 

@@ -10,7 +10,7 @@ from dataloader.check.files import tell_damaged
 from dataloader.check.look import Look, sizes_of
 from dataloader.check.report import Report, counted, first_of, share
 from dataloader.labels import CLASSES, IGNORE, TRAIN_ID_OF
-from dataloader.samples import Sample
+from dataloader.samples import FURTHER, Sample
 from dataloader.truth import is_stretched, misfit, unit_doubt
 
 STILL = 0.5  # pixels of a 640 wide image; a parked car with passing traffic stays below
@@ -104,10 +104,8 @@ def tell_depth(
 
 def tell_companions(report: Report, samples: Sequence[Sample]) -> None:
     """How many frames have depth without gaps, and a smooth version of it; some methods learn from these."""
-    for label, count in (
-        ("filled depth", sum(sample.dense is not None for sample in samples)),
-        ("smooth depth", sum(sample.base is not None for sample in samples)),
-    ):
+    for kind, label in FURTHER.items():
+        count = sum(getattr(sample, kind) is not None for sample in samples)
         report.tell(label, f"{share(count, len(samples))} frames")
 
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from dataloader import integrity
 from dataloader.catalog import find_loader
 from dataloader.check.__main__ import main as check
 from dataloader.companions import companion_path
@@ -210,3 +211,31 @@ def test_the_synthetic_street_is_one_of_these_sets(street):
     assert raw.images.shape == (2, 1, 3, 64, 96) and 1 < raw.depth[raw.depth > 0].median() < 80
     assert (raw.depth > 0).float().mean() > 0.5
     assert len(with_truth(TEST, resolve(TEST, street))) == 2 * 4
+
+
+def test_images_that_were_made_smaller_are_cut_like_their_truth(tmp_path):
+    tiny.kitti_images(tmp_path / "kitti", frames=range(1), cameras=(2,), size=(188, 621))
+    maps(tmp_path, range(1), size=(376, 1242))
+    for name in ("train_files.txt", "test_files.txt"):
+        listed(tmp_path, pairs(range(1)), name)
+    truth = EvaluationSet(TEST, resolve(TEST, tmp_path), size=(64, 96)).__getitems__([0]).truth[0]
+    assert truth.depth.shape == (352, 1216) and truth.image.shape == (176, 609, 3)
+    assert np.array_equal(truth.image, tiny.picture(200, (188, 621))[12:, 6:615])
+    answer = TrainingSet(TRAIN, resolve(TRAIN, tmp_path), Measured(), seed=1).__getitems__([Key(0, 0, 0)])
+    assert "376 x 1242 (height x width) does not fit the image" in answer.sentence
+
+
+def test_further_maps_are_looked_at_where_they_are_wanted(root):
+    maps(root)
+    listed(root, pairs(range(4)))
+    filled = Path(companion_path(resolve(TRAIN, root)[1].depth.path, "dense"))
+    tiny.save(filled, np.full(tiny.SIZE, 256, np.uint16))
+    args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
+    data = build_training(args, {"depth": Measured(crop=(16, 32), dense=True)})
+    assert [sample.dense is None for sample in data.datasets[0].samples] == [True, False, True, True]
+    filled.write_bytes(filled.read_bytes()[:-20])
+    integrity._sound.clear()
+    with pytest.raises(UserError, match=rf"dense/{filled.name}: cannot decode"):
+        build_training(args, {"depth": Measured(crop=(16, 32), dense=True)})
+    data = build_training(args, {"depth": Measured(crop=(16, 32))})
+    assert not any(sample.dense for sample in data.datasets[0].samples)
