@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .depth_data import DEPTH_CROP, DEPTH_DATA, DEPTH_SIZE
 from .judging import JUDGING
 from .keeping import KEEP
 from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
@@ -39,6 +40,7 @@ SYSTEM: Group = (
             ("auto", "fp32", "bf16", "fp16"),
             resume=NOTED,
         ),
+        Option("--fetch", False, "download a published network that is named and not there yet", resume=START),
     ),
 )
 VIDEO_NETWORK: Group = (
@@ -73,7 +75,8 @@ EXPERIMENT: Group = (
         Option(
             "--model-load",
             "",
-            "checkpoint folder or published file, below the folder of all runs or absolute",
+            "checkpoint folder or published file, below the folder of all runs or absolute, or a name of "
+            "docs/models.md",
             resume=START,
         ),
         Option(
@@ -305,33 +308,9 @@ OPTIMISER: Group = (
 DEPTH_TRAINING: Group = (
     "depth training",
     (
-        Option(
-            "--depth-training-loaders",
-            ("kitti_kitti_train",),
-            "data sets, separated by commas; '' for none",
-            resume=BETWEEN,
-        ),
-        Option("--depth-training-batch-size", 6, "triplets per batch and process", low=1, resume=BETWEEN),
-        Option(
-            "--depth-resize-height",
-            192,
-            "height of the network input, pixels, a multiple of 32",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=NOTED,
-        ),
-        Option(
-            "--depth-resize-width",
-            640,
-            "width of the network input, pixels, a multiple of 32",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=NOTED,
-        ),
-        Option("--depth-crop-height", 192, "accepted, has no effect", low=1, resume=FREE),
-        Option("--depth-crop-width", 640, "accepted, has no effect", low=1, resume=FREE),
+        *DEPTH_DATA,
+        *DEPTH_SIZE,
+        *DEPTH_CROP,
         Option("--depth-disparity-smoothness", 1e-3, "weight of the smoothness term", low=0, resume=NOTED),
         Option(
             "--depth-reprojection-weight",
@@ -354,7 +333,8 @@ DEPTH_TRAINING: Group = (
 INFERENCE: Group = (
     "inference",
     (
-        Option("--model-path", "", "model.pth, its folder, or a published file or folder"),
+        Option("--model-path", "", "model.pth, its folder, a published file or folder, or a name of docs/models.md"),
+        Option("--list-models", False, "list the networks that are known by name, and those at hand, and exit"),
         Option("--image-path", "", "image, folder (not recursive) or video"),
         Option("--output-path", "", "folder for the pictures; made where missing"),
         Option(
