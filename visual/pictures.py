@@ -74,6 +74,11 @@ def encode(picture: np.ndarray, extension: str) -> bytes:
     return data.tobytes()
 
 
+def encode_counts(counts: np.ndarray) -> bytes:
+    """A grey PNG of (H, W) uint16, as KITTI keeps depth."""
+    return cv2.imencode(".png", counts)[1].tobytes()
+
+
 def to_bytes(image: Tensor) -> np.ndarray:
     """(1, 3, H, W) in [0, 1] on any device -> (H, W, 3) uint8."""
     return (image[0].permute(1, 2, 0) * 255).round().to(torch.uint8).cpu().numpy()
