@@ -77,7 +77,7 @@ def test_what_a_network_says_of_itself_counts_more():
 def build(usual: str, **changes: object) -> DepthProtocol:
     options = {"depth_protocol": "", "depth_crop": "protocol", "depth_cap": 0.0, "depth_camera": "protocol"}
     options["eval_protocol"] = ""
-    options["post_process"] = False
+    options["post_process"] = options["flip_average"] = False
     return build_protocol(Namespace(**(options | changes)), usual)
 
 
