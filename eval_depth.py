@@ -45,7 +45,7 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
-    protocol = replace(build_protocol(args, usual), view=evaluation.view)
+    protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
     warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
     result = evaluate_depth(
         evaluation.predict_depth,

@@ -22,9 +22,10 @@ from engine.run_state import RunState
 from errors import UserError
 from methods import METHODS
 from methods.method import Adopted, Task
-from methods.stored import Stored, candidates_of, load_into, located, read_network, resemblance
+from methods.stored import Stored, candidates_of, load_into, located, read_asked, read_network, resemblance, source_of
 from presets.option import BETWEEN, FREE, NOTED, REFUSED
 from presets.resume import RATES, changes
+from storage.catalogue import method_of
 from storage.checkpoint_folder import checkpoints, discard, sweep, verify
 from storage.notes import METADATA, read
 
@@ -46,11 +47,11 @@ def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Mod
     """
     if not METHODS[args.method].trained:
         return lambda device: methods.building(args.method).network(args).to(device)
-    source = _source(args)
+    source = source_of(args)
     trained = trained_with(vars(args))[1].get("method", args.method)
     if trained != args.method:
         log.warning("--method %s: %s was trained with --method %s", args.method, source, trained)
-    stored = _read(args)
+    stored = read_asked(args)
     if not stored.noted:
         _recognise(args, stored)
     if task in stored.adopted(args.method).lacks:
@@ -67,7 +68,7 @@ def load_other(args: Namespace, checkpoint: str, device: torch.device, decoder: 
         UserError: when it is missing, damaged or of another kind.
     """
     args = with_checkpoint(args, checkpoint, decoder)
-    stored = _read(args)
+    stored = read_asked(args)
     if not stored.noted:
         candidates = candidates_of(stored)
         if len(candidates) > 1:
@@ -95,7 +96,7 @@ def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Modu
         found = str(located(name, args.checkpoint_dir) or name)
         if decoder:
             return load_other(args, found, device, str(located(decoder, args.checkpoint_dir) or decoder))
-        if not _names_a_teacher(name) and Path(found).exists():
+        if Path(found).exists() and not method_of(name):
             stored = read_network(Path(found))
             if stored.noted or candidates_of(stored):
                 return load_other(args, found, device)
@@ -125,7 +126,7 @@ def settle_network(run_folder: Path, args: Namespace) -> None:
         return
     if trained_with(vars(args))[1]:  # the network is that of the options, and what fits is loaded
         return
-    stored = _read(args)
+    stored = read_asked(args)
     candidates = {} if stored.noted else candidates_of(stored)
     if [*candidates] == [args.method]:  # where several methods have these keys, the network is that of the recipe
         _settle(args, candidates[args.method], stored.path)
@@ -137,7 +138,7 @@ def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
         return False
     if not args.model_load:
         return True
-    stored = _read(args).adopted(args.method).state
+    stored = read_asked(args).adopted(args.method).state
     with torch.device("meta"):
         network = methods.building(args.method).network(args)
     return any("encoder." in key and key not in stored for key in network.state_dict())
@@ -204,12 +205,12 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
 
 def _load(state: RunState, args: Namespace) -> None:
     """Begin from ``--model-load``: the network, and of a folder of ours or SGDepth's all else that is in it."""
-    source, wanted = _source(args), state.schedule.settings
+    source, wanted = source_of(args), state.schedule.settings
     folder = source.parent if source.name == "model.pth" else source
     whole = (folder / "model.pth").is_file()
     if whole:
         verify(folder)
-    load_into(state.model, _read(args), args.method, strict=False)
+    load_into(state.model, read_asked(args), args.method, strict=False)
     if whole and not args.model_disable_lr_loading:
         state.load_progress(folder)
     log.info("loaded %s", folder)
@@ -288,35 +289,6 @@ def _newest_notes(existing: list[Path]) -> dict[str, Any]:
         with contextlib.suppress(UserError):
             return trained_with({"model_path": str(folder)})[1]
     return {}
-
-
-def _source(args: Namespace) -> Path:
-    """File or folder that ``--model-path`` or ``--model-load`` names."""
-    if getattr(args, "model_path", ""):
-        return Path(args.model_path)
-    if not args.model_load:
-        flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
-        raise UserError(f"{flag}: not given; name the checkpoint to use")
-    path = Path(args.checkpoint_dir) / args.model_load
-    frozen = [method.name for method in METHODS.values() if not method.trained]
-    if frozen and not path.exists() and _names_a_teacher(args.model_load):
-        raise UserError(
-            f"--model-load {args.model_load}: a frozen teacher; eval_depth.py --method {frozen[0]} evaluates it"
-        )
-    return path
-
-
-def _read(args: Namespace) -> Stored:
-    """What ``--model-path`` or ``--model-load`` names, and ``--model-decoder-path`` where a network is in two files."""
-    decoder = args.model_decoder_path
-    below = Path() if getattr(args, "model_path", "") else Path(args.checkpoint_dir)
-    return read_network(_source(args), decoder=below / decoder if decoder else None)
-
-
-def _names_a_teacher(name: str) -> bool:
-    from models.dpt.files import OFFICIAL
-
-    return name in OFFICIAL or name.startswith("hf:")
 
 
 def _recognise(args: Namespace, stored: Stored) -> None:

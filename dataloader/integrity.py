@@ -21,7 +21,7 @@ from .catalog import LoaderSpec
 from .files import PNG_SIGNATURE, open_at_once, open_stored
 from .listing import IMAGE_TYPES, on_disk
 from .missing import DROP_HINT, first_of
-from .nyu_files import container
+from .parts import container
 from .samples import Sample
 from .velodyne import CAMERA_FILE, SCANNER_FILE
 

@@ -26,7 +26,7 @@ from .order import Order
 from .samples import Sample
 from .splits import resolve, tell_truth, truth_kind, with_truth
 from .transforms import Filter
-from .truth import require_cameras, size_doubts
+from .truth import require_cameras, size_doubts, warn_of_unit
 from .workers import checked, loader_options
 
 log = logging.getLogger(__name__)
@@ -160,6 +160,8 @@ def build_training(
                 f"{len(samples)} samples; use a smaller batch or more data"
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
+        if isinstance(makers[spec.purpose], Measured):
+            _tell_measured(spec, samples, makers[spec.purpose])
         maps = None
         if cache and spec.purpose == "depth":
             maps = _maps_of(spec, damage.sound(spec, samples) if damage else samples, cache, args)
@@ -236,6 +238,16 @@ def _require_kind(spec: LoaderSpec, maker: ItemMaker) -> None:
         f"--depth-training-loaders {spec.name}: it has {given}, and this method learns from {wanted}; choose from "
         f"{', '.join(fitting)}"
     )
+
+
+def _tell_measured(spec: LoaderSpec, samples: list[Sample], maker: Measured) -> None:
+    """Warn of depth in a doubtful unit, and say how many samples have the further maps that are asked for."""
+    warn_of_unit(spec.name, samples, maker.depth_max)
+    for kind, wanted in (("dense", maker.dense), ("base", maker.base)):
+        count = sum(getattr(sample, kind) is not None for sample in samples)
+        if wanted:
+            what = "filled depth" if kind == "dense" else "smooth depth"
+            log.info("  - %s: %d of %d images have %s beside their truth", spec.name, count, len(samples), what)
 
 
 def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None) -> list[tuple[list[Sample], int]]:

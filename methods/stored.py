@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+from argparse import Namespace
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +13,11 @@ from torch import Tensor, nn
 
 from errors import UserError
 from presets.values import as_flag
+from storage.catalogue import is_name, method_of
 from storage.checkpoint_folder import verify
 from storage.in_use import hold
 from storage.notes import METADATA
+from storage.published import locate
 from storage.weights import Fit, State, copy_weights, read_parts, read_state
 
 from . import METHODS, keys
@@ -43,6 +47,35 @@ class Stored:
 def located(name: str, runs: str) -> Path | None:
     """Where a file or folder lies that an option names: below the folder of all runs or where it says, or None."""
     return next((path.absolute() for path in (Path(runs) / name, Path(name)) if path.exists()), None)
+
+
+def source_of(args: Namespace) -> Path:
+    """File or folder of the network that ``--model-path`` or ``--model-load`` names; a published one may be fetched.
+
+    Raises:
+        UserError: when none is given, a published one is not there, or it is a frozen one, which is no checkpoint.
+    """
+    flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
+    name = getattr(args, "model_path", "") or args.model_load
+    if not name:
+        raise UserError(f"{flag}: not given; name the checkpoint to use")
+    path = Path(name) if getattr(args, "model_path", "") else Path(args.checkpoint_dir) / name
+    if os.path.exists(path) or not is_name(name):
+        return path
+    if method_of(name) and not METHODS[method_of(name)].trained:
+        frozen = method_of(name)
+        raise UserError(
+            f"{flag} {name}: a frozen teacher; eval_depth.py --method {frozen} evaluates it, and inference.py --method "
+            f"{frozen} shows what it sees"
+        )
+    return locate(name, args.fetch)
+
+
+def read_asked(args: Namespace) -> Stored:
+    """What ``--model-path`` or ``--model-load`` names, and ``--model-decoder-path`` where a network is in two files."""
+    decoder = args.model_decoder_path
+    below = Path() if getattr(args, "model_path", "") else Path(args.checkpoint_dir)
+    return read_network(source_of(args), decoder=below / decoder if decoder else None)
 
 
 def read_network(source: Path, keep: bool = True, decoder: Path | None = None) -> Stored:

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from perspective_resample.input_view import NYU_OF_LAPDEPTH
+
 from .decoders import exact
 from .encoders import ResnetEncoder
 from .metric import MetricNetwork
@@ -253,6 +255,7 @@ class LapDepth(MetricNetwork):
     """
 
     size_divisor = 16
+    views = {"nyu_v2": NYU_OF_LAPDEPTH}
 
     def __init__(self, norm: str = "BN", activation: str = "ReLU", max_depth: float = 80.0, pretrained: bool = False):
         super().__init__(max_depth)

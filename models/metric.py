@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from perspective_resample.depth import DepthMap
+from perspective_resample.input_view import InputView
 
 from .encoders import IMAGENET_MEAN, IMAGENET_STD
 from .prediction import Prediction
@@ -23,6 +24,7 @@ class MetricNetwork(nn.Module):
 
     input_fit = "multiple"  # in use it sees images at their own size, or nearly
     size_divisor = 32
+    views: Mapping[str, InputView] = {}  # by data set, where it sees a part of the images
 
     def __init__(self, max_depth: float):
         super().__init__()

@@ -102,6 +102,15 @@ def tell_depth(
         _compare_sizes(report, "depth", [(look, depth.size) for look, depth in facts])
 
 
+def tell_companions(report: Report, samples: Sequence[Sample]) -> None:
+    """How many frames have depth without gaps, and a smooth version of it; some methods learn from these."""
+    for label, count in (
+        ("filled depth", sum(sample.dense is not None for sample in samples)),
+        ("smooth depth", sum(sample.base is not None for sample in samples)),
+    ):
+        report.tell(label, f"{share(count, len(samples))} frames")
+
+
 def tell_labels(report: Report, looks: Sequence[Look], samples: Sequence[Sample]) -> None:
     """Ground truth of segmentation: how many frames have it, which classes, and ids that are none."""
     without = sum(not sample.labels for sample in samples)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch.nn.functional as F
 from torch import Tensor
 
+from perspective_resample.input_view import NYU_OF_SPATIAL_KD
+
 from ..metric import MetricNetwork
 from .decoder import BasicDecoder, Replacement
 from .encoders import build_encoder
@@ -37,6 +39,8 @@ class SpatialKD(MetricNetwork):
         max_depth: metres.
         pretrained: start the encoder from ImageNet.
     """
+
+    views = {"nyu_v2": NYU_OF_SPATIAL_KD}
 
     def __init__(
         self,
