@@ -14,6 +14,7 @@ from benchmarks import __main__ as bench
 from benchmarks import demo, evaluation, gpu, loading, patches, scaling, train_step, turns
 from benchmarks.train_step import STEPS, Setting, TrainStep, make_run
 from benchmarks.unit import seconds
+from methods import METHODS
 from tests import golden
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -36,13 +37,23 @@ def test_the_table_shows_every_network_beside_the_constant():
     assert rows[4][2:] == ["9.00", "0.500", "0.300", "0.040", "0.040"]
 
 
-def test_the_preset_of_the_demo_fits_every_command():
-    for command in arguments.COMMANDS:
-        args = arguments.parse(command, ["--config", str(demo.PRESET)])
-        assert args.model_depth_min == 0.03
-    args = arguments.parse("train", ["--config", str(demo.PRESET)])
-    assert demo.LAST == f"epoch_{args.train_num_epochs}"
-    assert args.train_num_epochs * args.train_batches_per_epoch == 1100
+def test_a_method_that_knows_depth_alone_has_a_table_of_it():
+    entry = {"kitti_annotated_test_depth": {"metrics": {"abs_rel": 0.1, "rmse": 3.0, "a1": 0.9, "log10": 0.04}}}
+    assert demo.table({"trained": entry}, constant=0.45).splitlines() == [
+        "|  | Abs Rel | RMSE | a1 |",
+        "| --- | --- | --- | --- |",
+        "| constant depth | 0.450 |  |  |",
+        "| trained | 0.100 | 3.00 | 0.900 |",
+    ]
+
+
+@pytest.mark.parametrize("each", demo.DEMOS.values(), ids=demo.DEMOS)
+def test_the_preset_of_a_demo_fits_every_command(each):
+    for command in METHODS[each.method].options:
+        assert arguments.parse(command, ["--config", str(each.preset)]).method == each.method
+    args = arguments.parse("train", ["--config", str(each.preset)])
+    assert each.last == f"epoch_{args.train_num_epochs}"
+    assert args.train_num_epochs * args.train_batches_per_epoch <= 1100
 
 
 @pytest.fixture
