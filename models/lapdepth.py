@@ -33,10 +33,7 @@ class LapEncoder(ResnetEncoder):
     def __init__(self, pretrained: bool = False):
         super().__init__(101, pretrained=pretrained, name="resnext101_32x8d")
         del self.encoder.layer4
-        for name, parameter in self.encoder.named_parameters():
-            if name.startswith(("conv1.", "bn1.", "layer1.0.", "layer1.1.")) or ".bn" in name:
-                parameter.requires_grad_(False)
-        for module in self._norms():
+        for module in (self.encoder.conv1, self.encoder.layer1[0], self.encoder.layer1[1], *self._norms()):
             module.requires_grad_(False)
 
     def _norms(self) -> list[nn.Module]:
@@ -76,7 +73,7 @@ class StandardisedConv2d(nn.Conv2d):
 
     def filters(self) -> Tensor:
         """The standardised weight."""
-        if self.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._standardised()
         if self._kept is None or self._kept[0] != self.weight._version:
             self._kept = self.weight._version, self._standardised()

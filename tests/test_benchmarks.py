@@ -11,7 +11,7 @@ import torch
 
 import arguments
 from benchmarks import __main__ as bench
-from benchmarks import demo, evaluation, gpu, loading, patches, scaling, train_step, turns
+from benchmarks import demo, evaluation, gpu, loading, patches, scaling, student, train_step, turns
 from benchmarks.train_step import STEPS, Setting, TrainStep, make_run
 from benchmarks.unit import seconds
 from methods import METHODS
@@ -228,3 +228,13 @@ def test_every_network_is_written_for_evaluation(title, tmp_path: Path):
 
 def test_seconds_are_positive():
     assert seconds(lambda: sum(range(1000)), repeats=3, warm_up=0) > 0
+
+
+def test_the_plain_step_of_a_student_has_the_loss_and_the_gradients_of_ours():
+    size, encoders = (64, 96), ("resnet18", "resnet18")
+    ours, plain = student.Student(size, 2, encoders), student.PlainRun(student.Student(size, 2, encoders))
+    torch.testing.assert_close(ours.step(), plain(), rtol=1e-5, atol=0)
+    theirs = plain.student.network
+    for mine, other in zip(ours.network.encoder.parameters(), theirs.encoder.parameters(), strict=True):
+        golden.assert_close_to_max(mine.grad.numpy(), other.grad.numpy(), 1e-3)
+    assert all(p.grad is not None for p in theirs.decoder.parameters()) and ours.parts().isfinite()
