@@ -94,10 +94,6 @@ def test_depth_is_metres_of_the_images_size_whatever_that_is(size, thin_here):
     assert 0 < depth.values.min() <= depth.values.max() < 10
     assert (network.input_fit, network.size_divisor) == ("multiple", 32)
     assert network.views["nyu_v2"].box == (24, 472, 40, 616)
-        "multiple",
-        32,
-        (24, 472, 40, 616),
-    )
 
 
 def test_predictions_of_zero_are_a_millimetre(thin_here):
