@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import UserError
 from perspective_resample.input_view import NYU_OF_LAPDEPTH
 
 from .decoders import exact
@@ -260,7 +261,17 @@ class LapDepth(MetricNetwork):
         self.decoder = LapDecoder(norm, activation)
 
     def residuals(self, image: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) in [0, 1] -> what `LapDecoder` says of them."""
+        """Images (B, 3, H, W) in [0, 1] -> what `LapDecoder` says of them.
+
+        Raises:
+            UserError: when a side is no multiple of 16.
+        """
+        height, width = image.shape[-2:]
+        if height % self.size_divisor or width % self.size_divisor:
+            raise UserError(
+                f"images of {height}x{width}: LapDepth needs sides that are multiples of {self.size_divisor}; crop "
+                "them with --depth-crop-height and --depth-crop-width"
+            )
         normal = self.normalise(image)
         return self.decoder(self.encoder(normal), normal)
 

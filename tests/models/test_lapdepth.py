@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from errors import UserError
 from models.lapdepth import LapDepth, StandardisedConv2d, reconstructed
 from tests import golden
 from tests.models.test_spatial_kd import close, normalised
@@ -76,5 +77,7 @@ def test_depth_is_positive_metres_of_the_images_size(norm, thin_here):
     network = LapDepth(norm=norm, activation="ELU", max_depth=10.0).eval()
     with torch.no_grad():
         depth = network.predict(torch.rand(1, 3, 48, 80)).depth
+        with pytest.raises(UserError, match="images of 48x90: LapDepth needs sides that are multiples of 16; crop"):
+            network.predict(torch.rand(1, 3, 48, 90))
     assert (depth.known, depth.inverse, depth.values.shape) == ("metres", False, (1, 1, 48, 80))
     assert 0 < depth.values.min() <= depth.values.max() < 10 and network.size_divisor == 16
