@@ -50,6 +50,7 @@ def arguments(folder: Path, **changes: object) -> Namespace:
         "method": "sgdepth",
         "checkpoint_dir": str(folder),
         "model_load": "",
+        "model_decoder_path": "",
         "resume": "never",
         "overwrite": False,
         "model_disable_lr_loading": False,
@@ -280,6 +281,7 @@ def options(**changes: object) -> Namespace:
         "model_depth_min": 0.1,
         "model_depth_max": 100.0,
         "command": "inference",
+        "model_decoder_path": "",
         "said": ["method"],
     }
     return Namespace(**{**values, **changes})
