@@ -152,7 +152,9 @@ def _reads(spec: LoaderSpec) -> str:
         return "`depth_selection`"
     folder = f"{spec.dataset}_{spec.split}_split" if spec.dataset == "kitti" else DATASETS[spec.dataset].folder
     cameras = ", both cameras" if len(spec.cameras) > 1 else ""
-    return f"`{folder}`, {spec.part}{cameras}"
+    split = f" ({spec.split})" if spec.split and spec.dataset != "kitti" else ""
+    filled = ", depth without gaps" if spec.truth == "dense" else ""
+    return f"`{folder}`, {spec.part}{split}{cameras}{filled}"
 
 
 def _judged_on(spec: LoaderSpec) -> str:
