@@ -219,7 +219,7 @@ def build_evaluation(
             log.info("  - %s: depth files are read in %s", spec.name, f"{unit:g} m per count" if unit else usual)
         _tell_cache(args, spec, samples)
         data = EvaluationSet(spec, samples, size=size, filter=filter)
-        found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))
+        found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args, evaluation=True)))
     return found
 
 
