@@ -198,10 +198,16 @@ def test_the_doctor_knows_the_list_and_the_further_maps(root, capsys):
     assert check(words) == 2 and "2 missing files" in capsys.readouterr().err
 
 
-def test_pictures_of_one_size_are_not_kept_for_it(root, capsys):
-    words = ["cache", "kitti_annotated_train", "--out", str(root / "cache"), "--dataset-dir", str(root)]
-    assert prepare(words) == 2
-    assert "kitti_annotated_train: images keep their size in training with measured depth" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("cache", "images keep their size in training with measured depth, no cache holds them; leave it out"),
+        ("teacher-cache", "it has measured depth, and no method asks a teacher about its images; leave it out"),
+    ],
+)
+def test_what_training_would_not_use_is_not_kept(root, capsys, command, said):
+    assert prepare([command, "kitti_annotated_train", "--out", str(root / "out"), "--dataset-dir", str(root)]) == 2
+    assert f"kitti_annotated_train: {said}" in capsys.readouterr().err
 
 
 def test_the_synthetic_street_is_one_of_these_sets(street):
