@@ -179,6 +179,15 @@ def test_training_draws_batches_of_what_was_measured(root):
         data.close()
 
 
+def test_a_crop_without_room_is_told_before_training(root):
+    maps(root)
+    args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
+    with pytest.raises(
+        UserError, match=r"--depth-crop-height/-width 352 x 704: larger than .* 24 x 80 .* for all of it$"
+    ):
+        build_training(args, {"depth": Measured(crop=(352, 704))})
+
+
 def test_video_methods_say_that_these_are_single_images(root):
     maps(root)
     args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
