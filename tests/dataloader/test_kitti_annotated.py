@@ -116,6 +116,11 @@ def test_a_listed_file_that_is_missing_is_named(root):
         resolve(TRAIN, root)
 
 
+def test_there_is_no_right_camera(root):
+    with pytest.raises(UserError, match="--depth-camera right: kitti_annotated_test has no truth of a right camera"):
+        resolve(TEST, root, depth_camera="right")
+
+
 def test_without_a_list_all_frames_with_a_map_are_there_but_those_of_test_drives(root, caplog):
     maps(root, range(1, 4))
     held_out = "2011_09_26/2011_09_26_drive_0002_sync"
