@@ -16,6 +16,7 @@ from dataloader.files import read_depth
 from dataloader.loaders import build_evaluation, build_training
 from dataloader.measured import Measured
 from dataloader.prepare.__main__ import main as prepare
+from dataloader.prepare.kitti import split_drives
 from dataloader.splits import resolve, truth_kind, with_truth
 from errors import UserError
 from tests.dataloader import tiny
@@ -146,6 +147,21 @@ def test_the_list_of_what_is_on_disk_is_kept_by_a_command(root, capsys):
     assert prepare(words) == 2 and "is there already; pass --overwrite" in capsys.readouterr().err
     assert prepare([*words, "--overwrite"]) == 0 and len(resolve(TRAIN, root)) == 4
     assert prepare(["lists", "kitti_zhou_train", "--dataset-dir", str(root)]) == 2
+
+
+def test_its_lists_are_no_business_of_index_files(root):
+    maps(root)
+    for name in ("train_files.txt", "test_files.txt"):
+        listed(root, pairs(range(4)), name)
+        tiny.drive_list(root, "zhou", name, range(4))
+    assert prepare(["index", "kitti", "--dataset-dir", str(root)]) == 0
+    assert (root / "kitti_zhou_split/train.json").is_file() and len(resolve(TRAIN, root)) == 4
+    assert {path.name for path in (root / "kitti_annotated_split").iterdir()} == {"train_files.txt", "test_files.txt"}
+
+
+def test_the_drives_of_its_lists_are_fetched(root):
+    listed(root, pairs(range(4)))
+    assert [f"{drive.date}_{drive.number}" for drive in split_drives(root, ["annotated"])] == ["2011_09_26_0001"]
 
 
 def test_nothing_to_train_with_is_said_with_what_to_unpack(root):
