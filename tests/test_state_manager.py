@@ -279,6 +279,7 @@ def options(**changes: object) -> Namespace:
         "model_disparity_bias": 5.0,
         "model_depth_min": 0.1,
         "model_depth_max": 100.0,
+        "model_decoder_path": "",
         "command": "inference",
         "said": ["method"],
     }
