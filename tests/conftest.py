@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +48,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("golden")]
 
 
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays: looking it over for garbage takes half a second, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Files from outside are for marked tests alone, those that ``--no-golden`` leaves out."""
     golden.allow(item.get_closest_marker("golden") is not None)
@@ -89,6 +96,13 @@ def thin() -> Iterator[None]:
 def thin_here() -> Iterator[None]:
     """As `thin`, for one test of a module that needs whole networks as well."""
     with thin_networks():
+        yield
+
+
+@pytest.fixture
+def whole_here() -> Iterator[None]:
+    """Whole networks for one test of a module that is `thin`."""
+    with thin_networks(False):
         yield
 
 

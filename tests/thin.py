@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +13,8 @@ from torchvision.models import resnet
 
 from models import attention, decoders, encoders, monodepth2, pose, sgdepth
 from models.bdedepth import decoder as grid
+from models.dpt import backbone as transformer
+from models.dpt import network as dpt
 
 BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid)
 
@@ -44,6 +47,18 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 THICK_OUTPUT = decoders.OutputConv2d
 THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d})
+THICK_DPT = (dict(transformer.VARIANTS), dpt.FEATURES)
+THIN_DPT = (  # an eighth of the width of the transformer and of what follows it; its ResNet is timm's
+    {
+        name: replace(
+            kind,
+            width=kind.width // 8,
+            channels=tuple(count // 8 if count == kind.width else count for count in kind.channels),
+        )
+        for name, kind in transformer.VARIANTS.items()
+    },
+    dpt.FEATURES // 8,
+)
 
 
 def is_on() -> bool:
@@ -52,23 +67,31 @@ def is_on() -> bool:
 
 
 def make_thin() -> None:
-    """From now on, ResNets and what is built on them are thin."""
-    _make(THIN, OutputConv2d)
+    """From now on, ResNets and what is built on them are thin, and DPT."""
+    _make(THIN, OutputConv2d, *THIN_DPT)
 
 
-def _make(layers: Any, output: type[nn.Conv2d]) -> None:
+def make_whole() -> None:
+    """From now on, networks are what they are."""
+    _make(nn, THICK_OUTPUT, *THICK_DPT)
+
+
+def _make(layers: Any, output: type[nn.Conv2d], variants: dict[str, transformer.Variant], features: int) -> None:
     for module in BUILDERS:
         module.nn = layers
         if hasattr(module, "OutputConv2d"):
             module.OutputConv2d = output
     decoders.PaddedConv.__init__.__defaults__ = (layers.Conv2d,)
+    transformer.VARIANTS.update(variants)
+    dpt.FEATURES = features
 
 
 @contextlib.contextmanager
-def thin_networks() -> Iterator[None]:
-    """Networks made inside are thin, those of commands started inside as well."""
-    make_thin()
+def thin_networks(on: bool = True) -> Iterator[None]:
+    """Networks made inside are thin, or whole, those of commands started inside as well."""
+    before = is_on()
+    make_thin() if on else make_whole()
     try:
         yield
     finally:
-        _make(nn, THICK_OUTPUT)
+        make_thin() if before else make_whole()
