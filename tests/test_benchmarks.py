@@ -12,6 +12,7 @@ import arguments
 from benchmarks import __main__ as bench
 from benchmarks import demo, evaluation, gpu, loading, scaling, train_step
 from benchmarks.unit import seconds
+from tests import warm
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -59,6 +60,13 @@ def test_every_setting_is_a_training_step(changes):
     assert total.isfinite() and all(weight.grad is not None for weight in model["net"].seg.parameters())
 
 
+@pytest.fixture
+def forked(monkeypatch) -> None:
+    """Processes of their own are forked from one that has imported everything."""
+    monkeypatch.setattr("multiprocessing.get_context", lambda method: warm.ThinPools())
+
+
+@pytest.mark.usefixtures("forked")
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the memory of a process")
 def test_memory_of_a_step_grows_with_the_batch():
     least, most = (train_step.peak_bytes(replace(TINY, batch=batch)) for batch in (1, 8))
@@ -99,6 +107,7 @@ def test_the_busy_share_of_a_training_is_measured(street: Path, tmp_path: Path):
     assert 0 < gpu.training_busy_share(words, "cpu") <= 1
 
 
+@pytest.mark.usefixtures("forked")
 def test_processes_take_more_images_together():
     assert scaling.images_per_second(TINY, 2) > 0
 

@@ -7,6 +7,7 @@ tests/test_cold_starts.py starts every command as a user does.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.pool
 import os
 import runpy
 import subprocess
@@ -165,6 +166,14 @@ class Warm:
             command.process.join()
             command.process.close()
         self._started.clear()
+
+
+class ThinPools:
+    """As a context of `multiprocessing` that spawns: pools of fresh processes, here warm and with thin networks."""
+
+    @staticmethod
+    def Pool(processes: int) -> multiprocessing.pool.Pool:  # noqa: N802
+        return _CONTEXT.Pool(processes, initializer=thin.make_thin)
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
