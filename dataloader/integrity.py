@@ -43,6 +43,9 @@ def needed(sample: Sample) -> Iterator[str]:
     yield from map(container, sample.images.values())
     if sample.labels:
         yield sample.labels
+    for each in (sample.dense, sample.base):
+        if each is not None:
+            yield container(each.path)
     if sample.depth is not None:
         yield container(sample.depth.path)
         match sample.depth.kind:

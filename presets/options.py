@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .depth_data import DEPTH_CROP, DEPTH_DATA, DEPTH_SIZE
+from .inference import INPUTS, OUTPUTS, SHAPE
 from .judging import JUDGING
 from .keeping import KEEP
 from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
@@ -43,13 +44,20 @@ SYSTEM: Group = (
         Option("--fetch", False, "download a published network that is named and not there yet", resume=START),
     ),
 )
+DEPTH_MAX = Option(
+    "--model-depth-max",
+    100.0,
+    "largest depth: of disparity 0, metres up to scale; of a network that learns from measured depth, metres",
+    low=1e-6,
+    network=True,
+)
 VIDEO_NETWORK: Group = (
     "network",
     (
         Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True),
         Option("--model-num-layers-pose", 18, "layers of the pose ResNet", RESNETS, network=True),
         Option("--model-depth-min", 0.1, "depth of disparity 1, metres up to scale", low=1e-6, network=True),
-        Option("--model-depth-max", 100.0, "depth of disparity 0, metres up to scale", low=1e-6, network=True),
+        DEPTH_MAX,
         Option("--model-depth-resolutions", 4, "number of depth outputs", (1, 2, 3, 4), network=True),
     ),
 )
@@ -77,6 +85,12 @@ EXPERIMENT: Group = (
             "",
             "checkpoint folder or published file, below the folder of all runs or absolute, or a name of "
             "docs/models.md",
+            resume=START,
+        ),
+        Option(
+            "--model-decoder-path",
+            "",
+            "the other file of a network that was published in two, of encoder and decoder; found as the first one is",
             resume=START,
         ),
         Option(
@@ -256,6 +270,9 @@ OPTIMISER: Group = (
         Option("--train-learning-rate", 1e-4, "learning rate", low=0, resume=NOTED),
         Option("--train-optimizer", "adam", "optimiser", ("adam", "adamw", "sgd"), resume=REFUSED),
         Option(
+            "--train-adam-eps", 1e-8, "what adam and adamw add to the root of the second moment", low=0, resume=REFUSED
+        ),
+        Option(
             "--train-weight-decay",
             0.0,
             "L2 penalty of adam and sgd; adamw takes it from the weights",
@@ -303,6 +320,13 @@ OPTIMISER: Group = (
             resume=NOTED,
         ),
         Option("--train-scheduler-eta-min", 5e-6, "learning rate at which cosine and sqrt end", low=0, resume=NOTED),
+        Option(
+            "--train-final-epochs",
+            0,
+            "so many of the last epochs follow after cosine and sqrt have ended, at their last rate",
+            low=0,
+            resume=NOTED,
+        ),
     ),
 )
 DEPTH_TRAINING: Group = (
@@ -335,8 +359,7 @@ INFERENCE: Group = (
     (
         Option("--model-path", "", "model.pth, its folder, a published file or folder, or a name of docs/models.md"),
         Option("--list-models", False, "list the networks that are known by name, and those at hand, and exit"),
-        Option("--image-path", "", "image, folder (not recursive) or video"),
-        Option("--output-path", "", "folder for the pictures; made where missing"),
+        *INPUTS,
         Option(
             "--inference-resize-height",
             192,
@@ -355,7 +378,7 @@ INFERENCE: Group = (
             multiple=32,
             follows="depth_resize_width",
         ),
-        Option("--output-format", ".jpg", "file name extension of the pictures"),
-        Option("--save-arrays", False, "also write disparity, depth and class ids as .npy"),
+        *SHAPE,
+        *OUTPUTS,
     ),
 )

@@ -11,16 +11,21 @@ from typing import Any
 from torch import nn
 from torchvision.models import resnet
 
-from models import attention, decoders, encoders, monodepth2, pose, sgdepth
+from models import attention, decoders, encoders, lapdepth, monodepth2, pose, sgdepth
 from models.bdedepth import decoder as grid
 from models.dpt import backbone as transformer
 from models.dpt import network as dpt
+from models.spatial_kd import decoder as basic
+from models.spatial_kd import encoders as converted
 
-BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid)
+BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid, basic, converted, lapdepth)
+BESIDE_FOUR = (60, 124, 252)  # channels beside which LapDepth has those of a depth map and three colours
 
 
 def thinned(channels: int) -> int:
     """Channels inside these networks are multiples of 16, sums along skip connections too; what goes in or out not."""
+    if channels in BESIDE_FOUR:
+        return (channels + 4) // 8 - 4
     return channels if channels % 16 else channels // 8
 
 
@@ -45,8 +50,34 @@ class BatchNorm2d(nn.BatchNorm2d):
         super().__init__(thinned(num_features), *args, **options)
 
 
-THICK_OUTPUT = decoders.OutputConv2d
-THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d})
+class GroupNorm(nn.GroupNorm):
+    """Its normalisation in as many groups."""
+
+    def __init__(self, num_groups: int, num_channels: int):
+        super().__init__(num_groups, thinned(num_channels))
+
+
+class StandardisedConv2d(lapdepth.StandardisedConv2d):
+    """A convolution of LapDepth of an eighth of the channels."""
+
+    def __init__(self, channels: int, out: int, *args: int):
+        super().__init__(thinned(channels), thinned(out), *args)
+
+
+class ExactConv2d(lapdepth.ExactConv2d):
+    """An output of LapDepth of an eighth of the channels."""
+
+    def __init__(self, channels: int, out: int, *args: int):
+        super().__init__(thinned(channels), thinned(out), *args)
+
+
+OUTER = {
+    "OutputConv2d": (decoders.OutputConv2d, OutputConv2d),
+    "StandardisedConv2d": (lapdepth.StandardisedConv2d, StandardisedConv2d),
+    "ExactConv2d": (lapdepth.ExactConv2d, ExactConv2d),
+}
+"""Layers of ours by name, as they are and thin."""
+THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d, "GroupNorm": GroupNorm})
 THICK_DPT = (dict(transformer.VARIANTS), dpt.FEATURES)
 THIN_DPT = (  # an eighth of the width of the transformer and of what follows it; its ResNet is timm's
     {
@@ -68,19 +99,20 @@ def is_on() -> bool:
 
 def make_thin() -> None:
     """From now on, ResNets and what is built on them are thin, and DPT."""
-    _make(THIN, OutputConv2d, *THIN_DPT)
+    _make(THIN, *THIN_DPT)
 
 
 def make_whole() -> None:
     """From now on, networks are what they are."""
-    _make(nn, THICK_OUTPUT, *THICK_DPT)
+    _make(nn, *THICK_DPT)
 
 
-def _make(layers: Any, output: type[nn.Conv2d], variants: dict[str, transformer.Variant], features: int) -> None:
+def _make(layers: Any, variants: dict[str, transformer.Variant], features: int) -> None:
     for module in BUILDERS:
         module.nn = layers
-        if hasattr(module, "OutputConv2d"):
-            module.OutputConv2d = output
+        for name, kinds in OUTER.items():
+            if hasattr(module, name):
+                setattr(module, name, kinds[layers is THIN])
     decoders.PaddedConv.__init__.__defaults__ = (layers.Conv2d,)
     transformer.VARIANTS.update(variants)
     dpt.FEATURES = features

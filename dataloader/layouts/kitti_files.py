@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from errors import UserError
 
+from ..companions import Kind, companion
 from ..listing import IMAGE_TYPES, Listing
 from ..lists import Frame
 from ..samples import DepthSource
@@ -54,6 +55,7 @@ _ANNOTATED_ROOTS = (
     "kitti",
     "kitti/Raw_data",
 )
+_PARTS = ("", "train/", "val/")  # of the archive
 
 
 class KittiFiles:
@@ -130,6 +132,15 @@ class KittiFiles:
         path = self._map("raw", raw)
         return DepthSource("map", path, mode) if path else self._scan(raw)
 
+    def annotated(self, path: str) -> str:
+        """A file of the official depth archive, however that was unpacked, by its path there; empty where it is not."""
+        places = (f"{root}/{part}{path}" for root in _ANNOTATED_ROOTS for part in _PARTS if path)
+        return next((found for place in places if (found := self._all.file(place))), "")
+
+    def companion(self, truth: DepthSource | None, kind: Kind) -> DepthSource | None:
+        """The filled or smooth map beside a depth map; None where there is none."""
+        return companion(self._all, truth, kind)
+
     def _map(self, kind: str, frame: Frame) -> str:
         key = (kind, frame.drive, frame.camera)
         if key not in self._folders:
@@ -177,6 +188,6 @@ def _improved_maps(frame: Frame) -> list[str]:
     tail = _ANNOTATED_TAIL.format(camera=frame.camera)
     short = frame.drive.rpartition("/")[2]
     for root in _ANNOTATED_ROOTS:
-        for part in ("", "train/", "val/"):
+        for part in _PARTS:
             folders += [f"{root}/{part}{drive}/{tail}" for drive in (frame.drive, short)]
     return folders

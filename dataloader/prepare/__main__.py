@@ -19,10 +19,11 @@ from storage import descriptors
 COMMANDS = {
     "synthetic": "render the synthetic street data set",
     "splits": "fetch the published split lists and verify them",
+    "lists": "write the lists of images with their depth maps from what is on disk",
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
     "cityscapes-triplets": "make triplets of Cityscapes video, resized, for the training of depth",
-    "nyu": "extract the test images of NYU Depth v2 from the labelled .mat file",
+    "nyu": "extract test or training images of NYU Depth v2 from the labelled .mat file",
     "export-gt": "keep the ground truth of an evaluation loader in one file",
     "cache": "keep the images and labels of a training, decoded and resized",
     "teacher-cache": "keep the answers of a depth teacher to training images",
