@@ -20,6 +20,7 @@ from methods import METHODS, NAMES
 from presets.files import read_file
 from presets.foreign import answer
 from presets.option import Group, Option
+from presets.speed import SPEED
 from presets.values import checked, shown, word
 from storage.notes import METADATA, Damaged, read
 
@@ -50,7 +51,7 @@ def method_option(command: str) -> Option:
 
 def groups_of(command: str, method: str) -> tuple[Group, ...]:
     """Titled options of a command for a method, in the order of the help."""
-    return (("method", (method_option(command),)), *METHODS[method].options[command])
+    return (("method", (method_option(command),)), *METHODS[method].options[command], *SPEED.get(command, ()))
 
 
 def options_of(command: str, method: str = "") -> list[Option]:
