@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from evaluation.judging import Evaluation
 
 
+UPLOADS = "uploads"
+"""Folder of predictions that a server judges."""
+
+
 def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
     from evaluation.overview import overview
@@ -29,6 +33,9 @@ def evaluate(args: Namespace) -> None:
     evaluation = open_evaluation(args, "eval_depth", "depth")
     entries = {}
     for loader in evaluation.loaders:
+        if loader.spec.truth == "server":
+            write_uploads(args, evaluation, loader)
+            continue
         entries[loader.spec.domain] = evaluate_loader(args, evaluation, loader)
         evaluation.keep_overview(entries)
     if len(entries) > 1:
@@ -53,7 +60,7 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     from evaluation.depth import evaluate_depth
     from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
-    from evaluation.tables import depth_table, scaling_line
+    from evaluation.tables import depth_table, judged_line, scaling_line
     from visual.pictures import depth_comparison, encode
 
     def draw(position: int, truth: Truth, depth: Tensor) -> None:
@@ -63,7 +70,7 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
-    protocol = replace(build_protocol(args, usual), view=evaluation.view)
+    protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
     warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
 
     def judge(judged: Evaluation, on_image: OnDepth = ignore) -> DepthResult:
@@ -93,6 +100,8 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
         network=evaluation.description(),
     )
+    if result.known == "metres":
+        lines.insert(0, judged_line(said, len(result.names)))
     entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
     evaluation.tell("\n".join(lines))
     if args.precision_report:
@@ -117,6 +126,28 @@ def _precision_report(
     if exact:
         return changes_table(result.metrics, "bf16", again.metrics)
     return changes_table(again.metrics, asked + ", compiled" * args.sys_compile, result.metrics)
+
+
+def write_uploads(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
+    """Write the predictions of one loader as files for the server that judges them."""
+    from evaluation.protocols import build_protocol
+    from evaluation.uploads import predicted_counts
+    from visual.pictures import encode_counts
+
+    folder = evaluation.folder / UPLOADS / loader.spec.domain
+    protocol = replace(build_protocol(args, loader.spec.protocol), view=evaluation.view(loader.spec.dataset))
+    scaling = args.depth_validation_fixed_scaling
+
+    def share() -> int:
+        number = 0
+        batches = evaluation.batches(loader)
+        for name, counts in predicted_counts(evaluation.predict_depth, batches, protocol, fixed_scaling=scaling):
+            evaluation.write(folder / f"{name}.png", encode_counts(counts))
+            number += 1
+        return number
+
+    count = sum(evaluation.everywhere(share))
+    evaluation.tell(f"{folder}: {count} files for the server, 16 bit, 1/256 m, up to {protocol.clamp[1]:g} m")
 
 
 if __name__ == "__main__":

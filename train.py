@@ -7,6 +7,7 @@ import logging
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -161,7 +162,15 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
     Raises:
         UserError: naming the options.
     """
+    from dataloader.catalog import find_loader
+
     check_method(args)
+    for name in getattr(args, "depth_validation_loaders", ()):
+        if find_loader("depth", name).truth == "server":
+            raise UserError(
+                f"--depth-validation-loaders {name}: its truth is on a server alone; leave it out, eval_depth.py makes "
+                "the files to upload"
+            )
     if args.train_sync_batchnorm:
         from engine.device import uses_gpu
 
@@ -281,6 +290,7 @@ def validate(
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import build_protocol, describe_depth, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
+    from perspective_resample.input_view import view_of
 
     def predict(purpose: Task, image: Tensor) -> Prediction:
         with precision():
@@ -292,7 +302,8 @@ def validate(
         judged, purpose = partial(predict, data.spec.purpose), data.spec.purpose
         size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
         if purpose == "depth":
-            protocol, fixed = build_protocol(args, data.spec.protocol), args.depth_validation_fixed_scaling
+            view, fixed = view_of(model, data.spec.dataset), args.depth_validation_fixed_scaling
+            protocol = replace(build_protocol(args, data.spec.protocol), view=view)
             result = evaluate_depth(judged, batches, protocol, fixed_scaling=fixed, everywhere=stop.everywhere)
             about = describe_depth(
                 protocol,

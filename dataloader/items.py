@@ -29,7 +29,7 @@ class Item:
     """One sample before it becomes part of a batch; fields as in `RawBatch`, without the batch.
 
     images: {frame: (3, H, W)} uint8, the predicted frame (0) first
-    depth: (1, H, W) float32 metres, 0 = none
+    depth, dense, base: (1, H, W) float32 metres, 0 = none
     teacher: (1, H, W) or (N, s, s) float32
     views: further views of the sample, by name; `place` says where such a view lies in the sample
     """
@@ -42,10 +42,13 @@ class Item:
     jitter: tuple[float, ...] | tuple[tuple[float, ...], ...] = UNCHANGED
     labels: np.ndarray | None = None
     depth: np.ndarray | None = None
+    dense: np.ndarray | None = None
+    base: np.ndarray | None = None
     teacher: np.ndarray | None = None
     truth: Truth | None = None
     place: tuple[float, ...] = ()
     views: Mapping[str, Item] = field(default_factory=dict)
+    colours: tuple[float, ...] = ()
 
 
 class ItemMaker(Protocol):
@@ -166,10 +169,11 @@ def evaluation_item(spec: LoaderSpec, sample: Sample, size: tuple[int, int], fil
             _require_same_shape(sample.labels, labels.shape, sample.images[0], image.shape)
     intrinsics = sample.intrinsics
     if spec.window:
-        intrinsics = spec.window.intrinsics(intrinsics, image.shape[:2])
-        pictures = {frame: picture.crop(spec.window.box(picture.size[::-1])) for frame, picture in pictures.items()}
+        window = spec.window.on(image.shape[:2] if depth is None else depth.shape)
+        intrinsics = window.intrinsics(intrinsics, image.shape[:2])
+        pictures = {frame: picture.crop(window.box(picture.size[::-1])) for frame, picture in pictures.items()}
         image = np.asarray(pictures[0])
-        depth = None if depth is None else depth[spec.window.slices(depth.shape)]
+        depth = None if depth is None else depth[window.slices(depth.shape)]
     return Item(
         name=sample.name,
         images={frame: resize_image(picture, size, filter) for frame, picture in pictures.items()},

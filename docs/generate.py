@@ -1,4 +1,4 @@
-"""Tables of the program as Markdown: methods, options, loaders, published results.
+"""Tables of the program as Markdown: methods, options, loaders, published networks and results.
 
 A document asks for one between two comment lines, ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``;
 NAME is a key of `PARTS`.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import arguments
@@ -16,8 +17,11 @@ from dataloader.catalog import DATASETS, LOADERS, LoaderSpec
 from errors import UserError, closest
 from evaluation.protocols import DEPTH_PROTOCOLS
 from methods import METHODS, NAMES
+from presets.foreign import REPOSITORIES, meanings
 from presets.option import Option
+from presets.parser import markdown_table
 from presets.resume import MEANING, called, rules
+from storage.catalogue import HUB, MODELS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.csv"
@@ -52,6 +56,7 @@ MOST_USED = (
     "--sys-num-workers",
     "--sys-seed",
 )
+_FLAG = re.compile(r"--[a-z][a-z-]*")
 _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
 
@@ -82,7 +87,7 @@ def most_used_options() -> str:
     for command in arguments.COMMANDS:  # training first: its defaults are shown where commands differ
         for option in arguments.options_of(command):
             options.setdefault(option.flag, option)
-    return arguments.markdown_table(options[flag] for flag in MOST_USED)
+    return markdown_table(options[flag] for flag in MOST_USED)
 
 
 def methods() -> str:
@@ -108,7 +113,7 @@ def all_options() -> str:
         lines.append(f"## {title[0].upper()}{title[1:]}\n")
         places = {option: _known_to(commands) for option, commands in known.items()}
         for place in dict.fromkeys(places.values()):
-            table = arguments.markdown_table(option for option, other in places.items() if other == place)
+            table = markdown_table(option for option, other in places.items() if other == place)
             lines.append(f"Known to {place}.\n\n{table}")
     return "\n".join(lines)
 
@@ -143,9 +148,13 @@ def loaders() -> str:
 def _reads(spec: LoaderSpec) -> str:
     if spec.dataset == "folder":
         return "`--data-folder`"
+    if spec.truth == "server":
+        return "`depth_selection`"
     folder = f"{spec.dataset}_{spec.split}_split" if spec.dataset == "kitti" else DATASETS[spec.dataset].folder
     cameras = ", both cameras" if len(spec.cameras) > 1 else ""
-    return f"`{folder}`, {spec.part}{cameras}"
+    split = f" ({spec.split})" if spec.split and spec.dataset != "kitti" else ""
+    filled = ", depth without gaps" if spec.truth == "dense" else ""
+    return f"`{folder}`, {spec.part}{split}{cameras}{filled}"
 
 
 def _judged_on(spec: LoaderSpec) -> str:
@@ -153,8 +162,52 @@ def _judged_on(spec: LoaderSpec) -> str:
         return ""
     row = DEPTH_PROTOCOLS[spec.protocol]
     crop = "no crop" if row.crop == "none" else f"{row.crop[0].upper()}{row.crop[1:]} crop"
+    if spec.truth == "server":
+        return f"a server, predictions up to {row.clamp[1]:g} m"
     reach = f"truth up to {row.maximum:g} m" if row.maximum < 1e9 else "all truth"
     return f"{crop}, {reach}, predictions up to {row.clamp[1]:g} m"
+
+
+def published_networks() -> str:
+    """Every network that has a name: licence, size, published numbers, where it comes from and where it is kept."""
+    rows = []
+    for entry in MODELS.values():
+        source = f"[file]({entry.address})" if entry.address else f"[page]({entry.page})"
+        if entry.name.startswith(HUB):
+            place = "folder of the Hugging Face hub"
+        else:
+            place = f"`{entry.file}{'/' if entry.is_archive else ''}`"
+        about = f"{entry.about}{f'; {entry.numbers}' if entry.numbers else ''}"
+        check = f"MD5 `{entry.md5}`" if entry.md5 else "SHA-256 in its name" if entry.address else ""
+        rows.append([f"`{entry.name}`", about, entry.licence, source, entry.size, place, check])
+    return _table(["name", "trained on, says; Abs Rel, a1", "licence", "from", "size", "kept as", "checked by"], rows)
+
+
+def foreign_flags() -> str:
+    """What flags of other repositories are called here, those of systems that are here first."""
+    rows = []
+    for names, here, values in sorted(
+        meanings(), key=lambda each: not any(each.names[name] for name in REPOSITORIES[:-1])
+    ):
+        told = _FLAG.sub(r"`\g<0>`", _together(here))
+        shown = ", ".join(f"`{theirs}` is {_coded(ours)}" for theirs, ours in values.items())
+        there = (", ".join(f"`{flag}`" for flag in names[repository]) for repository in REPOSITORIES)
+        rows.append([*there, f"{told} ({shown})" if shown else told])
+    return _table(["Monodepth2", "BDEdepth", "others", "here"], rows)
+
+
+def _together(sentences: Sequence[str]) -> str:
+    """Sentences as one; those that differ by the flag alone give it alone."""
+    told = sentences[0]
+    for before, sentence in pairwise(sentences):
+        start, _, flag = sentence.partition(" --")
+        told += f" or --{flag}" if before.startswith(f"{start} --") else f"; {sentence}"
+    return told
+
+
+def _coded(words: str) -> str:
+    """Words of a value, in code where they are a name."""
+    return words if " " in words else f"`{words}`"
 
 
 def all_results() -> str:
@@ -192,6 +245,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "all options": all_options,
     "rules of resume": rules_of_resume,
     "loaders": loaders,
+    "flags of other repositories": foreign_flags,
     "results so far": results_so_far,
     "all results": all_results,
+    "published networks": published_networks,
 }

@@ -33,8 +33,11 @@ class DepthProtocol:
         lower_median: of two middle values alignment takes the lower one instead of their mean.
         camera: of KITTI, whose images and truth are judged: as the list of the loader says, or one of the two.
         flip: whether predictions are averaged with those of mirrored images.
+        blend: whether of such a pair each has a border of its own, see `mirroring.blended`; else it is their mean.
         view: what the network sees of the image; truth outside its crop does not count.
         further: metrics beside the customary seven, see `depth.FURTHER`.
+        offsets: metres added to what errors are divided by, and to what logarithms are taken of.
+        pooled: whether squared errors are averaged over all images, too, before the root is taken.
     """
 
     name: str
@@ -49,8 +52,11 @@ class DepthProtocol:
     lower_median: bool = False
     camera: Literal["as listed", "left", "right"] = "as listed"
     flip: bool = False
+    blend: bool = True
     view: InputView = InputView()
     further: tuple[str, ...] = ()
+    offsets: tuple[float, float] = (0.0, 0.0)
+    pooled: bool = False
 
     def valid(self, depth: np.ndarray) -> np.ndarray:
         """Marks what counts by window and range.  depth (H, W) in metres, 0 = no measurement -> bool (H, W)."""
@@ -65,7 +71,7 @@ class DepthProtocol:
     def counted(self, depth: np.ndarray, image: tuple[int, int]) -> np.ndarray:
         """Pixels (N,) of a flattened truth (H, W) that count, of an image of (height, width)."""
         valid = self.valid(depth)
-        if self.view.crop:
+        if self.view.partial:
             valid &= self.view.inside(depth.shape, image)
         return np.flatnonzero(valid)
 
@@ -115,6 +121,27 @@ _ZERO_SHOT = (
     DepthProtocol(name="diml_outdoor", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1], minimum=2.0),
 )
 
+# Of methods that are trained with measured depth. KITTI: BTS, LapDepth, Spatial-KD, with the fractions of Garg applied
+# to what the loader cut out; NYU without gaps, in full: the released SD-ConvTrans, which divides depth by 10 m first.
+_SUPERVISED = (
+    DepthProtocol(
+        name="kitti_annotated",
+        crop="garg",
+        rows=CROPS["garg"][0],
+        columns=CROPS["garg"][1],
+        further=("abs_diff", "log10"),
+    ),
+    DepthProtocol(
+        name="nyu_full_dense",
+        minimum=0.0,
+        maximum=math.inf,
+        clamp=(0.0, 1000.0),  # none, as published
+        further=("abs_diff", "log10"),
+        offsets=(1e-3, 1e-4),
+        pooled=True,
+    ),
+)
+
 # SGDepth, then Monodepth2
 _TABLE = (
     DepthProtocol(name="kitti_zhou", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
@@ -122,6 +149,7 @@ _TABLE = (
     DepthProtocol(name="cityscapes", crop="cityscapes", rows=(0.1, 0.7), columns=(0.1, 0.9)),
     DepthProtocol(name="kitti_eigen", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
     DepthProtocol(name="kitti_eigen_benchmark", minimum=0.0, maximum=math.inf),
+    DepthProtocol(name="kitti_benchmark", minimum=0.0, maximum=math.inf, clamp=(0.0, 80.0)),
     *_CITYSCAPES_TEST,
     *_ZERO_SHOT,
     DepthProtocol(
@@ -135,6 +163,7 @@ _TABLE = (
     ),
     _STRUCT,
     _MAKE3D,
+    *_SUPERVISED,
 )
 DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
 
@@ -157,6 +186,14 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
             raise UserError(f"--depth-cap {args.depth_cap:g}: depth counts from {nearest:g} m on; give more metres")
         protocol = replace(protocol, maximum=args.depth_cap, clamp=(row.clamp[0], args.depth_cap))
         changed.append(f"cap {args.depth_cap:g} m")
+    if args.depth_alignment != "protocol":
+        if args.depth_validation_fixed_scaling:
+            raise UserError(
+                f"--depth-alignment {args.depth_alignment} and --depth-validation-fixed-scaling: two ways to scale "
+                "predictions; leave one of them out"
+            )
+        protocol = replace(protocol, alignment=args.depth_alignment.replace("-", " "))
+        changed.append(f"alignment {args.depth_alignment}")
     if args.eval_protocol == "bdedepth_released":
         resize = "corners" if row.resize == "bilinear" else row.resize
         protocol = replace(protocol, resize=resize, lower_median=True)
@@ -164,9 +201,14 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
     if args.depth_camera != "protocol":
         protocol = replace(protocol, camera=args.depth_camera)
         changed.append(f"{args.depth_camera} camera")
-    if args.post_process and not row.flip:
-        protocol = replace(protocol, flip=True)
-        changed.append("post-processing")
+    if args.post_process and args.flip_average:
+        raise UserError(
+            "--post-process and --flip-average: two ways to use the mirrored image; leave one out, or add "
+            "--no-flip-average where the recipe has it"
+        )
+    if (args.post_process or args.flip_average) and not row.flip:
+        protocol = replace(protocol, flip=True, blend=args.post_process)
+        changed.append("post-processing" if args.post_process else "flip averaging")
     return replace(protocol, name=f"{row.name} with {', '.join(changed)}") if changed else protocol
 
 
@@ -187,9 +229,11 @@ def describe_depth(
 
     An unbounded range ends in None, because JSON knows no infinity.
     """
-    crop, (rows, columns) = protocol.crop, protocol.view.crop or (0, 0)
-    if protocol.view.crop:
-        crop += f" and {rows} rows at the bottom, {columns} columns in the middle"
+    view, crop = protocol.view, protocol.crop
+    if view.box:
+        crop += " and rows {} to {}, columns {} to {}".format(*view.box)
+    elif view.crop:
+        crop += f" and {view.crop[0]} rows at the bottom, {view.crop[1]} columns in the middle"
     scaling = {
         "none": "none",
         "fixed": f"fixed {fixed_scaling:g}",
@@ -204,7 +248,7 @@ def describe_depth(
         "clamp": list(protocol.clamp),
         "camera": protocol.camera,
         "scaling": scaling[alignment],
-        "size": list(size),
+        "size": list(size) if view.resized else "that of the image",
         "flip": protocol.flip,
         "refinement": "none",
         **network,

@@ -29,6 +29,7 @@ class Method:
     options: groups of its options by command; a command that is missing does not take the method
     trained: False for frozen networks, which --model-load names instead of a checkpoint
     parts:   files of a published folder, without .pth, each with a key that tells it; a folder with the first is one
+    pair:    where networks are published in two files, a key that tells that of the encoder, and one for the decoder's
     """
 
     name: str
@@ -37,12 +38,15 @@ class Method:
     options: Mapping[str, tuple[Group, ...]]
     trained: bool = True
     parts: Mapping[str, str] = field(default_factory=dict)
+    pair: tuple[str, ...] = ()
 
 
 class Network(Protocol):
     """A network in use: a torch module that takes RGB in [0, 1] and normalises it itself.
 
-    It may have `view`, an `InputView`, where it looks at images in evaluation otherwise than resized as a whole;
+    It may have `view`, an `InputView`, where it looks at images in evaluation otherwise than resized as a whole, and
+    `views`, such ones by data set; with `input_fit` "multiple" it sees them at their own size, but for the nearest
+    multiple of `size_divisor`;
     `input_filter`, "bilinear" by default or "lanczos", with which they are resized for it; `describe()`, what
     metrics.json tells of it. `predict_motion(first, second)` serves eval_pose.py; `outputs`, `depth_branch` and
     `depth_range` let its disparity be refined, see losses/patches/use.py.

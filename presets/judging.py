@@ -5,9 +5,9 @@ from __future__ import annotations
 from .option import FREE, Option, ground_truth
 
 DEPTH_PROTOCOLS = (
-    *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark"),
+    *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark", "kitti_benchmark"),
     *("cityscapes_test", "cityscapes_test_sgdepth", "ddad", "diml_indoor", "diml_outdoor"),
-    *("nyu", "nyu_struct", "make3d"),
+    *("nyu", "nyu_struct", "make3d", "kitti_annotated", "nyu_full_dense"),
 )
 DEPTH_GT = Option(
     "--depth-gt",
@@ -47,6 +47,14 @@ JUDGING = (
         resume=FREE,
     ),
     Option(
+        "--depth-alignment",
+        "protocol",
+        "how predictions get the scale of the truth of an image; protocol: as far as the network does not know it, by "
+        "the medians, or by scale and shift of inverse depth in least squares; metres stay as they are",
+        ("protocol", "none", "median", "least-squares"),
+        resume=FREE,
+    ),
+    Option(
         "--depth-camera",
         "protocol",
         "camera of KITTI that is judged; protocol: what the list of the loader says",
@@ -57,6 +65,12 @@ JUDGING = (
         "--post-process",
         False,
         "average the prediction with that of the mirrored image, blended at the borders as Monodepth2 does",
+        resume=FREE,
+    ),
+    Option(
+        "--flip-average",
+        False,
+        "take the mean of the prediction and that of the mirrored image, as LapDepth does",
         resume=FREE,
     ),
     DEPTH_GT,

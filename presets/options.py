@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from .depth_data import DEPTH_CROP, DEPTH_DATA, DEPTH_SIZE
+from .inference import INPUTS, OUTPUTS, SHAPE
 from .judging import JUDGING
 from .keeping import KEEP
 from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
@@ -39,7 +41,15 @@ SYSTEM: Group = (
             ("auto", "fp32", "bf16", "fp16"),
             resume=NOTED,
         ),
+        Option("--fetch", False, "download a published network that is named and not there yet", resume=START),
     ),
+)
+DEPTH_MAX = Option(
+    "--model-depth-max",
+    100.0,
+    "largest depth: of disparity 0, metres up to scale; of a network that learns from measured depth, metres",
+    low=1e-6,
+    network=True,
 )
 VIDEO_NETWORK: Group = (
     "network",
@@ -47,7 +57,7 @@ VIDEO_NETWORK: Group = (
         Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True),
         Option("--model-num-layers-pose", 18, "layers of the pose ResNet", RESNETS, network=True),
         Option("--model-depth-min", 0.1, "depth of disparity 1, metres up to scale", low=1e-6, network=True),
-        Option("--model-depth-max", 100.0, "depth of disparity 0, metres up to scale", low=1e-6, network=True),
+        DEPTH_MAX,
         Option("--model-depth-resolutions", 4, "number of depth outputs", (1, 2, 3, 4), network=True),
     ),
 )
@@ -73,7 +83,14 @@ EXPERIMENT: Group = (
         Option(
             "--model-load",
             "",
-            "checkpoint folder or published file, below the folder of all runs or absolute",
+            "checkpoint folder or published file, below the folder of all runs or absolute, or a name of "
+            "docs/models.md",
+            resume=START,
+        ),
+        Option(
+            "--model-decoder-path",
+            "",
+            "the other file of a network that was published in two, of encoder and decoder; found as the first one is",
             resume=START,
         ),
         Option(
@@ -253,6 +270,9 @@ OPTIMISER: Group = (
         Option("--train-learning-rate", 1e-4, "learning rate", low=0, resume=NOTED),
         Option("--train-optimizer", "adam", "optimiser", ("adam", "adamw", "sgd"), resume=REFUSED),
         Option(
+            "--train-adam-eps", 1e-8, "what adam and adamw add to the root of the second moment", low=0, resume=REFUSED
+        ),
+        Option(
             "--train-weight-decay",
             0.0,
             "L2 penalty of adam and sgd; adamw takes it from the weights",
@@ -300,38 +320,21 @@ OPTIMISER: Group = (
             resume=NOTED,
         ),
         Option("--train-scheduler-eta-min", 5e-6, "learning rate at which cosine and sqrt end", low=0, resume=NOTED),
+        Option(
+            "--train-final-epochs",
+            0,
+            "so many of the last epochs follow after cosine and sqrt have ended, at their last rate",
+            low=0,
+            resume=NOTED,
+        ),
     ),
 )
 DEPTH_TRAINING: Group = (
     "depth training",
     (
-        Option(
-            "--depth-training-loaders",
-            ("kitti_kitti_train",),
-            "data sets, separated by commas; '' for none",
-            resume=BETWEEN,
-        ),
-        Option("--depth-training-batch-size", 6, "triplets per batch and process", low=1, resume=BETWEEN),
-        Option(
-            "--depth-resize-height",
-            192,
-            "height of the network input, pixels, a multiple of 32",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=NOTED,
-        ),
-        Option(
-            "--depth-resize-width",
-            640,
-            "width of the network input, pixels, a multiple of 32",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=NOTED,
-        ),
-        Option("--depth-crop-height", 192, "accepted, has no effect", low=1, resume=FREE),
-        Option("--depth-crop-width", 640, "accepted, has no effect", low=1, resume=FREE),
+        *DEPTH_DATA,
+        *DEPTH_SIZE,
+        *DEPTH_CROP,
         Option("--depth-disparity-smoothness", 1e-3, "weight of the smoothness term", low=0, resume=NOTED),
         Option(
             "--depth-reprojection-weight",
@@ -354,9 +357,9 @@ DEPTH_TRAINING: Group = (
 INFERENCE: Group = (
     "inference",
     (
-        Option("--model-path", "", "model.pth, its folder, or a published file or folder"),
-        Option("--image-path", "", "image, folder (not recursive) or video"),
-        Option("--output-path", "", "folder for the pictures; made where missing"),
+        Option("--model-path", "", "model.pth, its folder, a published file or folder, or a name of docs/models.md"),
+        Option("--list-models", False, "list the networks that are known by name, and those at hand, and exit"),
+        *INPUTS,
         Option(
             "--inference-resize-height",
             192,
@@ -375,7 +378,7 @@ INFERENCE: Group = (
             multiple=32,
             follows="depth_resize_width",
         ),
-        Option("--output-format", ".jpg", "file name extension of the pictures"),
-        Option("--save-arrays", False, "also write disparity, depth and class ids as .npy"),
+        *SHAPE,
+        *OUTPUTS,
     ),
 )

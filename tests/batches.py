@@ -43,6 +43,15 @@ def street_batch(purpose: Purpose, size: int = 2, height: int = 64, width: int =
     return to_device(raw, "cpu")
 
 
+def measured_batch(size: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> Batch:
+    """The images of `street_batch`, with depth of 2 to 60 metres for a third of their pixels, and dense depth."""
+    rng = torch.Generator().manual_seed(seed + 1)
+    dense = torch.linspace(60, 2, height).view(1, 1, -1, 1).repeat(size, 1, 1, width)
+    depth = dense.where(torch.rand(dense.shape, generator=rng) < 1 / 3, 0.0)
+    raw = street_batch("depth", size, height, width, seed).raw
+    return to_device(replace(raw, frames=(0,), images=raw.images[:, :1], depth=depth, dense=dense), "cpu")
+
+
 def batch_of(
     purpose: Purpose, images: dict[int, Tensor], labels: Tensor | None = None, K: Tensor | None = None
 ) -> Batch:

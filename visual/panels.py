@@ -33,6 +33,16 @@ def depth_panel(
     return _stack(rows)
 
 
+def measured_panel(image: Tensor, depth: Tensor, truth: Tensor) -> Tensor:
+    """Image, coloured predicted depth and coloured measurements, black where there are none.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; depth (B, 1, H, W), > 0; truth (B, 1, H, W), 0 = none
+    Returns: (3, 3*H, columns*W) in [0, 1]
+    """
+    image, depth, truth = (x[:COLUMNS].float() for x in (image, depth, truth))
+    return _stack([image, depth_image(depth), depth_image(truth, truth > 0)])
+
+
 def refinement_panel(image: Tensor, outlines: Tensor, disp: Tensor, refined: Tensor, weight: Tensor) -> Tensor:
     """Image with the borders of its patches, disparity before and after their refinement, weight of the patches.
 
