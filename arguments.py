@@ -21,6 +21,7 @@ from presets.files import read_file
 from presets.foreign import answer
 from presets.option import Group, Option
 from presets.parser import make_parser
+from presets.speed import SPEED
 from presets.values import checked, shown
 from storage.catalogue import is_name, method_of
 from storage.notes import METADATA, Damaged, read
@@ -52,7 +53,7 @@ def method_option(command: str) -> Option:
 
 def groups_of(command: str, method: str) -> tuple[Group, ...]:
     """Titled options of a command for a method, in the order of the help."""
-    return (("method", (method_option(command),)), *METHODS[method].options[command])
+    return (("method", (method_option(command),)), *METHODS[method].options[command], *SPEED.get(command, ()))
 
 
 def options_of(command: str, method: str = "") -> list[Option]:

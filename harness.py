@@ -274,7 +274,7 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from engine import ranks
-    from engine.device import autocast, prepare_torch
+    from engine.device import autocast, compile_parts, prepare_torch
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
     from methods.refinement import as_it_is, open_refinement
@@ -291,7 +291,10 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         build = state_manager.find_network(args, purpose)
         refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
         device = prepare_torch(args)
-        model = refine(build(device)).to(device)
+        network = build(device)
+        if args.sys_compile:
+            compile_parts(network, device)
+        model = refine(network).to(device)
         chosen = getattr(model, "input_filter", "bilinear")
         loaders = build_evaluation(args, purpose, ranks.rank_and_size(), filter=chosen)
         folder = run_folder(args)

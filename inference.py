@@ -52,7 +52,7 @@ class Predictor:
 
     def __init__(self, args: Namespace):
         import state_manager
-        from engine.device import autocast, prepare_torch
+        from engine.device import autocast, compile_parts, prepare_torch
         from methods.refinement import open_refinement
         from visual.plan import build_fit
 
@@ -60,7 +60,10 @@ class Predictor:
         refine = open_refinement(args, "inference")
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
-        self.model = refine(build(self.device)).to(self.device)
+        network = build(self.device)
+        if args.sys_compile:
+            compile_parts(network, self.device)
+        self.model = refine(network).to(self.device)
         self.fit = build_fit(args, self.model)
         self.batch = BATCH.get(self.device.type, 1)
         self.seconds: list[float] = []
