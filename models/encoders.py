@@ -18,8 +18,11 @@ WIDTHS = {
 }
 
 
-def imagenet_resnet(layers: int, pretrained: bool) -> nn.Module:
+def imagenet_resnet(layers: int, pretrained: bool, newest: bool = False) -> nn.Module:
     """ResNet of torchvision with random or ImageNet weights.
+
+    newest: those that torchvision trained last, where it has several; else the first ones, which published networks
+            began with
 
     Raises:
         UserError: when the ImageNet weights are neither cached nor can be downloaded, or are not the published ones.
@@ -27,7 +30,8 @@ def imagenet_resnet(layers: int, pretrained: bool) -> nn.Module:
     model = torchvision.models.get_model(f"resnet{layers}", weights=None)
     if not pretrained:
         return model
-    address = torchvision.models.get_model_weights(f"resnet{layers}").IMAGENET1K_V1.url
+    weights = torchvision.models.get_model_weights(f"resnet{layers}")
+    address = (weights.DEFAULT if newest else weights.IMAGENET1K_V1).url
     path = place(address.rpartition("/")[2])
     try:
         obtain(f"ImageNet weights of ResNet-{layers}", address, fetch=True)

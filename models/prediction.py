@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from torch import Tensor
@@ -36,8 +37,10 @@ class Outputs:
 class Prediction:
     """What a network predicts of images; what was not asked for, or what it cannot predict, is None.
 
-    `depth` of B images at network size; `logits` (B, C, h, w) before softmax.
+    `depth` of B images at network size, or coarser where nothing finer is known; `logits` (B, C, h, w) before softmax;
+    `layers` by name, further maps that depth is made of, of any size.
     """
 
     depth: DepthMap | None = None
     logits: Tensor | None = None
+    layers: Mapping[str, DepthMap] = field(default_factory=dict)

@@ -12,8 +12,9 @@ from torchvision.models import resnet
 
 from models import attention, decoders, encoders, monodepth2, pose, sgdepth
 from models.bdedepth import decoder as grid
+from models.sd_convtrans import diffusion, network, transformer
 
-BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid)
+BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid, diffusion, network)
 
 
 def thinned(channels: int) -> int:
@@ -22,10 +23,24 @@ def thinned(channels: int) -> int:
 
 
 class Conv2d(nn.Conv2d):
-    """A convolution of an eighth of the channels."""
+    """A convolution of an eighth of the channels, and of the groups."""
 
-    def __init__(self, in_channels: int, out_channels: int, *args: object, **options: object):
-        super().__init__(thinned(in_channels), thinned(out_channels), *args, **options)
+    def __init__(self, in_channels: int, out_channels: int, *args: object, groups: int = 1, **options: object):
+        super().__init__(thinned(in_channels), thinned(out_channels), *args, groups=thinned(groups), **options)
+
+
+class Linear(nn.Linear):
+    """A layer of an eighth of the features."""
+
+    def __init__(self, in_features: int, out_features: int):
+        super().__init__(thinned(in_features), thinned(out_features))
+
+
+class LayerNorm(nn.LayerNorm):
+    """Its normalisation."""
+
+    def __init__(self, features: int, eps: float):
+        super().__init__(thinned(features), eps=eps)
 
 
 class OutputConv2d(decoders.OutputConv2d):
@@ -44,6 +59,7 @@ class BatchNorm2d(nn.BatchNorm2d):
 
 THICK_OUTPUT = decoders.OutputConv2d
 THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d})
+THIN_TOKENS = SimpleNamespace(**{**vars(THIN), "Linear": Linear, "LayerNorm": LayerNorm})
 
 
 def is_on() -> bool:
@@ -53,10 +69,11 @@ def is_on() -> bool:
 
 def make_thin() -> None:
     """From now on, ResNets and what is built on them are thin."""
-    _make(THIN, OutputConv2d)
+    _make(THIN, OutputConv2d, THIN_TOKENS)
 
 
-def _make(layers: Any, output: type[nn.Conv2d]) -> None:
+def _make(layers: Any, output: type[nn.Conv2d], tokens: Any) -> None:
+    transformer.nn = tokens
     for module in BUILDERS:
         module.nn = layers
         if hasattr(module, "OutputConv2d"):
@@ -71,4 +88,4 @@ def thin_networks() -> Iterator[None]:
     try:
         yield
     finally:
-        _make(nn, THICK_OUTPUT)
+        _make(nn, THICK_OUTPUT, nn)
