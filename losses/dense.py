@@ -26,7 +26,7 @@ TINY = 1e-12
 class DenseDepthLoss(nn.Module):
     """Three terms over the pixels M that have a target, or M' whose whole neighbourhood in the image has one.
 
-        v = 10 p, w = 10 g;   s: slopes by the Sobel kernels, not normalised, zeros around the image;   n = (-sx, -sy, 1)
+        v = 10 p, w = 10 g;   s: slopes by the plain Sobel kernels, zeros around the image;   n = (-sx, -sy, 1)
 
         sdconvtrans   depth     sqrt(mean_M (ln(w + 1e-4) - ln(v + 1e-4))^2)
                       gradient  (mean_M' |sx(v) - sx(w)| + mean_M' |sy(v) - sy(w)|) / 2
