@@ -1,4 +1,6 @@
-"""Colour jitter on the device, per sample: Pillow's arithmetic on whole grey levels, for a batch at once.
+"""Other colours on the device, per sample, for a batch at once.
+
+Jitter is Pillow's arithmetic on whole grey levels; the colours of supervised methods are plain arithmetic in [0, 1].
 
 Brightness, contrast and saturation blend with black, the mean grey and the grey image; hue turns the hue of an 8-bit
 HSV image. Pillow cuts every result to a whole level, so must this: three cuts left out would add 1.5 levels.
@@ -14,6 +16,8 @@ from errors import check_shape
 LEVELS = 255
 FACTORS = 4
 """Columns of the factors: brightness, contrast, saturation, hue."""
+AS_IT_IS = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 2.0)
+"""Row of `recolour` that changes nothing."""
 
 
 def color_jitter(images: Tensor, factors: Tensor) -> Tensor:
@@ -40,6 +44,24 @@ def jitter_levels(levels: Tensor, factors: Tensor) -> Tensor:
     _blend(levels, _grey(levels)[:, :, None], saturation)
     # Pillow stores hue as a byte and lets the sum wrap around; the turn is cut towards zero first.
     return _turn_hue(levels, (hue * LEVELS).trunc_()[:, 0])
+
+
+def recolour(images: Tensor, rows: Tensor) -> Tensor:
+    """Gamma, brightness and factors of the channels, then channels in another order, cut to [0, 1].
+
+        y = clip((x^gamma * brightness * factor_c)[order], 0, 1)
+
+    Source: LapDepth (TCSVT 2021) and Spatial-KD (JVCIR 2022), augmentation.
+
+    Shapes:  images (F, B, 3, H, W) RGB in [0, 1]
+             rows (B, 8): gamma, brightness, three factors, then for each channel the one that takes its place
+    Returns: (F, B, 3, H, W) in [0, 1].
+    """
+    check_shape("recolour: images", images, None, len(rows), 3, None, None)
+    gamma, factors, order = rows[:, :1, None, None], rows[:, 1:2] * rows[:, 2:5], rows[:, 5:].long()
+    changed = images.pow(gamma).mul_(factors[..., None, None])
+    samples = torch.arange(len(rows), device=rows.device)[:, None]
+    return changed[:, samples, order].clamp_(0, 1)
 
 
 def _cut(levels: Tensor) -> Tensor:

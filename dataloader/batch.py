@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augment import LEVELS, jitter_levels
+from .augment import AS_IT_IS, LEVELS, jitter_levels, recolour
 from .catalog import LoaderSpec, find_loader
 from .damage import Damaged
 
@@ -49,8 +49,10 @@ class RawBatch:
     measured: (B,) bool, K has a measured principal point, which goes where its pixels go; None: those have one whose
             point is not exactly the middle
     jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1); (B, F, 5) where frames differ
+    colours: (B, 8) float32, as `augment.recolour` takes them, for makers that change colours so; None without
     labels: (B, H, W) uint8 train ids, 255 = ignore; None without
     depth:  (B, 1, H, W) float32 metres, 0 = none; None without
+    dense:  the same with the gaps filled, base: a smooth version of it; None without
     teacher: answers of a teacher from its cache, float32: (B, 1, H, W) to the whole image or (B, N, s, s) to the N
             patches of its grid; None without
     place:  (B, N) float32, of a view: where it lies in the samples, as its maker says it; None of whole images
@@ -68,6 +70,8 @@ class RawBatch:
     jitter: Tensor
     labels: Tensor | None = None
     depth: Tensor | None = None
+    dense: Tensor | None = None
+    base: Tensor | None = None
     teacher: Tensor | None = None
     place: Tensor | None = None
     views: Mapping[str, RawBatch] = field(default_factory=dict)
@@ -75,6 +79,7 @@ class RawBatch:
     damaged: tuple[Damaged, ...] = ()
     names: tuple[str, ...] = ()
     measured: Tensor | None = None
+    colours: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.images)
@@ -103,11 +108,11 @@ class Batch:
     """One batch on the device.
 
     images: {frame: (B, 3, H, W)} float32 RGB in [0, 1], mirrored where drawn: what the photometric loss compares
-    inputs: {frame: (B, 3, H, W)} the same with colour jitter: what networks see
+    inputs: {frame: (B, 3, H, W)} the same with other colours where drawn: what networks see
     K, inv_K: (B, 4, 4) float32, pixels
     flip: (B,) bool, which samples are mirrored
     labels: (B, H, W) int64 train ids, 255 = ignore; None without
-    depth, teacher: as in `RawBatch`, mirrored where the images are
+    depth, dense, base, teacher: as in `RawBatch`, mirrored where the images are
     place: as in `RawBatch`, of views of the mirrored images
     views: further views of the samples by name; networks see their frame 0 alone, so `inputs` has no other
     raw: what it was made from, in the memory of the host
@@ -121,6 +126,8 @@ class Batch:
     flip: Tensor
     labels: Tensor | None = None
     depth: Tensor | None = None
+    dense: Tensor | None = None
+    base: Tensor | None = None
     teacher: Tensor | None = None
     place: Tensor | None = None
     views: Mapping[str, Batch] = field(default_factory=dict)
@@ -198,6 +205,8 @@ def _prepared(raw: RawBatch, there: RawBatch) -> Batch:
     images = levels.contiguous().float().div_(LEVELS)
     seen = len(raw.frames) if raw.place is None else 1
     inputs = _jittered(levels[:seen], images[:seen], raw.jitter, there.jitter)
+    if raw.colours is not None and bool((raw.colours != torch.tensor(AS_IT_IS)).any()):
+        inputs = recolour(inputs, there.colours)
     K = _mirrored(there.K, flip, there.measured, raw.images.shape[-1])
     frames = {frame: place for place, frame in enumerate(raw.frames)}
     return Batch(
@@ -207,9 +216,11 @@ def _prepared(raw: RawBatch, there: RawBatch) -> Batch:
         K=K,
         inv_K=invert_camera(K),
         flip=flip,
-        labels=None if there.labels is None else _turned(there.labels, flip).long(),
-        depth=None if there.depth is None else _turned(there.depth, flip),
-        teacher=None if there.teacher is None else _turned(there.teacher, flip),
+        labels=None if there.labels is None else _turned(there.labels.long(), flip),
+        depth=_turned(there.depth, flip),
+        dense=_turned(there.dense, flip),
+        base=_turned(there.base, flip),
+        teacher=_turned(there.teacher, flip),
         place=there.place,
         views={name: _prepared(view, there.views[name]) for name, view in raw.views.items()},
         truth=raw.truth,
@@ -217,8 +228,10 @@ def _prepared(raw: RawBatch, there: RawBatch) -> Batch:
     )
 
 
-def _turned(maps: Tensor, flip: Tensor) -> Tensor:
-    """Maps (B, ..., W) with those of mirrored samples mirrored."""
+def _turned(maps: Tensor | None, flip: Tensor) -> Tensor | None:
+    """Maps (B, ..., W) with those of mirrored samples mirrored; None where there are none."""
+    if maps is None:
+        return None
     return torch.where(flip.view(-1, *[1] * (maps.ndim - 1)), maps.flip(-1), maps)
 
 

@@ -7,7 +7,7 @@ from typing import Literal
 
 from errors import UserError, closest
 
-from .window import PixelWindow
+from .window import PixelWindow, Window
 
 Purpose = Literal["depth", "segmentation", "pose"]
 Part = Literal["train", "validation", "test"]
@@ -72,7 +72,7 @@ class LoaderSpec:
     protocol: str = ""
     improved_protocol: str = ""
     truth: Literal["camera", "scanner", "improved"] = "camera"
-    window: PixelWindow | None = None
+    window: Window | None = None
 
     def judged_with(self, depth_gt: str) -> LoaderSpec:
         """The loader as it works with this --depth-gt."""

@@ -29,7 +29,7 @@ class Item:
     """One sample before it becomes part of a batch; fields as in `RawBatch`, without the batch.
 
     images: {frame: (3, H, W)} uint8, the predicted frame (0) first
-    depth: (1, H, W) float32 metres, 0 = none
+    depth, dense, base: (1, H, W) float32 metres, 0 = none
     teacher: (1, H, W) or (N, s, s) float32
     views: further views of the sample, by name; `place` says where such a view lies in the sample
     """
@@ -42,10 +42,13 @@ class Item:
     jitter: tuple[float, ...] | tuple[tuple[float, ...], ...] = UNCHANGED
     labels: np.ndarray | None = None
     depth: np.ndarray | None = None
+    dense: np.ndarray | None = None
+    base: np.ndarray | None = None
     teacher: np.ndarray | None = None
     truth: Truth | None = None
     place: tuple[float, ...] = ()
     views: Mapping[str, Item] = field(default_factory=dict)
+    colours: tuple[float, ...] = ()
 
 
 class ItemMaker(Protocol):

@@ -15,12 +15,13 @@ from errors import UserError
 from .batch import RawBatch
 from .cache.data import CachedPictures, Picture, pictures_of, provide
 from .cache.teacher import LoaderMaps, TeacherCache, image_root, open_cache
-from .catalog import LoaderSpec, Purpose, find_loader
+from .catalog import LOADERS, LoaderSpec, Purpose, find_loader
 from .damage import Damage
 from .dataset import EvaluationSet, TrainingSet
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
 from .layouts.kitti_files import CACHE_FOLDER
+from .measured import Measured
 from .order import Order
 from .samples import Sample
 from .splits import resolve, tell_truth, truth_kind, with_truth
@@ -143,6 +144,8 @@ def build_training(
     if not specs:
         flags = [f"--{purpose}-training-loaders" for purpose in makers]
         raise UserError(f"{' and '.join(flags)}: {'both are' if len(flags) > 1 else 'is'} empty; name a data set")
+    for spec in specs:
+        _require_kind(spec, makers[spec.purpose])
     cache = _teacher_cache(args) if any(spec.purpose == "depth" for spec in specs) else None
     # Benchmarks have no option for this.
     damage = Damage(args.data_max_errors) if getattr(args, "data_on_error", "stop") == "skip" else None
@@ -214,6 +217,25 @@ def build_evaluation(
         data = EvaluationSet(spec, samples, size=size, filter=filter)
         found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))
     return found
+
+
+def _require_kind(spec: LoaderSpec, maker: ItemMaker) -> None:
+    """Raises `UserError` where videos are given to what learns from measured depth, or the other way round."""
+    measured = isinstance(maker, Measured)
+    if spec.purpose != "depth" or measured == spec.needs_truth:
+        return
+    given, wanted = "video", "single images with their measured depth"
+    if not measured:
+        given, wanted = wanted, given
+    fitting = [
+        each.name
+        for each in LOADERS.values()
+        if each.purpose == "depth" and each.training and each.needs_truth == measured
+    ]
+    raise UserError(
+        f"--depth-training-loaders {spec.name}: it has {given}, and this method learns from {wanted}; choose from "
+        f"{', '.join(fitting)}"
+    )
 
 
 def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None) -> list[tuple[list[Sample], int]]:

@@ -15,6 +15,7 @@ from errors import UserError
 
 from .calibration import LARGEST, LONGEST_SIDE, SMALLEST
 from .catalog import LoaderSpec
+from .window import Window
 
 log = logging.getLogger(__name__)
 NO_CAMERA = (1.0, 1.0, 0.5, 0.5)
@@ -59,7 +60,9 @@ class Sample:
 
     `images` maps frame offsets to paths; `intrinsics` are fx, fy, cx, cy divided by width and height, `measured` tells
     whether cx is a column of pixels that somebody measured, or stands for the middle of any image;
-    `pose` is camera-to-world, (4, 4) float64; `labels` is empty and `depth`, `pose` are None where absent.
+    `pose` is camera-to-world, (4, 4) float64; `labels` is empty and `depth`, `pose` are None where absent, as are
+    `dense`, depth with its gaps filled, and `base`, a smooth version of it, which only training knows. `window` is that
+    of the loader.
     """
 
     name: str
@@ -70,6 +73,9 @@ class Sample:
     labels_mode: str = "fromid"
     pose: np.ndarray | None = None
     measured: bool = False
+    dense: DepthSource | None = None
+    base: DepthSource | None = None
+    window: Window | None = None
 
 
 def check_intrinsics(

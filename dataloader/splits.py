@@ -101,6 +101,8 @@ def resolve(
                 "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
             )
     samples = _found(request, data_folder, data_intrinsics, data_depth_unit)
+    if spec.window:
+        samples = [replace(sample, window=spec.window) for sample in samples]
     return with_given_truth(request, samples, depth_gt) if judged and is_given(depth_gt) else samples
 
 

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
+
+from perspective_resample.bottom import bottom_window
 
 from .camera import Intrinsics, Size
 
 
-@dataclass(frozen=True, slots=True)
-class PixelWindow:
-    """Rows and columns, from and up to but without, of images of the (height, width) `of`.
+class Window(ABC):
+    """A part of every image of a loader."""
 
-    In images and truth of another size it is every pixel that has a part in it.
-    """
+    __slots__ = ()
 
-    rows: tuple[int, int]
-    columns: tuple[int, int]
-    of: Size
-
+    @abstractmethod
     def slices(self, size: Size) -> tuple[slice, slice]:
         """Rows and columns in an array that begins with (height, width) `size`."""
-        rows, columns = (
-            slice(first * side // whole, -(-last * side // whole))
-            for (first, last), side, whole in zip((self.rows, self.columns), size[:2], self.of, strict=True)
-        )
-        return rows, columns
 
     def box(self, size: Size) -> tuple[int, int, int, int]:
         """Left, top, right and bottom in an image of (height, width), as Pillow crops."""
@@ -42,3 +35,35 @@ class PixelWindow:
             (cx * width - columns.start) / across,
             (cy * height - rows.start) / down,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class PixelWindow(Window):
+    """Rows and columns, from and up to but without, of images of the (height, width) `of`.
+
+    In images and truth of another size it is every pixel that has a part in it.
+    """
+
+    rows: tuple[int, int]
+    columns: tuple[int, int]
+    of: Size
+
+    def slices(self, size: Size) -> tuple[slice, slice]:
+        """As `Window`."""
+        rows, columns = (
+            slice(first * side // whole, -(-last * side // whole))
+            for (first, last), side, whole in zip((self.rows, self.columns), size[:2], self.of, strict=True)
+        )
+        return rows, columns
+
+
+@dataclass(frozen=True, slots=True)
+class BottomWindow(Window):
+    """So many rows at the bottom and columns in the middle, pixels; a side that is too short stays whole."""
+
+    height: int
+    width: int
+
+    def slices(self, size: Size) -> tuple[slice, slice]:
+        """As `Window`."""
+        return bottom_window(size[:2], (self.height, self.width))

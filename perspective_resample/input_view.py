@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .bottom import bottom_window
+
 
 @dataclass(frozen=True)
 class InputView:
@@ -21,10 +23,7 @@ class InputView:
 
     def window(self, size: tuple[int, int]) -> tuple[slice, slice]:
         """Rows and columns of the crop in an image of (height, width); a side that is too short stays whole."""
-        height, width = size
-        rows, columns = self.crop or size
-        left = max((width - columns) // 2, 0)
-        return slice(max(height - rows, 0), height), slice(left, min(left + columns, width))
+        return bottom_window(size, self.crop or size)
 
     def inside(self, size: tuple[int, int], image: tuple[int, int]) -> np.ndarray:
         """Marks pixels of a map of (height, width) `size` that lie in the crop of an image of another size."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .depth_data import DEPTH_CROP, DEPTH_DATA, DEPTH_SIZE
 from .judging import JUDGING
 from .keeping import KEEP
 from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
@@ -305,33 +306,9 @@ OPTIMISER: Group = (
 DEPTH_TRAINING: Group = (
     "depth training",
     (
-        Option(
-            "--depth-training-loaders",
-            ("kitti_kitti_train",),
-            "data sets, separated by commas; '' for none",
-            resume=BETWEEN,
-        ),
-        Option("--depth-training-batch-size", 6, "triplets per batch and process", low=1, resume=BETWEEN),
-        Option(
-            "--depth-resize-height",
-            192,
-            "height of the network input, pixels, a multiple of 32",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=NOTED,
-        ),
-        Option(
-            "--depth-resize-width",
-            640,
-            "width of the network input, pixels, a multiple of 32",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=NOTED,
-        ),
-        Option("--depth-crop-height", 192, "accepted, has no effect", low=1, resume=FREE),
-        Option("--depth-crop-width", 640, "accepted, has no effect", low=1, resume=FREE),
+        *DEPTH_DATA,
+        *DEPTH_SIZE,
+        *DEPTH_CROP,
         Option("--depth-disparity-smoothness", 1e-3, "weight of the smoothness term", low=0, resume=NOTED),
         Option(
             "--depth-reprojection-weight",
