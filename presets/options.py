@@ -42,13 +42,21 @@ SYSTEM: Group = (
         ),
     ),
 )
+MODEL_LAYERS = Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True)
+MODEL_DEPTH_MAX = Option(
+    "--model-depth-max",
+    100.0,
+    "depth of disparity 0, metres up to scale; of networks that know metres the largest depth",
+    low=1e-6,
+    network=True,
+)
 VIDEO_NETWORK: Group = (
     "network",
     (
-        Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True),
+        MODEL_LAYERS,
         Option("--model-num-layers-pose", 18, "layers of the pose ResNet", RESNETS, network=True),
         Option("--model-depth-min", 0.1, "depth of disparity 1, metres up to scale", low=1e-6, network=True),
-        Option("--model-depth-max", 100.0, "depth of disparity 0, metres up to scale", low=1e-6, network=True),
+        MODEL_DEPTH_MAX,
         Option("--model-depth-resolutions", 4, "number of depth outputs", (1, 2, 3, 4), network=True),
     ),
 )

@@ -1,5 +1,7 @@
 """What TensorBoard shows of a training batch: rows of one kind, one column per sample."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -69,6 +71,18 @@ def segmentation_panel(logits: Tensor, labels: Tensor, image: Tensor) -> Tensor:
     """
     probabilities = logits[:COLUMNS].float().softmax(1)
     return _stack([probability_image(probabilities), class_image(labels[:COLUMNS]), image[:COLUMNS].float()])
+
+
+def measured_panel(image: Tensor, predicted: Sequence[Tensor], target: Tensor) -> Tensor:
+    """Image, predicted depths, and the measured depth, black where there is none.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; predicted (B, 1, H, W) each, > 0; target (B, 1, H, W), 0 = none
+    Returns: (3, rows*H, columns*W) in [0, 1]
+    """
+    target = target[:COLUMNS].float()
+    known = target > 0
+    shown = depth_image(torch.where(known, target, torch.inf)) * known
+    return _stack([image[:COLUMNS].float(), *(depth_image(each[:COLUMNS].float()) for each in predicted), shown])
 
 
 def mask_overlay(image: Tensor, mask: Tensor) -> Tensor:

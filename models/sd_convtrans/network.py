@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from perspective_resample.depth import DepthMap
+from perspective_resample.input_view import InputView
 from perspective_resample.resize import bilinear_levels
 
 from ..decoders import OutputConv2d
@@ -24,11 +25,13 @@ log = logging.getLogger(__name__)
 InputNorm = Literal["imagenet", "none"]
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red, green, blue
 LEVELS = 255
+SHARE = 0.75  # of the sides of x_H that those of x_L have, rounded down
+KITTI = (352, 1216)  # rows at the bottom and columns in the middle that evaluation on KITTI looks at
 
 
 def smaller_size(size: tuple[int, int]) -> tuple[int, int]:
-    """(height, width) of x_L for that of x_H: three quarters, rounded down."""
-    return size[0] * 3 // 4, size[1] * 3 // 4
+    """(height, width) of x_L for that of x_H."""
+    return int(size[0] * SHARE), int(size[1] * SHARE)
 
 
 def smaller_picture(image: Tensor) -> Tensor:
@@ -64,6 +67,7 @@ class SDConvTrans(nn.Module):
             which published weights need.
         kernel: of the diffusion, see `Diffusion`.
         with_transformer: False leaves the transformer out, for comparison.
+        sees: in evaluation; ``frame``: the whole image, at the size of the options; ``kitti``: the window `KITTI`.
         pretrained: start the ResNet from ImageNet.
         transformer_weights: file of the transformer, see `load_transformer`; "" for random ones.
 
@@ -77,11 +81,13 @@ class SDConvTrans(nn.Module):
         input_norm: InputNorm = "imagenet",
         kernel: Kernel = "trained",
         with_transformer: bool = True,
+        sees: Literal["frame", "kitti"] = "frame",
         pretrained: bool = False,
         transformer_weights: str = "",
     ):
         super().__init__()
         self.depth_max = depth_max
+        self.view = InputView(resized=False, crop=KITTI) if sees == "kitti" else InputView()
         mean, std = (MEAN, STD) if input_norm == "imagenet" else ((0.0,) * 3, (1.0,) * 3)
         self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
