@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import os
 import re
-from argparse import SUPPRESS, ArgumentDefaultsHelpFormatter, ArgumentParser, BooleanOptionalAction, Namespace
+from argparse import ArgumentParser, Namespace
 from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from errors import UserError, closest
 from methods import METHODS, NAMES
 from presets.files import read_file
 from presets.foreign import answer
 from presets.option import Group, Option
-from presets.values import checked, shown, word
+from presets.parser import make_parser
+from presets.values import checked, shown
+from storage.catalogue import is_name, method_of
 from storage.notes import METADATA, Damaged, read
 
 COMMANDS = {
@@ -69,49 +71,9 @@ def network_options(method: str) -> dict[str, Option]:
     return {option.name: option for _, options in groups for option in options if option.network}
 
 
-class _Parser(ArgumentParser):
-    """Says in one sentence what is wrong, and which spelling would have worked."""
-
-    def error(self, message: str) -> NoReturn:
-        raise UserError(message)
-
-
 def build_parser(command: str, method: str) -> ArgumentParser:
     """Parser of a command with the options of a method and the defaults of its recipe, for the help."""
-    return _parser(command, groups_of(command, method), _recipe(command, method))
-
-
-def _parser(command: str, groups: Iterable[Group], defaults: Mapping[str, Any]) -> ArgumentParser:
-    """Parser that says these defaults; options that were not given are absent from its result."""
-    parser = _Parser(
-        prog=f"{command}.py",
-        usage="%(prog)s [options]",
-        description=COMMANDS[command],
-        allow_abbrev=False,
-        add_help=False,
-        argument_default=SUPPRESS,
-        formatter_class=ArgumentDefaultsHelpFormatter,
-        epilog="Options and defaults are those of one method; --method NAME --help shows those of another. Defaults "
-        "come from presets/<method>.toml and the table of options; --config and the command line replace them.",
-    )
-    parser.add_argument("-h", "--help", action="store_true", default=SUPPRESS, help="show the options and exit")
-    parser.add_argument(
-        "--config",
-        action="append",
-        metavar="FILE",
-        help="preset (.toml) or an earlier run's opt.json; may be repeated, later wins",
-    )
-    for title, options in groups:
-        group = parser.add_argument_group(title)
-        for option in options:
-            if isinstance(option.default, bool):
-                kind: dict[str, Any] = {"action": BooleanOptionalAction}
-            else:
-                kind = {"metavar": "{" + ",".join(map(str, option.choices)) + "}" if option.choices else "VALUE"}
-            if option.name in defaults:
-                kind["default"] = word(defaults[option.name])
-            group.add_argument(option.flag, dest=option.name, help=option.help, **kind)
-    return parser
+    return make_parser(f"{command}.py", COMMANDS[command], groups_of(command, method), _recipe(command, method))
 
 
 def as_table(args: Namespace) -> dict[str, Any]:
@@ -156,6 +118,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     _resolve_folders(command, places)
     notes, trained = (Path(), {}) if command == "train" else trained_with(places)
     kept = {"method": checked(table["method"], trained["method"], f"{notes}: method")} if "method" in trained else {}
+    kept |= _method_of_name(command, places)
     named = told or (early | kept | _given(typed, {"method": table["method"]})).get("method", "")
     method = named or NAMES[0]
     if "help" in typed:
@@ -187,7 +150,8 @@ def _command_line(command: str, argv: list[str]) -> tuple[dict[str, Any], list[s
     for place in range(len(argv) - 1, 0, -1):  # argparse takes "-1,2" and "-name" for an option
         if argv[place - 1] in valued and re.match("-[^-]", argv[place]):
             argv = [*argv[: place - 1], f"{argv[place - 1]}={argv[place]}", *argv[place + 1 :]]
-    found, rest = _parser(command, [("options", tuple(options))], {}).parse_known_args(argv)
+    parser = make_parser(f"{command}.py", COMMANDS[command], [("options", tuple(options))], {})
+    found, rest = parser.parse_known_args(argv)
     typed = vars(found)
     if rest and "help" not in typed:
         method = typed.get("method", "")
@@ -274,9 +238,9 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
         UserError: when they are damaged.
     """
     path = values.get("model_path", "")
-    if not (path or values["model_load"]):
-        return Path(), {}
     folder = Path(path) if path else Path(values["checkpoint_dir"]) / values["model_load"]
+    if not (path or values["model_load"]) or (is_name(path or values["model_load"]) and not os.path.exists(folder)):
+        return Path(), {}
     notes = (folder if folder.is_dir() else folder.parent) / METADATA
     if not notes.is_file():
         return notes, {}
@@ -287,6 +251,24 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
             f"{notes}: damaged ({error}); delete it and give --method, --model-num-layers "
             "and the depth range on the command line"
         ) from None
+
+
+def _method_of_name(command: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """`method` where the network that evaluation or inference asks for is a published one, called by its name.
+
+    Raises:
+        UserError: when the command does not take that method.
+    """
+    flag = "model_path" if values.get("model_path") else "model_load"
+    name = values.get(flag, "")
+    method = "" if os.path.exists(Path(values.get("checkpoint_dir", "")) / name) else method_of(name)
+    if command == "train" or not method:
+        return {}
+    if method not in methods_of(command):
+        raise UserError(
+            f"--{flag.replace('_', '-')} {name}: a network of --method {method}, which {command}.py does not take"
+        )
+    return {"method": method}
 
 
 def with_checkpoint(args: Namespace, checkpoint: str) -> Namespace:
@@ -381,19 +363,3 @@ def _check_together(args: Namespace) -> None:
                 f"--{name.replace('_', '-')} {value!r}: not a folder name below the checkpoint folder; "
                 "give a plain name"
             )
-
-
-def markdown_table(options: Iterable[Option]) -> str:
-    """The options as rows of a Markdown table; README and docs are made from it."""
-
-    def cell(value: Any) -> str:
-        text = word(value)
-        return {"''": "-"}.get(text, text if isinstance(value, bool) else f"`{text}`")
-
-    lines = ["| option | default | meaning |", "| --- | --- | --- |"]
-    for option in options:
-        choices = ", ".join(str(choice) for choice in option.choices if choice != "")
-        lines.append(
-            f"| `{option.flag}` | {cell(option.default)} | {option.help}{f' ({choices})' if choices else ''} |"
-        )
-    return "\n".join(lines) + "\n"

@@ -35,7 +35,7 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     from dataloader.truth import warn_of_unit
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import build_protocol, describe_depth
-    from evaluation.tables import depth_table, scaling_line
+    from evaluation.tables import depth_table, judged_line, scaling_line
     from visual.pictures import depth_comparison, encode
 
     def draw(position: int, truth: Truth, depth: Tensor) -> None:
@@ -45,7 +45,7 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
-    protocol = replace(build_protocol(args, usual), view=evaluation.view)
+    protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
     warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
     result = evaluate_depth(
         evaluation.predict_depth,
@@ -70,6 +70,8 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
         network=evaluation.description(),
     )
+    if result.known == "metres":
+        lines.insert(0, judged_line(said, len(result.names)))
     entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
     evaluation.tell("\n".join(lines))
     return entry

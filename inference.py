@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
-from errors import UserError
+from errors import UserError, closest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -52,7 +52,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 class Predictor:
     """The network of a checkpoint as a function of uint8 images.
 
-    size:     (height, width) of its input
+    size:     (height, width) of its input; () where it takes images at their own size
     batch:    images that pass the network at once; becomes less where memory is short
     seconds:  time per image of every full batch
     refining: time of the refinement in it
@@ -62,29 +62,37 @@ class Predictor:
         import state_manager
         from engine.device import autocast, prepare_torch
         from methods.refinement import open_refinement
+        from perspective_resample.input_view import InputView
 
         build = state_manager.find_network(args, "depth")
         refine = open_refinement(args, "inference")
-        self.size = (args.inference_resize_height, args.inference_resize_width)
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
         self.model = refine(build(self.device)).to(self.device)
+        resized = getattr(self.model, "view", InputView()).resized
+        self.size = (args.inference_resize_height, args.inference_resize_width) if resized else ()
         self.batch = BATCH.get(self.device.type, 1)
         self.seconds: list[float] = []
         self.refining: list[float] = []
 
     def view(self, image: np.ndarray) -> np.ndarray:
         """Image (H, W, 3) uint8 as the network takes it."""
+        if not self.size:
+            return image
         return network_input(image, self.size, getattr(self.model, "input_filter", "bilinear"))
 
     def __call__(self, views: Sequence[np.ndarray]) -> list[Found]:
-        """Images of the network's size (h, w, 3) uint8 RGB -> what the network sees in them.
+        """Images (h, w, 3) uint8 RGB as `view` gives them -> what the network sees in them.
 
-        Those that do not fit into the memory of the GPU at once go in halves, and so do all later ones.
+        Those of one size in a row go together. Those that do not fit into the memory of the GPU at once go in halves,
+        and so do all later ones.
         """
         import numpy as np
         import torch
 
+        if len({view.shape for view in views}) > 1:
+            alike = itertools.groupby(views, lambda view: view.shape)
+            return [found for _, group in alike for found in self([*group])]
         try:
             return self._found(np.stack(views))
         except torch.OutOfMemoryError:
@@ -112,7 +120,7 @@ class Predictor:
         if len(views) == self.batch:
             self.seconds.append((time.perf_counter() - start) / len(views))
             self.refining.append(getattr(self.model, "seconds", 0.0) / len(views))
-        return [Found(one, depth.inverse, classes) for one, classes in zip(values, ids, strict=False)]
+        return [Found(one, depth.inverse, classes, depth.known) for one, classes in zip(values, ids, strict=False)]
 
     def summary(self) -> str:
         """Mean time of an image without the first batch, which also warms up."""
@@ -130,6 +138,11 @@ def _mean(seconds: list[float]) -> float:
 
 def infer(args: Namespace) -> int:
     """Run one command; returns its exit code."""
+    if args.list_models:
+        from storage.shelf import listing
+
+        print(listing(args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")))
+        return 0
     source = _source(args)
     paths = _images_in(source) if source.is_dir() else [source]
     video = not source.is_dir() and _is_video(source)
@@ -296,12 +309,32 @@ def _is_video(path: Path) -> bool:
 
 
 def _source(args: Namespace) -> Path:
-    for name in ("model_path", "image_path", "output_path"):
-        if not getattr(args, name):
-            raise UserError(f"--{name.replace('_', '-')}: not given; inference needs a model, an input and an output")
+    """What ``--image-path`` names, when all that is needed is there.
+
+    Raises:
+        UserError: with all that is missing at once.
+    """
+    from storage import shelf
+    from storage.catalogue import MODELS, is_name
+
+    faults = []
+    runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
+    if not args.model_path:
+        faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path)}")
+    elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
+        faults.append(
+            f"--model-path {args.model_path}: no such file or folder{closest(args.model_path, MODELS)}; give a "
+            "checkpoint or a name of --list-models"
+        )
     source = Path(args.image_path)
-    if not source.exists():
-        raise UserError(f"--image-path {source}: does not exist; give an image, a folder of images or a video")
+    if not args.image_path:
+        faults.append("--image-path: not given; give an image, a folder of images or a video")
+    elif not source.exists():
+        faults.append(f"--image-path {source}: does not exist; give an image, a folder of images or a video")
+    if not args.output_path:
+        faults.append("--output-path: not given; name a folder for what is written")
+    if faults:
+        raise UserError("; also ".join(faults))
     return source
 
 

@@ -22,10 +22,11 @@ from engine.run_state import RunState
 from errors import UserError
 from methods import METHODS
 from methods.method import Adopted, Task
-from methods.stored import Stored, candidates_of, read_network, resemblance
+from methods.stored import Stored, candidates_of, read_network, resemblance, source_of
 from presets.option import BETWEEN, FREE, NOTED, REFUSED
 from presets.resume import RATES, changes
 from presets.values import as_flag
+from storage.catalogue import method_of
 from storage.checkpoint_folder import checkpoints, discard, sweep, verify
 from storage.notes import METADATA, read
 from storage.weights import Fit, copy_weights
@@ -48,7 +49,7 @@ def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Mod
     """
     if not METHODS[args.method].trained:
         return lambda device: methods.building(args.method).network(args).to(device)
-    source = _source(args)
+    source = source_of(args)
     trained = trained_with(vars(args))[1].get("method", args.method)
     if trained != args.method:
         log.warning("--method %s: %s was trained with --method %s", args.method, source, trained)
@@ -69,7 +70,7 @@ def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Mod
         UserError: when it is missing, damaged or of another kind.
     """
     args = with_checkpoint(args, checkpoint)
-    stored = read_network(_source(args))
+    stored = read_network(source_of(args))
     if not stored.noted:
         candidates = candidates_of(stored)
         if len(candidates) > 1:
@@ -94,7 +95,7 @@ def teacher_door(args: Namespace, device: torch.device) -> Callable[[str], nn.Mo
 
     def open_teacher(name: str) -> nn.Module:
         found = [path for path in (Path(args.checkpoint_dir) / name, Path(name)) if path.exists()]
-        if not _names_a_teacher(name) and found:
+        if found and not method_of(name):
             stored = read_network(found[0])
             if stored.noted or candidates_of(stored):
                 return load_other(args, str(found[0].absolute()), device)
@@ -124,7 +125,7 @@ def settle_network(run_folder: Path, args: Namespace) -> None:
         return
     if trained_with(vars(args))[1]:  # the network is that of the options, and what fits is loaded
         return
-    stored = read_network(_source(args))
+    stored = read_network(source_of(args))
     candidates = {} if stored.noted else candidates_of(stored)
     if [*candidates] == [args.method]:  # where several methods have these keys, the network is that of the recipe
         _settle(args, candidates[args.method], stored.path)
@@ -136,7 +137,7 @@ def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
         return False
     if not args.model_load:
         return True
-    stored = read_network(_source(args)).adopted(args.method).state
+    stored = read_network(source_of(args)).adopted(args.method).state
     with torch.device("meta"):
         network = methods.building(args.method).network(args)
     return any("encoder." in key and key not in stored for key in network.state_dict())
@@ -203,7 +204,7 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
 
 def _load(state: RunState, args: Namespace) -> None:
     """Begin from ``--model-load``: the network, and of a folder of ours or SGDepth's all else that is in it."""
-    source, wanted = _source(args), state.schedule.settings
+    source, wanted = source_of(args), state.schedule.settings
     folder = source.parent if source.name == "model.pth" else source
     whole = (folder / "model.pth").is_file()
     if whole:
@@ -287,28 +288,6 @@ def _newest_notes(existing: list[Path]) -> dict[str, Any]:
         with contextlib.suppress(UserError):
             return trained_with({"model_path": str(folder)})[1]
     return {}
-
-
-def _source(args: Namespace) -> Path:
-    """File or folder that ``--model-path`` or ``--model-load`` names."""
-    if getattr(args, "model_path", ""):
-        return Path(args.model_path)
-    if not args.model_load:
-        flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
-        raise UserError(f"{flag}: not given; name the checkpoint to use")
-    path = Path(args.checkpoint_dir) / args.model_load
-    frozen = [method.name for method in METHODS.values() if not method.trained]
-    if frozen and not path.exists() and _names_a_teacher(args.model_load):
-        raise UserError(
-            f"--model-load {args.model_load}: a frozen teacher; eval_depth.py --method {frozen[0]} evaluates it"
-        )
-    return path
-
-
-def _names_a_teacher(name: str) -> bool:
-    from models.dpt.files import OFFICIAL
-
-    return name in OFFICIAL or name.startswith("hf:")
 
 
 def _recognise(args: Namespace, stored: Stored) -> None:

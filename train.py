@@ -7,6 +7,7 @@ import logging
 import traceback
 from argparse import Namespace
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -280,6 +281,7 @@ def validate(
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import build_protocol, describe_depth, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
+    from perspective_resample.input_view import view_of
 
     def predict(purpose: Task, image: Tensor) -> Prediction:
         with precision():
@@ -291,7 +293,8 @@ def validate(
         judged, purpose = partial(predict, data.spec.purpose), data.spec.purpose
         size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
         if purpose == "depth":
-            protocol, fixed = build_protocol(args, data.spec.protocol), args.depth_validation_fixed_scaling
+            view, fixed = view_of(model, data.spec.dataset), args.depth_validation_fixed_scaling
+            protocol = replace(build_protocol(args, data.spec.protocol), view=view)
             result = evaluate_depth(judged, batches, protocol, fixed_scaling=fixed, everywhere=stop.everywhere)
             about = describe_depth(
                 protocol,

@@ -114,12 +114,27 @@ def baseline_times_focal(path: Path) -> float:
     Raises:
         UserError: when the file cannot be read or one of the two is not positive.
     """
+    baseline, focal = _positive(path, ("extrinsic", "baseline"), ("intrinsic", "fx"))
+    return baseline * focal
+
+
+def read_camera(path: Path) -> tuple[float, ...]:
+    """fx, fy, cx, cy in pixels of the whole image, from a camera.json of Cityscapes.
+
+    Raises:
+        UserError: when the file cannot be read or one of them is not positive.
+    """
+    return _positive(path, *(("intrinsic", name) for name in ("fx", "fy", "u0", "v0")))
+
+
+def _positive(path: Path, *names: tuple[str, str]) -> tuple[float, ...]:
+    """Numbers of a camera.json, each by the group it is in and its name."""
     stored = read_json(path, STEREO_REMEDY)
     values = []
-    for group, name in (("extrinsic", "baseline"), ("intrinsic", "fx")):
+    for group, name in names:
         entry = stored.get(group)
         value = entry.get(name) if isinstance(entry, dict) else None
         if not isinstance(value, int | float) or not SMALLEST <= value <= LARGEST:
             raise UserError(f"{path}: {group} {name} is {value!r}, not a positive number; {STEREO_REMEDY}")
         values.append(float(value))
-    return values[0] * values[1]
+    return tuple(values)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from errors import UserError, closest
 
-from .window import PixelWindow, Window
+from .window import BottomWindow, PixelWindow, Window
 
 Purpose = Literal["depth", "segmentation", "pose"]
 Part = Literal["train", "validation", "test"]
@@ -56,8 +56,8 @@ class LoaderSpec:
     `protocol` names how depth is judged, see `evaluation.protocols`; `improved_protocol` where improved maps are the
     truth, if that is another. `truth` is what the depth of KITTI is compared with: "camera": as --depth-gt says, raw
     scans give depth along the axis of the camera; "scanner": likewise, but they give x of the scanner; "improved":
-    the improved maps, whatever --depth-gt says. `window` is what networks see of every image, and what counts of its
-    truth.
+    the improved maps, whatever --depth-gt says. "dense": depth with its gaps filled. `window` is what networks see of
+    every image, and what counts of its truth.
     """
 
     name: str
@@ -71,7 +71,7 @@ class LoaderSpec:
     cameras: tuple[str, ...] = ("color",)
     protocol: str = ""
     improved_protocol: str = ""
-    truth: Literal["camera", "scanner", "improved"] = "camera"
+    truth: Literal["camera", "scanner", "improved", "dense"] = "camera"
     window: Window | None = None
 
     def judged_with(self, depth_gt: str) -> LoaderSpec:
@@ -98,19 +98,21 @@ class LoaderSpec:
         return self.purpose != "pose"
 
 
-def _kitti_train(split: str) -> LoaderSpec:
-    name = f"kitti_{split}_train"
+def _video_train(name: str, dataset: str, **more: Any) -> LoaderSpec:
     return LoaderSpec(
         name=name,
         purpose="depth",
-        dataset="kitti",
-        split=split,
+        dataset=dataset,
         part="train",
         domain=f"{name}_depth",
         training=True,
         video=True,
-        cameras=("color", "color_right"),
+        **more,
     )
+
+
+def _kitti_train(split: str) -> LoaderSpec:
+    return _video_train(f"kitti_{split}_train", "kitti", split=split, cameras=("color", "color_right"))
 
 
 def _kitti_depth(split: str, part: Part, domain: str, **more: str) -> LoaderSpec:
@@ -123,6 +125,22 @@ def _kitti_depth(split: str, part: Part, domain: str, **more: str) -> LoaderSpec
         domain=domain,
         protocol=f"kitti_{split}",
         **more,
+    )
+
+
+def _kitti_annotated(part: Part, training: bool, protocol: str = "") -> LoaderSpec:
+    name = f"kitti_annotated_{part}"
+    return LoaderSpec(
+        name=name,
+        purpose="depth",
+        dataset="kitti",
+        split="annotated",
+        part=part,
+        domain=f"{name}_depth",
+        training=training,
+        truth="improved",
+        protocol=protocol,
+        window=BottomWindow(352, 1216),  # which the KITTI depth benchmark cuts out
     )
 
 
@@ -156,19 +174,42 @@ _TABLE = (
     _kitti_train("kitti"),
     _kitti_train("odom09"),
     _kitti_train("benchmark"),
+    _kitti_train("eigen_full"),
+    _video_train("cityscapes_train", "cityscapes"),
+    _video_train("nyu_v2_struct_train", "nyu_v2_struct"),
+    _video_train("folder_train", "folder"),
     LoaderSpec(
-        name="folder_train",
+        name="folder_depth_train",
         purpose="depth",
         dataset="folder",
         part="train",
-        domain="folder_train_depth",
+        domain="folder_depth_train_depth",
         training=True,
-        video=True,
+    ),
+    _kitti_annotated("train", training=True),
+    LoaderSpec(
+        name="nyu_v2_train",
+        purpose="depth",
+        dataset="nyu_v2",
+        part="train",
+        domain="nyu_v2_train_depth",
+        training=True,
+        window=PixelWindow(rows=(45, 472), columns=(43, 608), of=(480, 640)),
+    ),
+    LoaderSpec(
+        name="nyu_v2_official_train",
+        purpose="depth",
+        dataset="nyu_v2",
+        split="official",
+        part="train",
+        domain="nyu_v2_official_train_depth",
+        training=True,
     ),
     _kitti_depth("zhou", "validation", "kitti_zhou_val_depth"),
     _kitti_depth("zhou", "test", "kitti_zhou_test_depth"),
     _kitti_depth("eigen", "test", "kitti_eigen_test_depth", truth="scanner", improved_protocol="kitti_eigen_benchmark"),
     _kitti_depth("eigen_benchmark", "test", "kitti_eigen_benchmark_test_depth", truth="improved"),
+    _kitti_annotated("test", training=False, protocol="kitti_annotated"),
     _kitti_depth("kitti", "validation", "kitti_kitti_val_depth"),
     LoaderSpec(
         name="kitti_2015_train",
@@ -199,6 +240,15 @@ _TABLE = (
     _diml("outdoor"),
     LoaderSpec(
         name="nyu_v2_test", purpose="depth", dataset="nyu_v2", part="test", domain="nyu_v2_test_depth", protocol="nyu"
+    ),
+    LoaderSpec(
+        name="nyu_v2_dense_test",
+        purpose="depth",
+        dataset="nyu_v2",
+        part="test",
+        domain="nyu_v2_dense_test_depth",
+        truth="dense",
+        protocol="nyu_full_dense",
     ),
     LoaderSpec(
         name="nyu_v2_struct_test",

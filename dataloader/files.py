@@ -21,7 +21,7 @@ from PIL import ExifTags, Image
 from errors import UserError
 from storage.atomic import write_whole
 
-from . import arrays, nyu_files, velodyne
+from . import arrays, nyu_files, parts, velodyne
 from .arrays import MOST_PIXELS
 from .calibration import baseline_times_focal, focal_length
 from .labels import to_train_ids
@@ -167,6 +167,8 @@ def image_size(path: str | Path) -> tuple[int, int]:
     """
     if nyu_files.is_member(path):
         return nyu_files.size_of(str(path))
+    if part := parts.part_of(str(path)):
+        return parts.size_of(part, image_size(part.file))
     try:
         with open(path, "rb", opener=open_at_once) as file, Image.open(file, formats=FORMATS) as image:
             _check_size(path, image)
@@ -187,6 +189,8 @@ def open_rgb(path: str | Path) -> Image.Image:
     """
     if nyu_files.is_member(path):
         return nyu_files.read_picture(str(path))
+    if part := parts.part_of(str(path)):
+        return parts.take(part, open_rgb)
     image = open_stored(path, upright=True)
     if image.mode == "RGB":
         return image

@@ -21,7 +21,7 @@ from .catalog import LoaderSpec
 from .files import PNG_SIGNATURE, open_at_once, open_stored
 from .listing import IMAGE_TYPES, on_disk
 from .missing import DROP_HINT, first_of
-from .nyu_files import container
+from .parts import container
 from .samples import Sample
 from .velodyne import CAMERA_FILE, SCANNER_FILE
 
@@ -43,6 +43,9 @@ def needed(sample: Sample) -> Iterator[str]:
     yield from map(container, sample.images.values())
     if sample.labels:
         yield sample.labels
+    for each in (sample.dense, sample.base):
+        if each is not None:
+            yield container(each.path)
     if sample.depth is not None:
         yield container(sample.depth.path)
         match sample.depth.kind:

@@ -169,10 +169,11 @@ def evaluation_item(spec: LoaderSpec, sample: Sample, size: tuple[int, int], fil
             _require_same_shape(sample.labels, labels.shape, sample.images[0], image.shape)
     intrinsics = sample.intrinsics
     if spec.window:
-        intrinsics = spec.window.intrinsics(intrinsics, image.shape[:2])
-        pictures = {frame: picture.crop(spec.window.box(picture.size[::-1])) for frame, picture in pictures.items()}
+        window = spec.window.on(image.shape[:2] if depth is None else depth.shape)
+        intrinsics = window.intrinsics(intrinsics, image.shape[:2])
+        pictures = {frame: picture.crop(window.box(picture.size[::-1])) for frame, picture in pictures.items()}
         image = np.asarray(pictures[0])
-        depth = None if depth is None else depth[spec.window.slices(depth.shape)]
+        depth = None if depth is None else depth[window.slices(depth.shape)]
     return Item(
         name=sample.name,
         images={frame: resize_image(picture, size, filter) for frame, picture in pictures.items()},

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import os
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch.utils.data import DataLoader
@@ -23,10 +24,10 @@ from .items import ItemMaker
 from .layouts.kitti_files import CACHE_FOLDER
 from .measured import Measured
 from .order import Order
-from .samples import Sample
+from .samples import FURTHER, Sample
 from .splits import resolve, tell_truth, truth_kind, with_truth
 from .transforms import Filter
-from .truth import require_cameras, size_doubts
+from .truth import require_cameras, size_doubts, warn_of_unit
 from .workers import checked, loader_options
 
 log = logging.getLogger(__name__)
@@ -151,7 +152,8 @@ def build_training(
     damage = Damage(args.data_max_errors) if getattr(args, "data_on_error", "stop") == "skip" else None
     datasets: list[TrainingSet] = []
     batch_sizes: list[int] = []
-    for spec, (samples, _) in zip(specs, _find(specs, args, damage), strict=True):
+    further = [kind for kind in FURTHER if any(getattr(maker, kind, False) for maker in makers.values())]
+    for spec, (samples, _) in zip(specs, _find(specs, args, damage, further), strict=True):
         batch_size = getattr(args, f"{spec.purpose}_training_batch_size")
         if batch_size * rank_of[1] > len(samples):
             shared = f" in each of {rank_of[1]} processes" if rank_of[1] > 1 else ""
@@ -160,6 +162,8 @@ def build_training(
                 f"{len(samples)} samples; use a smaller batch or more data"
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
+        if isinstance(makers[spec.purpose], Measured):
+            _tell_measured(spec, samples, makers[spec.purpose])
         maps = None
         if cache and spec.purpose == "depth":
             maps = _maps_of(spec, damage.sound(spec, samples) if damage else samples, cache, args)
@@ -238,11 +242,24 @@ def _require_kind(spec: LoaderSpec, maker: ItemMaker) -> None:
     )
 
 
-def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None) -> list[tuple[list[Sample], int]]:
+def _tell_measured(spec: LoaderSpec, samples: list[Sample], maker: Measured) -> None:
+    """Warn of depth in a doubtful unit, and say how many samples have the further maps that are asked for."""
+    warn_of_unit(spec.name, samples, maker.depth_max)
+    for kind, what in FURTHER.items():
+        if getattr(maker, kind):
+            count = sum(getattr(sample, kind) is not None for sample in samples)
+            log.info("  - %s: %d of %d images have %s beside their truth", spec.name, count, len(samples), what)
+
+
+def _find(
+    specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None, further: Sequence[str] = ()
+) -> list[tuple[list[Sample], int]]:
     """Usable samples of every loader, and how many frames have no ground truth; all files are looked at in one go.
 
-    With `damage`, samples with damaged files are noted there and keep their places.
+    With `damage`, samples with damaged files are noted there and keep their places. Samples have those FURTHER maps
+    that are named.
     """
+    unused = {kind: None for kind in FURTHER if kind not in further}
     # Benchmarks have no option for this.
     drop = getattr(args, "data_on_missing", "stop") == "drop"
     found = []
@@ -257,7 +274,7 @@ def _find(specs: list[LoaderSpec], args: Namespace, damage: Damage | None = None
             skip=damage is not None,
             **_truth_options(args),
         )
-        kept = with_truth(spec, samples)
+        kept = [replace(each, **unused) if each.dense or each.base else each for each in with_truth(spec, samples)]
         found.append((kept, len(samples) - len(kept)))
     faults = find_damaged(path for samples, _ in found for sample in samples for path in needed(sample))
     if damage and not drop:

@@ -23,7 +23,7 @@ from .files import open_rgb, read_depth
 from .items import Item
 from .pictures import Pictures
 from .samples import DepthSource, Sample
-from .transforms import FILTERS, Filter
+from .transforms import FILTERS, Filter, turn_window
 from .truth import misfit
 from .window import PixelWindow
 
@@ -116,7 +116,7 @@ class Measured:
         image = open_rgb(sample.images[0])
         whole = image.size[::-1]
         window = self._window(sample, whole, draw)
-        image = self._turned(image, draw.angle, FILTERS["bilinear"]).crop(window.box(whole))
+        image = turn_window(image, draw.angle, window.box(whole))
         height, width = size = self.resize or image.size[::-1]
         intrinsics = window.intrinsics(sample.intrinsics, whole)
 
@@ -135,7 +135,7 @@ class Measured:
         def metres(source: DepthSource | None, filter: Image.Resampling) -> np.ndarray:
             if source is None:
                 return np.zeros((1, *size), np.float32)
-            depth = self._turned(self._read(source, sample, whole), draw.angle, Image.Resampling.NEAREST)
+            depth = self._read(source, sample, whole).rotate(draw.angle, Image.Resampling.NEAREST)
             depth = depth.crop(window.box(whole))
             return np.asarray(depth if depth.size == (width, height) else depth.resize((width, height), filter))[None]
 
@@ -174,10 +174,6 @@ class Measured:
         if depth.shape != whole:
             raise UserError(misfit(source.path, depth.shape, sample.images[0], whole))
         return Image.fromarray(np.minimum(depth, np.float32(self.depth_max)))
-
-    @staticmethod
-    def _turned(picture: Image.Image, angle: float, resample: Image.Resampling) -> Image.Image:
-        return picture.rotate(angle, resample) if angle else picture
 
 
 def measured_items(

@@ -20,6 +20,8 @@ from .window import Window
 log = logging.getLogger(__name__)
 NO_CAMERA = (1.0, 1.0, 0.5, 0.5)
 """Intrinsics where nothing says which they are; evaluation of depth needs none."""
+FURTHER = {"dense": "filled depth", "base": "smooth depth"}
+"""Maps that a sample may have besides its truth, by field."""
 MOST_CROPPED = 10  # how many times as wide or high as a crop the whole image may be
 
 
@@ -84,6 +86,7 @@ def check_intrinsics(
     height: float = 1.0,
     width: float = 1.0,
     remedy: str = "give fx,fy,cx,cy in pixels of the files",
+    any_crop: bool = False,
 ) -> tuple[float, float, float, float]:
     """Intrinsics in pixels of a (height, width) image -> the same divided by that size; 1 x 1 checks normalised ones.
 
@@ -93,6 +96,7 @@ def check_intrinsics(
         height: of the image
         width: of the image
         remedy: what to do then
+        any_crop: the principal point may lie outside, however far, and no warning says so
 
     Raises:
         UserError: unless these are four finite numbers, the focal lengths positive, the centre inside the image or
@@ -105,7 +109,7 @@ def check_intrinsics(
     fx, fy, cx, cy = numbers
     if fx <= 0 or fy <= 0:
         raise UserError(f"{where}: focal lengths {fx:g}, {fy:g} must be positive; {remedy}")
-    if not (0 < cx < width and 0 < cy < height):
+    if not any_crop and not (0 < cx < width and 0 < cy < height):
         fault = (
             f"{where}: principal point {cx:g}, {cy:g} lies outside the {width:g} x {height:g} (width x height) image"
         )
@@ -150,7 +154,8 @@ class Request:
     `depth_gt` is "raw", "scanner" (raw, but x of the scanner) or "improved"; `cache_folder` keeps projected laser
     scans, empty for nowhere; `as_released` takes the published KITTI 2015 depth, with its focal length before
     rectification; `drop` leaves out samples with missing files, which are an error otherwise; `skip` passes over
-    damaged images; `camera` is that of KITTI which is judged, "left", "right", or "protocol": what a list says.
+    damaged images; `camera` is that of KITTI which is judged, "left", "right", or "protocol": what a list says;
+    `listed` is False where lists of images with depth are passed over, for what is on disk.
     """
 
     spec: LoaderSpec
@@ -161,6 +166,7 @@ class Request:
     drop: bool = False
     skip: bool = False
     camera: str = "protocol"
+    listed: bool = True
 
     def folder(self, name: str, how: str) -> Path:
         """A folder of the data set folder; raises `UserError` where it is missing, `how` says how it comes there."""

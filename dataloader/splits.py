@@ -25,7 +25,8 @@ TRUTH_REMEDIES = {
     "test_files.txt",
     ("ddad", "depth"): "unpack point_cloud/LIDAR of every scene",
     ("diml", "depth"): "unpack depth_filled (indoor) or depthmap (outdoor) beside the images",
-    ("nyu_v2", "depth"): "extract the test images again with python -m dataloader.prepare nyu",
+    ("nyu_v2", "depth"): "put sync_depth_*.png beside the images, or extract the labelled ones again with "
+    "python -m dataloader.prepare nyu",
     ("nyu_v2_struct", "depth"): "unpack the test set of StructDepth again",
     ("make3d", "depth"): "unpack the laser grids of Test134 as Gridlaserdata/depth_sph_corr-<id>.mat",
     (
@@ -56,6 +57,7 @@ def resolve(
     as_released: bool = False,
     drop: bool = False,
     skip: bool = False,
+    listed: bool = True,
 ) -> list[Sample]:
     """Samples of a loader in their order, all images checked for existence; truth may be absent.
 
@@ -73,6 +75,7 @@ def resolve(
         as_released: KITTI 2015 depth as published, with the focal length before rectification
         drop: leave out samples with missing files and log them; poses need all
         skip: damaged images are no reason to stop, whoever reads them deals with them
+        listed: take what lists of images with depth say; else what is on disk
 
     Raises:
         UserError: when something is missing or damaged, named with what to do.
@@ -87,6 +90,7 @@ def resolve(
         drop=drop,
         skip=skip,
         camera=depth_camera,
+        listed=listed,
     )
     if depth_camera == "right" and spec.dataset != "kitti" and judged:
         raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
@@ -117,6 +121,10 @@ def _found(
 
             samples = folder_samples(request, data_folder, data_intrinsics)
             return [_in_unit(sample, data_depth_unit) for sample in samples] if data_depth_unit else samples
+        case "cityscapes" if spec.purpose == "depth" and spec.training:
+            from .layouts.cityscapes_video import cityscapes_video_samples
+
+            return cityscapes_video_samples(request)
         case "cityscapes" if spec.purpose == "depth":
             from .layouts.cityscapes_depth import cityscapes_depth_samples
 
@@ -141,6 +149,10 @@ def _found(
             from .layouts.nyu import nyu_samples
 
             return nyu_samples(request)
+        case "nyu_v2_struct" if spec.training:
+            from .layouts.nyu_video import nyu_video_samples
+
+            return nyu_video_samples(request)
         case "nyu_v2_struct":
             from .layouts.nyu import nyu_struct_samples
 
@@ -153,6 +165,10 @@ def _found(
             from .layouts.odometry import odometry_samples
 
             return odometry_samples(request)
+        case "kitti" if spec.split == "annotated":
+            from .layouts.kitti_annotated import kitti_annotated_samples
+
+            return kitti_annotated_samples(request)
         case "kitti":
             from .layouts.kitti import kitti_samples
 
@@ -175,7 +191,8 @@ def tell_truth(spec: LoaderSpec, depth_gt: str) -> str:
 
 
 def _in_unit(sample: Sample, unit: float) -> Sample:
-    return replace(sample, depth=replace(sample.depth, unit=unit)) if sample.depth else sample
+    maps = {name: getattr(sample, name) for name in ("depth", "dense", "base")}
+    return replace(sample, **{name: replace(each, unit=unit) for name, each in maps.items() if each})
 
 
 def _is_array(sample: Sample) -> bool:
@@ -233,7 +250,7 @@ def truth_kind(
     if spec.dataset == "folder" and data_depth_unit:
         return f"folder, {data_depth_unit:g} m per count"
     if spec.dataset != "kitti_2015":
-        return spec.dataset
+        return f"{spec.dataset}, filled" if spec.truth == "dense" else spec.dataset
     if as_released:
         return "kitti_2015 as released"
     kinds = {sample.depth.kind for sample in samples if sample.depth}

@@ -6,6 +6,7 @@ does, so that everything random starts from a picture that can be kept, see `cac
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -63,6 +64,26 @@ def resize_window(image: Image.Image, window: Window, filter: Filter = "bilinear
     """The window of an RGB image resized as by `resize_image`, (3, height, width) uint8; only it is computed."""
     box = window.box(image.height, image.width)
     return np.asarray(image.resize((window.width, window.height), FILTERS[filter], box)).transpose(2, 0, 1)
+
+
+def turn_window(image: Image.Image, angle: float, box: tuple[int, int, int, int]) -> Image.Image:
+    """A window of an image turned about its centre, bilinear and black outside, as Pillow turns and crops it.
+
+    Only the window is computed, with the matrix of `Image.rotate`.
+
+    Args:
+        image: RGB
+        angle: degrees, counter-clockwise
+        box: left, top, right, bottom of the window
+    """
+    if not angle:
+        return image.crop(box)
+    turn = -math.radians(angle)
+    a, b = round(math.cos(turn), 15), round(math.sin(turn), 15)  # as there
+    left, top, right, bottom = box
+    across, down = left - image.width / 2, top - image.height / 2
+    matrix = (a, b, a * across + b * down + image.width / 2, -b, a, a * down - b * across + image.height / 2)
+    return image.transform((right - left, bottom - top), Image.Transform.AFFINE, matrix, Image.Resampling.BILINEAR)
 
 
 def resize_labels(labels: np.ndarray, size: tuple[int, int]) -> np.ndarray:

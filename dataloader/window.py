@@ -19,6 +19,11 @@ class Window(ABC):
     def slices(self, size: Size) -> tuple[slice, slice]:
         """Rows and columns in an array that begins with (height, width) `size`."""
 
+    def on(self, size: Size) -> PixelWindow:
+        """The window as one of images of (height, width), which images of another size are cut like."""
+        rows, columns = self.slices(size)
+        return PixelWindow((rows.start, rows.stop), (columns.start, columns.stop), (size[0], size[1]))
+
     def box(self, size: Size) -> tuple[int, int, int, int]:
         """Left, top, right and bottom in an image of (height, width), as Pillow crops."""
         rows, columns = self.slices(size)
@@ -47,6 +52,10 @@ class PixelWindow(Window):
     rows: tuple[int, int]
     columns: tuple[int, int]
     of: Size
+
+    def on(self, size: Size) -> PixelWindow:
+        """Itself: it is one of images of its own size."""
+        return self
 
     def slices(self, size: Size) -> tuple[slice, slice]:
         """As `Window`."""

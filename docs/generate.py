@@ -1,4 +1,4 @@
-"""Tables of the program as Markdown: methods, options, loaders, published results.
+"""Tables of the program as Markdown: methods, options, loaders, published networks and results.
 
 A document asks for one between two comment lines, ``<!-- generated: NAME -->`` and ``<!-- end of generated -->``;
 NAME is a key of `PARTS`.
@@ -17,7 +17,9 @@ from errors import UserError, closest
 from evaluation.protocols import DEPTH_PROTOCOLS
 from methods import METHODS, NAMES
 from presets.option import Option
+from presets.parser import markdown_table
 from presets.resume import MEANING, called, rules
+from storage.catalogue import HUB, MODELS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.csv"
@@ -82,7 +84,7 @@ def most_used_options() -> str:
     for command in arguments.COMMANDS:  # training first: its defaults are shown where commands differ
         for option in arguments.options_of(command):
             options.setdefault(option.flag, option)
-    return arguments.markdown_table(options[flag] for flag in MOST_USED)
+    return markdown_table(options[flag] for flag in MOST_USED)
 
 
 def methods() -> str:
@@ -108,7 +110,7 @@ def all_options() -> str:
         lines.append(f"## {title[0].upper()}{title[1:]}\n")
         places = {option: _known_to(commands) for option, commands in known.items()}
         for place in dict.fromkeys(places.values()):
-            table = arguments.markdown_table(option for option, other in places.items() if other == place)
+            table = markdown_table(option for option, other in places.items() if other == place)
             lines.append(f"Known to {place}.\n\n{table}")
     return "\n".join(lines)
 
@@ -145,7 +147,9 @@ def _reads(spec: LoaderSpec) -> str:
         return "`--data-folder`"
     folder = f"{spec.dataset}_{spec.split}_split" if spec.dataset == "kitti" else DATASETS[spec.dataset].folder
     cameras = ", both cameras" if len(spec.cameras) > 1 else ""
-    return f"`{folder}`, {spec.part}{cameras}"
+    split = f" ({spec.split})" if spec.split and spec.dataset != "kitti" else ""
+    filled = ", depth without gaps" if spec.truth == "dense" else ""
+    return f"`{folder}`, {spec.part}{split}{cameras}{filled}"
 
 
 def _judged_on(spec: LoaderSpec) -> str:
@@ -155,6 +159,21 @@ def _judged_on(spec: LoaderSpec) -> str:
     crop = "no crop" if row.crop == "none" else f"{row.crop[0].upper()}{row.crop[1:]} crop"
     reach = f"truth up to {row.maximum:g} m" if row.maximum < 1e9 else "all truth"
     return f"{crop}, {reach}, predictions up to {row.clamp[1]:g} m"
+
+
+def published_networks() -> str:
+    """Every network that has a name: licence, size, published numbers, where it comes from and where it is kept."""
+    rows = []
+    for entry in MODELS.values():
+        source = f"[file]({entry.address})" if entry.address else f"[page]({entry.page})"
+        if entry.name.startswith(HUB):
+            place = "folder of the Hugging Face hub"
+        else:
+            place = f"`{entry.file}{'/' if entry.is_archive else ''}`"
+        about = f"{entry.about}{f'; {entry.numbers}' if entry.numbers else ''}"
+        check = f"MD5 `{entry.md5}`" if entry.md5 else "SHA-256 in its name" if entry.address else ""
+        rows.append([f"`{entry.name}`", about, entry.licence, source, entry.size, place, check])
+    return _table(["name", "trained on, says; Abs Rel, a1", "licence", "from", "size", "kept as", "checked by"], rows)
 
 
 def all_results() -> str:
@@ -194,4 +213,5 @@ PARTS: dict[str, Callable[[], str]] = {
     "loaders": loaders,
     "results so far": results_so_far,
     "all results": all_results,
+    "published networks": published_networks,
 }

@@ -18,7 +18,10 @@ from storage.checkpoint_folder import checkpoints, discard_unused, order
 from storage.notes import METADATA, Damaged, read
 
 BETTER: Mapping[str, Mapping[str, Callable[..., Any]]] = {
-    "depth": {"abs_rel": min, "sq_rel": min, "rmse": min, "rmse_log": min, "a1": max, "a2": max, "a3": max},
+    "depth": {
+        **{"abs_rel": min, "sq_rel": min, "rmse": min, "rmse_log": min, "a1": max, "a2": max, "a3": max},
+        **{"abs_diff": min, "log10": min, "rmse_log10": min, "rmse_pooled": min, "rmse_log_pooled": min},
+    },
     "segmentation": {"miou": max, "accuracy": max},
 }
 """Whether less or more is better: metrics by the purpose of their loaders."""
@@ -81,11 +84,17 @@ class Keep:
             return []
         until = [folder for folder in checkpoints(newest.parents[1]) if order(folder) <= order(newest)]
         notes = {folder: noted for folder in until if "_batch_" not in folder.name and (noted := _notes(folder))}
-        best = [(rule, *found) for rule in self.best if (found := rule.among(notes))]
+        measured = {rule: rule.among(notes) for rule in self.best}
+        best = [(rule, *found) for rule, found in measured.items() if found]
         stay = {newest, *[*notes][-self.last :], *(folder for _, folder, _ in best)}
         kept = {folder: discard_unused(folder) for folder in notes if folder not in stay}
         removed = [folder.name for folder, reason in kept.items() if not reason]
         said = [f"{folder} stays for now: {reason}" for folder, reason in kept.items() if reason]
+        said += [
+            f"best {rule.metric} of {rule.domain}: no checkpoint stays for it, validation does not measure it there"
+            for rule, found in measured.items()
+            if notes and not found
+        ]
         if removed:
             words = [f"best {rule.metric} of {rule.domain}: {folder.name}, {score:.4f}" for rule, folder, score in best]
             said.append("; ".join([f"removed {', '.join(removed)}", *words]))

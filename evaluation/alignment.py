@@ -27,9 +27,14 @@ def alignment_of(known: Known, asked: Alignment, fixed_scaling: float) -> Alignm
     """How depth is aligned that is known so: as a protocol asks, by default as it needs.
 
     Raises:
-        UserError: when a fixed scaling is given for what needs a shift, too.
+        UserError: when a scaling is asked for alone, or none, for what needs a shift, too.
     """
     alignment = BY_KNOWLEDGE[known] if asked == "auto" else asked
+    if known == "up to scale and shift" and alignment != "least squares":
+        raise UserError(
+            f"--depth-alignment {alignment}: the network knows no metres, its scale and shift are fitted to every "
+            "image; leave it out"
+        )
     if not fixed_scaling:
         return alignment
     if alignment == "least squares":

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import torch
+from PIL import Image
 from torch import Tensor
 from torch.nn.functional import pad
 
@@ -21,6 +22,7 @@ from .rows import Rows
 
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 FURTHER = ("abs_diff", "log10", "rmse_log10")
+POOLED = ("rmse", "rmse_log")
 METRIC = ("abs_diff", "log10")  # which supervised methods report, whose depth is in metres
 OnDepth = Callable[[int, Truth, Tensor], None]
 TENSORBOARD_NAMES = {"a1": "delta1", "a2": "delta2", "a3": "delta3"}
@@ -32,7 +34,8 @@ class DepthResult:
 
     `measures` are METRICS, and behind them what the protocol or a prediction in metres adds.
 
-    `known` and `alignment` say what the network knew and how it was aligned; "" where it was not asked.
+    `known` and `alignment` say what the network knew and how it was aligned; "" where it was not asked. `pooled`: see
+    `DepthProtocol`.
     """
 
     domain: str
@@ -43,6 +46,7 @@ class DepthResult:
     known: Known | str
     alignment: Alignment | str
     measures: tuple[str, ...] = METRICS
+    pooled: bool = False
 
     @property
     def scaled(self) -> bool:
@@ -51,8 +55,12 @@ class DepthResult:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """The plain mean over images of every metric."""
-        return dict(zip(self.measures, self.values.mean(axis=0).tolist(), strict=True))
+        """The plain mean over images of every metric, and roots of the mean square over all of them where pooled."""
+        means = dict(zip(self.measures, self.values.mean(axis=0).tolist(), strict=True))
+        if not self.pooled:
+            return means
+        squares = dict(zip(self.measures, np.square(self.values).mean(axis=0).tolist(), strict=True))
+        return means | {f"{name}_pooled": math.sqrt(squares[name]) for name in POOLED}
 
     @property
     def rows(self) -> list[dict[str, object]]:
@@ -90,12 +98,16 @@ def measures_of(protocol: DepthProtocol, known: Known | str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*METRICS, *protocol.further, *(METRIC if known == "metres" else ()))))
 
 
-def depth_metrics(truth: Tensor, prediction: Tensor, further: Sequence[str] = ()) -> Tensor:
+def depth_metrics(
+    truth: Tensor, prediction: Tensor, further: Sequence[str] = (), offsets: tuple[float, float] = (0.0, 0.0)
+) -> Tensor:
     """The seven errors of one image, and some of FURTHER.
 
         abs_rel = mean(|g-p|/g)    sq_rel = mean((g-p)^2/g)    rmse = sqrt(mean((g-p)^2))
         rmse_log = sqrt(mean((ln g - ln p)^2))    a_k = share of max(g/p, p/g) < 1.25^k
         abs_diff = mean(|g-p|)    log10 = mean(|lg g - lg p|)    rmse_log10 = sqrt(mean((lg g - lg p)^2))
+
+    offsets: metres added to every divisor, and to both depths before their logarithms are taken
 
     Shapes:  truth, prediction (N,) metres, > 0
     Returns: (7 + further,) float64, in the order of METRICS and `further`; rmse, sq_rel and abs_diff in metres, the
@@ -103,8 +115,9 @@ def depth_metrics(truth: Tensor, prediction: Tensor, further: Sequence[str] = ()
     """
     truth, prediction = truth.double(), prediction.double()
     error = truth - prediction
-    factor = torch.maximum(truth / prediction, prediction / truth)
-    logarithms = truth.log() - prediction.log()
+    beside, inside = offsets
+    factor = torch.maximum(truth / (prediction + beside), prediction / (truth + beside))
+    logarithms = (truth + inside).log() - (prediction + inside).log()
     rmse_log = logarithms.square().mean().sqrt()
     more = {
         "abs_diff": lambda: error.abs().mean(),
@@ -113,8 +126,8 @@ def depth_metrics(truth: Tensor, prediction: Tensor, further: Sequence[str] = ()
     }
     return torch.stack(
         [
-            (error.abs() / truth).mean(),
-            (error.square() / truth).mean(),
+            (error.abs() / (truth + beside)).mean(),
+            (error.square() / (truth + beside)).mean(),
             error.square().mean().sqrt(),
             rmse_log,
             *((factor < 1.25**k).double().mean() for k in (1, 2, 3)),
@@ -140,11 +153,19 @@ def predicted(predict: Predict, batch: Batch, protocol: DepthProtocol) -> Iterat
     for truth in batch.truth:
         height, width = truth.image.shape[:2]
         rows, columns = protocol.view.window((height, width))
-        image = torch.from_numpy(truth.image[rows, columns].copy()).to(batch.inputs[0].device)
-        found = predict(image.permute(2, 0, 1)[None].float() / 255).depth
+        part = truth.image[rows, columns]
+        image = torch.from_numpy(_resized(part, protocol.view.input_size(part.shape[:2]))).to(batch.inputs[0].device)
+        found = predict(image.permute(2, 0, 1)[None].float() / 255).depth.at(part.shape[:2])
         farthest = 1 / protocol.clamp[1] if found.inverse else protocol.clamp[1]
         margins = (columns.start, width - columns.stop, rows.start, height - rows.stop)
         yield replace(found, values=pad(found.values, margins, value=farthest))
+
+
+def _resized(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Pillow's bilinear resizing of an image (H, W, 3) uint8 to (height, width)."""
+    if image.shape[:2] == size:
+        return image.copy()
+    return np.array(Image.fromarray(image).resize(size[::-1], Image.Resampling.BILINEAR))
 
 
 def native_depth(
@@ -224,7 +245,7 @@ def evaluate_depth(
     values, ratios = (np.concatenate([getattr(part, name) for part in full]) for name in ("values", "ratios"))
     require_finite(domain, names, ~np.isnan(values).any(axis=1))
     known, alignment = (max(getattr(part, name) for part in parts) for name in ("known", "alignment"))
-    return DepthResult(domain, names, values, ratios, skipped, known, alignment, full[0].measures)
+    return DepthResult(domain, names, values, ratios, skipped, known, alignment, full[0].measures, protocol.pooled)
 
 
 def _score(
@@ -241,4 +262,4 @@ def _score(
     else:
         ratio = found.new_tensor(fixed_scaling if alignment == "fixed" else 1.0)
     found = (found * ratio).clamp(*protocol.clamp)
-    return torch.cat([ratio.double()[None], depth_metrics(target, found, further)])
+    return torch.cat([ratio.double()[None], depth_metrics(target, found, further, protocol.offsets)])

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 from torch import Tensor, nn
 from tqdm import tqdm
 
-from perspective_resample.input_view import InputView
+from perspective_resample.input_view import InputView, view_of
 from storage.lock import changing
 
 from .interface import Batch, Everywhere, Found, Loader, alone
@@ -84,10 +84,9 @@ class Evaluation:
         with self.precision():
             return self.model.predict_motion(first, second)
 
-    @property
-    def view(self) -> InputView:
-        """What the network wants to see of an image: by default all of it, at the size of the options."""
-        return getattr(self.model, "view", InputView())
+    def view(self, dataset: str) -> InputView:
+        """What the network wants to see of the images of a data set."""
+        return view_of(self.model, dataset)
 
     def description(self) -> dict[str, Any]:
         """Description of the network for metrics.json; {} where it has none."""

@@ -35,6 +35,8 @@ class DepthProtocol:
         flip: whether predictions are averaged with those of mirrored images.
         view: what the network sees of the image; truth outside its crop does not count.
         further: metrics beside the customary seven, see `depth.FURTHER`.
+        offsets: metres added to what errors are divided by, and to what logarithms are taken of.
+        pooled: whether squared errors are averaged over all images, too, before the root is taken.
     """
 
     name: str
@@ -51,6 +53,8 @@ class DepthProtocol:
     flip: bool = False
     view: InputView = InputView()
     further: tuple[str, ...] = ()
+    offsets: tuple[float, float] = (0.0, 0.0)
+    pooled: bool = False
 
     def valid(self, depth: np.ndarray) -> np.ndarray:
         """Marks what counts by window and range.  depth (H, W) in metres, 0 = no measurement -> bool (H, W)."""
@@ -65,7 +69,7 @@ class DepthProtocol:
     def counted(self, depth: np.ndarray, image: tuple[int, int]) -> np.ndarray:
         """Pixels (N,) of a flattened truth (H, W) that count, of an image of (height, width)."""
         valid = self.valid(depth)
-        if self.view.crop:
+        if self.view.partial:
             valid &= self.view.inside(depth.shape, image)
         return np.flatnonzero(valid)
 
@@ -115,6 +119,27 @@ _ZERO_SHOT = (
     DepthProtocol(name="diml_outdoor", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1], minimum=2.0),
 )
 
+# Of methods that are trained with measured depth. KITTI: BTS, LapDepth, Spatial-KD, with the fractions of Garg applied
+# to what the loader cut out; NYU without gaps, in full: the released SD-ConvTrans, which divides depth by 10 m first.
+_SUPERVISED = (
+    DepthProtocol(
+        name="kitti_annotated",
+        crop="garg",
+        rows=CROPS["garg"][0],
+        columns=CROPS["garg"][1],
+        further=("abs_diff", "log10"),
+    ),
+    DepthProtocol(
+        name="nyu_full_dense",
+        minimum=0.0,
+        maximum=math.inf,
+        clamp=(0.0, 1000.0),  # none, as published
+        further=("abs_diff", "log10"),
+        offsets=(1e-3, 1e-4),
+        pooled=True,
+    ),
+)
+
 # SGDepth, then Monodepth2
 _TABLE = (
     DepthProtocol(name="kitti_zhou", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
@@ -135,6 +160,7 @@ _TABLE = (
     ),
     _STRUCT,
     _MAKE3D,
+    *_SUPERVISED,
 )
 DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
 
@@ -157,6 +183,14 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
             raise UserError(f"--depth-cap {args.depth_cap:g}: depth counts from {nearest:g} m on; give more metres")
         protocol = replace(protocol, maximum=args.depth_cap, clamp=(row.clamp[0], args.depth_cap))
         changed.append(f"cap {args.depth_cap:g} m")
+    if args.depth_alignment != "protocol":
+        if args.depth_validation_fixed_scaling:
+            raise UserError(
+                f"--depth-alignment {args.depth_alignment} and --depth-validation-fixed-scaling: two ways to scale "
+                "predictions; leave one of them out"
+            )
+        protocol = replace(protocol, alignment=args.depth_alignment.replace("-", " "))
+        changed.append(f"alignment {args.depth_alignment}")
     if args.eval_protocol == "bdedepth_released":
         resize = "corners" if row.resize == "bilinear" else row.resize
         protocol = replace(protocol, resize=resize, lower_median=True)
@@ -187,9 +221,11 @@ def describe_depth(
 
     An unbounded range ends in None, because JSON knows no infinity.
     """
-    crop, (rows, columns) = protocol.crop, protocol.view.crop or (0, 0)
-    if protocol.view.crop:
-        crop += f" and {rows} rows at the bottom, {columns} columns in the middle"
+    view, crop = protocol.view, protocol.crop
+    if view.box:
+        crop += " and rows {} to {}, columns {} to {}".format(*view.box)
+    elif view.crop:
+        crop += f" and {view.crop[0]} rows at the bottom, {view.crop[1]} columns in the middle"
     scaling = {
         "none": "none",
         "fixed": f"fixed {fixed_scaling:g}",
@@ -204,7 +240,7 @@ def describe_depth(
         "clamp": list(protocol.clamp),
         "camera": protocol.camera,
         "scaling": scaling[alignment],
-        "size": list(size),
+        "size": list(size) if view.resized else "that of the image",
         "flip": protocol.flip,
         "refinement": "none",
         **network,

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from errors import UserError
 from storage.text import read_text
@@ -17,6 +18,20 @@ SEGMENTATION_HEADER = f"{'eval_name':12} | {'domain':20} | {'miou':>8} | {'accur
 def scaling_line(median: float, std: float) -> str:
     """Median of the scaling ratios and their standard deviation."""
     return f" Scaling ratios | med: {median:.3f} | std: {std:.3f}"
+
+
+def judged_line(protocol: Mapping[str, Any], images: int) -> str:
+    """What numbers in metres are of, from their entry in metrics.json: they compare with no others."""
+    low, high = protocol["range"]
+    parts = (
+        f"truth {protocol['ground_truth']}",
+        f"{images} images",
+        f"crop {protocol['crop']}",
+        f"{low:g} m to {'the end' if high is None else f'{high:g} m'}",
+        f"scaling {protocol['scaling']}",
+        "averaged with the mirror image" if protocol["flip"] else "no flip",
+    )
+    return f" Judged | {', '.join(parts)}"
 
 
 def depth_table(metrics: Mapping[str, float]) -> str:

@@ -42,7 +42,9 @@ class Method:
 class Network(Protocol):
     """A network in use: a torch module that takes RGB in [0, 1] and normalises it itself.
 
-    It may have `view`, an `InputView`, where it looks at images in evaluation otherwise than resized as a whole;
+    It may have `view`, an `InputView`, where it looks at images in evaluation otherwise than resized as a whole, and
+    `views`, such ones by data set; with `input_fit` "multiple" it sees them at their own size, but for the nearest
+    multiple of `size_divisor`;
     `input_filter`, "bilinear" by default or "lanczos", with which they are resized for it; `describe()`, what
     metrics.json tells of it. `predict_motion(first, second)` serves eval_pose.py; `outputs`, `depth_branch` and
     `depth_range` let its disparity be refined, see losses/patches/use.py.

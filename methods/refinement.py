@@ -59,5 +59,5 @@ def open_refinement(args: Namespace, prefix: str) -> Callable[[nn.Module], nn.Mo
             f"{flag}-height {height} and -width {width}: too small for --patch-refine; its patches of {grid.size} "
             f"pixels must be smaller on both axes; {remedy}"
         )
-    teacher = None if args.patch_teacher == "none" else build_teacher(args.patch_teacher, native=True)
+    teacher = None if args.patch_teacher == "none" else build_teacher(args.patch_teacher, True, args.fetch)
     return lambda network: RefinedNetwork(network, build_refiner(args), teacher, grid.size)

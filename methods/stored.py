@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import os
+from argparse import Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor
 
+from errors import UserError
+from storage.catalogue import is_name, method_of
 from storage.checkpoint_folder import verify
 from storage.in_use import hold
 from storage.notes import METADATA
+from storage.published import locate
 from storage.weights import State, read_parts, read_state
 
 from . import METHODS, keys
@@ -32,6 +37,28 @@ class Stored:
         """Weights under the keys of our network; as they are where the file is no published one of this method."""
         found = None if self.noted else keys(method).adopt(self.state)
         return found or Adopted({key: value for key, value in self.state.items() if isinstance(value, Tensor)})
+
+
+def source_of(args: Namespace) -> Path:
+    """File or folder of the network that ``--model-path`` or ``--model-load`` names; a published one may be fetched.
+
+    Raises:
+        UserError: when none is given, a published one is not there, or it is a frozen one, which is no checkpoint.
+    """
+    flag = "--model-path" if hasattr(args, "model_path") else "--model-load"
+    name = getattr(args, "model_path", "") or args.model_load
+    if not name:
+        raise UserError(f"{flag}: not given; name the checkpoint to use")
+    path = Path(name) if getattr(args, "model_path", "") else Path(args.checkpoint_dir) / name
+    if os.path.exists(path) or not is_name(name):
+        return path
+    if method_of(name) and not METHODS[method_of(name)].trained:
+        frozen = method_of(name)
+        raise UserError(
+            f"{flag} {name}: a frozen teacher; eval_depth.py --method {frozen} evaluates it, and inference.py --method "
+            f"{frozen} shows what it sees"
+        )
+    return locate(name, args.fetch)
 
 
 def read_network(source: Path, keep: bool = True) -> Stored:

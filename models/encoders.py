@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from errors import UserError
-from storage.published import obtain, place
+from storage.catalogue import place
+from storage.published import obtain
 from storage.weights import read_state_dict
 
 from .without_dynamo import without_dynamo

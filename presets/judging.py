@@ -7,7 +7,7 @@ from .option import FREE, Option, ground_truth
 DEPTH_PROTOCOLS = (
     *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark"),
     *("cityscapes_test", "cityscapes_test_sgdepth", "ddad", "diml_indoor", "diml_outdoor"),
-    *("nyu", "nyu_struct", "make3d"),
+    *("nyu", "nyu_struct", "make3d", "kitti_annotated", "nyu_full_dense"),
 )
 DEPTH_GT = Option(
     "--depth-gt",
@@ -44,6 +44,14 @@ JUDGING = (
         0.0,
         "metres: truth counts up to here and predictions end here; 0: as the protocol says",
         low=0,
+        resume=FREE,
+    ),
+    Option(
+        "--depth-alignment",
+        "protocol",
+        "how predictions get the scale of the truth of an image; protocol: as far as the network does not know it, by "
+        "the medians, or by scale and shift of inverse depth in least squares; metres stay as they are",
+        ("protocol", "none", "median", "least-squares"),
         resume=FREE,
     ),
     Option(

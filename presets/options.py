@@ -40,6 +40,7 @@ SYSTEM: Group = (
             ("auto", "fp32", "bf16", "fp16"),
             resume=NOTED,
         ),
+        Option("--fetch", False, "download a published network that is named and not there yet", resume=START),
     ),
 )
 MODEL_LAYERS = Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True)
@@ -82,7 +83,8 @@ EXPERIMENT: Group = (
         Option(
             "--model-load",
             "",
-            "checkpoint folder or published file, below the folder of all runs or absolute",
+            "checkpoint folder or published file, below the folder of all runs or absolute, or a name of "
+            "docs/models.md",
             resume=START,
         ),
         Option(
@@ -339,7 +341,8 @@ DEPTH_TRAINING: Group = (
 INFERENCE: Group = (
     "inference",
     (
-        Option("--model-path", "", "model.pth, its folder, or a published file or folder"),
+        Option("--model-path", "", "model.pth, its folder, a published file or folder, or a name of docs/models.md"),
+        Option("--list-models", False, "list the networks that are known by name, and those at hand, and exit"),
         Option("--image-path", "", "image, folder (not recursive) or video"),
         Option("--output-path", "", "folder for the pictures; made where missing"),
         Option(

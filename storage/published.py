@@ -1,24 +1,25 @@
-"""Weight files that others publish: where torch keeps them, fetched where that was asked for, checked in any case.
+"""Weight files that others publish: fetched where that was asked for, checked in any case. Imports no torch.
 
 Torch's convention puts the first digits of a file's SHA-256 into its name: ``resnet18-f37072fd.pth``.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
+import logging
+import os
+import shutil
+import zipfile
 from pathlib import Path
 
-import torch
-
-from errors import UserError
+from errors import UserError, closest
 
 from .atomic import make_writable
+from .catalogue import MODELS, Published, place
 from .download import download
 
-
-def place(file: str) -> Path:
-    """Where torch keeps downloaded weights."""
-    return Path(torch.hub.get_dir()) / "checkpoints" / file
+log = logging.getLogger(__name__)
 
 
 def hash_in(file: str) -> str:
@@ -43,33 +44,123 @@ def obtain(name: str, address: str, fetch: bool = False) -> str:
     path = place(address.rpartition("/")[2])
     fetched = not path.is_file() and fetch
     if fetched:
-        make_writable(path.parent, f"let the variable TORCH_HOME name a folder that can, for {name} to be kept there")
-        try:
-            download(address, path, attempts=3)
-        except UserError as error:
-            reason = str(error).partition("; ")[0]
-            raise UserError(f"{name}: {reason}; download the file elsewhere and put it there as {path}") from None
+        _fetch(name, address, path)
     if not path.is_file():
-        raise UserError(
-            f"{name}: {path} is not there; download {address} and put it there, or let the variable TORCH_HOME name a "
-            "folder that has it"
-        )
+        raise _absent(name, address, path)
     digest, expected = sha256(path), hash_in(path.name)
     if not digest.startswith(expected):
-        remedy = "run again to fetch it anew" if fetched else f"delete it and download {address} again"
-        if fetched:
-            path.unlink()
-        raise UserError(
-            f"{path}: damaged or not the published file (its SHA-256 begins with {digest[:8]}, not "
-            f"{expected}); {remedy}"
-        )
+        raise _damaged(path, address, fetched, f"its SHA-256 begins with {digest[:8]}, not {expected}")
     return digest
+
+
+def locate(name: str, fetch: bool = False) -> Path:
+    """File or folder of a network of `MODELS` that lies in torch's folder: as it is, or fetched where that was asked.
+
+    Raises:
+        UserError: when there is no such name, it is not there, cannot be fetched, or is damaged; with what to do.
+    """
+    if name not in MODELS:
+        raise UserError(
+            f"{name}: no published network of this name is known{closest(name, MODELS)}; inference.py --list-models "
+            "and docs/models.md name those that are"
+        )
+    entry = MODELS[name]
+    if entry.is_archive:
+        return _unpacked(entry, fetch)
+    if entry.address:
+        obtain(name, entry.address, fetch)
+    elif not entry.is_at_hand:
+        raise UserError(
+            f"{name}: {entry.place} is not there; get it with a browser from {entry.page} (licence: {entry.licence}) "
+            "and put it there, or let the variable TORCH_HOME name a folder that has it"
+        )
+    return entry.place
+
+
+def _unpacked(entry: Published, fetch: bool) -> Path:
+    """Folder of a published zip archive, which may lie beside it, put there by hand."""
+    if entry.is_at_hand:
+        return entry.place
+    archive = entry.place.with_name(f"{entry.place.name}.zip")
+    fetched = not archive.is_file() and fetch
+    if fetched:
+        _fetch(entry.name, entry.address, archive)
+    if not archive.is_file():
+        raise _absent(entry.name, entry.address, archive)
+    digest = _hash(archive, "md5")
+    if digest != entry.md5:
+        raise _damaged(archive, entry.address, fetched, f"its MD5 is {digest}, not {entry.md5}")
+    _unpack(archive, entry.place)
+    if not entry.is_at_hand:
+        raise UserError(f"{archive}: holds no encoder.pth and depth.pth; delete it and download {entry.address} again")
+    return entry.place
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """The weight files of an archive, whose hash was compared, in a folder that appears when it is whole."""
+    temporary = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        temporary.mkdir()
+        with zipfile.ZipFile(archive) as file:
+            for member in file.infolist():
+                name = Path(member.filename).name
+                if name.endswith(".pth") and not name.startswith("."):  # whatever folder they are in there
+                    with file.open(member) as source, (temporary / name).open("wb") as target:
+                        shutil.copyfileobj(source, target)
+        with contextlib.suppress(FileExistsError, IsADirectoryError):  # another process was faster
+            temporary.rename(folder)
+        archive.unlink()
+    except (OSError, zipfile.BadZipFile) as error:
+        if folder.is_dir():
+            return
+        raise UserError(
+            f"{archive}: cannot be unpacked into {folder} ({error}); make room, or fetch it again"
+        ) from None
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _fetch(name: str, address: str, path: Path) -> None:
+    make_writable(path.parent, f"let the variable TORCH_HOME name a folder that can, for {name} to be kept there")
+    log.info("%s: fetching %s%s", name, address, _terms(name, " (", ")"))
+    try:
+        download(address, path, attempts=3)
+    except UserError as error:
+        reason = str(error).partition("; ")[0]
+        raise UserError(f"{name}: {reason}; download the file elsewhere and put it there as {path}") from None
+
+
+def _terms(name: str, before: str, after: str) -> str:
+    """Size and licence of a published network; "" for other files."""
+    if name not in MODELS:
+        return ""
+    entry = MODELS[name]
+    return f"{before}{f'{entry.size}, ' if entry.size else ''}licence: {entry.licence}{after}"
+
+
+def _absent(name: str, address: str, path: Path) -> UserError:
+    return UserError(
+        f"{name}: {path} is not there; pass --fetch to download {address}{_terms(name, ' (', ')')}, or put it there "
+        "yourself, or let the variable TORCH_HOME name a folder that has it"
+    )
+
+
+def _damaged(path: Path, address: str, fetched: bool, fault: str) -> UserError:
+    """What to say of a file that is another one; one that was just fetched goes."""
+    if fetched:
+        path.unlink()
+    remedy = "run again to fetch it anew" if fetched else f"delete it and download {address} again"
+    return UserError(f"{path}: damaged or not the published file ({fault}); {remedy}")
 
 
 def sha256(path: Path) -> str:
     """Hash of a file, in hexadecimal digits."""
+    return _hash(path, "sha256")
+
+
+def _hash(path: Path, kind: str) -> str:
     try:
         with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+            return hashlib.file_digest(file, kind).hexdigest()
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a weight file") from None

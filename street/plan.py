@@ -127,7 +127,20 @@ def split_lists(drives: list[Drive]) -> dict[str, str]:
         sequence = split.removeprefix("odom")
         test = _lines(drives, sequence, "l", 0) if sequence in SEQUENCES else _lines(drives, "test", "l", 1)
         lists[f"{folder}/test_files.txt"] = test
+    for part in ("train", "test"):
+        lists[f"kitti_annotated_split/{part}_files.txt"] = _pairs(drives, part)
     return lists
+
+
+def _pairs(drives: list[Drive], part: str) -> str:
+    """All left frames of a part with their depth maps, in the form of BTS; none of them needs neighbours."""
+    return "".join(
+        f"{DATE}/{drive.name}/image_02/data/{frame:010d}.png "
+        f"{drive.name}/proj_depth/groundtruth/image_02/{frame:010d}.png\n"
+        for drive in drives
+        if drive.part == part
+        for frame in range(drive.frames)
+    )
 
 
 def _lines(drives: list[Drive], part: str, sides: str, first: int) -> str:

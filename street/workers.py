@@ -36,7 +36,7 @@ def run_jobs(jobs: list[Job], workers: int, report: Callable[[int], object]) -> 
         except BrokenProcessPool as error:
             raise UserError(
                 f"--workers {workers}: a process was killed, perhaps for want of memory; "
-                "run again with fewer, finished drives are kept"
+                "run again with fewer, what is finished is kept"
             ) from error
         except BaseException:
             stop.set()

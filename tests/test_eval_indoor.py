@@ -49,7 +49,7 @@ def test_one_evaluation_of_all_three_names_their_rules(data, tmp_path, run):
     assert np.asarray(Image.open(drawn)).size
 
 
-@pytest.mark.parametrize("loader", LOADERS)
+@pytest.mark.parametrize("loader", [*LOADERS, "nyu_v2_dense_test", "nyu_v2_official_train"])
 def test_the_doctor_finds_them_sound_and_draws_them(data, tmp_path, capsys, loader):
     sheet = tmp_path / "sheet.png"
     assert check([loader, "--dataset-dir", str(data), "--contact-sheet", str(sheet)]) == 0
@@ -57,6 +57,7 @@ def test_the_doctor_finds_them_sound_and_draws_them(data, tmp_path, capsys, load
     assert "warning" not in said.lower() and "ground truth" in said
     assert ("intrinsics" in said) == loader.startswith("nyu")
     assert min(Image.open(sheet).size) > 100
+    assert ("filled depth  1 of 1" in said) == ("smooth depth  0 of 1" in said) == loader.endswith("train")
 
 
 def test_the_doctor_names_what_is_damaged(data, tmp_path, capsys):

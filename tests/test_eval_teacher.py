@@ -75,8 +75,8 @@ def test_a_relative_teacher_is_aligned_and_reported(place, run):
 
 
 def test_a_teacher_sees_mirrored_images_on_request(place, monkeypatch):
-    def build(name: str) -> torch.nn.Module:
-        teacher = real(name)
+    def build(name: str, fetch: bool) -> torch.nn.Module:
+        teacher = real(name, fetch=fetch)
         teacher.network.forward = lambda x: x.exp()[:, 0] * torch.linspace(1, 2, x.shape[-1])
         return teacher
 
@@ -92,8 +92,8 @@ def test_a_metric_teacher_is_neither_scaled_nor_aligned(place, monkeypatch):
     (place.runs / "weights" / "dpt_hybrid_kitti.pt").symlink_to(place.file)
     seen = []
 
-    def build(name: str) -> torch.nn.Module:
-        teacher = real(name)
+    def build(name: str, fetch: bool) -> torch.nn.Module:
+        teacher = real(name, fetch=fetch)
         teacher.network.forward = lambda x: seen.append(x.shape) or torch.full_like(x[:, 0], 0.1)
         return teacher
 
@@ -127,7 +127,7 @@ def test_a_file_is_found_where_one_would_look(place, monkeypatch, where):
             "dpt-hybrid: a frozen teacher; eval_depth.py --method dpt",
         ),
         (("--model-load", "nowhere.pt"), "nowhere.pt: neither a weight file nor a known teacher"),
-        (("--model-load", "dpt-large"), "is not there; download https://"),
+        (("--model-load", "dpt-large"), "is not there; pass --fetch to download https://"),
         (("--model-load", "start/model.pth"), "not a weight file of DPT"),
         (("--depth-validation-fixed-scaling", "2"), "knows no metres"),
         (("--patch-refine",), "--patch-refine"),
@@ -141,7 +141,7 @@ def test_mistakes_are_told_in_one_sentence(place, tmp_path, monkeypatch, change,
         eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "--model-name", "none", *change)))
 
 
-def test_only_the_evaluation_of_depth_knows_teachers():
-    for command in ("train", "inference", "eval_pose", "eval_segmentation"):
+def test_only_depth_knows_teachers():
+    for command in ("train", "eval_pose", "eval_segmentation"):
         with pytest.raises(UserError, match="'dpt' is not one of"):
             arguments.parse(command, ["--method", "dpt"])

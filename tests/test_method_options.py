@@ -115,7 +115,7 @@ def test_a_method_that_the_keys_of_a_file_tell_is_taken_later():
     with pytest.raises(UserError, match="--model-attention: an option of --method sgdem, and this is --method sgdepth"):
         arguments.reparsed(args, "sgdepth")
     with pytest.raises(UserError, match="--method: 'dpt' is not one of"):
-        arguments.reparsed(args, "dpt")
+        arguments.reparsed(arguments.parse("eval_pose", []), "dpt")
     args = arguments.reparsed(arguments.parse("inference", words[:2] + words[4:]), "sgdepth")
     assert (args.method, args.model_num_layers, args.inference_resize_height) == ("sgdepth", 18, 96)
     assert args.said == ["inference_resize_height", "model_path"] and "model_attention" not in args

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from errors import UserError
+from perspective_resample.depth import Known
 from storage.atomic import write_whole
 
 from .pictures import encode, inference_picture
@@ -20,12 +21,13 @@ class Found:
     """What a network saw in an image.
 
     values (h, w) float32, inverse depth in 1/m or, where not `inverse`, depth in metres, as far as the network knows
-    them; class ids (h, w) uint8 or None.
+    them; class ids (h, w) uint8 or None; `known` as in `DepthMap`.
     """
 
     values: np.ndarray
     inverse: bool
     ids: np.ndarray | None
+    known: Known = "up to scale"
 
     @property
     def inv_depth(self) -> np.ndarray:
@@ -69,13 +71,16 @@ class ResultFolder:
     def write_arrays(self, job: Job, found: Found) -> None:
         """Write depth and class ids at the size of the image, and disparity at network size if the network predicts it.
 
-        Depth is resized in the quantity that the network predicts. Nothing is written where arrays are not asked for.
+        Depth is resized in the quantity that the network predicts; of inverse depth up to scale and shift there is
+        none. Nothing is written where arrays are not asked for.
         """
         if not self.arrays:
             return
         size = (job.image.shape[1], job.image.shape[0])  # OpenCV counts width first
         resized = cv2.resize(found.values, size, interpolation=cv2.INTER_LINEAR)
-        arrays = {"disp": found.values, "depth": 1 / resized} if found.inverse else {"depth": resized}
+        arrays = {"disp": found.values} if found.inverse else {}
+        if found.known != "up to scale and shift":
+            arrays["depth"] = 1 / resized if found.inverse else resized
         if found.ids is not None:
             arrays["seg"] = cv2.resize(found.ids, size, interpolation=cv2.INTER_NEAREST)
         for kind, array in arrays.items():

@@ -38,7 +38,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="data set folder; default: environment variable IFN_DIR_DATASET",
     )
     parser.add_argument(
-        "--purpose", choices=PURPOSES, default="", help="for names that serve several purposes; all of them by default"
+        "--purpose",
+        choices=PURPOSES,
+        default="",
+        help="for names that serve several purposes; by default all, of cityscapes_train those that have images",
     )
     parser.add_argument(
         "--images",
@@ -111,12 +114,19 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         UserError: a mistake in the command line, or loaders that cannot be used, with the first reason.
     """
-    specs = find_loaders(args.loaders, args.purpose)
+    named = find_loaders(args.loaders, args.purpose)
     intrinsics = parse_intrinsics(args.data_intrinsics)
     if args.images < 0:
         raise UserError(f"--images {args.images}: give 0 for all or a positive number")
     from dataloader.check.doctor import Options, examine  # late: --help needs none of it
+    from dataloader.check.presence import with_data
 
+    specs = with_data(named, args.dataset_dir)
+    for spec in named:
+        if spec not in specs:
+            print(
+                f"{spec.name} ({spec.purpose}): not examined, it has no images there; --purpose {spec.purpose} does so"
+            )
     sheet = Path(args.contact_sheet) if args.contact_sheet else None
     if sheet is not None:
         from dataloader.check.sheet import check_name, write_sheet

@@ -10,26 +10,37 @@ from dataloader.camera import Intrinsics, Size, doubts, field_of_view
 from dataloader.check.look import Look
 from dataloader.check.report import Report
 from dataloader.listing import on_disk
+from dataloader.parts import part_of, uncut
 from dataloader.truth import check_rectified
 from dataloader.velodyne import CAMERA_FILE
 from errors import UserError
 
 
 def check_camera(report: Report, looks: Iterable[Look], own: bool) -> None:
-    """Tell the intrinsics, warn where they cannot be right; `own` numbers were given by the user in pixels."""
-    seen: dict[tuple[Intrinsics, Size], bool] = {}
+    """Tell the intrinsics, warn where they cannot be right; `own` numbers were given by the user in pixels.
+
+    Where images are a part of what the camera saw, that whole is judged.
+    """
+    seen: dict[tuple[Intrinsics, Size], str] = {}
     for look in looks:
         if 0 in look.sizes:
-            seen[look.sample.intrinsics, look.sizes[0]] = look.sample.measured
+            whole = uncut(look.sample.images[0], look.sample.intrinsics, look.sizes[0])
+            seen[whole] = _place(look, own) if look.sample.measured else ""
     told = set()
-    for (intrinsics, size), measured in seen.items():
+    for (intrinsics, size), place in seen.items():
         if intrinsics not in told:
             told.add(intrinsics)
             report.tell("intrinsics", _in_words(intrinsics, size))
         for doubt in doubts(intrinsics, size):
-            place = "--data-intrinsics fx,fy,cx,cy, in pixels of the files" if own else "K in parameters.json"
-            remedy = f"; check {place}" if measured else ""
+            remedy = f"; check {place}" if place else ""
             report.warn(f"intrinsics at {size[0]} x {size[1]}: {doubt}{remedy}")
+
+
+def _place(look: Look, own: bool) -> str:
+    """Where the intrinsics of a sample are written."""
+    if own:
+        return "--data-intrinsics fx,fy,cx,cy, in pixels of the files"
+    return "the camera files" if part_of(look.sample.images[0]) else "K in parameters.json"
 
 
 def _in_words(intrinsics: Intrinsics, size: Size) -> str:

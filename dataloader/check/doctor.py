@@ -18,7 +18,9 @@ from dataloader.check.look import Look, Tile, choose, look_at
 from dataloader.check.report import SHOWN, Report, share
 from dataloader.index import read_index
 from dataloader.integrity import needed
+from dataloader.layouts.cityscapes_triplets import find_dump
 from dataloader.layouts.kitti import find_split
+from dataloader.layouts.kitti_annotated import find_list
 from dataloader.lists import read_list
 from dataloader.samples import NO_CAMERA, Request, Sample
 from dataloader.splits import has_truth, resolve, tell_truth, with_truth
@@ -28,6 +30,7 @@ from evaluation.protocols import DEPTH_PROTOCOLS
 
 TILES = 6
 """Samples of a loader on the contact sheet."""
+FARTHEST = 100.0  # metres that networks predict, where no protocol says it
 
 
 @dataclass(frozen=True)
@@ -98,10 +101,18 @@ def check_truth(report: Report, samples: Sequence[Sample]) -> set[str]:
 def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) -> None:
     """Where the samples come from, and how many entries of a list or index file are not among them."""
     if spec.dataset != "kitti":
-        report.tell("folder", options.data_folder or str(Path(options.dataset_dir) / DATASETS[spec.dataset].folder))
+        home, folder = Path(options.dataset_dir), DATASETS[spec.dataset].folder
+        dump = find_dump(home) if (spec.dataset, spec.purpose, spec.training) == ("cityscapes", "depth", True) else None
+        report.tell("folder", options.data_folder or str(dump.listing.root if dump else home / folder))
+        return
+    if spec.split == "annotated":
+        listed = find_list(Path(options.dataset_dir), spec.part)
+        report.tell("list", str(listed or f"none, {'all left images with a map' if spec.training else 'known frames'}"))
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))
     built_in = "none, the whole sequence" if spec.purpose == "pose" else "none, the frames are known"
+    if spec.training:
+        built_in = "none, the drives on disk that have no part in the Eigen test set"
     report.tell("list", str(path or built_in))
     indexed = path is not None and path.suffix.lower() == ".json"
     if path is None or (spec.purpose == "pose" and not indexed):  # a trajectory lacks the ends of its drive
@@ -112,7 +123,7 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         entries = sum(len(index[camera].items) for camera in cameras if camera in index)
         reason = "no neighbours in basic_files.json, no truth, or no right camera on disk"
     else:
-        entries, reason = len(read_list(path)), "no right camera on disk"
+        entries, reason = len(read_list(path)), "no right camera on disk, or no frame before or after them"
     if entries > used:
         report.warn(f"{share(entries - used, entries)} entries of {path.name} are left out: {reason}")
 
@@ -135,9 +146,11 @@ def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Se
     if spec.video:
         facts.tell_motion(report, looks)
     if spec.purpose == "depth" and spec.needs_truth:
-        farthest = depth_cap or DEPTH_PROTOCOLS[spec.protocol].clamp[1]
+        farthest = depth_cap or (DEPTH_PROTOCOLS[spec.protocol].clamp[1] if spec.protocol else FARTHEST)
         own_raster = DATASETS[spec.dataset].truth_raster == "own"
         facts.tell_depth(report, looks, samples, farthest=farthest, own_raster=own_raster)
+    if spec.purpose == "depth" and spec.training and spec.needs_truth:
+        facts.tell_companions(report, samples)
     if spec.purpose == "segmentation":
         facts.tell_labels(report, looks, samples)
     if spec.purpose == "pose":

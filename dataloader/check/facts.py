@@ -10,7 +10,7 @@ from dataloader.check.files import tell_damaged
 from dataloader.check.look import Look, sizes_of
 from dataloader.check.report import Report, counted, first_of, share
 from dataloader.labels import CLASSES, IGNORE, TRAIN_ID_OF
-from dataloader.samples import Sample
+from dataloader.samples import FURTHER, Sample
 from dataloader.truth import is_stretched, misfit, unit_doubt
 
 STILL = 0.5  # pixels of a 640 wide image; a parked car with passing traffic stays below
@@ -100,6 +100,13 @@ def tell_depth(
             report.warn(doubt)
     if not own_raster:
         _compare_sizes(report, "depth", [(look, depth.size) for look, depth in facts])
+
+
+def tell_companions(report: Report, samples: Sequence[Sample]) -> None:
+    """How many frames have depth without gaps, and a smooth version of it; some methods learn from these."""
+    for kind, label in FURTHER.items():
+        count = sum(getattr(sample, kind) is not None for sample in samples)
+        report.tell(label, f"{share(count, len(samples))} frames")
 
 
 def tell_labels(report: Report, looks: Sequence[Look], samples: Sequence[Sample]) -> None:

@@ -68,7 +68,7 @@ def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample]) -
             for path in (sample.images[0] for sample in samples)
         )
         report.tell("cameras", f"{sides['left']} left, {sides['right']} right")
-        if spec.training and not sides["right"]:
+        if spec.video and spec.training and not sides["right"]:
             report.warn("no right camera; training works, with half of the images")
     if spec.video:
         offsets = ", ".join(f"{offset:+d}" for offset in spec.frames if offset)

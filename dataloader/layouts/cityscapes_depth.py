@@ -48,7 +48,7 @@ def cityscapes_depth_samples(request: Request) -> list[Sample]:
     listing, parameters = Listing(root), read_parameters(root, "cityscapes")
     part, path = FOLDER_OF[request.spec.part], on_disk(root / LIST)
     listed = path.is_file()
-    scenes = _read_scenes(path) if listed else _annotated(listing, part)
+    scenes = read_scenes(path) if listed else _annotated(listing, part)
     truth = _truth_of(listing, part, len(scenes), listed)
     missing, samples = Missing(request), []
     for place, scene in enumerate(scenes):
@@ -62,7 +62,7 @@ def cityscapes_depth_samples(request: Request) -> list[Sample]:
     return samples
 
 
-def _read_scenes(path: Path) -> list[Scene]:
+def read_scenes(path: Path) -> list[Scene]:
     """Lines ``<city> <city>_<sequence>_<frame>``, or the path of the image; blank ones do not count."""
     scenes = []
     for number, line in read_lines(path, LIST_REMEDY, f"{LIST_REMEDY}, or delete it to use what is there"):

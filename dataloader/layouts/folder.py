@@ -14,10 +14,11 @@ from pathlib import Path
 
 from errors import UserError
 
+from ..companions import companion
 from ..files import image_size
 from ..listing import IMAGE_TYPES, Listing
 from ..numbering import in_order
-from ..samples import DepthSource, Request, Sample, check_intrinsics
+from ..samples import NO_CAMERA, DepthSource, Request, Sample, check_intrinsics
 
 DEPTH_FOLDER = "depth"
 
@@ -39,7 +40,8 @@ def folder_samples(request: Request, folder: str, intrinsics: Sequence[float]) -
     root = Path(folder)
     if not root.is_dir():
         raise UserError(f"--data-folder {folder}: no such folder; pass the folder that holds your sequences")
-    if len(intrinsics) != 4:
+    needless = request.spec.training and not request.spec.video  # depth that was measured needs no camera
+    if len(intrinsics) != 4 and not (needless and not intrinsics):
         raise UserError(f"--data-intrinsics: {len(intrinsics)} numbers; give fx,fy,cx,cy in pixels of the files")
     listing = Listing(root)
     sequences = find_sequences(listing)
@@ -77,7 +79,8 @@ def ordered_frames(listing: Listing, folder: str) -> list[str]:
 def _of_sequence(request: Request, listing: Listing, folder: str, intrinsics: Sequence[float]) -> list[Sample]:
     names = ordered_frames(listing, folder)
     place = listing.root / folder
-    normalised = check_intrinsics("--data-intrinsics", intrinsics, *_common_size(request, place, names))
+    size = _common_size(request, place, names)
+    normalised = check_intrinsics("--data-intrinsics", intrinsics, *size) if intrinsics else NO_CAMERA
     samples = []
     for index, name in enumerate(names):
         if not all(0 <= index + offset < len(names) for offset in request.spec.frames):
@@ -85,7 +88,8 @@ def _of_sequence(request: Request, listing: Listing, folder: str, intrinsics: Se
         images = {offset: f"{place}/{names[index + offset]}" for offset in request.spec.frames}
         stem = f"{folder}/{Path(name).stem}" if folder else Path(name).stem
         depth = _truth(listing, folder, Path(name).stem) if request.spec.needs_truth else None
-        samples.append(Sample(stem, images, normalised, depth=depth, measured=True))
+        maps = {kind: companion(listing, depth, kind) for kind in ("dense", "base")}
+        samples.append(Sample(stem, images, normalised, depth=depth, measured=True, **maps))
     return samples
 
 

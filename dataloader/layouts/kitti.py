@@ -14,18 +14,20 @@ from ..lists import Frame, fetch_list, parse_image_path, read_list
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
-from .kitti_eigen import eigen_test_frames
+from .kitti_eigen import eigen_test_frames, eigen_train_frames
 from .kitti_files import KittiFiles
 
 log = logging.getLogger(__name__)
 
 LIST_NAMES = {"train": "train_files.txt", "validation": "val_files.txt", "test": "test_files.txt"}
 CAMERA_NUMBERS = {"left": 2, "right": 3}
-BORROWED = {("zhou", "test"): "eigen", ("eigen_benchmark", "test"): "eigen"}
-"""Test sets that circulate under another name as well: Zhou's is the Eigen test set, and the benchmark's those of its
-frames that have an improved map."""
+BORROWED = {("zhou", "test"): "eigen", ("eigen_benchmark", "test"): "eigen", ("eigen_full", "train"): "eigen"}
+"""Sets that circulate under another name as well: Zhou's test set is Eigen's, that of the benchmark those of its frames
+that have an improved map; eigen_full is what Eigen's split trains on, of which Zhou took a part."""
 KNOWN_FRAMES = {("eigen", "test"): eigen_test_frames, ("eigen_benchmark", "test"): eigen_test_frames}
 """Lists that are known without a file."""
+FROM_DRIVES = ("eigen_full", "train")
+"""What is made from the drives on disk where there is no list."""
 LIST_REMEDY = "fetch them, index what is there with python -m dataloader.prepare index kitti"
 INDEX_REMEDY = "fetch them, or, for what is there, rebuild it with python -m dataloader.prepare index kitti --overwrite"
 
@@ -55,18 +57,21 @@ def kitti_samples(request: Request) -> list[Sample]:
     """
     files = KittiFiles(request.dataset_dir, request.cache_folder)
     path = find_split(request)
+    parameters = read_parameters(files.root, "kitti")
     known = KNOWN_FRAMES.get((request.spec.split, request.spec.part))
     if path is None and known is not None:
         frames = _of_camera_asked(request, known())
         remedy = f"fetch them with python -m dataloader.prepare kitti --split eigen --out {request.dataset_dir}"
-        return from_frames(request, files.root, frames, files, read_parameters(files.root, "kitti"), remedy)
+        return from_frames(request, files.root, frames, files, parameters, remedy)
+    if path is None and (request.spec.split, request.spec.part) == FROM_DRIVES:
+        frames = _tell_drives(request, eigen_train_frames(files))
+        return from_frames(request, files.root, frames, files, parameters)
     if path is None:
         folder = request.dataset_dir / f"kitti_{request.spec.split}_split"
         raise UserError(
             f"{folder}: neither {request.spec.part}.json nor {LIST_NAMES[request.spec.part]} there; "
             f"{fetch_list(folder / LIST_NAMES[request.spec.part])}"
         )
-    parameters = read_parameters(files.root, "kitti")
     if path.suffix.lower() == ".json":
         samples = _from_index(request, path, files, parameters)
         if not samples:
@@ -78,9 +83,47 @@ def kitti_samples(request: Request) -> list[Sample]:
     frames = read_list(path)
     if request.spec.training:
         frames = _with_camera(request, path, frames, files)
+        if (request.spec.split, request.spec.part) == FROM_DRIVES:
+            frames = _inside_drives(request, path, frames, files)
     else:
         frames = _of_camera_asked(request, frames)
     return from_frames(request, path, frames, files, parameters)
+
+
+def _tell_drives(request: Request, frames: list[Frame]) -> list[Frame]:
+    """The frames, after the console was told where they come from; raises `UserError` where there are none."""
+    folder = request.dataset_dir / f"kitti_{request.spec.split}_split"
+    remedy = fetch_list(folder / LIST_NAMES[request.spec.part])
+    if not frames:
+        raise UserError(
+            f"{request.dataset_dir}: no {folder.name}/{LIST_NAMES[request.spec.part]}, and no drive in kitti/ that is "
+            f"not part of the Eigen test set and has three frames; {remedy}"
+        )
+    log.info(
+        "  - %s: there is no %s, so its frames are all %d of the %d drives on disk that the Eigen test set has nothing "
+        "of, but the first and the last of each; the published list has 45200: %s",
+        request.spec.name,
+        folder,
+        len(frames),
+        len({frame.drive for frame in frames}),
+        remedy,
+    )
+    return frames
+
+
+def _inside_drives(request: Request, where: Path, frames: list[Frame], files: KittiFiles) -> list[Frame]:
+    """Leaves out frames with which a drive begins or ends; the list is one for stereo, which has no use for others."""
+    last = {drive: files.last_number(*drive) for drive in {(frame.drive, frame.camera) for frame in frames}}
+    kept = [frame for frame in frames if 0 < frame.number != last[frame.drive, frame.camera]]
+    if not kept:
+        raise UserError(f"{where}: none of its frames has one before and one after it on disk; fetch their drives")
+    if len(kept) < len(frames):
+        log.info(
+            "  - %s: %d frames left out, with which their drives begin or end",
+            request.spec.name,
+            len(frames) - len(kept),
+        )
+    return kept
 
 
 def _of_camera_asked(request: Request, frames: list[Frame]) -> list[Frame]:

@@ -1,10 +1,14 @@
-"""The 697 frames of the KITTI Eigen test set (Eigen et al., arXiv 1406.2283), as facts: no list has to be fetched."""
+"""The KITTI Eigen split (Eigen et al., arXiv 1406.2283) as facts: no list has to be fetched.
+
+Its test set is 697 frames of 28 drives; all of the other drives on disk are for training.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from ..lists import Frame
+from ..lists import CAMERA_OF, Frame
+from .kitti_files import KittiFiles
 
 _TABLE = """
 2011_09_26 0002 3 0..75 but 66
@@ -42,6 +46,26 @@ _TABLE = """
 def eigen_test_frames() -> list[Frame]:
     """All frames, by drive and number."""
     return [frame for row in _TABLE.split("\n") if row for frame in _of_row(row)]
+
+
+def eigen_train_frames(files: KittiFiles) -> list[Frame]:
+    """Frames of the drives on disk that have no part in the test set, of either camera, by drive and number.
+
+    Those without a frame before or after them are left out.
+    """
+    test = {frame.drive for frame in eigen_test_frames()}
+    return [
+        frame
+        for drive in files.raw_drives()
+        if drive not in test
+        for camera in sorted({*CAMERA_OF.values()})
+        for frame in _inner_frames(files, drive, camera)
+    ]
+
+
+def _inner_frames(files: KittiFiles, drive: str, camera: int) -> Iterator[Frame]:
+    numbers = files.numbers(drive, camera)
+    return (Frame(drive, number, camera) for number in sorted(numbers) if {number - 1, number + 1} <= numbers)
 
 
 def _of_row(row: str) -> Iterator[Frame]:

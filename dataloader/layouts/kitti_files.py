@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
 
-from ..listing import Listing
+from ..companions import Kind, companion
+from ..listing import IMAGE_TYPES, Listing
 from ..lists import Frame
 from ..samples import DepthSource
 
@@ -42,6 +44,7 @@ SEQUENCES = {  # odometry development kit
     "09": _recording("2011_09_30", 33, 0, 1590),
     "10": _recording("2011_09_30", 34, 0, 1200),
 }
+_DATE = re.compile(r"\d{4}_\d{2}_\d{2}")
 _MAP_TAILS = ("image_{camera:02d}/data", "image_{camera:02d}")
 _ANNOTATED_TAIL = "proj_depth/groundtruth/image_{camera:02d}"
 _ANNOTATED_ROOTS = (
@@ -52,6 +55,7 @@ _ANNOTATED_ROOTS = (
     "kitti",
     "kitti/Raw_data",
 )
+_PARTS = ("", "train/", "val/")  # of the archive
 
 
 class KittiFiles:
@@ -73,6 +77,25 @@ class KittiFiles:
         """Folder of a drive relative to `kitti`, directly inside or below Raw_data."""
         inside = f"Raw_data/{drive}"
         return inside if self.listing.has(inside) else drive
+
+    def raw_drives(self) -> list[str]:
+        """Raw drives that are there, as <date>/<drive>, in order."""
+        dates = {date for place in ("", "Raw_data") for date in self.listing.names(place) if _DATE.fullmatch(date)}
+        names = {
+            (date, name) for date in dates for place in ("", "Raw_data/") for name in self.listing.names(place + date)
+        }
+        return sorted(f"{date}/{name}" for date, name in names if name.startswith(f"{date}_drive_"))
+
+    def numbers(self, drive: str, camera: int) -> set[int]:
+        """Numbers of the images of a raw drive that are there."""
+        names = self.listing.names(f"{self.drive_folder(drive)}/image_{camera:02d}/data")
+        return {
+            int(stem) for stem, kind in map(os.path.splitext, names) if stem.isdigit() and kind.lower() in IMAGE_TYPES
+        }
+
+    def last_number(self, drive: str, camera: int) -> int:
+        """The greatest of `numbers`; -1 where there is none."""
+        return max(self.numbers(drive, camera), default=-1)
 
     def image(self, frame: Frame) -> str:
         """Path of an image, empty where it does not exist."""
@@ -108,6 +131,15 @@ class KittiFiles:
             return DepthSource("map", path, mode) if path else None
         path = self._map("raw", raw)
         return DepthSource("map", path, mode) if path else self._scan(raw)
+
+    def annotated(self, path: str) -> str:
+        """A file of the official depth archive, however that was unpacked, by its path there; empty where it is not."""
+        places = (f"{root}/{part}{path}" for root in _ANNOTATED_ROOTS for part in _PARTS if path)
+        return next((found for place in places if (found := self._all.file(place))), "")
+
+    def companion(self, truth: DepthSource | None, kind: Kind) -> DepthSource | None:
+        """The filled or smooth map beside a depth map; None where there is none."""
+        return companion(self._all, truth, kind)
 
     def _map(self, kind: str, frame: Frame) -> str:
         key = (kind, frame.drive, frame.camera)
@@ -156,6 +188,6 @@ def _improved_maps(frame: Frame) -> list[str]:
     tail = _ANNOTATED_TAIL.format(camera=frame.camera)
     short = frame.drive.rpartition("/")[2]
     for root in _ANNOTATED_ROOTS:
-        for part in ("", "train/", "val/"):
+        for part in _PARTS:
             folders += [f"{root}/{part}{drive}/{tail}" for drive in (frame.drive, short)]
     return folders

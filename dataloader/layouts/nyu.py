@@ -1,14 +1,18 @@
-"""NYU Depth v2: the test images as BTS extracts them, the labelled .mat file itself, or StructDepth's .h5 files."""
+"""NYU Depth v2: images as BTS extracts them, the labelled .mat file itself, or StructDepth's .h5 files."""
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
 from errors import UserError
 
+from ..companions import companion
 from ..listing import IMAGE_TYPES, Listing, on_disk
 from ..matlab import read_numbers
 from ..missing import Missing
@@ -19,36 +23,86 @@ from ..samples import DepthSource, Request, Sample
 
 FOLDER, HOW = "nyu_v2", "put or link NYU Depth v2"
 LABELLED, SPLITS = "nyu_depth_v2_labeled.mat", "splits.mat"
-EXTRACTED = ("official_splits/test", "nyu_depth_v2/official_splits/test", "test")
-LIST = "test_files.txt"
 MILLIMETRE = 0.001
 STRUCT_TEST = "nyu_test"
-RELATIVE = ("official_splits/test/", "test/")  # what lists may write before the folder of a kind of room
+
+
+class Set(NamedTuple):
+    """Where the images of a loader lie, and what lists of them may write before the folder of a scene.
+
+    list:     name of its list; "" where it has none
+    labelled: part of splits.mat by which its images come from the .mat file; "" for none
+    """
+
+    places: tuple[str, ...]
+    list: str = ""
+    relative: tuple[str, ...] = ()
+    labelled: str = ""
+
+
+SETS = {
+    ("", "train"): Set(("sync", "nyu_depth_v2/sync"), "train_files.txt", ("nyu_depth_v2/", "sync/")),
+    ("", "test"): Set(
+        ("official_splits/test", "nyu_depth_v2/official_splits/test", "test"),
+        "test_files.txt",
+        ("official_splits/test/", "test/"),
+        "test",
+    ),
+    ("official", "train"): Set(("official_splits/train", "nyu_depth_v2/official_splits/train"), labelled="train"),
+}
+"""By split and part of the loader."""
+log = logging.getLogger(__name__)
 
 
 def nyu_samples(request: Request) -> list[Sample]:
-    """The test images with what the Kinect measured; the extracted ones where they are there, else the .mat file.
+    """Images with what the Kinect measured, and its filled and smooth versions; the .mat file where none are extracted.
+
+    A loader whose truth is "dense" has the filled depth as its truth.
 
     Raises:
         UserError: when neither is there, or a listed image is missing.
     """
-    root = request.folder(FOLDER, HOW)
-    listing, parameters = Listing(root), read_parameters(root, FOLDER)
-    place = next((place for place in EXTRACTED if listing.names(place)), "")
-    labelled = listing.file(LABELLED)
+    samples = list(_samples(request))
+    return [replace(sample, depth=sample.dense) for sample in samples] if request.spec.truth == "dense" else samples
+
+
+def _samples(request: Request) -> list[Sample] | Iterator[Sample]:
+    root, spec = request.folder(FOLDER, HOW), request.spec
+    listing, parameters, chosen = Listing(root), read_parameters(root, FOLDER), SETS[spec.split, spec.part]
+    place = next((place for place in chosen.places if listing.names(place)), "")
+    labelled = listing.file(LABELLED) if chosen.labelled else ""
     if place:
-        index = on_disk(root / LIST)
-        if index.is_file():
+        index = on_disk(root / chosen.list)
+        if index.is_file() and request.listed:
             return _listed(request, listing, parameters, index, place)
         samples = list(_extracted(listing, parameters, place))
         if not samples:
-            raise UserError(f"{root / place}: no image <kind of room>/rgb_<number>.jpg; extract the test images there")
+            raise UserError(f"{root / place}: no image <scene>/rgb_<number>.jpg; put the extracted images there")
+        if spec.training and chosen.list and request.listed:
+            _tell_all(request, index, samples)
         return samples
-    if not labelled:
+    if labelled:
+        return _labelled(listing, parameters, labelled, chosen.labelled)
+    if chosen.labelled:
         raise UserError(
-            f"{root}: neither {EXTRACTED[0]} nor {LABELLED} there; fetch {LABELLED} and {SPLITS} of NYU Depth v2"
+            f"{root}: neither {chosen.places[0]} nor {LABELLED} there; fetch {LABELLED} and {SPLITS} of NYU Depth v2"
         )
-    return list(_labelled(listing, parameters, labelled))
+    raise UserError(
+        f"{root}: no folder {chosen.places[0]}; unpack the training frames of BTS or LapDepth there, or train with "
+        "nyu_v2_official_train"
+    )
+
+
+def _tell_all(request: Request, index: Path, samples: list[Sample]) -> None:
+    log.info(
+        "  - %s: there is no list %s, so it has all %d images, of %d scenes; python -m dataloader.prepare lists %s "
+        "keeps them as a list",
+        request.spec.name,
+        index,
+        len(samples),
+        len({sample.name.partition("/")[0] for sample in samples}),
+        request.spec.name,
+    )
 
 
 def nyu_struct_samples(request: Request) -> list[Sample]:
@@ -65,17 +119,17 @@ def nyu_struct_samples(request: Request) -> list[Sample]:
     return [_struct(f"{root}/{STRUCT_TEST}/{name}", parameters) for name in names]
 
 
-def numbers_for_test(path: str, count: int) -> list[int]:
-    """Numbers from 0 of the test images among `count` labelled ones, by splits.mat, which counts from 1.
+def numbers_of_part(path: str, count: int, part: str) -> list[int]:
+    """Numbers from 0 of the images of "train" or "test" among `count` labelled ones; splits.mat counts from 1.
 
     Raises:
         UserError: when the file is damaged, or the numbers are not those of different images.
     """
-    stored = read_numbers(path, "testNdxs", 2).reshape(-1)
+    stored = read_numbers(path, f"{part}Ndxs", 2).reshape(-1)
     numbers = stored.astype(np.int64) - 1
     whole = bool((stored == numbers + 1).all())
     if not whole or not len(numbers) or numbers.min() < 0 or numbers.max() >= count or len(set(numbers)) < len(numbers):
-        raise UserError(f"{path}: testNdxs are not numbers from 1 to {count}, each once; fetch it again")
+        raise UserError(f"{path}: {part}Ndxs are not numbers from 1 to {count}, each once; fetch it again")
     return numbers.tolist()
 
 
@@ -87,52 +141,66 @@ def find_splits(listing: Listing, labelled: str) -> str:
     return path
 
 
-def _sample(name: str, image: str, depth: DepthSource | None, parameters: Parameters) -> Sample:
-    return Sample(name, {0: image}, parameters.intrinsics, depth=depth, measured=parameters.measured)
+def _sample(
+    name: str, image: str, depth: DepthSource | None, parameters: Parameters, **maps: DepthSource | None
+) -> Sample:
+    return Sample(name, {0: image}, parameters.intrinsics, depth=depth, measured=parameters.measured, **maps)
 
 
-def _millimetres(path: str) -> DepthSource:
-    return DepthSource("map", path, unit=MILLIMETRE)
+def _millimetres(path: str) -> DepthSource | None:
+    return DepthSource("map", path, unit=MILLIMETRE) if path else None
 
 
 def _extracted(listing: Listing, parameters: Parameters, place: str) -> Iterator[Sample]:
-    for room in sorted(listing.names(place)):
-        for name in sorted(listing.names(f"{place}/{room}")):
+    for scene in sorted(listing.names(place)):
+        for name in sorted(listing.names(f"{place}/{scene}")):
             stem, number = Path(name).stem, Path(name).stem.removeprefix("rgb_")
             if not (stem.startswith("rgb_") and name.lower().endswith(IMAGE_TYPES)):
                 continue
-            path = listing.find(f"{place}/{room}/sync_depth_{number}", (".png",))
-            image = f"{listing.root}/{place}/{room}/{name}"
-            yield _sample(f"{room}/{stem}", image, _millimetres(path) if path else None, parameters)
+            depth = _millimetres(listing.find(f"{place}/{scene}/sync_depth_{number}", (".png",)))
+            image = f"{listing.root}/{place}/{scene}/{name}"
+            yield _sample(f"{scene}/{stem}", image, depth, parameters, **_companions(listing, depth))
+
+
+def _companions(listing: Listing, depth: DepthSource | None, dense: str = "") -> dict[str, DepthSource | None]:
+    """The filled and the smooth map of a sample; `dense`: path of the filled one, where a list says so."""
+    filled = _millimetres(dense) or companion(listing, depth, "dense")
+    return {"dense": filled, "base": companion(listing, depth, "base")}
 
 
 def _listed(request: Request, listing: Listing, parameters: Parameters, index: Path, place: str) -> list[Sample]:
     missing, samples = Missing(request), []
+    relative = SETS[request.spec.split, request.spec.part].relative
     for pair in read_pairs(index):
-        image, depth = (_below(place, path) for path in pair)
+        image, depth, dense = (_below(place, path, relative) for path in pair)
         found, truth = listing.find_image(image), listing.file(depth) if depth else ""
         there = {image: bool(found), depth: bool(truth) or not depth}
         if missing.note(f"{listing.root}/{path}" for path, exists in there.items() if not exists):
             continue
         name = Path(image.removeprefix(f"{place}/")).with_suffix("").as_posix()
-        samples.append(_sample(name, found, _millimetres(truth) if truth else None, parameters))
-    missing.check(index, f"extract the test images into {place}, or delete the list to use what is there", len(samples))
+        source = _millimetres(truth)
+        maps = _companions(listing, source, listing.file(dense) if dense else "")
+        samples.append(_sample(name, found, source, parameters, **maps))
+    missing.check(
+        index, f"put the extracted images into {place}, or delete the list to use what is there", len(samples)
+    )
     return samples
 
 
-def _below(place: str, path: str) -> str:
+def _below(place: str, path: str, relative: tuple[str, ...]) -> str:
     """A path of a list relative to the data set; empty for no path."""
-    for start in RELATIVE:
+    for start in relative:
         path = path.removeprefix(start)
     return f"{place}/{path}" if path else ""
 
 
-def _labelled(listing: Listing, parameters: Parameters, path: str) -> Iterator[Sample]:
+def _labelled(listing: Listing, parameters: Parameters, path: str, part: str) -> Iterator[Sample]:
     count = count_labelled(path)
     rooms = scene_types(path, count)
-    for number in numbers_for_test(find_splits(listing, path), count):
-        depth = DepthSource("hdf5", member(path, "rawDepths", number))
-        yield _sample(f"{rooms[number]}/rgb_{number:05d}", member(path, "images", number), depth, parameters)
+    for number in numbers_of_part(find_splits(listing, path), count, part):
+        depth, dense = (DepthSource("hdf5", member(path, name, number)) for name in ("rawDepths", "depths"))
+        image = member(path, "images", number)
+        yield _sample(f"{rooms[number]}/rgb_{number:05d}", image, depth, parameters, dense=dense)
 
 
 def _struct(path: str, parameters: Parameters) -> Sample:

@@ -19,9 +19,11 @@ from storage import descriptors
 COMMANDS = {
     "synthetic": "render the synthetic street data set",
     "splits": "fetch the published split lists and verify them",
+    "lists": "write the lists of images with their depth maps from what is on disk",
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
-    "nyu": "extract the test images of NYU Depth v2 from the labelled .mat file",
+    "cityscapes-triplets": "make triplets of Cityscapes video, resized, for the training of depth",
+    "nyu": "extract test or training images of NYU Depth v2 from the labelled .mat file",
     "export-gt": "keep the ground truth of an evaluation loader in one file",
     "cache": "keep the images and labels of a training, decoded and resized",
     "teacher-cache": "keep the answers of a depth teacher to training images",
@@ -37,7 +39,7 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
     Returns:
         The options and the name of the chosen sub-command.
     """
-    overview = "\n".join(f"  {name:14} {summary}" for name, summary in COMMANDS.items())
+    overview = "\n".join(f"  {name:20} {summary}" for name, summary in COMMANDS.items())
     top = argparse.ArgumentParser(
         prog="python -m dataloader.prepare",
         description="Put data where the loaders look for it.",

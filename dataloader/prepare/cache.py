@@ -31,6 +31,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = f"loaders: {', '.join(known_loaders(PURPOSES))}\n{ABOUT}"
     add = parser.add_argument
     add("loaders", nargs="+", metavar="LOADER", help="training loaders, for depth and for segmentation")
+    add(
+        "--purpose",
+        choices=PURPOSES,
+        default="segmentation",
+        help="of cityscapes_train, which serves both; default: segmentation",
+    )
     add("--out", required=True, metavar="DIR", help="folder of the cache, for --data-cache")
     add_sizes(add)
     add(
@@ -61,7 +67,13 @@ def run(args: argparse.Namespace) -> int:
     from dataloader.cache.data import pictures_of, provide
     from dataloader.cache.teacher import image_root
 
-    specs = find_loaders(args.loaders, PURPOSES)
+    specs = find_loaders(args.loaders, sorted(PURPOSES, key=args.purpose.__eq__))  # that one goes last
+    for spec in specs:
+        if spec.purpose == "depth" and spec.needs_truth:
+            raise UserError(
+                f"{spec.name}: images keep their size in training with measured depth, no cache holds them; leave it "
+                "out"
+            )
     check_common(args)
     sizes = {
         "depth": (args.height, args.width),

@@ -1,4 +1,4 @@
-"""The test images of NYU Depth v2, taken out of the labelled .mat file."""
+"""Test or training images of NYU Depth v2, taken out of the labelled .mat file."""
 
 from __future__ import annotations
 
@@ -10,15 +10,16 @@ import cv2
 import numpy as np
 from tqdm import tqdm
 
-from dataloader.layouts.nyu import EXTRACTED, FOLDER, LABELLED, find_splits, numbers_for_test
+from dataloader.layouts.nyu import FOLDER, LABELLED, find_splits, numbers_of_part
 from dataloader.listing import Listing
 from dataloader.nyu_files import count_labelled, member, read_depth, read_picture, scene_types
 from dataloader.prepare.put import put
 from errors import UserError
 
+PLACES = {"test": "official_splits/test", "train": "official_splits/train"}
 SUMMARY = "Extract the test images of NYU Depth v2 from the labelled .mat file, as BTS and its heirs do."
 ABOUT = f"""
-Writes nyu_v2/{EXTRACTED[0]}/<kind of room>/: rgb_<number>.jpg, black outside rows 7 to 474 and columns 7 to 632;
+Writes nyu_v2/{PLACES["test"]}/<kind of room>/: rgb_<number>.jpg, black outside rows 7 to 474 and columns 7 to 632;
 sync_depth_<number>.png, what the Kinect measured; dense/sync_depth_dense_<number>.png, the same in-painted. Depth in
 millimetres, truncated, 16 bit. Numbers are those of the .mat file from 0. What is there already stays, so that an
 interrupted run goes on.
@@ -35,6 +36,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=os.environ.get("IFN_DIR_DATASET", ""),
         metavar="DIR",
         help=f"data set folder with {FOLDER}/{LABELLED}; default: environment variable IFN_DIR_DATASET",
+    )
+    parser.add_argument(
+        "--part",
+        choices=PLACES,
+        default="test",
+        help=f"the 654 images of the test, or the 795 for training, into {PLACES['train']}; default: test",
     )
     parser.add_argument("--mat", default="", metavar="FILE", help=f"{LABELLED}, where it lies elsewhere")
     parser.add_argument("--splits", default="", metavar="FILE", help="splits.mat, where it does not lie beside it")
@@ -55,8 +62,8 @@ def run(args: argparse.Namespace) -> int:
         raise UserError("--out: not given, and no --dataset-dir either; say where to write")
     count = count_labelled(source)
     rooms = scene_types(source, count)
-    numbers = numbers_for_test(args.splits or find_splits(Listing(Path(source).parent), source), count)
-    folder = Path(out) / FOLDER / EXTRACTED[0]
+    numbers = numbers_of_part(args.splits or find_splits(Listing(Path(source).parent), source), count, args.part)
+    folder = Path(out) / FOLDER / PLACES[args.part]
     written = 0
     for number in tqdm(numbers, desc="extract", unit="image", disable=None):
         written += _extract(source, number, folder / rooms[number])

@@ -73,6 +73,7 @@ LISTS: tuple[SplitList, ...] = (
         45200,
         "1b491141d87b7af9e6706609b7ce858c198c3a4ca61d180c7dc90815d5f2a986",
         "kitti_eigen_split/train_files.txt",
+        "kitti_eigen_full_split/train_files.txt",
     ),
     _kitti(
         "eigen_full/val_files.txt",
@@ -165,6 +166,7 @@ LISTS: tuple[SplitList, ...] = (
         69731,
         "03f66cd9ba79964a5295008e5b2fc73e8451f902785d8386a580c512ab5ae4d3",
         "cityscapes_train_files.txt",
+        "cityscapes/train_files.txt",  # read by cityscapes_train for depth
     ),
     _extra(
         "manydepth",
@@ -203,6 +205,8 @@ LISTS: tuple[SplitList, ...] = (
         "train_test_inputs/eigen_train_files_with_gt.txt",
         23158,
         "93ae5e70b3a2824ee2658abd393a049a7924efae1b6911a93853338bb4faad9e",
+        "eigen_train_files_with_gt.txt",
+        "kitti_annotated_split/train_files.txt",
     ),
     _extra(
         "bts",
@@ -210,6 +214,8 @@ LISTS: tuple[SplitList, ...] = (
         "train_test_inputs/eigen_test_files_with_gt.txt",
         697,
         "22bc01266c08dbb1275e0b9e6a824e89ea2dab0b9021341ebb39573d7addceac",
+        "eigen_test_files_with_gt.txt",
+        "kitti_annotated_split/test_files.txt",
     ),
     _extra(
         "bts",
@@ -217,6 +223,8 @@ LISTS: tuple[SplitList, ...] = (
         "train_test_inputs/nyudepthv2_train_files_with_gt.txt",
         24231,
         "66e2beb718a58c5c946c169f6e70cc6ae166ddd19f5618266fff52ff7443e0e9",
+        "nyudepthv2_train_files_with_gt.txt",
+        "nyu_v2/train_files.txt",
     ),
     _extra(
         "bts",
@@ -224,6 +232,8 @@ LISTS: tuple[SplitList, ...] = (
         "train_test_inputs/nyudepthv2_test_files_with_gt.txt",
         654,
         "4b46c9ab4c953166e6fdbb1a6542ba3311885e24ed4afafff1b6c5993b784966",
+        "nyudepthv2_test_files_with_gt.txt",
+        "nyu_v2/test_files.txt",
     ),
     _extra(
         "bts", BTS, "utils/train_scenes.txt", 284, "db717bbdf6fea36e88aa9e43cda03a3ff280c3d279b62cc84b0fec67b230b52f"

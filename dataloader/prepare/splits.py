@@ -23,6 +23,8 @@ Which list goes where (monodepth2's names on the left):
   benchmark/train_files, val_files     kitti_benchmark_split/train_files.txt, val_files.txt
   odom/train_files, val_files (0-8)    kitti_odom09_split/... and kitti_odom10_split/...
   odom/test_files_09, test_files_10    kitti_odom09_split/test_files.txt, kitti_odom10_split/test_files.txt
+  eigen_*_files_with_gt (of BTS)       kitti_annotated_split/train_files.txt, test_files.txt, by the name annotated
+  nyudepthv2_*_files_with_gt (of BTS)  nyu_v2/train_files.txt, test_files.txt, by the name nyu_v2
 
 NAMES chooses splits ({", ".join(SPLITS)}; all of them by default) or single lists by their published
 name, e.g. static_frames.txt; lists that no loader reads go to {EXTRA}/<project>/. They are:

@@ -43,12 +43,13 @@ def add_sources(add: Callable[..., Any]) -> None:
 
 
 def known_loaders(purposes: Sequence[Purpose]) -> dict[str, LoaderSpec]:
-    """Training loaders by name."""
-    return {spec.name: spec for spec in LOADERS.values() if spec.purpose in purposes and spec.training}
+    """Training loaders by name; of several with one name, that of the last of the purposes."""
+    training = [spec for spec in LOADERS.values() if spec.training]
+    return {spec.name: spec for purpose in purposes for spec in training if spec.purpose == purpose}
 
 
 def find_loaders(names: Iterable[str], purposes: Sequence[Purpose]) -> list[LoaderSpec]:
-    """Training loaders of some purposes; comma-separated names are taken apart.
+    """Training loaders as `known_loaders` has them; comma-separated names are taken apart.
 
     Raises:
         UserError: a name that no such loader has.

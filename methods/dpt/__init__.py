@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from presets.options import DEPTH_VALIDATION, EXPERIMENT, PICTURES, SYSTEM
+from presets.options import DEPTH_VALIDATION, EXPERIMENT, INFERENCE, PICTURES, SYSTEM
 
 from ..method import Method
 
 METHOD = Method(
     name="dpt",
-    about="a frozen teacher, which --model-load names: dpt-hybrid, dpt-large, dpt-hybrid-kitti, dpt-hybrid-nyu, a file "
-    "or hf:MODEL",
+    about="a frozen network of others: dpt-hybrid, dpt-large, dpt-hybrid-kitti, dpt-hybrid-nyu, a file or hf:MODEL",
     tasks=("depth",),
-    options={"eval_depth": (SYSTEM, EXPERIMENT, DEPTH_VALIDATION, PICTURES)},
+    options={
+        "eval_depth": (SYSTEM, EXPERIMENT, DEPTH_VALIDATION, PICTURES),
+        "inference": (SYSTEM, EXPERIMENT, INFERENCE),
+    },
     trained=False,
 )

@@ -11,13 +11,16 @@ if TYPE_CHECKING:
 
 
 def network(args: Namespace, *, pretrained: bool = False) -> Teacher:
-    """The teacher that --model-load names: dpt-hybrid and its like, hf:<id>, or a file where it says or below the runs.
+    """The teacher that --model-path or --model-load names: dpt-hybrid and its like, hf:<id>, or a file.
+
+    Files of --model-load lie where it says or below the runs. What is missing is fetched with --fetch.
 
     Raises:
         UserError: when there is none, or its weights are missing, damaged or of another network.
     """
     from models import build_teacher
 
-    below = Path(args.checkpoint_dir) / args.model_load
-    elsewhere = below.is_file() and not Path(args.model_load).is_file()
-    return build_teacher(str(below) if elsewhere else args.model_load)
+    name = getattr(args, "model_path", "") or args.model_load
+    below = Path(args.checkpoint_dir) / name
+    elsewhere = below.is_file() and not Path(name).is_file()
+    return build_teacher(str(below) if elsewhere else name, fetch=args.fetch)

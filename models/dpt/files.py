@@ -7,20 +7,24 @@ from pathlib import Path
 
 from errors import UserError, closest
 from models.teacher import Habits
-from storage.published import hash_in, obtain, place, sha256
-
-ADDRESS = "https://github.com/intel-isl/DPT/releases/download/1_0/"
+from storage.catalogue import MODELS
+from storage.published import hash_in, obtain, sha256
 
 
 @dataclass(frozen=True)
 class Official:
-    """A published file. `scale` and `shift` bring its output to 1/m, where it was fine-tuned to metres."""
+    """A file of storage/models.toml. `scale` and `shift` bring its output to 1/m, where it was fine-tuned to metres."""
 
-    file: str
+    name: str
     variant: str
     habits: Habits = Habits()
     scale: float = 1.0
     shift: float = 0.0
+
+    @property
+    def file(self) -> str:
+        """What it is called."""
+        return MODELS[self.name].file
 
     @property
     def hash(self) -> str:
@@ -30,25 +34,21 @@ class Official:
     @property
     def path(self) -> Path:
         """Where torch keeps downloaded weights."""
-        return place(self.file)
+        return MODELS[self.name].place
 
 
 OFFICIAL = {
-    "dpt-hybrid": Official("dpt_hybrid-midas-501f0c75.pt", "hybrid"),
-    "dpt-large": Official("dpt_large-midas-2f21e586.pt", "large"),
+    "dpt-hybrid": Official("dpt-hybrid", "hybrid"),
+    "dpt-large": Official("dpt-large", "large"),
     "dpt-hybrid-kitti": Official(
-        "dpt_hybrid_kitti-cb926ef4.pt",
+        "dpt-hybrid-kitti",
         "hybrid",
         scale=0.00006016,
         shift=0.00579,
         habits=Habits(target=(352, 1216), metric=True, crop=(352, 1216)),
     ),
     "dpt-hybrid-nyu": Official(
-        "dpt_hybrid_nyu-2ce69ec7.pt",
-        "hybrid",
-        scale=0.000305,
-        shift=0.1378,
-        habits=Habits(target=(480, 640), metric=True),
+        "dpt-hybrid-nyu", "hybrid", scale=0.000305, shift=0.1378, habits=Habits(target=(480, 640), metric=True)
     ),
 }
 
@@ -100,4 +100,4 @@ def identity(name: str) -> dict[str, str]:
 
 def _official(name: str, fetch: bool) -> Weights:
     entry = OFFICIAL[name]
-    return Weights(entry.path, obtain(name, ADDRESS + entry.file, fetch), name)
+    return Weights(entry.path, obtain(name, MODELS[name].address, fetch), name)

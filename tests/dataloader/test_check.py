@@ -354,7 +354,7 @@ def test_mistakes_are_told_in_one_sentence(kitti, tmp_path, capsys, monkeypatch)
     monkeypatch.delenv("IFN_DIR_DATASET", raising=False)
     for words, sentence in (
         (["kitti_zuo_train", "--dataset-dir", kitti], "kitti_zuo_train: no such loader (closest: kitti_zhou_train"),
-        (["cityscapes_train", "--purpose", "depth"], "cityscapes_train: no loader for depth"),
+        (["cityscapes_validation", "--purpose", "depth"], "cityscapes_validation: no loader for depth"),
         ([","], "no loader named"),
         (["kitti_zhou_train"], "--dataset-dir: not given; pass --dataset-dir"),
         (["kitti_zhou_train", "--dataset-dir", kitti / "none"], "none: no such folder"),

@@ -200,3 +200,18 @@ def test_a_phone_picture_is_normalised_by_its_upright_size(tmp_path):
     for number in range(3):
         Image.fromarray(tiny.picture(number)).save(tmp_path / f"{number}.jpg", exif=exif)
     assert train(tmp_path, (40.0, 40.0, 12.0, 40.0))[0].intrinsics == (40 / 24, 40 / 80, 0.5, 0.5)
+
+
+def test_images_with_measured_depth_need_neither_neighbours_nor_a_camera(tmp_path):
+    frames(tmp_path / "a", range(3))
+    for frame, kind in ((0, ""), (2, ""), (2, "dense/")):
+        tiny.save(tmp_path / f"a/depth/{kind}frame_{frame}.png", np.full(tiny.SIZE, 2000 + frame, np.uint16))
+    spec = find_loader("depth", "folder_depth_train", training=True)
+    samples = with_truth(spec, resolve(spec, "", data_folder=str(tmp_path), data_depth_unit=0.001))
+    assert names(samples) == ["a/frame_0", "a/frame_2"] and [*samples[0].images] == [0]
+    assert samples[0].dense is None and read_depth(samples[1].dense)[0, 0] == np.float32(2.002)
+    assert read_depth(samples[1].depth)[0, 0] == np.float32(2.002)
+    with pytest.raises(UserError, match="--data-intrinsics: 2 numbers"):
+        resolve(spec, "", data_folder=str(tmp_path), data_intrinsics=(1.0, 2.0))
+    with pytest.raises(UserError, match="--data-intrinsics: 0 numbers"):
+        train(tmp_path, ())

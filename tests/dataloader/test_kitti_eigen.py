@@ -11,6 +11,7 @@ from dataloader.check.doctor import Options, examine
 from dataloader.files import read_depth
 from dataloader.layouts.kitti_eigen import eigen_test_frames
 from dataloader.loaders import build_evaluation
+from dataloader.prepare.splits import select
 from dataloader.splits import resolve, truth_kind
 from errors import UserError
 from tests import real_data
@@ -129,3 +130,51 @@ def test_real_scans_of_the_eigen_test_reach_a_little_further_ahead_of_the_scanne
     along = read_depth(resolve(find_loader("depth", "kitti_zhou_test"), root)[0].depth)
     both = (forward > 0) & (along > 0)
     assert both.sum() > 15000 and np.median(forward[both] - along[both]) == pytest.approx(0.28, abs=0.02)
+
+
+FULL = find_loader("depth", "kitti_eigen_full_train", training=True)
+TEST_DRIVE = "2011_09_26/2011_09_26_drive_0002_sync"
+
+
+def test_training_takes_the_list_of_eigen_under_either_name(tmp_path, caplog):
+    caplog.set_level("INFO")
+    tiny.kitti_images(tmp_path / "kitti", frames=range(6))
+    lines = [f"{tiny.DRIVE} {frame} {side}" for frame, side in ((0, "l"), (2, "r"), (3, "l"), (5, "l"), (4, "l"))]
+    tiny.kitti_list(tmp_path / "kitti_eigen_split", "train_files.txt", lines)
+    inner = [f"{tiny.DRIVE}/image_{camera:02d}/{frame:010d}" for camera, frame in ((3, 2), (2, 3), (2, 4))]
+    assert [sample.name for sample in resolve(FULL, tmp_path)] == inner
+    assert "2 frames left out, with which their drives begin or end" in caplog.text
+    tiny.kitti_list(tmp_path / "kitti_eigen_full_split", "train_files.txt", lines[2:3])
+    assert [sample.name for sample in resolve(FULL, tmp_path)] == inner[1:2]
+    tiny.kitti_list(tmp_path / "kitti_eigen_full_split", "train_files.txt", lines[:1])
+    with pytest.raises(UserError, match="none of its frames has one before and one after it"):
+        resolve(FULL, tmp_path)
+
+
+def test_without_a_list_training_takes_all_drives_but_those_of_the_test(tmp_path, caplog):
+    caplog.set_level("INFO")
+    other = "2011_09_28/2011_09_28_drive_0001_sync"
+    tiny.kitti_images(tmp_path / "kitti", frames=range(5))
+    tiny.kitti_images(tmp_path / "kitti/Raw_data", drive=other, frames=(0, 1, 2, 4, 5, 6, 7), cameras=(2,), kind=".JPG")
+    tiny.kitti_images(tmp_path / "kitti", drive=TEST_DRIVE, frames=range(5))
+    found = [sample.name for sample in resolve(FULL, tmp_path)]
+    expected = [(tiny.DRIVE, camera, frame) for camera in (2, 3) for frame in (1, 2, 3)]
+    expected += [(other, 2, frame) for frame in (1, 5, 6)]
+    assert found == [f"{drive}/image_{camera:02d}/{frame:010d}" for drive, camera, frame in expected]
+    assert "so its frames are all 9 of the 2 drives on disk" in caplog.text
+    assert f"python -m dataloader.prepare splits eigen_full --out {tmp_path}" in caplog.text
+    assert "none, the drives on disk" in str(examine(FULL, Options(dataset_dir=str(tmp_path)))[0])
+
+
+def test_drives_of_the_test_alone_are_nothing_to_train_with(tmp_path):
+    tiny.kitti_images(tmp_path / "kitti", drive=TEST_DRIVE, frames=range(5))
+    with pytest.raises(
+        UserError, match=r"no kitti_eigen_full_split/train_files\.txt, and no drive in kitti/ that is not"
+    ):
+        resolve(FULL, tmp_path)
+
+
+def test_the_published_list_has_a_place_under_either_name():
+    (entry,) = (entry for entry in select(["eigen_full"]) if entry.items == 45200)
+    assert select(["eigen_full"])[entry] == ["kitti_eigen_full_split/train_files.txt"]
+    assert "kitti_eigen_split/train_files.txt" in select(["eigen"])[entry]

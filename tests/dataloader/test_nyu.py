@@ -10,10 +10,12 @@ import pytest
 
 from dataloader import nyu_files
 from dataloader.catalog import find_loader
+from dataloader.dataset import Key, TrainingSet
 from dataloader.files import image_size, open_rgb, read_depth, read_image
 from dataloader.integrity import find_damaged, needed
 from dataloader.items import evaluation_item
-from dataloader.splits import resolve
+from dataloader.measured import Measured
+from dataloader.splits import resolve, truth_kind
 from dataloader.truth import size_doubts
 from errors import UserError
 from tests import golden, real_data
@@ -21,6 +23,8 @@ from tests.dataloader import indoor
 from tests.dataloader.tiny import picture, save
 
 WHOLE, STRUCT = find_loader("depth", "nyu_v2_test"), find_loader("depth", "nyu_v2_struct_test")
+TRAIN, OFFICIAL = (find_loader("depth", f"nyu_v2_{name}train", training=True) for name in ("", "official_"))
+DENSE = find_loader("depth", "nyu_v2_dense_test")
 
 
 @pytest.fixture
@@ -46,7 +50,7 @@ def test_the_labelled_file_gives_its_test_images_upright_and_framed_in_black(lab
         assert (read_image(sample.images[0]) == expected).all()
         assert (read_depth(sample.depth) == indoor.room_depth(number)).all()
         assert image_size(sample.images[0]) == indoor.SIZE
-        assert [*needed(sample)] == [str(labelled / "nyu_v2/nyu_depth_v2_labeled.mat")] * 2
+        assert {*needed(sample)} == {str(labelled / "nyu_v2/nyu_depth_v2_labeled.mat")}
     assert not find_damaged(path for sample in samples for path in needed(sample))
     assert not size_doubts(samples)
 
@@ -229,3 +233,92 @@ def test_a_path_that_merely_looks_alike_is_one_of_a_file(tmp_path):
     path = save(tmp_path / "a.h5::rgb.png", picture(1))
     assert open_rgb(path).size == (80, 24) and not nyu_files.is_member(path)
     assert nyu_files.container(str(path)) == str(path)
+
+
+def sync(root: Path, place: str = "sync", count: int = 3) -> Path:
+    """Training frames of BTS or LapDepth in two scenes, depth of 1 + number metres."""
+    for scene, number in ((scene, number) for scene in ("bathroom_0001", "cafe_0001a") for number in range(count)):
+        save(root / f"nyu_v2/{place}/{scene}/rgb_{number:05d}.jpg", picture(number, indoor.SIZE))
+        counts = np.full(indoor.SIZE, 1000 * (1 + number), np.uint16)
+        save(root / f"nyu_v2/{place}/{scene}/sync_depth_{number:05d}.png", counts)
+    return root
+
+
+@pytest.mark.parametrize(
+    ("line", "dense"),
+    [
+        ("/bathroom_0001/rgb_{0}.jpg /bathroom_0001/sync_depth_{0}.png 518.8579", False),
+        ("bathroom_0001/rgb_{0}.jpg bathroom_0001/sync_depth_{0}.png", False),
+        ("sync/bathroom_0001/rgb_{0}.jpg sync/bathroom_0001/sync_depth_{0}.png", False),
+        (
+            "bathroom_0001/rgb_{0}.jpg bathroom_0001/sync_depth_{0}.png "
+            "bathroom_0001/dense/sync_depth_dense_{0}.png 518.8579",
+            True,
+        ),
+    ],
+)
+def test_both_generations_of_training_lists_are_read(tmp_path, line, dense):
+    sync(tmp_path)
+    save(tmp_path / "nyu_v2/sync/bathroom_0001/dense/sync_depth_dense_00001.png", np.full(indoor.SIZE, 4000, np.uint16))
+    (tmp_path / "nyu_v2/train_files.txt").write_text("".join(line.format(f"{n:05d}") + "\r\n" for n in (2, 1)))
+    first, second = resolve(TRAIN, tmp_path)
+    assert (first.name, second.name) == ("bathroom_0001/rgb_00002", "bathroom_0001/rgb_00001")
+    assert (read_depth(first.depth)[0, 0], read_depth(second.depth)[0, 0]) == (3, 2)
+    assert first.dense is None and read_depth(second.dense)[0, 0] == 4  # listed, or found beside the truth
+
+
+@pytest.mark.parametrize("place", ["sync", "nyu_depth_v2/sync"])
+def test_without_a_list_all_training_frames_are_there(tmp_path, caplog, place):
+    sync(tmp_path, place)
+    with caplog.at_level("INFO"):
+        assert len(resolve(TRAIN, tmp_path)) == 6
+    assert "no list" in caplog.text and "all 6 images, of 2 scenes" in caplog.text
+
+
+def test_the_list_of_training_frames_on_disk_is_kept_by_a_command(tmp_path):
+    from dataloader.prepare.__main__ import main
+
+    sync(tmp_path)
+    save(tmp_path / "nyu_v2/sync/cafe_0001a/dense/sync_depth_dense_00000.png", np.full(indoor.SIZE, 1, np.uint16))
+    before = resolve(TRAIN, tmp_path)
+    assert main(["lists", "nyu_v2_train", "--dataset-dir", str(tmp_path)]) == 0
+    lines = (tmp_path / "nyu_v2/train_files.txt").read_text().splitlines()
+    assert lines[0] == "bathroom_0001/rgb_00000.jpg bathroom_0001/sync_depth_00000.png"
+    assert lines[3].split()[2] == "cafe_0001a/dense/sync_depth_dense_00000.png"
+    assert resolve(TRAIN, tmp_path) == before
+
+
+def test_training_sees_the_part_of_the_frames_that_was_measured(tmp_path):
+    sync(tmp_path, count=1)
+    data = TrainingSet(TRAIN, resolve(TRAIN, tmp_path), Measured(), seed=1)
+    raw = data.__getitems__([Key(0, 0, 0)])
+    whole = read_image(data.samples[0].images[0])
+    assert np.array_equal(raw.images[0, 0].permute(1, 2, 0), whole[45:472, 43:608]) and raw.depth.min() == 1
+
+
+def test_missing_training_frames_are_said_with_another_loader(tmp_path, labelled):
+    with pytest.raises(UserError, match="no folder sync; unpack .*, or train with nyu_v2_official_train"):
+        resolve(TRAIN, labelled)
+
+
+def test_the_official_training_images_come_from_the_labelled_file_or_its_extraction(labelled):
+    from dataloader.prepare.__main__ import main
+
+    (before,) = resolve(OFFICIAL, labelled)
+    assert before.name == "kitchen/rgb_00000" and (read_depth(before.depth) == indoor.room_depth(0)).all()
+    assert read_depth(before.dense).min() == 0.5
+    assert main(["nyu", "--dataset-dir", str(labelled), "--part", "train"]) == 0
+    (after,) = resolve(OFFICIAL, labelled)
+    assert after.name == before.name and after.depth.path.startswith(f"{labelled}/nyu_v2/official_splits/train/")
+    assert np.abs(read_depth(after.dense) - read_depth(before.dense)).max() <= 1e-3
+    assert after.window is None
+
+
+@pytest.mark.parametrize("extract", [False, True])
+def test_one_loader_of_the_test_images_has_their_depth_without_gaps(labelled, extract):
+    from dataloader.prepare.__main__ import main
+
+    assert not extract or main(["nyu", "--dataset-dir", str(labelled)]) == 0
+    samples = resolve(DENSE, labelled)
+    assert len(samples) == 3 and all(read_depth(sample.depth).min() == 0.5 for sample in samples)
+    assert truth_kind(DENSE, samples) == "nyu_v2, filled" and truth_kind(WHOLE, samples) == "nyu_v2"

@@ -227,7 +227,7 @@ def test_batches_are_of_one_size_and_few_images_wait_for_theirs():
     ("more", "sentence"),
     [
         ("kitti_zhou_trian", r"kitti_zhou_trian: no such loader \(closest: kitti_zhou_train"),
-        ("cityscapes_train", "cityscapes_train: not a depth training loader; choose from kitti_zhou_train"),
+        ("cityscapes_test", "cityscapes_test: not a depth training loader; choose from kitti_zhou_train"),
         (("--height", 100), "--height 100: give what training has, at least 64 and a multiple of 32"),
         (("--share", "3/2"), "--share 3/2: give K/N with K from 1 to N"),
         (("--share", "half"), "--share half: give K/N"),

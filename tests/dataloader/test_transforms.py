@@ -12,6 +12,7 @@ from dataloader.transforms import (
     shrink_image,
     shrink_labels,
     smallest_size,
+    turn_window,
 )
 from tests import golden
 from tests.dataloader import tiny
@@ -100,3 +101,15 @@ def test_image_and_labels_stay_aligned():
 
 def test_every_picture_shape_is_resized():
     assert resize_image(Image.fromarray(tiny.picture(0, (3, 5))), (64, 96)).shape == (3, 64, 96)
+
+
+@pytest.mark.parametrize("size", [(37, 61), (40, 60)])
+def test_a_window_is_turned_as_a_part_of_the_whole_image(size):
+    image = Image.fromarray(pixels(size).transpose(1, 2, 0))
+    rng = np.random.default_rng(0)
+    for angle in (0.0, *rng.uniform(-30, 30, 8)):
+        left, top = (int(rng.integers(side)) for side in (20, 12))
+        box = (left, top, left + 33, top + 21)
+        found = np.asarray(turn_window(image, angle, box)).astype(int)
+        want = np.asarray(image.rotate(angle, Image.Resampling.BILINEAR).crop(box))
+        assert np.abs(found - want).max() <= 1 and (found != want).mean() < 1e-3

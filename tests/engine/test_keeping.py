@@ -14,7 +14,7 @@ import pytest
 import arguments
 from engine.keeping import BETTER, Keep, build_keep
 from errors import UserError
-from evaluation.depth import METRICS
+from evaluation.depth import FURTHER, METRICS, POOLED
 from methods.stored import read_network
 from storage.checkpoint_folder import checkpoints, verify
 from storage.in_use import hold
@@ -217,4 +217,11 @@ def test_rules_come_from_presets_too(tmp_path):
 
 
 def test_every_metric_of_depth_says_which_way_is_better():
-    assert set(BETTER["depth"]) == set(METRICS)
+    assert set(BETTER["depth"]) == {*METRICS, *FURTHER, *(f"{name}_pooled" for name in POOLED)}
+    assert {name for name, choose in BETTER["depth"].items() if choose is max} == {"a1", "a2", "a3"}
+
+
+def test_a_metric_that_validation_does_not_measure_is_told(tmp_path):
+    said = train(tmp_path, keep("best=abs_diff", "last=1"), 2.0, 1.0)
+    told = "best abs_diff of zhou_val: no checkpoint stays for it, validation does not measure it there"
+    assert said == [told, told, "removed epoch_1"]

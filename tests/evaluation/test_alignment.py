@@ -139,6 +139,12 @@ def test_a_fixed_scaling_of_what_knows_no_metres_is_refused():
         judge(lambda rgb: 1 / seen(rgb), "up to scale and shift", scene(1), fixed_scaling=2.0)
 
 
+@pytest.mark.parametrize("asked", ["none", "median"])
+def test_what_needs_a_shift_gets_one_whatever_is_asked_for(asked):
+    with pytest.raises(UserError, match=f"--depth-alignment {asked}: the network knows no metres"):
+        alignment_of("up to scale and shift", asked, 0.0)
+
+
 @pytest.mark.parametrize("inverse", [True, False])
 def test_a_network_with_a_crop_sees_and_answers_for_its_crop_alone(inverse):
     sizes = []

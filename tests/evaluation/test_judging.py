@@ -85,10 +85,10 @@ def test_evaluating_segmentation_leaves_the_disparity_out(monkeypatch):
 
 def test_a_network_says_what_it_wants_to_see_and_what_it_is():
     plain = evaluation(Path(), SGDepth())
-    assert plain.view == InputView() and plain.description() == {}
+    assert plain.view("kitti") == InputView() and plain.description() == {}
     teacher = Teacher(torch.nn.Identity(), Habits(target=(352, 1216), crop=(352, 1216)), {"name": "one"})
     other = evaluation(Path(), teacher)
-    assert other.view == InputView(resized=False, crop=(352, 1216))
+    assert other.view("kitti") == InputView(resized=False, crop=(352, 1216))
     assert other.description()["teacher"] == {"name": "one"} and other.description()["size"] == [352, 1216]
 
 

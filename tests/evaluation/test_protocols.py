@@ -77,7 +77,7 @@ def test_what_a_network_says_of_itself_counts_more():
 def build(usual: str, **changes: object) -> DepthProtocol:
     options = {"depth_protocol": "", "depth_crop": "protocol", "depth_cap": 0.0, "depth_camera": "protocol"}
     options["eval_protocol"] = ""
-    options["post_process"] = False
+    options |= {"post_process": False, "depth_alignment": "protocol", "depth_validation_fixed_scaling": 0.0}
     return build_protocol(Namespace(**(options | changes)), usual)
 
 
@@ -114,3 +114,11 @@ def test_a_cap_ends_truth_and_predictions(cap):
 def test_a_cap_below_all_depth_is_refused():
     with pytest.raises(UserError, match=r"--depth-cap 0\.001: depth counts from 0\.001 m on"):
         build("kitti_zhou", depth_cap=1e-3)
+
+
+def test_how_predictions_are_scaled_may_be_asked_for():
+    found = build("kitti_annotated", depth_alignment="median")
+    assert (found.name, found.alignment) == ("kitti_annotated with alignment median", "median")
+    assert build("kitti_zhou", depth_alignment="least-squares").alignment == "least squares"
+    with pytest.raises(UserError, match="--depth-alignment median and --depth-validation-fixed-scaling: two ways to"):
+        build("kitti_zhou", depth_alignment="median", depth_validation_fixed_scaling=5.4)

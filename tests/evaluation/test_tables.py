@@ -51,3 +51,11 @@ def test_a_damaged_metrics_file_is_refused_by_name(tmp_path, damaged):
     (tmp_path / "metrics.json").write_text(damaged)
     with pytest.raises(UserError, match="metrics.json: .*; move it away"):
         tables.report_files(tmp_path, "one", {}, [{"name": "x"}])
+
+
+def test_numbers_in_metres_say_what_they_are_of():
+    protocol = {"ground_truth": "improved", "crop": "garg", "range": [1e-3, 80.0], "scaling": "none", "flip": False}
+    said = tables.judged_line(protocol, 652)
+    assert said == " Judged | truth improved, 652 images, crop garg, 0.001 m to 80 m, scaling none, no flip"
+    said = tables.judged_line(protocol | {"range": [0.0, None], "flip": True}, 1)
+    assert said.endswith("0 m to the end, scaling none, averaged with the mirror image")

@@ -11,10 +11,10 @@ import torch
 
 from errors import UserError
 from models import build_teacher, teacher_identity
-from models.dpt import files
 from models.dpt.files import OFFICIAL
 from models.dpt.network import DPT
 from models.dpt.weights import network_of, our_name
+from storage.catalogue import MODELS
 from tests import golden
 from tests.file_server import serve
 from tests.models import dpt_file
@@ -30,7 +30,7 @@ def file(tmp_path_factory) -> Path:
 @pytest.fixture
 def hub(tmp_path, monkeypatch) -> Path:
     """An empty folder of torch's downloads."""
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     return tmp_path / "hub" / "checkpoints"
 
 
@@ -39,10 +39,10 @@ def offered(file, monkeypatch):
     """The file under the name of the published hybrid, behind an address of this machine."""
     content = file.read_bytes()
     name = f"dpt_hybrid-midas-{hashlib.sha256(content).hexdigest()[:8]}.pt"
-    monkeypatch.setitem(OFFICIAL, "dpt-hybrid", replace(OFFICIAL["dpt-hybrid"], file=name))
     contents = {name: content}
     with serve(contents) as (base, faults):
-        monkeypatch.setattr(files, "ADDRESS", f"{base}/")
+        offer = replace(MODELS["dpt-hybrid"], file=name, address=f"{base}/{name}")
+        monkeypatch.setitem(MODELS, "dpt-hybrid", offer)
         yield name, contents, faults
 
 
@@ -115,14 +115,18 @@ def test_a_published_file_keeps_its_name_whatever_it_is_called(offered, file):
 
 def test_nothing_is_fetched_unasked(hub, offered):
     name, _, faults = offered
-    with pytest.raises(UserError, match=rf"^dpt-hybrid: {hub}/{name} is not there; download http://.*/{name} and put"):
+    told = (
+        rf"^dpt-hybrid: {hub}/{name} is not there; pass --fetch to download http://.*/{name} \(490 MB, licence: MIT\)"
+    )
+    with pytest.raises(UserError, match=told):
         build_teacher("dpt-hybrid")
     assert not faults.asked and teacher_identity("dpt-hybrid")["sha256"] in name
 
 
 def test_a_file_that_cannot_be_fetched_is_named_with_its_place(hub, monkeypatch):
     with serve({}) as (base, _):
-        monkeypatch.setattr(files, "ADDRESS", f"{base}/")
+        large = MODELS["dpt-large"]
+        monkeypatch.setitem(MODELS, "dpt-large", replace(large, address=f"{base}/{large.file}"))
         with pytest.raises(
             UserError,
             match=rf"^dpt-large: http://.*{OFFICIAL['dpt-large'].file}: the server answers "

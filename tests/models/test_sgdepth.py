@@ -11,7 +11,8 @@ from errors import UserError
 from models.gradients import split_with_scales
 from models.sgdepth import IMAGENET_MEAN, IMAGENET_STD, SGDepth
 from perspective_resample.depth import disp_to_depth, scale_disparity
-from storage.published import place, sha256
+from storage.catalogue import place
+from storage.published import sha256
 from tests import golden
 
 
@@ -177,7 +178,7 @@ def test_pretrained_weights_that_cannot_be_fetched_are_one_sentence(monkeypatch,
     def offline(*_: object, **__: object) -> None:
         raise URLError("Name or service not known")
 
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     monkeypatch.setattr("storage.download.urlopen", offline)
     monkeypatch.setattr("time.sleep", lambda _: None)
     with pytest.raises(UserError, match=r"resnet18.*\.pth into .*--train-weights-init scratch"):
@@ -189,9 +190,9 @@ def test_pretrained_weights_in_the_cache_are_used_by_both_encoders(monkeypatch, 
 
     torch.manual_seed(3)
     source = torchvision.models.resnet18().state_dict()
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     path = place("resnet18-f37072fd.pth")
-    path.parent.mkdir()
+    path.parent.mkdir(parents=True)
     torch.save(source, path)
     with pytest.raises(UserError, match="resnet18-f37072fd.pth: damaged or not the published file.*; put resnet18"):
         SGDepth(pretrained=True)

@@ -22,9 +22,9 @@ from errors import UserError
 from evaluation.tables import read_metrics
 from models.sgdepth import SGDepth
 from state_manager import find_network, start
+from storage.catalogue import place
 from storage.checkpoint_folder import checkpoints, described
 from storage.notes import METADATA, Damaged, as_text, read
-from storage.published import place
 from storage.weights import load_file, read_state_dict
 from tests.test_state_manager import options as of_network
 
@@ -98,8 +98,8 @@ def test_code_in_a_file_is_refused_and_not_run(tmp_path, zipped, what):
 
 
 def test_code_in_the_place_of_published_weights_is_refused_and_not_run(tmp_path, monkeypatch):
-    monkeypatch.setattr("torch.hub.get_dir", lambda: str(tmp_path))
-    (tmp_path / "checkpoints").mkdir()
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    place("").mkdir(parents=True)
     torch.save(Call(open, str(tmp_path / "mark"), "w"), place("resnet18-f37072fd.pth"))
     with pytest.raises(UserError, match="resnet18-f37072fd.pth: damaged or not the published file"):
         SGDepth(pretrained=True)

@@ -123,6 +123,12 @@ def test_split_lists_leave_out_frames_without_neighbours(made):
     validation, test = ((made / f"kitti_kitti_split/{part}_files.txt").read_text() for part in ("val", "test"))
     assert validation.splitlines() == [f"{DATE}/{DATE}_drive_{number}_sync 1 l" for number in (1002, 1003)]
     assert test.splitlines() == [f"{DATE}/{DATE}_drive_{number}_sync 1 l" for number in (1004, 1005)]
+    annotated = (made / "kitti_annotated_split/test_files.txt").read_text().splitlines()
+    drive = f"{DATE}_drive_1004_sync"
+    assert len(annotated) == 2 * 3
+    assert annotated[0] == (
+        f"{DATE}/{drive}/image_02/data/0000000000.png {drive}/proj_depth/groundtruth/image_02/0000000000.png"
+    )
     odometry = (made / "kitti_odom10_split/test_files.txt").read_text().splitlines()
     assert odometry == [f"{DATE}/{DATE}_drive_1007_sync {frame} l" for frame in range(14)]
 

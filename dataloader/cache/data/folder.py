@@ -13,6 +13,7 @@ from tqdm import tqdm
 from errors import UserError
 
 from ...described import describe
+from ...parts import container
 from ..teacher.maps import FileState
 from .pictures import Picture
 from .shards import SUFFIX, Content, Entry, read_index
@@ -89,7 +90,7 @@ class DataCache:
     def _find(self, picture: Picture) -> Entry | None:
         entries, path = self._entries.get((picture.content, picture.key), ()), os.path.abspath(picture.path)
         try:
-            stat = os.stat(picture.path)
+            stat = os.stat(container(picture.path))
             alike = [entry for entry in entries if entry.source.size == stat.st_size]
             for entry in alike:
                 # Files of another folder may have the name, the length and the time of these.

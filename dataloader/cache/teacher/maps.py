@@ -26,6 +26,7 @@ from errors import UserError
 
 from ... import arrays
 from ...files import DECODE_FAULTS, open_stored
+from ...parts import container
 
 SUFFIXES = {"image": ".png", "grid": ".npz"}
 FAULTS = (*DECODE_FAULTS, *arrays.FAULTS)
@@ -37,7 +38,10 @@ _TRAILER = b"IEND\xaeB`\x82"
 
 @dataclass(frozen=True)
 class FileState:
-    """What tells whether a file has changed: its length in bytes, time of change in ns, and CRC-32."""
+    """What tells whether a file has changed: its length in bytes, time of change in ns, and CRC-32.
+
+    A path that names a part of an image stands for the whole file, see `parts`.
+    """
 
     size: int
     mtime: int
@@ -46,6 +50,7 @@ class FileState:
     @classmethod
     def of(cls, path: str | Path) -> FileState:
         """State of a file, which is read for it; raises `OSError`."""
+        path = container(str(path))
         stat = os.stat(path)
         return cls(stat.st_size, stat.st_mtime_ns, zlib.crc32(Path(path).read_bytes()))
 
@@ -55,6 +60,7 @@ class FileState:
         Raises:
             OSError: when it cannot be read.
         """
+        path = container(str(path))
         stat = os.stat(path)
         if stat.st_size != self.size:
             return False

@@ -1,0 +1,31 @@
+"""Maps that lie beside a depth map: the same with its gaps filled, and a smooth version of it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import PurePath
+from typing import Literal
+
+from .listing import Listing
+from .samples import DepthSource
+
+Kind = Literal["dense", "base"]
+PREFIX = "sync_depth_"  # of NYU, whose filled maps say in their names what they are
+
+
+def companion_path(truth: str, kind: Kind) -> str:
+    """Where the filled ("dense") or smooth ("base") map of a depth map `truth` lies: below it in a folder of its own.
+
+    ``kitchen/sync_depth_00045.png`` -> ``kitchen/dense/sync_depth_dense_00045.png``; other names stay as they are.
+    """
+    path = PurePath(truth)
+    name = f"{PREFIX}{kind}_{path.name.removeprefix(PREFIX)}" if path.name.startswith(PREFIX) else path.name
+    return str(path.parent / kind / name)
+
+
+def companion(listing: Listing, truth: DepthSource | None, kind: Kind) -> DepthSource | None:
+    """The filled or smooth map of a truth, in its unit; None where there is none below the root of the listing."""
+    if truth is None or truth.kind != "map":
+        return None
+    found = listing.file(companion_path(truth.path.removeprefix(f"{listing.root}/"), kind))
+    return replace(truth, path=found) if found else None
