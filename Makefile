@@ -25,7 +25,7 @@ test-long: $(VENV)/.installed-dev
 	$(PYTEST) tests/reliability --full
 
 bench: $(VENV)/.installed
-	$(PY) -m benchmarks
+	$(PY) -m benchmarks $(if $(QUICK),--quick)
 
 bench-gpu: $(VENV)/.installed
 	$(PY) -m benchmarks --gpu

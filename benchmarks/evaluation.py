@@ -1,10 +1,9 @@
-"""Images per second of eval_depth and inference, beside what decoding and the network alone would take."""
+"""Images per second of eval_depth and inference, beside what decoding and the networks alone would take."""
 
 from __future__ import annotations
 
 import io
 import tempfile
-import time
 from collections.abc import Callable
 from contextlib import redirect_stderr, redirect_stdout
 from itertools import cycle, islice
@@ -15,19 +14,29 @@ import torch
 from torch.utils.data import DataLoader
 
 import arguments
+import methods
 from dataloader.files import read_image
 from eval_depth import evaluate_loader
 from harness import open_evaluation
 from inference import Predictor, output_names, run_images
-from models.sgdepth import SGDepth
 from visual.results import ResultFolder
 
 from .loading import RECORDED, kitti_folder
+from .train_step import RESNET_18
+from .turns import Times, beside, in_turn, shown
 from .unit import THREADS
 
-NETWORK = ("--method", "sgdepth")  # ResNet-18
-Rates = tuple[float, float]
-"""Images a second of a command, and of its unavoidable parts alone."""
+COMMAND, ALONE = "command", "alone"
+NETWORKS = {
+    "SGDepth, ResNet-18": ("--method", "sgdepth", *RESNET_18),
+    "SGDEM, ResNet-18": ("--method", "sgdem", *RESNET_18),
+    "Monodepth2, ResNet-18": ("--method", "monodepth2", *RESNET_18),
+    "BDEdepth, ResNet-18": ("--method", "bdedepth", "--model-backbone", "resnet", *RESNET_18),
+    "BDEdepth, HRNet-W18": ("--method", "bdedepth"),
+}
+"""What is measured, by its name in the table: options of the commands."""
+Found = dict[str, Times]
+"""Times per image of a command, and of its unavoidable parts alone."""
 
 
 class Decoded:
@@ -52,36 +61,39 @@ def write_test_list(folder: Path, images: int) -> None:
     target.write_text("".join(islice(cycle(lines), images)))
 
 
-def write_network(folder: Path) -> Path:
+def write_network(folder: Path, words: tuple[str, ...] = NETWORKS["SGDepth, ResNet-18"]) -> Path:
     """An untrained network as a checkpoint folder."""
     folder.mkdir()
-    torch.save(SGDepth().state_dict(), folder / "model.pth")
+    args = arguments.parse("inference", [*words])
+    torch.save(methods.building(args.method).network(args).state_dict(), folder / "model.pth")
     return folder
 
 
-def compare(command: Callable[[], object], alone: Callable[[], object], images: int, repeats: int) -> Rates:
-    """Both in turns, because machines are noisy; medians."""
-    seconds = []
+def compare(command: Callable[[], object], alone: Callable[[], object], images: int, rounds: int) -> Found:
+    """Both in turns, because machines are noisy."""
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()), torch.inference_mode():
-        for _ in range(1 + repeats):
-            for run in (command, alone):
-                start = time.perf_counter()
-                run()
-                seconds.append(time.perf_counter() - start)
-    return images / median(seconds[2::2]), images / median(seconds[3::2])  # the first ones warm up
+        found = in_turn({COMMAND: command, ALONE: alone}, rounds)
+    return {name: times.each(images) for name, times in found.items()}
 
 
-def evaluation_rates(
-    data: Path, network: Path, workers: int, *, size: tuple[int, int] = (192, 640), repeats: int = 3, cpu: bool = True
-) -> Rates:
+def evaluation_times(
+    data: Path,
+    network: Path,
+    workers: int,
+    *,
+    words: tuple[str, ...] = NETWORKS["SGDepth, ResNet-18"],
+    size: tuple[int, int] = (192, 640),
+    rounds: int = 3,
+    cpu: bool = True,
+) -> Found:
     """eval_depth with so many loader processes, its one picture included; the projected scans are cached.
 
-    data: data set folder;  network: checkpoint folder;  size: (height, width) of the network's input
+    data: data set folder;  network: checkpoint folder;  words: its method;  size: (height, width) of its input
     """
     args = arguments.parse(
         "eval_depth",
         [
-            *NETWORK,
+            *words,
             *(["--sys-cpu"] if cpu else []),
             "--dataset-dir",
             str(data),
@@ -113,15 +125,16 @@ def evaluation_rates(
             found = evaluation.predict_depth(image)
         found.depth.values.cpu()  # waits for a GPU
 
-    return compare(lambda: evaluate_loader(args, evaluation, loader), alone, len(paths), repeats)
+    return compare(lambda: evaluate_loader(args, evaluation, loader), alone, len(paths), rounds)
 
 
-def inference_rates(
-    images: Path, network: Path, out: Path, *, size: tuple[int, int] = (192, 640), repeats: int = 3
-) -> Rates:
+def inference_times(
+    images: Path, network: Path, out: Path, *, size: tuple[int, int] = (192, 640), rounds: int = 3
+) -> Found:
     """inference.py on the files of a folder, and its network on images that are decoded already."""
-    resized = ["--inference-resize-height", str(size[0]), "--inference-resize-width", str(size[1])]
-    args = arguments.parse("inference", [*NETWORK, "--sys-cpu", "--model-path", str(network / "model.pth"), *resized])
+    words = [*NETWORKS["SGDepth, ResNet-18"], "--sys-cpu", "--model-path", str(network / "model.pth")]
+    words += ["--inference-resize-height", str(size[0]), "--inference-resize-width", str(size[1])]
+    args = arguments.parse("inference", words)
     paths = sorted(images.iterdir())
     predictor, outputs = Predictor(args), ResultFolder(out, args.output_format, arrays=False)
     view = predictor.view(read_image(paths[0]))
@@ -130,31 +143,33 @@ def inference_rates(
         for _ in range(0, len(paths), predictor.batch):
             predictor([view] * predictor.batch)
 
-    return compare(lambda: run_images(output_names(paths), predictor, outputs), alone, len(paths), repeats)
+    return compare(lambda: run_images(output_names(paths), predictor, outputs), alone, len(paths), rounds)
 
 
-def main(images: int = 24) -> None:
+def main(rounds: int, size: tuple[int, int], images: int = 24) -> None:
     """Print the table."""
-    torch.set_num_threads(THREADS)
-    print("| ResNet-18, 192x640, from PNG 375x1242, images/s | whole command | unavoidable alone | share |")
-    print("| --- | --- | --- | --- |")
+    print(
+        f"| {size[0]}x{size[1]}, from PNG 375x1242 | images/s | s per image | unavoidable alone, s "
+        "| whole : unavoidable |\n| --- | --- | --- | --- | --- |"
+    )
     with kitti_folder() as (data, source), tempfile.TemporaryDirectory() as name:
         write_test_list(data, images)
-        network = write_network(Path(name) / "network")
-        for workers in (0, THREADS):
-            rates = evaluation_rates(data, network, workers)
-            _row(f"eval_depth, {workers} workers; {source}; alone: decoding and network", rates)
+        for place, (title, words) in enumerate(NETWORKS.items()):
+            network = write_network(Path(name) / f"network_{place}", words)
+            for workers in (0, THREADS) if place == 0 else (0,):
+                found = evaluation_times(data, network, workers, words=words, size=size, rounds=rounds)
+                _row(f"eval_depth, {title}, {workers} workers; {source}; alone: decoding and network", found)
         pictures = Path(name) / "pictures"
         pictures.mkdir()
         frames = sorted((data / "kitti").rglob("image_02/data/*.png"))
         for number, frame in enumerate(islice(cycle(frames), images)):
             (pictures / f"{number}.png").symlink_to(frame)
-        _row(f"inference; {source}; alone: network", inference_rates(pictures, network, Path(name) / "out"))
+        network = Path(name) / "network_0"
+        found = inference_times(pictures, network, Path(name) / "out", size=size, rounds=rounds)
+        _row(f"inference, SGDepth, ResNet-18; {source}; alone: network", found)
 
 
-def _row(title: str, rates: Rates) -> None:
-    print(f"| {title} | {rates[0]:.1f} | {rates[1]:.1f} | {rates[0] / rates[1]:.2f} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def _row(title: str, found: Found) -> None:
+    rate = 1 / median(found[COMMAND].wall)
+    cells = (f"{rate:.1f}", *map(shown, found.values()), beside(found[COMMAND], found[ALONE]))
+    print(f"| {title} | {' | '.join(cells)} |", flush=True)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
+import warnings
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import torch
 from torch.profiler import ProfilerActivity, profile
@@ -15,10 +18,11 @@ from torch.utils.flop_counter import FlopCounterMode
 import arguments
 import train
 
-from .evaluation import evaluation_rates, write_network, write_test_list
+from .evaluation import ALONE, COMMAND, evaluation_times, write_network, write_test_list
 from .loading import kitti_folder
-from .patches import step_seconds as patch_step_seconds
-from .train_step import PUBLISHED, Setting, make_step, peak_bytes, step_seconds
+from .patches import print_steps as print_patch_steps
+from .train_step import STEPS, Setting, TrainStep, compared, peak_bytes, street_folder
+from .turns import beside, ratio
 from .unit import seconds, unit_step
 
 BATCH = 12  # triplets, and as many labelled images: the published batch size
@@ -29,7 +33,7 @@ Span = tuple[float, float]
 
 def operations(setting: Setting) -> int:
     """Floating-point operations in the convolutions and matrix products of a step; one multiply-add counts as two."""
-    step = make_step(setting)
+    step = TrainStep(setting)
     with FlopCounterMode(display=False) as counter:
         step()
     return counter.get_total_flops()
@@ -87,6 +91,19 @@ def step_profile(step: Callable[[], object], device: str, rows: int = TOP) -> li
     return [(name, time / total) for name, time in spent[:rows]]
 
 
+def waits(step: Callable[[], object]) -> list[str]:
+    """Places where a step on a CUDA GPU makes the host wait for it; there should be none."""
+    step()
+    torch.cuda.set_sync_debug_mode("warn")
+    try:
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
+    return [f"{one.filename}:{one.lineno}" for one in told if "synchroniz" in str(one.message)]
+
+
 def print_steps(device: str) -> None:
     """Time, memory and achieved operations per second of every precision, eager and compiled."""
     unit = seconds(unit_step(device))
@@ -97,20 +114,23 @@ def print_steps(device: str) -> None:
     }
     print("matrix products, TFLOP/s: " + ", ".join(f"{name} {rate / 1e12:.0f}" for name, rate in most.items()) + "\n")
     print(
-        f"| training step, {BATCH}+{BATCH} images 192x640 | ms | units | images/s | memory, GB | TFLOP/s "
-        "| share of matrix rate |\n| --- | --- | --- | --- | --- | --- | --- |"
+        f"| training step, batches of {BATCH} at 192x640 | ms | step : network alone | samples/s | memory, GB "
+        "| TFLOP/s | share of matrix rate |\n| --- | --- | --- | --- | --- | --- | --- |"
     )
-    for name in PUBLISHED:
-        for precision, compiled in ((p, c) for c in (False, True) for p in most):
-            setting = Setting(int(name[7:9]), "masking" in name, precision, compiled, device, BATCH)
-            spent, memory = step_seconds(setting), peak_bytes(setting)
-            rate = operations(Setting(setting.layers, setting.masking, device=device, batch=BATCH)) / spent
-            print(
-                f"| {name}, {precision}{', compiled' if compiled else ''} | {spent * 1e3:.1f} | {spent / unit:.2f} "
-                f"| {2 * BATCH / spent:.0f} | {memory / 1e9:.2f} | {rate / 1e12:.1f} "
-                f"| {rate / most[precision]:.2f} |",
-                flush=True,
-            )
+    with street_folder() as data:
+        for name, setting in STEPS.items():
+            setting = replace(setting, device=device, batch=BATCH, data=data)
+            count = operations(setting)
+            for compiled, precision in ((c, p) for c in (False, True) for p in most):
+                one = replace(setting, precision=precision, compile=compiled)
+                found, memory = compared(one, rounds=5, chosen=("network", "step")), peak_bytes(one)
+                spent = median(found["step"].wall)
+                print(
+                    f"| {name}, {precision}{', compiled' if compiled else ''} | {spent * 1e3:.1f} "
+                    f"| {ratio(found['step'].wall, found['network'].wall)} | {BATCH / spent:.0f} "
+                    f"| {memory / 1e9:.2f} | {count / spent / 1e12:.1f} | {count / spent / most[precision]:.2f} |",
+                    flush=True,
+                )
 
 
 def training_words(data: Path, folder: Path, batches: int = 60) -> list[str]:
@@ -147,14 +167,15 @@ def main(device: str = "cuda") -> None:
     """Print every table."""
     print(f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}, torch {torch.__version__}")
     print_steps(device)
-    print("\n| training step of SGDEM, 2+2 images, fp32, ms | plain | patches, teacher cached | patches, DPT-Hybrid |")
-    print("| --- | --- | --- | --- |")
-    for layers in (18, 50):
-        found = [patch_step_seconds(layers, kind, device) * 1e3 for kind in ("", "cached", "online")]
-        print(f"| ResNet-{layers} | {' | '.join(f'{value:.1f}' for value in found)} |", flush=True)
-    print("\n| kernel | share of a step, ResNet-18, bf16 |\n| --- | --- |")
-    for name, share in step_profile(make_step(Setting(precision="bf16", device=device, batch=BATCH)), device):
-        print(f"| {name[:80]} | {share:.3f} |")
+    print()
+    print_patch_steps(Setting(device=device), rounds=5)
+    with street_folder() as data:
+        step = TrainStep(Setting(precision="bf16", device=device, batch=BATCH, data=data))
+        print("\n| kernel | share of a step, ResNet-18, bf16 |\n| --- | --- |")
+        for name, share in step_profile(step, device):
+            print(f"| {name[:80]} | {share:.3f} |")
+        places = waits(step)
+        print(f"\nwaits of the host in a step: {len(places)}{''.join(f'{chr(10)}  {place}' for place in places)}")
     with kitti_folder() as (data, source), tempfile.TemporaryDirectory() as name:
         words = training_words(data, Path(name))
         print(
@@ -162,8 +183,11 @@ def main(device: str = "cuda") -> None:
             f"{training_busy_share(words, device):.2f}"
         )
         write_test_list(data, 200)
-        rates = evaluation_rates(data, write_network(Path(name) / "network"), 4, cpu=False)
-        print(f"eval_depth, 4 workers, images/s: {rates[0]:.1f}, decoding and network alone: {rates[1]:.1f}")
+        found = evaluation_times(data, write_network(Path(name) / "network"), 4, cpu=False)
+        rate = 1 / median(found[COMMAND].wall)
+        print(
+            f"eval_depth, 4 workers, images/s: {rate:.1f}; whole : unavoidable {beside(found[COMMAND], found[ALONE])}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,22 +1,30 @@
-"""Triplets per second from KITTI-sized files to 192x640: PNG, JPEG and data cache, without and with workers."""
+"""Training samples per second from KITTI-sized files, as each method wants them, beside decoding these files alone."""
 
 from __future__ import annotations
 
 import os
 import tempfile
-import time
-from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import torch
 from PIL import Image
 
+import methods
+from dataloader.batch import to_device
+from dataloader.files import read_image
+from dataloader.loaders import build_training
+
+from .train_step import Setting, training_options
+from .turns import Times, beside, in_turn
 from .unit import THREADS
 
-PUBLISHED = 27.0  # triplets a second on this kind of machine
 RECORDED = Path(os.environ.get("REAL_DATA_DIR") or Path(__file__).parents[2] / "shared" / "data") / "kitti_raw_mini"
+LOADERS = {"SGDepth and SGDEM": Setting(), "Monodepth2": Setting("monodepth2"), "BDEdepth": Setting("bdedepth")}
+"""Methods whose samples differ, by their name in the table."""
 
 
 @contextmanager
@@ -50,73 +58,77 @@ def as_jpeg(folder: Path, out: Path, quality: int = 92) -> Path:
     return out
 
 
-def triplets_per_second(
-    folder: Path, batches: int = 24, batch_size: int = 4, *, workers: int = 0, cache: str = "", device: str = ""
-) -> float:
-    """Speed of the training loader.
+class Epoch:
+    """An epoch of a training loader: what one call loads, mirrors and jitters on the CPU.
 
     Args:
-        folder: data set folder.
-        batches: that are timed; one epoch before them fills the cache and starts the workers.
-        batch_size: triplets per batch.
+        setting: whose samples, of which size and in which batches, from which folder.
+        batches: of the epoch.
         workers: loader processes.
         cache: folder of the data cache; empty for none.
-        device: where batches become network inputs, mirrored and jittered; empty to leave them as bytes.
     """
-    from dataloader.batch import to_device
-    from dataloader.items import video_items
-    from dataloader.loaders import build_training
 
-    torch.set_num_threads(1)
-    args = Namespace(
-        dataset_dir=str(folder),
-        checkpoint_dir="",
-        sys_num_workers=workers,
-        sys_seed=1,
-        data_cache=cache,
-        depth_training_loaders=("kitti_zhou_train",),
-        segmentation_training_loaders=(),
-        depth_gt="raw",
-        depth_training_batch_size=batch_size,
-        depth_resize_height=192,
-        depth_resize_width=640,
-        data_folder="",
-        data_intrinsics=(),
-        train_color_jitter="on",
-        train_batches_per_epoch=batches,
-    )
-    data = build_training(args, {"depth": video_items(args)})
-    for epoch in range(2):
-        start = time.perf_counter()
-        for (raw,) in data.epoch(epoch):
-            if device:
-                to_device(raw, device)
-    seconds = time.perf_counter() - start
-    data.close()
-    return batches * batch_size / seconds
+    def __init__(self, setting: Setting, batches: int = 24, *, workers: int = 0, cache: str = ""):
+        more = ["--train-batches-per-epoch", str(batches), "--sys-num-workers", str(workers), "--data-cache", cache]
+        args = training_options(replace(setting, depth_only=True, options=(*setting.options, *more)))
+        self.data = build_training(args, methods.building(setting.method).items(args))
+        self.samples, self._epoch = batches * setting.batch, 0
+
+    def __call__(self) -> None:
+        """Load the next one."""
+        for (raw,) in self.data.epoch(self._epoch):
+            to_device(raw, "cpu")
+        self._epoch += 1
 
 
-def main() -> None:
+class Decoding:
+    """Decoding alone of all frames that an epoch without a cache reads."""
+
+    def __init__(self, epoch: Epoch):
+        (samples,) = epoch.data.datasets
+        frames = [path for index in range(len(samples)) for path in samples.samples[index].images.values()]
+        each = len(frames) // len(samples)
+        self.paths = [frames[place % len(frames)] for place in range(each * epoch.samples)]
+
+    def __call__(self) -> None:
+        """Decode them."""
+        for path in self.paths:
+            read_image(path)
+
+
+def measured(setting: Setting, rounds: int, batches: int) -> dict[str, Times]:
+    """Times of a sample, taken in turn: decoding alone, without and with workers, from JPEG and from a cache."""
+    folder = Path(setting.data)
+    with tempfile.TemporaryDirectory() as name:
+        jpeg = as_jpeg(folder, Path(name) / "jpeg")
+        plain = Epoch(setting, batches)
+        runs = {
+            "PNG": plain,
+            f"PNG, {THREADS} workers": Epoch(setting, batches, workers=THREADS),
+            "JPEG": Epoch(replace(setting, data=str(jpeg)), batches),
+            "data cache": Epoch(setting, 4 * batches, cache=f"{name}/cache"),
+        }
+        found = in_turn({"decoding alone": Decoding(plain), **runs}, rounds)
+        counts = {"decoding alone": plain.samples} | {title: run.samples for title, run in runs.items()}
+        for run in runs.values():
+            run.data.close()
+    return {title: times.each(counts[title]) for title, times in found.items()}
+
+
+def main(rounds: int, size: tuple[int, int], batch: int, batches: int = 12) -> None:
     """Print the table."""
-    with kitti_folder() as (folder, source), tempfile.TemporaryDirectory() as name:
-        jpeg, cache = as_jpeg(folder, Path(name) / "jpeg"), f"{name}/cache"
+    torch.set_num_threads(1)
+    with kitti_folder() as (folder, source):
         print(
-            f"| loading, {source} 375x1242 frames to 192x640, triplets/s | bytes, no worker "
-            f"| bytes, {THREADS} workers | mirrored and jittered on the CPU, no worker |\n| --- | --- | --- | --- |"
+            f"| loading, {source} frames to {size[0]}x{size[1]}, mirrored and jittered on the CPU | samples/s "
+            "| processor, ms per sample | samples/s : those of decoding the PNG alone |\n| --- | --- | --- | --- |"
         )
-        print(f"| published, PNG | | | {PUBLISHED:.0f} |")
-        for kind, place, kept, batches in (
-            ("PNG", folder, "", 24),
-            ("JPEG", jpeg, "", 48),
-            ("data cache", folder, cache, 600),
-        ):
-            ways = ((batches, 0, ""), (batches, THREADS, ""), (min(batches, 60), 0, "cpu"))
-            rates = [
-                triplets_per_second(place, count, workers=workers, cache=kept, device=device)
-                for count, workers, device in ways
-            ]
-            print(f"| ours, {kind} | {' | '.join(f'{rate:.0f}' for rate in rates)} |", flush=True)
-
-
-if __name__ == "__main__":
-    main()
+        for name, setting in LOADERS.items():
+            found = measured(replace(setting, data=str(folder), size=size, batch=batch), rounds, batches)
+            for title, times in found.items():
+                rate, spent = 1 / median(times.wall), 1e3 * median(times.processor)
+                # What worker processes take is not in the processor time of this one.
+                cell = "" if "workers" in title else f"{spent:.1f}"
+                print(
+                    f"| {name}: {title} | {rate:.1f} | {cell} | {beside(found['decoding alone'], times)} |", flush=True
+                )

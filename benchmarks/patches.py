@@ -2,78 +2,64 @@
 
 from __future__ import annotations
 
-from contextlib import nullcontext
-from functools import partial
+from dataclasses import replace
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from losses.consistency import SemanticDepthConsistency
-from losses.depth import DepthLoss
-from losses.objective import Objective
-from losses.patches.distillation import PatchDistillation
-from losses.patches.loss import PatchLoss
 from losses.patches.refine import PatchRefiner
-from losses.semantic import SegmentationLoss
-from methods.video.schedule import Phase
-from methods.video.step import compare
-from models.self_teacher import SelfTeacher
-from models.sgdepth import SGDepth
+from losses.patches.selection import Grid
 
-from .train_step import RESAMPLE, random_batches
-from .unit import in_units, seconds, unit_step
+from .train_step import RESNET_18, RESNET_50, Setting, TrainStep, street_folder
+from .turns import Times, beside, in_turn, shown
 
-PATCHES = 18
-PUBLISHED_REFINEMENT = 148.0  # units, measured on this kind of machine
+MOST = 18  # patches of an image
+STEP = ("--no-masking-enable", "--patch-max", str(MOST))
+KINDS = {"no patches": "none", "teacher cached": "none", "DPT-Hybrid": "dpt-hybrid"}
+"""Steps with and without, and their --patch-teacher."""
 
 
-def textured(batch: int = 1, height: int = 192, width: int = 640) -> Tensor:
+def textured(batch: int, height: int, width: int) -> Tensor:
     """Noise where candidates lie and nothing elsewhere, so that every candidate is selected: (B, 3, H, W)."""
+    grid = Grid.of(height, width)
+    bottom, right = (grid.size + grid.stride * (count - 1) for count in (grid.rows, grid.columns))
     image = torch.full((batch, 3, height, width), 0.5)
-    image[:, :, :176, :608] = torch.rand(batch, 3, 176, 608)
+    image[:, :, :bottom, :right] = torch.rand(batch, 3, bottom, right)
     return image
 
 
-def refinement_seconds() -> float:
-    """Time to refine one 192x640 disparity from 18 patches; networks that cost nothing stand in for both teachers."""
-    image, disp = textured(), torch.rand(1, 1, 192, 640)
-    refiner = PatchRefiner(maximum=PATCHES)
+class Refinement:
+    """Refining one disparity; networks that cost nothing stand in for both teachers."""
 
-    def mean(patches: Tensor) -> Tensor:
-        return patches.mean(1, keepdim=True)
+    def __init__(self, size: tuple[int, int]):
+        self.image, self.disp = textured(1, *size), torch.rand(1, 1, *size)
+        self.refiner = PatchRefiner(maximum=MOST)
+        found, expected = self().count, min(MOST, len(Grid.of(*size)))
+        if found != expected:
+            raise RuntimeError(f"{found} patches were selected instead of {expected}")
 
-    found = refiner(image, disp, mean, mean)
-    if found.count != PATCHES:
-        raise RuntimeError(f"{found.count} patches were selected instead of {PATCHES}")
-    return seconds(lambda: refiner(image, disp, mean, mean))
-
-
-def step_seconds(layers: int, patches: str, device: str = "cpu") -> float:
-    """Median time of forward and backward pass; `patches` is "", "cached" or "online" (DPT-Hybrid)."""
-    torch.manual_seed(0)
-    model = SGDepth(layers, attention={"variant": "bottleneck"}).to(memory_format=torch.channels_last).train()
-    model = model.to(device)
-    objective = Objective(DepthLoss(), SegmentationLoss(), 2.0, SemanticDepthConsistency(), 10.0, PatchLoss())
-    batches = random_batches(device=device)
-    batches[0].images[0][:] = textured(2).to(device)
-    phase = Phase(consistency=True)
-    if patches:
-        self_teacher = SelfTeacher(model)
-        self_teacher.begin_epoch()
-        teacher = _hybrid().to(device) if patches == "online" else None
-        batches[0].teacher = torch.rand(2, 1, 192, 640).to(device) if patches == "cached" else None
-        phase = Phase(consistency=True, patches=PatchDistillation(PatchRefiner(maximum=PATCHES), self_teacher, teacher))
-
-    def step() -> None:
-        model.zero_grad()
-        outcomes = compare(model, objective, batches, RESAMPLE, nullcontext, phase)
-        sum(outcome.total for outcome in outcomes).backward()
-
-    # A step with DPT takes half a minute here, so it is measured once.
-    return seconds(step, repeats=1 if patches == "online" else 3, warm_up=1)
+    def __call__(self):
+        """Refine it."""
+        return self.refiner(self.image, self.disp, _mean, _mean)
 
 
-def _hybrid() -> torch.nn.Module:
+def _mean(patches: Tensor) -> Tensor:
+    return patches.mean(1, keepdim=True)
+
+
+def patch_step(kind: str, setting: Setting) -> TrainStep:
+    """A step of SGDEM of one of the KINDS, all of whose candidates are worth a look."""
+    words = (*STEP, "--patch-teacher", KINDS[kind])
+    setting = replace(setting, method="sgdem", epoch=0 if kind == "no patches" else 5)
+    step = TrainStep(replace(setting, options=(*setting.options, *words)), open_teacher=lambda _: _hybrid())
+    depth = step.batches[0]
+    seen = {0: textured(setting.batch, *setting.size).to(step.device)}
+    answers = torch.rand(setting.batch, 1, *setting.size).to(step.device) if kind == "teacher cached" else None
+    step.batches[0] = replace(depth, images=depth.images | seen, inputs=depth.inputs | seen, teacher=answers)
+    return step
+
+
+def _hybrid() -> nn.Module:
     """DPT-Hybrid with random weights: as fast as with those of its file."""
     from models.dpt.network import DPT
     from models.teacher import Habits, Teacher
@@ -81,22 +67,30 @@ def _hybrid() -> torch.nn.Module:
     return Teacher(DPT("hybrid"), Habits(), {}, native=True).to(memory_format=torch.channels_last)
 
 
-def main() -> None:
-    """Print both tables; the unit is measured around every row, because machines are noisy."""
-    unit = unit_step()
-    print("| refining one 192x640 image, 18 patches, without networks | published | ours | (contract units) |")
-    print("| --- | --- | --- | --- |")
-    alone = in_units(refinement_seconds, unit)
-    print(f"| selection to fusion | {PUBLISHED_REFINEMENT:.0f} | {alone:.2f} | |\n", flush=True)
+def step_times(setting: Setting, rounds: int) -> dict[str, Times]:
+    """Steps of every kind in turn; with DPT once, for it takes half a minute on a CPU."""
+    once = ("DPT-Hybrid",) if setting.device == "cpu" else ()
+    found = in_turn({kind: patch_step(kind, setting) for kind in KINDS if kind not in once}, rounds)
+    for kind in once:
+        found |= in_turn({kind: patch_step(kind, setting)}, 1, warm_up=0)
+    return found
+
+
+def print_steps(setting: Setting, rounds: int) -> None:
+    """The table of `step_times`."""
     print(
-        "| training step of SGDEM, 2+2 images 192x640, 18 patches per image | plain | patches, teacher cached "
-        "| patches, DPT-Hybrid | (contract units) |"
+        f"| training step of SGDEM, batches of {setting.batch}, {setting.precision} | no patches, s "
+        "| teacher cached, s | DPT-Hybrid, s | teacher cached : no patches |\n| --- | --- | --- | --- | --- |"
     )
-    print("| --- | --- | --- | --- | --- |")
-    for layers in (18, 50):
-        found = [in_units(partial(step_seconds, layers, kind), unit) for kind in ("", "cached", "online")]
-        print(f"| ResNet-{layers} | {' | '.join(f'{value:.2f}' for value in found)} | |", flush=True)
+    with street_folder() as data:
+        for options in (RESNET_18, RESNET_50):
+            found = step_times(replace(setting, options=options, data=data), rounds)
+            cells = [*map(shown, found.values()), beside(found["teacher cached"], found["no patches"])]
+            print(f"| ResNet-{options[1]} | {' | '.join(cells)} |", flush=True)
 
 
-if __name__ == "__main__":
-    main()
+def main(rounds: int, size: tuple[int, int], batch: int) -> None:
+    """Print the tables."""
+    (times,) = in_turn({"": Refinement(size)}, rounds).values()
+    print(f"refining one {size[0]}x{size[1]} image, without networks, s: {shown(times)}\n")
+    print_steps(Setting(size=size, batch=batch), rounds)

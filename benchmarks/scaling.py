@@ -10,7 +10,7 @@ from functools import partial
 
 import torch
 
-from .train_step import Setting, make_step
+from .train_step import Setting, TrainStep, street_folder
 from .unit import THREADS, seconds
 
 
@@ -40,19 +40,23 @@ def _step_seconds(setting: Setting, count: int, threads: int, port: int, rank: i
             "MASTER_PORT": str(port),
         }
         ranks.join()
-    spent = seconds(make_step(setting, wrap=partial(ranks.wrap_in_ddp, partly_idle=False)))
+    spent = seconds(TrainStep(setting, wrap=partial(ranks.wrap_in_ddp, partly_idle=False)))
     ranks.all_reduce_max()
     return spent
 
 
-def main(setting: Setting | None = None) -> None:
+def main(setting: Setting) -> None:
     """Print the table: 1, 2, 4 ... processes, as many as there are GPUs or, without any, cores."""
-    setting = setting or Setting()
+    with street_folder() as data:
+        _print_table(replace(setting, data=data))
+
+
+def _print_table(setting: Setting) -> None:
     most = torch.cuda.device_count() if setting.device != "cpu" else THREADS
     counts = [2**power for power in range(most.bit_length()) if 2**power <= most]
     alone = images_per_second(setting, 1)
     print(
-        f"| ResNet-{setting.layers}, {setting.precision}, {setting.batch} + {setting.batch} images per process "
+        f"| {setting.method}, {setting.precision}, {setting.batch} + {setting.batch} images per process "
         "| images/s | times one process |\n| --- | --- | --- |"
     )
     for count in counts:
@@ -62,7 +66,3 @@ def main(setting: Setting | None = None) -> None:
     if setting.device == "cpu":
         found = images_per_second(replace(setting, batch=THREADS * setting.batch), 1, THREADS)
         print(f"| 1 process with {THREADS} threads and the batch of all | {found:.2f} | {found / alone:.2f} |")
-
-
-if __name__ == "__main__":
-    main()

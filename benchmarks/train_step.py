@@ -1,106 +1,230 @@
-"""One training step on random 192x640 tensors, 2 triplets and 2 labelled images, without optimiser and data."""
+"""Training steps of every method, beside what their networks alone take and beside the same step written plainly."""
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import re
-from collections.abc import Callable
-from contextlib import nullcontext
-from dataclasses import dataclass
-from functools import partial
+import tempfile
+from argparse import Namespace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, is_dataclass, replace
 from pathlib import Path
-from types import SimpleNamespace
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from losses.depth import DepthLoss
-from losses.masking import DynamicClassMask
-from losses.objective import Objective
-from losses.semantic import SegmentationLoss
-from methods.video.schedule import Phase
-from methods.video.step import compare
-from models.sgdepth import SGDepth
-from perspective_resample.views import synthesise
+import arguments
+import methods
+from dataloader.batch import to_device
+from dataloader.loaders import build_training
+from engine.bad_steps import BadSteps
+from engine.device import autocast, gradient_scaler, prepare_torch
+from engine.optimizer import Schedule, build_optimizer, build_rule
+from engine.run_state import RunState
+from engine.updates import Updates
+from street import write_dataset
 
-from .unit import in_units, seconds, unit_step
+from .plain import PlainStep
+from .turns import Times, beside, in_turn, shown
 
-RESAMPLE = partial(synthesise, depth_min=0.1, depth_max=100.0)
-PUBLISHED = {"ResNet-18": 5.1, "ResNet-50": 7.8, "ResNet-50, masking": 12.0}  # measured on this kind of machine
-HALF = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
+RESNET_18, RESNET_50 = ("--model-num-layers", "18"), ("--model-num-layers", "50")
+MASKING = ("--masking-enable", "--masking-from-epoch", "0")
 
 
 @dataclass(frozen=True)
 class Setting:
-    """What a step is measured with; batch: triplets, and as many labelled images."""
+    """What a step is measured with.
 
-    layers: int = 18
-    masking: bool = False
+    method, options: as for train.py
+    epoch:  whose parts the step has, from 0
+    batch:  samples of every data set
+    size:   (height, width) of what the network sees
+    data:   data set folder, such as `street_folder`
+    depth_only: leave out the data sets of other purposes
+    plain:  whether the step is also there as `PlainStep`
+    """
+
+    method: str = "sgdepth"
+    options: tuple[str, ...] = ()
+    epoch: int = 0
     precision: str = "fp32"
     compile: bool = False
     device: str = "cpu"
     batch: int = 2
     size: tuple[int, int] = (192, 640)
+    data: str = ""
+    depth_only: bool = False
+    plain: bool = False
 
 
-def random_batches(size: int = 2, height: int = 192, width: int = 640, device: str = "cpu") -> list[SimpleNamespace]:
-    """A depth and a segmentation batch of random numbers."""
-    K = torch.eye(4)
-    K[0, 0], K[1, 1], K[0, 2], K[1, 2] = 0.58 * width, 1.92 * height, width / 2, height / 2
-    frames = {frame: torch.rand(size, 3, height, width).to(device) for frame in (0, -1, 1)}
-    common: dict = {"teacher": None, "flip": None, "raw": None}
-    common |= {"K": K.expand(size, 4, 4).to(device), "inv_K": torch.linalg.inv(K).expand(size, 4, 4).to(device)}
-    image = torch.rand(size, 3, height, width).to(device)
-    labels = torch.randint(0, 19, (size, height, width)).to(device)
-    return [
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="depth", domain="depth"), images=frames, inputs=frames, labels=None, **common
-        ),
-        SimpleNamespace(
-            spec=SimpleNamespace(purpose="segmentation", domain="segmentation"),
-            images={0: image},
-            inputs={0: image},
-            labels=labels,
-            **common,
-        ),
-    ]
+STEPS = {
+    "SGDepth, ResNet-18": Setting(options=RESNET_18, plain=True),
+    "SGDepth, ResNet-50": Setting(options=RESNET_50, plain=True),
+    "SGDepth, ResNet-50, masking": Setting(options=(*RESNET_50, *MASKING), plain=True),
+    "SGDEM without patches, ResNet-18": Setting(
+        "sgdem", (*RESNET_18, "--no-patch-distill", "--no-masking-enable"), epoch=1
+    ),
+    "Monodepth2, ResNet-18": Setting("monodepth2", RESNET_18),
+    "BDEdepth, ResNet-18": Setting("bdedepth", ("--model-backbone", "resnet", *RESNET_18)),
+    "BDEdepth, HRNet-W18": Setting("bdedepth"),
+}
+"""What is measured, by its name in the tables."""
 
 
-def make_step(setting: Setting, wrap: Callable[[nn.Module], nn.Module] | None = None) -> Callable[[], Tensor]:
-    """Forward and backward pass, as training does them; returns the loss.
+@contextmanager
+def street_folder() -> Iterator[str]:
+    """A data set folder with a small street; steps enlarge its frames: what they show costs nothing."""
+    with tempfile.TemporaryDirectory() as name:
+        write_dataset(Path(name), drives=1, frames=4, height=64, width=128)
+        yield name
+
+
+def training_options(setting: Setting) -> Namespace:
+    """Options of train.py; the learning rate is 0, so that no step differs from the one before."""
+    height, width = map(str, setting.size)
+    words = ["--method", setting.method, "--dataset-dir", setting.data, "--sys-num-workers", "0"]
+    words += ["--sys-device", setting.device, "--train-precision", setting.precision]
+    words += ["--train-weights-init", "scratch", "--train-learning-rate", "0", "--train-batches-per-epoch", "1"]
+    words += ["--depth-training-loaders", "kitti_zhou_train", "--depth-training-batch-size", str(setting.batch)]
+    words += ["--depth-resize-height", height, "--depth-resize-width", width]
+    if "segmentation" in methods.METHODS[setting.method].tasks:
+        words += ["--segmentation-training-loaders", "" if setting.depth_only else "cityscapes_train"]
+        words += ["--segmentation-training-batch-size", str(setting.batch)]
+        words += ["--segmentation-resize-height", str(2 * setting.size[0])]
+        words += ["--segmentation-resize-width", str(2 * setting.size[1])]
+        words += ["--segmentation-crop-height", height, "--segmentation-crop-width", width]
+    words += ["--train-compile"] if setting.compile else []
+    return arguments.parse("train", [*words, *setting.options])
+
+
+def _no_teacher(name: str) -> nn.Module:
+    raise ValueError(f"{name}: the measured step has no teacher")
+
+
+class TrainStep:
+    """A step as train.py takes it once the batches are on the device: passes, watch over bad numbers, optimiser.
 
     wrap: wraps the network in DDP
+    open_teacher: makes the network of --patch-teacher
     """
-    torch.manual_seed(0)
-    model = SGDepth(setting.layers).to(setting.device).to(memory_format=torch.channels_last).train()
-    objective, resample = Objective(DepthLoss(), SegmentationLoss()).to(setting.device), RESAMPLE
-    if setting.compile:
-        model.compile(dynamic=False)
-        objective.compile(dynamic=False)
-        resample = partial(torch.compile(synthesise, dynamic=False), depth_min=0.1, depth_max=100.0)
-    network = wrap(model) if wrap else model
-    mask = DynamicClassMask(0, 20, False, 0.1) if setting.masking else None
-    batches = random_batches(setting.batch, *setting.size, device=setting.device)
-    half = HALF[setting.precision]
-    kind = torch.device(setting.device).type
-    precision = partial(torch.autocast, kind, dtype=half) if half else nullcontext
 
-    def step() -> Tensor:
-        model.zero_grad()
-        outcomes = compare(network, objective, batches, resample, precision, Phase(mask))
-        total = sum(outcome.total for outcome in outcomes)
+    def __init__(
+        self,
+        setting: Setting,
+        wrap: Callable[[nn.Module], nn.Module] | None = None,
+        open_teacher: Callable[[str], nn.Module] = _no_teacher,
+    ):
+        args = training_options(setting)
+        building = methods.building(setting.method)
+        self.device, self.epoch = prepare_torch(args, training=True), setting.epoch
+        data = build_training(args, building.items(args))
+        self.batches = [to_device(raw, self.device) for raw in next(iter(data.epoch(0)))]
+        self.model = building.network(args).to(self.device).to(memory_format=torch.channels_last).train()
+        self.precision = autocast(args, self.device)
+        self.training = methods.training(setting.method).training(args, self.model, open_teacher, self.precision)
+        if setting.compile:
+            self.model.compile(dynamic=False)
+        self.network = wrap(self.model) if wrap else self.model
+        optimizer = build_optimizer(args, self.training.groups)
+        schedule = Schedule(optimizer, build_rule(args))
+        self.updates = Updates(optimizer, schedule, gradient_scaler(args, self.device))
+        self.state = RunState(self.model, optimizer, schedule)
+        tasks = methods.METHODS[setting.method].tasks
+        self.bad_steps = BadSteps(self.state, Path(setting.data), {}, 10**9, tasks, write=lambda *_: None)
+        self.training.begin_epoch(self.epoch, 0)
+
+    def __call__(self) -> Tensor:
+        """Take the step; its loss."""
+        outcomes = self.training.step(self.network, self.batches, self.epoch, 0)
+        self.updates(self.bad_steps.weigh(outcomes), self.epoch, 0)
+        self.training.after_step(self.bad_steps.settle(self.updates.finite))
+        self.state.step += 1
+        self.bad_steps.check()
+        return sum(outcome.total for outcome in outcomes).detach()
+
+
+class NetworkAlone:
+    """What no step can do without: the passes through the network that it makes, and the way back; nothing else."""
+
+    def __init__(self, step: TrainStep):
+        self.model, self.precision = step.model, step.precision
+        noted = _Noted(step.model)
+        with torch.no_grad():
+            step.training.step(noted, step.batches, step.epoch, 0)
+        self.calls = noted.calls
+
+    def __call__(self) -> Tensor:
+        """Pass forward and back; the gradient of every output is the same everywhere."""
+        self.model.zero_grad()
+        with self.precision():
+            found = [getattr(self.model, name)(*given, **named) for name, given, named in self.calls]
+        total = sum(output.float().mean() for output in _tensors(found) if output.requires_grad)
         total.backward()
-        return total
-
-    return step
+        return total.detach()
 
 
-def step_seconds(setting: Setting) -> float:
-    """Median time of forward and backward pass."""
-    return seconds(make_step(setting))
+class _Noted:
+    """Stands for a network, and notes which passes are asked of it: name, arguments, named arguments."""
+
+    def __init__(self, model: nn.Module):
+        self._model = model
+        self.calls: list[tuple[str, tuple, Mapping[str, Any]]] = []
+
+    def __call__(self, *given: Any, **named: Any) -> Any:
+        return self._pass("__call__", *given, **named)
+
+    def segment(self, image: Tensor) -> Tensor:
+        """As the network does it."""
+        return self._pass("segment", image)
+
+    def _pass(self, name: str, *given: Any, **named: Any) -> Any:
+        self.calls.append((name, given, named))
+        return getattr(self._model, name)(*given, **named)
 
 
-def peak_bytes(setting: Setting) -> int:
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+        return
+    value = vars(value) if is_dataclass(value) else value
+    for one in value.values() if isinstance(value, Mapping) else value if isinstance(value, Sequence) else ():
+        yield from _tensors(one)
+
+
+class PlainTraining:
+    """`PlainStep` with the optimiser as PyTorch has it by default, and a network that lies channel by channel."""
+
+    def __init__(self, step: TrainStep, threshold: float | None):
+        self.model, self.batches = step.model.to(memory_format=torch.contiguous_format), step.batches
+        self.losses = PlainStep(self.model, step.precision, threshold)
+        self.optimizer = torch.optim.Adam(self.model.parameters(), lr=0.0)
+
+    def __call__(self) -> Tensor:
+        """Take the step; its loss."""
+        self.optimizer.zero_grad()
+        total = sum(self.losses(self.batches))
+        total.backward()
+        self.optimizer.step()
+        return total.detach()
+
+
+def make_run(kind: str, setting: Setting) -> Callable[[], Tensor]:
+    """What is timed: the ``network`` alone, our ``step`` or the ``plain`` one, each with a network of its own."""
+    step = TrainStep(setting)
+    if kind == "plain":
+        return PlainTraining(step, 0.0 if "--masking-enable" in setting.options else None)
+    return NetworkAlone(step) if kind == "network" else step
+
+
+def kinds(setting: Setting) -> tuple[str, ...]:
+    """The runs there are."""
+    return ("network", "step", "plain") if setting.plain else ("network", "step")
+
+
+def peak_bytes(setting: Setting, kind: str = "step") -> int:
     """The most memory that two steps take beyond what is there before them.
 
     On a GPU that is memory of tensors; elsewhere that of a process of its own, as Linux counts it.
@@ -109,20 +233,21 @@ def peak_bytes(setting: Setting) -> int:
         torch.cuda.empty_cache()
         before = torch.cuda.memory_allocated()
         torch.cuda.reset_peak_memory_stats()
-        step = make_step(setting)
+        run = make_run(kind, setting)
         for _ in range(2):
-            step()
+            run()
         return torch.cuda.max_memory_allocated() - before
     with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_resident_bytes, (setting,))
+        return pool.apply(_resident_bytes, (setting, kind))
 
 
-def _resident_bytes(setting: Setting) -> int:
+def _resident_bytes(setting: Setting, kind: str) -> int:
+    torch.set_num_threads(1)  # memory hardly depends on them
     Path("/proc/self/clear_refs").write_text("5")  # the highest mark is that of the process it was started from
     before = _most_resident()
-    step = make_step(setting)
+    run = make_run(kind, setting)
     for _ in range(2):
-        step()
+        run()
     return _most_resident() - before
 
 
@@ -130,23 +255,32 @@ def _most_resident() -> int:
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
 
-def main(compiled: bool = False) -> None:
-    """Print the table; `compiled` adds columns for torch.compile, which takes minutes."""
-    unit = unit_step()
-    ways = [(precision, faster) for faster in (False, True)[: 1 + compiled] for precision in ("fp32", "bf16")]
-    titles = [precision + " compiled" * faster for precision, faster in ways]
-    print(f"| training step, 2+2 images 192x640, units | published | {' | '.join(titles)} | memory fp32, bf16, GB |")
-    print(f"| --- | --- | {'--- | ' * len(ways)}--- |")
-    for name, published in PUBLISHED.items():
-        settings = [Setting(int(name[7:9]), "masking" in name, *way) for way in ways]
-        ratios = [in_units(partial(step_seconds, setting), unit) for setting in settings]
-        memory = [peak_bytes(setting) / 1e9 for setting in settings if not setting.compile]
-        print(
-            f"| {name} | {published:.1f} | {' | '.join(f'{ratio:.2f}' for ratio in ratios)} "
-            f"| {', '.join(f'{size:.2f}' for size in memory)} |",
-            flush=True,
-        )
+def compared(setting: Setting, rounds: int, chosen: Sequence[str] = ()) -> dict[str, Times]:
+    """Times of the runs of a setting, of all or of the chosen ones, taken in turn."""
+    found = in_turn({kind: make_run(kind, setting) for kind in chosen or kinds(setting)}, rounds)
+    gc.collect()  # networks of the next row take their place
+    return found
 
 
-if __name__ == "__main__":
-    main()
+def main(precisions: Sequence[str], rounds: int, size: tuple[int, int], batch: int, *, compiled: bool = False) -> None:
+    """Print the table; `compiled` adds rows for torch.compile, which take minutes."""
+    print(
+        f"| training step, batches of {batch} at {size[0]}x{size[1]} | network alone, s | step, s | plain, s "
+        "| step : network | plain : step | memory of network, step, plain, GB |"
+    )
+    print(f"|{' --- |' * 7}")
+    with street_folder() as data:
+        for name, setting in STEPS.items():
+            for faster, precision in ((f, p) for f in (False, True)[: 1 + compiled] for p in precisions):
+                one = replace(setting, precision=precision, compile=faster, size=size, batch=batch, data=data)
+                print(_row(f"{name}, {precision}{', compiled' * faster}", one, rounds), flush=True)
+    print("\nSeconds on the clock / of the processors; ratios: median [least..most] on the clock / of the processors.")
+
+
+def _row(title: str, setting: Setting, rounds: int) -> str:
+    found = compared(setting, rounds)
+    memory = ", ".join(f"{peak_bytes(setting, kind) / 1e9:.2f}" for kind in found)
+    plain = found.get("plain")
+    cells = [shown(found["network"]), shown(found["step"]), shown(plain) if plain else ""]
+    cells += [beside(found["step"], found["network"]), beside(plain, found["step"]) if plain else "", memory]
+    return f"| {title} | {' | '.join(cells)} |"

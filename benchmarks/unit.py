@@ -35,10 +35,3 @@ def unit_step(device: str = "cpu") -> Callable[[], None]:
         model(images).sum().backward()
 
     return step
-
-
-def in_units(run: Callable[[], float], unit: Callable[[], None]) -> float:
-    """What `run` returns, seconds, as a multiple of the unit, measured before and behind it: machines are noisy."""
-    before = seconds(unit)
-    spent = run()
-    return spent / ((before + seconds(unit)) / 2)

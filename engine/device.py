@@ -71,6 +71,17 @@ def device_type(args: Namespace) -> str:
     return asked
 
 
+def has_bf16(kind: str) -> bool:
+    """Whether a device of this type (``cpu``, ``cuda``, ``mps``) computes in bfloat16 by itself.
+
+    A processor without such instructions does so as well, several times as slowly as in float32.
+    """
+    if kind == "cpu":
+        known = getattr(torch.cpu, "get_capabilities", dict)()  # older versions do not tell
+        return any(found is True and "bf16" in name for name, found in known.items())
+    return kind == "cuda" and torch.cuda.is_bf16_supported()
+
+
 def uses_gpu(args: Namespace) -> bool:
     """Whether the command computes on a CUDA GPU; errors as in `device_type`."""
     return device_type(args) == "cuda"

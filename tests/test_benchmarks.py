@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,8 +11,10 @@ import torch
 
 import arguments
 from benchmarks import __main__ as bench
-from benchmarks import demo, evaluation, gpu, loading, scaling, train_step
+from benchmarks import demo, evaluation, gpu, loading, patches, scaling, train_step, turns
+from benchmarks.train_step import STEPS, Setting, TrainStep, make_run
 from benchmarks.unit import seconds
+from tests import golden
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -42,31 +45,93 @@ def test_the_preset_of_the_demo_fits_every_command():
     assert args.train_num_epochs * args.train_batches_per_epoch == 1100
 
 
-def test_random_batches_go_through_a_step():
-    depth, labelled = train_step.random_batches(1, 64, 64)
-    assert set(depth.images) == {0, -1, 1} and depth.images[0].shape == (1, 3, 64, 64)
-    assert labelled.labels.max() < 19
-    torch.testing.assert_close(depth.K @ depth.inv_K, torch.eye(4)[None])
+@pytest.fixture
+def tiny(street: Path) -> Setting:
+    """A step of one sample of every data set at 64x64."""
+    return Setting(batch=1, size=(64, 64), data=str(street))
 
 
-TINY = train_step.Setting(batch=1, size=(64, 64))
+@pytest.mark.parametrize("name", [name for name in STEPS if "HRNet" not in name])  # timm builds no thin one
+def test_every_step_of_the_table_is_taken_and_has_a_floor(name, tiny):
+    setting = replace(STEPS[name], batch=1, size=(64, 64), data=tiny.data)
+    step = TrainStep(setting)
+    assert step().isfinite() and step.updates.finite.all()
+    alone = train_step.NetworkAlone(step)
+    step.model.zero_grad()
+    assert alone().isfinite()
+    assert [call[0] for call in alone.calls] == ["segment"] * ("masking" in name) + ["__call__"]
+    assert all(weight.grad is not None for weight in step.model.parameters())
 
 
-@pytest.mark.parametrize("changes", [{}, {"masking": True}, {"precision": "bf16"}, {"precision": "fp16"}])
-def test_every_setting_is_a_training_step(changes):
-    model = {}
-    total = train_step.make_step(replace(TINY, **changes), wrap=lambda net: model.setdefault("net", net))()
-    assert total.isfinite() and all(weight.grad is not None for weight in model["net"].seg.parameters())
+@pytest.mark.parametrize("precision", ["bf16", "fp16"])
+def test_steps_are_measured_in_half_precision(precision, tiny):
+    step = TrainStep(replace(tiny, precision=precision))
+    assert step().isfinite()
+    assert step.precision().fast_dtype == {"bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+@pytest.mark.parametrize("options", [(), train_step.MASKING])
+def test_the_plain_step_has_the_loss_and_the_gradients_of_ours(options, tiny):
+    setting = replace(tiny, batch=2, size=(64, 96), options=options)
+    ours, plain = TrainStep(setting), train_step.PlainTraining(TrainStep(setting), 2.0 if options else None)
+    if options:  # every dynamic class moves
+        ours.training.schedule.masking.threshold = 2.0
+    torch.testing.assert_close(plain(), ours(), rtol=1e-5, atol=0)
+    assert not next(iter(plain.model.parameters())).is_contiguous(memory_format=torch.channels_last)
+    for mine, other in zip(ours.model.parameters(), plain.model.parameters(), strict=True):
+        golden.assert_close_to_max(mine.grad.numpy(), other.grad.numpy(), 1e-3)
+    if options:
+        assert not ours.training.schedule.masking._masked.values().eq(0).all()
+
+
+def test_the_plain_masking_leaves_what_stands_still():
+    keep = train_step.PlainStep(None, None, 0.5)._kept
+    street, car = torch.zeros(2, 4, 4, dtype=torch.long), torch.zeros(2, 4, 4, dtype=torch.long)
+    car[:, :2] = 13
+    moved = torch.stack([car[0], car[1].roll(2, 0)])
+    found = keep(car, [moved, moved])
+    assert found[0].all() and not found[1].any() and keep(street, [street, street]).all()
 
 
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the memory of a process")
-def test_memory_of_a_step_grows_with_the_batch():
-    least, most = (train_step.peak_bytes(replace(TINY, batch=batch)) for batch in (1, 8))
+def test_memory_of_a_step_grows_with_the_batch(tiny):
+    least, most = (train_step.peak_bytes(replace(tiny, batch=batch)) for batch in (1, 6))
     assert 0 < least < most
 
 
-def test_operations_are_those_of_the_convolutions():
-    once, twice = (gpu.operations(replace(TINY, batch=batch)) for batch in (1, 2))
+def test_what_is_compared_is_timed_in_turn():
+    order = []
+    found = turns.in_turn({name: lambda name=name: order.append(name) for name in "AB"}, rounds=2)
+    assert order == [*"ABABAB"] and len(found["A"].wall) == len(found["B"].processor) == 2
+    halves = turns.Times((2.0, 4.0, 9.0), (2.0, 2.0, 2.0)).each(2)
+    assert halves.wall == (1.0, 2.0, 4.5)
+    assert str(turns.ratio(halves.wall, (1.0, 1.0, 1.5))) == "2.00 [1.00..3.00]"
+    assert turns.beside(halves, turns.Times((1.0, 1.0, 1.5), (2.0, 1.0, 0.5))) == "2.00 [1.00..3.00] / 1.00"
+
+
+def test_the_table_of_steps_has_every_run(tiny, monkeypatch, capsys):
+    monkeypatch.setattr(train_step, "STEPS", {"A": replace(tiny, plain=True), "B": tiny})
+    monkeypatch.setattr(train_step, "street_folder", lambda: contextlib.nullcontext(tiny.data))
+    monkeypatch.setattr(train_step, "peak_bytes", lambda *_: 2 * 10**9)
+    train_step.main(["fp32"], 1, (64, 64), 1)
+    title, line, *rows = [row.split("|")[1:-1] for row in capsys.readouterr().out.splitlines()[:4]]
+    assert {len(row) for row in (title, line, *rows)} == {7}
+    assert [row[0].strip() for row in rows] == ["A, fp32", "B, fp32"]
+    assert [cell.strip() == "" for cell in rows[1]] == [False, False, False, True, False, True, False]
+    assert rows[0][-1].strip() == "2.00, 2.00, 2.00"
+
+
+@pytest.mark.parametrize("kind", ["no patches", "teacher cached"])
+def test_steps_with_patches_are_measured(kind, tiny):
+    step = patches.patch_step(kind, replace(tiny, size=(96, 128), options=train_step.RESNET_18))
+    outcome = step.training.step(step.network, step.batches, step.epoch, 0)[0]
+    refined = outcome.look.refined
+    assert (refined is None) == (kind == "no patches")
+    assert refined is None or refined.count == len(patches.Grid.of(96, 128))
+
+
+def test_operations_are_those_of_the_convolutions(tiny):
+    once, twice = (gpu.operations(replace(tiny, batch=batch)) for batch in (1, 2))
     assert twice == 2 * once > 1e8
     assert gpu.matrix_rate(torch.float32, "cpu", size=64) > 0
 
@@ -76,9 +141,8 @@ def test_the_busy_share_counts_time_in_which_anything_runs():
     assert gpu.busy_share([(0, 8), (8, 9), (9.5, 10)], skip=0.8) == 0.75
 
 
-def test_a_profile_names_what_takes_the_time():
-    step = train_step.make_step(TINY)
-    rows = gpu.step_profile(step, "cpu", rows=3)
+def test_a_profile_names_what_takes_the_time(tiny):
+    rows = gpu.step_profile(make_run("step", tiny), "cpu", rows=3)
     assert len(rows) == 3 and 1 >= rows[0][1] >= rows[1][1] > 0
     assert any("conv" in name for name, _ in rows)
 
@@ -99,8 +163,8 @@ def test_the_busy_share_of_a_training_is_measured(street: Path, tmp_path: Path):
     assert 0 < gpu.training_busy_share(words, "cpu") <= 1
 
 
-def test_processes_take_more_images_together():
-    assert scaling.images_per_second(TINY, 2) > 0
+def test_processes_take_more_images_together(tiny):
+    assert scaling.images_per_second(tiny, 2) > 0
 
 
 def test_measuring_a_gpu_needs_one(monkeypatch, capsys):
@@ -111,15 +175,20 @@ def test_measuring_a_gpu_needs_one(monkeypatch, capsys):
     assert capsys.readouterr().err.startswith("error: --gpu: PyTorch finds no GPU")
 
 
-def test_the_loading_benchmark_counts_whole_epochs(street: Path):
-    assert loading.triplets_per_second(street, batches=2, batch_size=2, device="cpu") > 0
+@pytest.mark.parametrize("name", loading.LOADERS)
+def test_loading_is_measured_for_every_kind_of_sample(name, street: Path, monkeypatch):
+    monkeypatch.setattr(loading, "THREADS", 1)
+    setting = replace(loading.LOADERS[name], data=str(street), size=(64, 64), batch=2)
+    found = loading.measured(setting, rounds=1, batches=1)
+    assert [*found] == ["decoding alone", "PNG", "PNG, 1 workers", "JPEG", "data cache"]
+    assert all(times.wall[0] > 0 for times in found.values())
 
 
-def test_loading_is_measured_from_jpegs_and_from_a_cache_as_well(street: Path, tmp_path: Path):
+def test_as_many_frames_are_decoded_alone_as_an_epoch_has(street: Path, tmp_path: Path):
     jpeg = loading.as_jpeg(street, tmp_path / "jpeg")
-    assert not list(jpeg.rglob("*.png")) and loading.triplets_per_second(jpeg, 2, 2, workers=1) > 0
-    assert loading.triplets_per_second(jpeg, 2, 2, cache=str(tmp_path / "cache")) > 0
-    assert list((tmp_path / "cache").glob("*.shard"))
+    assert not list(jpeg.rglob("*.png"))
+    epoch = loading.Epoch(Setting(data=str(jpeg), size=(64, 64), batch=2), batches=3)
+    assert epoch.samples == 6 and len(loading.Decoding(epoch).paths) == 18
 
 
 def test_evaluation_and_inference_are_measured_on_any_street(street: Path, tmp_path: Path):
@@ -131,11 +200,19 @@ def test_evaluation_and_inference_are_measured_on_any_street(street: Path, tmp_p
     evaluation.write_test_list(data, 5)
     assert len(listed.read_text().splitlines()) == 5
     network = evaluation.write_network(tmp_path / "network")
-    options = {"size": (64, 128), "repeats": 1}
-    assert min(evaluation.evaluation_rates(data, network, 0, **options)) > 0
+    options = {"size": (64, 128), "rounds": 1}
     images = next((data / "kitti").rglob("image_02/data"))
-    assert min(evaluation.inference_rates(images, network, tmp_path / "out", **options)) > 0
+    for found in (
+        evaluation.evaluation_times(data, network, 0, **options),
+        evaluation.inference_times(images, network, tmp_path / "out", **options),
+    ):
+        assert [*found] == [evaluation.COMMAND, evaluation.ALONE] and all(times.wall[0] > 0 for times in found.values())
     assert len(list((tmp_path / "out").iterdir())) == len(list(images.iterdir()))
+
+
+@pytest.mark.parametrize("title", [title for title in evaluation.NETWORKS if "HRNet" not in title])
+def test_every_network_is_written_for_evaluation(title, tmp_path: Path):
+    assert (evaluation.write_network(tmp_path / "network", evaluation.NETWORKS[title]) / "model.pth").is_file()
 
 
 def test_seconds_are_positive():
