@@ -202,10 +202,11 @@ def _chosen(
 ) -> dict[str, Any]:
     """Values of these options in files, later ones first; those of other commands and methods are passed over."""
     values = {}
+    once = ONCE if command == "train" else (*ONCE, "model_decoder_path")  # what was trained is one checkpoint
     for path, content in contents:
         for key, value in content.items():
             name = key.replace("-", "_")
-            if name in ONCE and path.lower().endswith(".json"):
+            if name in once and path.lower().endswith(".json"):
                 continue
             # The teacher of a training is none of the evaluation's, whose option of that name asks for another one.
             if name == "patch_teacher" and command != "train" and not {"patch_refine", "patch-refine"} & {*content}:
@@ -271,7 +272,7 @@ def _method_of_name(command: str, values: Mapping[str, Any]) -> dict[str, str]:
     return {"method": method}
 
 
-def with_checkpoint(args: Namespace, checkpoint: str) -> Namespace:
+def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "") -> Namespace:
     """Options for another checkpoint than the one they were parsed for, with what is stored beside it.
 
     What was said about the first network is not said about this one. A checkpoint of another method brings the
@@ -280,7 +281,7 @@ def with_checkpoint(args: Namespace, checkpoint: str) -> Namespace:
     Raises:
         UserError: when the notes beside it are damaged.
     """
-    values = vars(args) | {"model_load": checkpoint, "model_path": "", "said": []}
+    values = vars(args) | {"model_load": checkpoint, "model_path": "", "model_decoder_path": decoder, "said": []}
     notes, trained = trained_with(values)
     if "method" not in trained:
         return Namespace(**values)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 import arguments
 import methods
@@ -22,14 +22,12 @@ from engine.run_state import RunState
 from errors import UserError
 from methods import METHODS
 from methods.method import Adopted, Task
-from methods.stored import Stored, candidates_of, read_network, resemblance, source_of
+from methods.stored import Stored, candidates_of, load_into, located, read_asked, read_network, resemblance, source_of
 from presets.option import BETWEEN, FREE, NOTED, REFUSED
 from presets.resume import RATES, changes
-from presets.values import as_flag
 from storage.catalogue import method_of
 from storage.checkpoint_folder import checkpoints, discard, sweep, verify
 from storage.notes import METADATA, read
-from storage.weights import Fit, copy_weights
 
 log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Mod
     trained = trained_with(vars(args))[1].get("method", args.method)
     if trained != args.method:
         log.warning("--method %s: %s was trained with --method %s", args.method, source, trained)
-    stored = read_network(source)
+    stored = read_asked(args)
     if not stored.noted:
         _recognise(args, stored)
     if task in stored.adopted(args.method).lacks:
@@ -61,16 +59,16 @@ def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Mod
     return lambda device: _opened(args, stored, device)
 
 
-def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Module:
-    """Another network than the one that trains, from a checkpoint or a file, in evaluation mode.
+def load_other(args: Namespace, checkpoint: str, device: torch.device, decoder: str = "") -> nn.Module:
+    """Another network than the one that trains, from a checkpoint or a file, or two files, in evaluation mode.
 
     Its shape is what the notes beside it or its keys say; what neither tells is as in `args`.
 
     Raises:
         UserError: when it is missing, damaged or of another kind.
     """
-    args = with_checkpoint(args, checkpoint)
-    stored = read_network(source_of(args))
+    args = with_checkpoint(args, checkpoint, decoder)
+    stored = read_asked(args)
     if not stored.noted:
         candidates = candidates_of(stored)
         if len(candidates) > 1:
@@ -85,21 +83,24 @@ def load_other(args: Namespace, checkpoint: str, device: torch.device) -> nn.Mod
     return _opened(args, stored, device).requires_grad_(False)
 
 
-def teacher_door(args: Namespace, device: torch.device) -> Callable[[str], nn.Module]:
-    """What opens a teacher: the name or file of a frozen network of others, or a checkpoint of any method of ours.
+def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Module]:
+    """What opens a teacher: the name or file of a frozen network of others, a checkpoint of any method of ours, or the
+    two files, encoder and decoder, of a published one.
 
     Files and folders lie where their name says, or below the folder of all runs. Frozen networks of others that are
     missing are downloaded. None of them learns, whatever it is part of.
     """
     from models import build_teacher
 
-    def open_teacher(name: str) -> nn.Module:
-        found = [path for path in (Path(args.checkpoint_dir) / name, Path(name)) if path.exists()]
-        if found and not method_of(name):
-            stored = read_network(found[0])
+    def open_teacher(name: str, decoder: str = "") -> nn.Module:
+        found = str(located(name, args.checkpoint_dir) or name)
+        if decoder:
+            return load_other(args, found, device, str(located(decoder, args.checkpoint_dir) or decoder))
+        if Path(found).exists() and not method_of(name):
+            stored = read_network(Path(found))
             if stored.noted or candidates_of(stored):
-                return load_other(args, str(found[0].absolute()), device)
-            name = str(found[0])
+                return load_other(args, found, device)
+            name = found
         return build_teacher(name, native=True, fetch=True).to(device)
 
     return open_teacher
@@ -125,7 +126,7 @@ def settle_network(run_folder: Path, args: Namespace) -> None:
         return
     if trained_with(vars(args))[1]:  # the network is that of the options, and what fits is loaded
         return
-    stored = read_network(source_of(args))
+    stored = read_asked(args)
     candidates = {} if stored.noted else candidates_of(stored)
     if [*candidates] == [args.method]:  # where several methods have these keys, the network is that of the recipe
         _settle(args, candidates[args.method], stored.path)
@@ -137,7 +138,7 @@ def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
         return False
     if not args.model_load:
         return True
-    stored = read_network(source_of(args)).adopted(args.method).state
+    stored = read_asked(args).adopted(args.method).state
     with torch.device("meta"):
         network = methods.building(args.method).network(args)
     return any("encoder." in key and key not in stored for key in network.state_dict())
@@ -209,7 +210,7 @@ def _load(state: RunState, args: Namespace) -> None:
     whole = (folder / "model.pth").is_file()
     if whole:
         verify(folder)
-    load_into(state.model, read_network(source), args.method, strict=False)
+    load_into(state.model, read_asked(args), args.method, strict=False)
     if whole and not args.model_disable_lr_loading:
         state.load_progress(folder)
     log.info("loaded %s", folder)
@@ -333,43 +334,3 @@ def _opened(args: Namespace, stored: Stored, device: torch.device) -> nn.Module:
     model = methods.building(args.method).network(args)
     load_into(model, stored, args.method, strict=True)
     return model.to(device).to(memory_format=torch.channels_last).eval()
-
-
-def load_into(model: nn.Module, stored: Stored, method: str, strict: bool) -> None:
-    """Copy what files hold into a network.
-
-    strict: every tensor must fit, but for tasks the file has nothing for; otherwise what does not is reported
-
-    Raises:
-        UserError: with what does not fit, and what to do.
-    """
-    adopted = stored.adopted(method)
-    lacking = tuple(start for starts in adopted.lacks.values() for start in starts)
-    mine = model.state_dict() if strict and lacking else {}
-    own = {key: value for key, value in mine.items() if key.startswith(lacking)}
-
-    if adopted.unused:
-        log.info("%s: %d tensors that the network never uses are left out", stored.path, adopted.unused)
-
-    def remedy(fit: Fit) -> str:
-        return _remedy(model, adopted.state, stored, method, fit, strict)
-
-    copy_weights(model, {**own, **adopted.state}, stored.path, strict, remedy)
-
-
-def _remedy(model: nn.Module, state: Mapping[str, Tensor], stored: Stored, method: str, fit: Fit, strict: bool) -> str:
-    theirs, ours = (methods.keys(method).adopt(each) for each in (state, model.state_dict()))
-    if not theirs:
-        return f"{resemblance(stored)}; give a checkpoint of --method {method}"
-    # Parts that can be on or off may be missing where not everything has to fit.
-    flags = [
-        as_flag(name, value)
-        for name, value in theirs.options.items()
-        if ours.options.get(name) != value and (strict or not isinstance(value, bool))
-    ]
-    if flags:
-        return f"pass {' '.join(flags)}"
-    parts = sorted({key.split(".")[0] for key in fit.missing} - {key.split(".")[0] for key in state})
-    if parts:
-        return f"it holds nothing of {', '.join(parts)}; give a checkpoint of the whole network"
-    return f"it was made by another network; give a checkpoint of --method {method}"

@@ -23,9 +23,9 @@ def build_optimizer(args: Namespace, groups: Sequence[dict[str, Any]]) -> Optimi
     common = {"lr": args.train_learning_rate, "weight_decay": args.train_weight_decay, "fused": True}
     match args.train_optimizer:
         case "adam":
-            return torch.optim.Adam(groups, **common)
+            return torch.optim.Adam(groups, eps=args.train_adam_eps, **common)
         case "adamw":
-            return torch.optim.AdamW(groups, **common)
+            return torch.optim.AdamW(groups, eps=args.train_adam_eps, **common)
         case "sgd":
             optimizer = torch.optim.SGD(groups, momentum=SGD_MOMENTUM, **common)
             # Made by the first step, and without values where that is left out.
@@ -44,7 +44,7 @@ class Rule:
     end:        last rate of cosine and sqrt, a share of the first
     warmup:     steps over which the rate rises to what it would be
     steps:      optimiser steps per epoch
-    epochs:     of the run
+    epochs:     of the run, without those at its end that have the last rate
     """
 
     kind: str = "step"
@@ -88,7 +88,7 @@ def build_rule(args: Namespace) -> Rule:
         end=args.train_scheduler_eta_min / args.train_learning_rate if args.train_learning_rate else 0.0,
         warmup=args.train_warmup_steps,
         steps=math.ceil(args.train_batches_per_epoch / args.train_accumulate),
-        epochs=args.train_num_epochs,
+        epochs=max(args.train_num_epochs - args.train_final_epochs, 0),
     )
 
 

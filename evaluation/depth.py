@@ -204,7 +204,7 @@ def evaluate_depth(
     Raises: UserError when none is left, or a fixed scaling does not fit what the network knows.
     """
     if protocol.flip:
-        predict = with_mirror_image(predict)
+        predict = with_mirror_image(predict, blend=protocol.blend)
 
     def share() -> DepthResult:
         names: list[str] = []

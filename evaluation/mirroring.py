@@ -13,13 +13,14 @@ from .interface import Predict
 BORDER, SLOPE = 0.05, 20  # share of the width that one of the two predicts alone, and how fast the other comes in
 
 
-def with_mirror_image(predict: Predict) -> Predict:
-    """What predicts depth from an image and from its mirror image, and blends the two in the network's own quantity."""
+def with_mirror_image(predict: Predict, *, blend: bool = True) -> Predict:
+    """What predicts depth from an image and from its mirror image: `blended`, or their mean, in its own quantity."""
 
     def both(images: Tensor) -> SimpleNamespace:
         found = predict(torch.cat((images, images.flip(-1)))).depth
         direct, mirrored = found.values.chunk(2)
-        return SimpleNamespace(depth=replace(found, values=blended(direct, mirrored.flip(-1))))
+        turned = mirrored.flip(-1)
+        return SimpleNamespace(depth=replace(found, values=blended(direct, turned) if blend else (direct + turned) / 2))
 
     return both
 

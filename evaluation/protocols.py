@@ -33,6 +33,7 @@ class DepthProtocol:
         lower_median: of two middle values alignment takes the lower one instead of their mean.
         camera: of KITTI, whose images and truth are judged: as the list of the loader says, or one of the two.
         flip: whether predictions are averaged with those of mirrored images.
+        blend: whether of such a pair each has a border of its own, see `mirroring.blended`; else it is their mean.
         view: what the network sees of the image; truth outside its crop does not count.
         further: metrics beside the customary seven, see `depth.FURTHER`.
         offsets: metres added to what errors are divided by, and to what logarithms are taken of.
@@ -51,6 +52,7 @@ class DepthProtocol:
     lower_median: bool = False
     camera: Literal["as listed", "left", "right"] = "as listed"
     flip: bool = False
+    blend: bool = True
     view: InputView = InputView()
     further: tuple[str, ...] = ()
     offsets: tuple[float, float] = (0.0, 0.0)
@@ -198,9 +200,14 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
     if args.depth_camera != "protocol":
         protocol = replace(protocol, camera=args.depth_camera)
         changed.append(f"{args.depth_camera} camera")
-    if args.post_process and not row.flip:
-        protocol = replace(protocol, flip=True)
-        changed.append("post-processing")
+    if args.post_process and args.flip_average:
+        raise UserError(
+            "--post-process and --flip-average: two ways to use the mirrored image; leave one out, or add "
+            "--no-flip-average where the recipe has it"
+        )
+    if (args.post_process or args.flip_average) and not row.flip:
+        protocol = replace(protocol, flip=True, blend=args.post_process)
+        changed.append("post-processing" if args.post_process else "flip averaging")
     return replace(protocol, name=f"{row.name} with {', '.join(changed)}") if changed else protocol
 
 

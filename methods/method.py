@@ -29,6 +29,7 @@ class Method:
     options: groups of its options by command; a command that is missing does not take the method
     trained: False for frozen networks, which --model-load names instead of a checkpoint
     parts:   files of a published folder, without .pth, each with a key that tells it; a folder with the first is one
+    pair:    where networks are published in two files, a key that tells that of the encoder, and one for the decoder's
     """
 
     name: str
@@ -37,6 +38,7 @@ class Method:
     options: Mapping[str, tuple[Group, ...]]
     trained: bool = True
     parts: Mapping[str, str] = field(default_factory=dict)
+    pair: tuple[str, ...] = ()
 
 
 class Network(Protocol):

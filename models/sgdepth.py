@@ -18,13 +18,10 @@ from errors import UserError
 
 from .attention import Attended
 from .decoders import STEPS, Decoder, MultiResolution, OutputConv2d, exact
-from .encoders import ResnetEncoder
+from .encoders import IMAGENET_MEAN, IMAGENET_STD, ResnetEncoder
 from .gradients import split_with_scales
 from .pose import PoseNetwork, neighbour_motion
 from .prediction import Outputs, Prediction
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 
 
 class Shared(nn.Module):

@@ -67,6 +67,12 @@ JUDGING = (
         "average the prediction with that of the mirrored image, blended at the borders as Monodepth2 does",
         resume=FREE,
     ),
+    Option(
+        "--flip-average",
+        False,
+        "take the mean of the prediction and that of the mirrored image, as LapDepth does",
+        resume=FREE,
+    ),
     DEPTH_GT,
     Option(
         "--cache-dir",

@@ -44,10 +44,10 @@ SYSTEM: Group = (
     ),
 )
 MODEL_LAYERS = Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True)
-MODEL_DEPTH_MAX = Option(
+DEPTH_MAX = Option(
     "--model-depth-max",
     100.0,
-    "depth of disparity 0, metres up to scale; of networks that know metres the largest depth",
+    "largest depth: of disparity 0, metres up to scale; of a network that learns from measured depth, metres",
     low=1e-6,
     network=True,
 )
@@ -57,7 +57,7 @@ VIDEO_NETWORK: Group = (
         MODEL_LAYERS,
         Option("--model-num-layers-pose", 18, "layers of the pose ResNet", RESNETS, network=True),
         Option("--model-depth-min", 0.1, "depth of disparity 1, metres up to scale", low=1e-6, network=True),
-        MODEL_DEPTH_MAX,
+        DEPTH_MAX,
         Option("--model-depth-resolutions", 4, "number of depth outputs", (1, 2, 3, 4), network=True),
     ),
 )
@@ -85,6 +85,12 @@ EXPERIMENT: Group = (
             "",
             "checkpoint folder or published file, below the folder of all runs or absolute, or a name of "
             "docs/models.md",
+            resume=START,
+        ),
+        Option(
+            "--model-decoder-path",
+            "",
+            "the other file of a network that was published in two, of encoder and decoder; found as the first one is",
             resume=START,
         ),
         Option(
@@ -264,6 +270,9 @@ OPTIMISER: Group = (
         Option("--train-learning-rate", 1e-4, "learning rate", low=0, resume=NOTED),
         Option("--train-optimizer", "adam", "optimiser", ("adam", "adamw", "sgd"), resume=REFUSED),
         Option(
+            "--train-adam-eps", 1e-8, "what adam and adamw add to the root of the second moment", low=0, resume=REFUSED
+        ),
+        Option(
             "--train-weight-decay",
             0.0,
             "L2 penalty of adam and sgd; adamw takes it from the weights",
@@ -311,6 +320,13 @@ OPTIMISER: Group = (
             resume=NOTED,
         ),
         Option("--train-scheduler-eta-min", 5e-6, "learning rate at which cosine and sqrt end", low=0, resume=NOTED),
+        Option(
+            "--train-final-epochs",
+            0,
+            "so many of the last epochs follow after cosine and sqrt have ended, at their last rate",
+            low=0,
+            resume=NOTED,
+        ),
     ),
 )
 DEPTH_TRAINING: Group = (

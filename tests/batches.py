@@ -32,13 +32,8 @@ def raw_batch(purpose: Purpose, images: Tensor, labels: Tensor | None = None) ->
     )
 
 
-def street_batch(
-    purpose: Purpose, size: int = 2, height: int = 64, width: int = 64, seed: int = 0, measured: bool = False
-) -> Batch:
-    """Smooth random pictures on the CPU, the neighbours of a frame moved by a pixel; labels of all classes.
-
-    measured: with depth instead of neighbours: measured at every other pixel, filled, and smooth; and a smaller view
-    """
+def street_batch(purpose: Purpose, size: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> Batch:
+    """Smooth random pictures on the CPU, the neighbours of a frame moved by a pixel; labels of all classes."""
     rng = torch.Generator().manual_seed(seed)
     coarse = torch.rand(size, 3, height // 8, width // 8 + 1, generator=rng)
     wide = torch.nn.functional.interpolate(coarse, (height, width + 8), mode="bilinear")
@@ -46,18 +41,24 @@ def street_batch(
     images = torch.stack([wide[..., 1 + frame : 1 + frame + width] for frame in frames], 1)
     labels = torch.randint(0, 19, (size, height, width), generator=rng).to(torch.uint8)
     raw = raw_batch(purpose, (images * 255).round().to(torch.uint8), labels if purpose == "segmentation" else None)
-    return to_device(with_depth(raw, 2 + 6 * wide[:, :1, :, :width]) if measured else raw, "cpu")
+    return to_device(raw, "cpu")
 
 
-def with_depth(raw: RawBatch, depth: Tensor) -> RawBatch:
-    """The batch as `Measured` makes it, of its middle frame alone; depth (B, 1, H, W) metres."""
-    known = torch.arange(depth.shape[3]) % 2 == 0
-    base = torch.nn.functional.avg_pool2d(depth, 9, stride=1, padding=4, count_include_pad=False)
-    size = [side * 3 // 4 for side in depth.shape[2:]]
-    low = torch.nn.functional.interpolate(raw.images[:, 0].float(), size, mode="bilinear", antialias=True)
-    one = replace(raw, frames=(0,), images=raw.images[:, :1])
-    view = replace(one, images=low.round().to(torch.uint8)[:, None])
-    return replace(one, depth=depth * known, dense=depth, base=base, views={LOW: view})
+def measured_batch(size: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> Batch:
+    """The images of `street_batch`, with depth of 2 to 60 metres for a third of their pixels, filled and smooth depth.
+
+    A view holds the images at three quarters of their size.
+    """
+    rng = torch.Generator().manual_seed(seed + 1)
+    dense = torch.linspace(60, 2, height).view(1, 1, -1, 1).repeat(size, 1, 1, width)
+    depth = dense.where(torch.rand(dense.shape, generator=rng) < 1 / 3, 0.0)
+    raw = street_batch("depth", size, height, width, seed).raw
+    raw = replace(raw, frames=(0,), images=raw.images[:, :1])
+    low = torch.nn.functional.interpolate(
+        raw.images[:, 0].float(), (height * 3 // 4, width * 3 // 4), mode="bilinear", antialias=True
+    )
+    views = {LOW: replace(raw, images=low.round().to(torch.uint8)[:, None])}
+    return to_device(replace(raw, depth=depth, dense=dense, base=dense + 1, views=views), "cpu")
 
 
 def batch_of(

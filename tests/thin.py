@@ -10,15 +10,21 @@ from typing import Any
 from torch import nn
 from torchvision.models import resnet
 
-from models import attention, decoders, encoders, monodepth2, pose, sgdepth
+from models import attention, decoders, encoders, lapdepth, monodepth2, pose, sgdepth
 from models.bdedepth import decoder as grid
 from models.sd_convtrans import diffusion, network, transformer
+from models.spatial_kd import decoder as basic
+from models.spatial_kd import encoders as converted
 
-BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid, diffusion, network)
+BUILDERS = (resnet, attention, decoders, encoders, monodepth2, pose, sgdepth, grid, basic, converted, lapdepth)
+BUILDERS += (diffusion, network)
+BESIDE_FOUR = (60, 124, 252)  # channels beside which LapDepth has those of a depth map and three colours
 
 
 def thinned(channels: int) -> int:
     """Channels inside these networks are multiples of 16, sums along skip connections too; what goes in or out not."""
+    if channels in BESIDE_FOUR:
+        return (channels + 4) // 8 - 4
     return channels if channels % 16 else channels // 8
 
 
@@ -57,8 +63,34 @@ class BatchNorm2d(nn.BatchNorm2d):
         super().__init__(thinned(num_features), *args, **options)
 
 
-THICK_OUTPUT = decoders.OutputConv2d
-THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d})
+class GroupNorm(nn.GroupNorm):
+    """Its normalisation in as many groups."""
+
+    def __init__(self, num_groups: int, num_channels: int):
+        super().__init__(num_groups, thinned(num_channels))
+
+
+class StandardisedConv2d(lapdepth.StandardisedConv2d):
+    """A convolution of LapDepth of an eighth of the channels."""
+
+    def __init__(self, channels: int, out: int, *args: int):
+        super().__init__(thinned(channels), thinned(out), *args)
+
+
+class ExactConv2d(lapdepth.ExactConv2d):
+    """An output of LapDepth of an eighth of the channels."""
+
+    def __init__(self, channels: int, out: int, *args: int):
+        super().__init__(thinned(channels), thinned(out), *args)
+
+
+OUTER = {
+    "OutputConv2d": (decoders.OutputConv2d, OutputConv2d),
+    "StandardisedConv2d": (lapdepth.StandardisedConv2d, StandardisedConv2d),
+    "ExactConv2d": (lapdepth.ExactConv2d, ExactConv2d),
+}
+"""Layers of ours by name, as they are and thin."""
+THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d, "GroupNorm": GroupNorm})
 THIN_TOKENS = SimpleNamespace(**{**vars(THIN), "Linear": Linear, "LayerNorm": LayerNorm})
 
 
@@ -69,15 +101,16 @@ def is_on() -> bool:
 
 def make_thin() -> None:
     """From now on, ResNets and what is built on them are thin."""
-    _make(THIN, OutputConv2d, THIN_TOKENS)
+    _make(THIN, thin=True)
 
 
-def _make(layers: Any, output: type[nn.Conv2d], tokens: Any) -> None:
-    transformer.nn = tokens
+def _make(layers: Any, thin: bool) -> None:
+    transformer.nn = THIN_TOKENS if thin else nn
     for module in BUILDERS:
         module.nn = layers
-        if hasattr(module, "OutputConv2d"):
-            module.OutputConv2d = output
+        for name, kinds in OUTER.items():
+            if hasattr(module, name):
+                setattr(module, name, kinds[thin])
     decoders.PaddedConv.__init__.__defaults__ = (layers.Conv2d,)
 
 
@@ -88,4 +121,4 @@ def thin_networks() -> Iterator[None]:
     try:
         yield
     finally:
-        _make(nn, THICK_OUTPUT, nn)
+        _make(nn, thin=False)

@@ -1,7 +1,5 @@
 """What TensorBoard shows of a training batch: rows of one kind, one column per sample."""
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
@@ -33,6 +31,16 @@ def depth_panel(
     if mask is not None:
         rows.append(mask_overlay(target[:COLUMNS].float(), mask[:COLUMNS]))
     return _stack(rows)
+
+
+def measured_panel(image: Tensor, truth: Tensor, *depths: Tensor) -> Tensor:
+    """Image, coloured predicted depths and coloured measurements, black where there are none.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; truth (B, 1, H, W), 0 = none; depths (B, 1, H, W) each, > 0
+    Returns: (3, rows*H, columns*W) in [0, 1]
+    """
+    image, truth, *depths = (x[:COLUMNS].float() for x in (image, truth, *depths))
+    return _stack([image, *map(depth_image, depths), depth_image(truth, truth > 0)])
 
 
 def refinement_panel(image: Tensor, outlines: Tensor, disp: Tensor, refined: Tensor, weight: Tensor) -> Tensor:
@@ -71,18 +79,6 @@ def segmentation_panel(logits: Tensor, labels: Tensor, image: Tensor) -> Tensor:
     """
     probabilities = logits[:COLUMNS].float().softmax(1)
     return _stack([probability_image(probabilities), class_image(labels[:COLUMNS]), image[:COLUMNS].float()])
-
-
-def measured_panel(image: Tensor, predicted: Sequence[Tensor], target: Tensor) -> Tensor:
-    """Image, predicted depths, and the measured depth, black where there is none.
-
-    Shapes:  image (B, 3, H, W) in [0, 1]; predicted (B, 1, H, W) each, > 0; target (B, 1, H, W), 0 = none
-    Returns: (3, rows*H, columns*W) in [0, 1]
-    """
-    target = target[:COLUMNS].float()
-    known = target > 0
-    shown = depth_image(torch.where(known, target, torch.inf)) * known
-    return _stack([image[:COLUMNS].float(), *(depth_image(each[:COLUMNS].float()) for each in predicted), shown])
 
 
 def mask_overlay(image: Tensor, mask: Tensor) -> Tensor:

@@ -48,7 +48,7 @@ def network(args: Namespace, *, pretrained: bool = False) -> SDConvTrans:
         )
     return SDConvTrans(
         layers=args.model_num_layers,
-        depth_max=args.model_depth_max,
+        max_depth=args.model_depth_max,
         input_norm=args.input_norm,
         kernel=args.diffusion_kernel,
         with_transformer=args.model_transformer,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from presets.option import NOTED, START, Group, Option
-from presets.options import MODEL_DEPTH_MAX, MODEL_LAYERS
+from presets.options import DEPTH_MAX, MODEL_LAYERS
 
 NETWORK: Group = (
     "network",
     (
         MODEL_LAYERS,
-        MODEL_DEPTH_MAX,
+        DEPTH_MAX,
         Option(
             "--model-transformer", True, "let a transformer see the larger picture besides the pyramid", network=True
         ),

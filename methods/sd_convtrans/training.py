@@ -15,17 +15,18 @@ from dataloader.batch import Batch
 from dataloader.measured import LOW
 from engine import ranks
 from engine.outcome import Outcome
-from engine.run_state import Stateful
 from losses.dense import TERMS, DenseDepthLoss
+from methods.metric.training import MetricTraining
+from methods.video.step import given
 
-from .look import Seen
+from .look import SeenLayers
 from .targets import Target, targets
 
 log = logging.getLogger(__name__)
 BIAS_RATE = 2.0  # of biases to that of weights, in the learning rate
 
 
-class SDConvTransTraining:
+class SDConvTransTraining(MetricTraining):
     """Training with dense depth; see `methods.method.Training`.
 
     Args:
@@ -36,8 +37,6 @@ class SDConvTransTraining:
         autocast: makes the context in which networks compute.
     """
 
-    parts: Mapping[str, Stateful] = {}
-
     def __init__(
         self,
         network: nn.Module,
@@ -46,16 +45,12 @@ class SDConvTransTraining:
         rate: float,
         autocast: Callable[[], AbstractContextManager],
     ):
-        self.loss, self.starts, self.autocast = loss, starts, autocast
-        self.depth_max = network.depth_max
         learning = [(name, value) for name, value in network.named_parameters() if value.requires_grad]
         biases = [value for name, value in learning if name.endswith("bias")]
         weights = [value for name, value in learning if not name.endswith("bias")]
-        self.groups: list[dict[str, Any]] = [{"params": weights}, {"params": biases, "lr": BIAS_RATE * rate}]
+        super().__init__([{"params": weights}, {"params": biases, "lr": BIAS_RATE * rate}], autocast)
+        self.loss, self.starts, self.max_depth = loss, starts, network.max_depth
         self._told: set[str] = set()
-
-    def begin_epoch(self, epoch: int, batch: int) -> None:
-        """Nothing begins."""
 
     def step(self, network: nn.Module, batches: Sequence[Batch], epoch: int, batch: int) -> list[Outcome]:
         """Forward pass and losses, one outcome per data set."""
@@ -69,16 +64,6 @@ class SDConvTransTraining:
         with torch.random.fork_rng():
             return self._compared(network, batches, found[0]["epoch"], found[0]["seed"])
 
-    def after_step(self, bad: Tensor) -> None:
-        """Nothing follows."""
-
-    def drop_unfinished(self) -> None:
-        """Nothing is kept between batches."""
-
-    def end_epoch(self, epoch: int) -> dict[str, dict[str, float]]:
-        """Nothing ends."""
-        return {}
-
     def _compared(self, network: nn.Module, batches: Sequence[Batch], epoch: int, seed: int) -> list[Outcome]:
         torch.manual_seed(seed)
         images = torch.cat([batch.inputs[0] for batch in batches])
@@ -91,7 +76,7 @@ class SDConvTransTraining:
         return [self._outcome(batch, *pair, found) for batch, pair in zip(batches, parts, strict=True)]
 
     def _outcome(self, batch: Batch, base: Tensor, full: Tensor, found: Mapping[str, Any]) -> Outcome:
-        smooth, dense = targets(batch, self.depth_max, base.shape[2:], full.shape[2:])
+        smooth, dense = targets(batch, self.max_depth, base.shape[2:], full.shape[2:])
         terms = self._terms("loss", full, dense, found["epoch"])
         terms |= self._terms("loss_base", base, smooth, found["epoch"])
         total = torch.stack([*terms.values()]).sum()
@@ -100,7 +85,7 @@ class SDConvTransTraining:
             total=total,
             terms=terms,
             numbers=(_given(batch), {"base depth": base, "full depth": full}, {**terms, "loss": total}),
-            look=Seen(batch.images[0], self.depth_max * base, self.depth_max * full, self.depth_max * dense.share),
+            look=SeenLayers(batch, *(self.max_depth * each for each in (full, base, dense.share))),
             raw=batch.raw,
             found=found,
         )
@@ -130,10 +115,9 @@ class SDConvTransTraining:
 
 def _given(batch: Batch) -> dict[str, Tensor]:
     """What a batch brings, by name."""
-    low = batch.views[LOW]
-    maps = {"depth": batch.depth, "filled depth": batch.dense, "base depth of the files": batch.base}
-    given = {"image": batch.images[0], "recoloured image": batch.inputs[0], "recoloured smaller image": low.inputs[0]}
-    return given | {name: values for name, values in maps.items() if values is not None}
+    maps = {"measured depth": batch.depth, "filled depth": batch.dense, "base of the depth": batch.base}
+    brought = given(batch) | {"jittered smaller image": batch.views[LOW].inputs[0]}
+    return brought | {name: values for name, values in maps.items() if values is not None}
 
 
 def training(

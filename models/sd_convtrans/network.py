@@ -16,14 +16,14 @@ from perspective_resample.input_view import InputView
 from perspective_resample.resize import bilinear_levels
 
 from ..decoders import OutputConv2d
-from ..encoders import WIDTHS, imagenet_resnet
+from ..encoders import WIDTHS, imagenet_network
+from ..metric import LEAST, MetricNetwork
 from ..prediction import Prediction
 from . import transformer
 from .diffusion import Diffusion, Kernel
 
 log = logging.getLogger(__name__)
 InputNorm = Literal["imagenet", "none"]
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of ImageNet, red, green, blue
 LEVELS = 255
 SHARE = 0.75  # of the sides of x_H that those of x_L have, rounded down
 KITTI = (352, 1216)  # rows at the bottom and columns in the middle that evaluation on KITTI looks at
@@ -57,12 +57,12 @@ def resized(x: Tensor, size: Sequence[int]) -> Tensor:
     return x if x.shape[2:] == size else F.interpolate(x, size, mode="bilinear", align_corners=False)
 
 
-class SDConvTrans(nn.Module):
+class SDConvTrans(MetricNetwork):
     """Full depth of a picture and the smooth base that guides it.
 
     Args:
         layers: of the ResNet, 18, 34, 50, 101 or 152; 101 is the published one.
-        depth_max: metres that the output 1 stands for.
+        max_depth: metres that the output 1 stands for.
         input_norm: ``imagenet`` takes mean and deviation of ImageNet from the input; ``none`` leaves it as it is,
             which published weights need.
         kernel: of the diffusion, see `Diffusion`.
@@ -77,7 +77,7 @@ class SDConvTrans(nn.Module):
     def __init__(
         self,
         layers: int = 101,
-        depth_max: float = 10.0,
+        max_depth: float = 10.0,
         input_norm: InputNorm = "imagenet",
         kernel: Kernel = "trained",
         with_transformer: bool = True,
@@ -85,12 +85,10 @@ class SDConvTrans(nn.Module):
         pretrained: bool = False,
         transformer_weights: str = "",
     ):
-        super().__init__()
-        self.depth_max = depth_max
+        super().__init__(max_depth)
         self.view = InputView(resized=False, crop=KITTI) if sees == "kitti" else InputView()
-        mean, std = (MEAN, STD) if input_norm == "imagenet" else ((0.0,) * 3, (1.0,) * 3)
-        self.register_buffer("mean", torch.tensor(mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(3, 1, 1), persistent=False)
+        if input_norm == "none":
+            self.mean.zero_(), self.std.fill_(1)
         self._make_pyramid(layers, pretrained)
         for number in range(1, 6):
             self.add_module(f"agg{number}", double_convolution(256, 256, 128))
@@ -105,8 +103,10 @@ class SDConvTrans(nn.Module):
         self.predict2 = nn.Sequential(OutputConv2d(128, 1, 3, padding=1), nn.Sigmoid())
         self.tbdn = Diffusion(128, kernel)
 
+    input_fit = "squash"
+
     def _make_pyramid(self, layers: int, pretrained: bool) -> None:
-        net = imagenet_resnet(layers, pretrained, newest=True)
+        net = imagenet_network(f"resnet{layers}", pretrained, newest=True)
         self.layer0 = nn.Sequential(net.conv1, net.bn1, net.relu, net.maxpool)
         for number in range(1, 5):
             self.add_module(f"layer{number}", nn.Sequential(getattr(net, f"layer{number}")))
@@ -116,7 +116,7 @@ class SDConvTrans(nn.Module):
         self.smooth1, self.smooth2, self.smooth3 = (nn.Conv2d(256, 256, 3, padding=1) for _ in range(3))
 
     def forward(self, image: Tensor, small: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """Base and full depth as shares of `depth_max`, float32, a quarter of the size of their input rounded up.
+        """Base and full depth as shares of `max_depth`, float32, a quarter of the size of their input rounded up.
 
         Args:
             image: x_H, (B, 3, H, W).
@@ -124,7 +124,7 @@ class SDConvTrans(nn.Module):
 
         Returns: (B, 1, h / 4, w / 4) and (B, 1, H / 4, W / 4), in (0, 1).
         """
-        image, small = (self._normal(each) for each in (image, smaller_picture(image) if small is None else small))
+        image, small = (self.normalise(each) for each in (image, smaller_picture(image) if small is None else small))
         guide = self.base_feature(small)
         refined = self.tbdn(self.full_feature(image), guide)
         return self.predict2(guide), self.predict2(self.agg5(refined))
@@ -162,12 +162,10 @@ class SDConvTrans(nn.Module):
         enlarged = [enlarge(x) for enlarge, x in zip((self.up3, self.up2, self.up1), coarser, strict=True)]
         return self.predict1(torch.cat([resized(x, fine.shape[2:]) for x in (*reversed(enlarged), fine)], 1))
 
-    def _normal(self, image: Tensor) -> Tensor:
-        return ((image - self.mean) / self.std).contiguous(memory_format=torch.channels_last)
-
     def predict(self, image: Tensor, tasks: Sequence[str] = ("depth",)) -> Prediction:
         """Depth in metres of images (B, 3, H, W) at a quarter of their size, with its base; it knows no other task."""
         if "depth" not in tasks:
             return Prediction()
-        base, full = (DepthMap(self.depth_max * share, inverse=False, known="metres") for share in self(image))
+        metres = [(self.max_depth * share).clamp_min(LEAST) for share in self(image)]
+        base, full = (DepthMap(values, inverse=False, known="metres") for values in metres)
         return Prediction(full, layers={"base": base})

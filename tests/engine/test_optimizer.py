@@ -32,6 +32,8 @@ def options(**changes: object) -> Namespace:
         "train_batches_per_epoch": 7,
         "train_accumulate": 1,
         "train_num_epochs": 20,
+        "train_final_epochs": 0,
+        "train_adam_eps": 1e-8,
     }
     return Namespace(**{**values, **changes})
 
@@ -150,3 +152,26 @@ def test_a_state_of_another_optimiser_does_not_fit(name, other):
 def test_the_published_gamma_is_the_rate_itself():
     rule = build_rule(options(train_scheduler_gamma="released"))
     assert math.isclose(rule.rate(15, 0), 1e-4)
+
+
+def test_epochs_after_the_end_of_a_curve_keep_its_last_rate_as_spatial_kd_has_it():
+    meta, want = golden.load("spatialkd_schedules")
+    about, whole = meta["inputs"], meta["inputs"]["epochs"] + 5
+    rule = build_rule(
+        options(
+            train_scheduler="sqrt",
+            train_learning_rate=about["lr"],
+            train_scheduler_eta_min=about["end_lr"],
+            train_num_epochs=whole,
+            train_final_epochs=5,
+            train_batches_per_epoch=about["iters_per_epoch"],
+        )
+    )
+    rates = [rule.rate(epoch, step) for epoch in range(whole) for step in range(about["iters_per_epoch"])]
+    np.testing.assert_allclose(rates, want["lr_x1e4"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["adam", "adamw"])
+def test_epsilon_is_that_of_the_options(kind):
+    optimizer = build_optimizer(options(train_optimizer=kind, train_adam_eps=1e-3), weight())
+    assert [group["eps"] for group in optimizer.param_groups] == [1e-3]

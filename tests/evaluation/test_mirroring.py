@@ -46,6 +46,7 @@ def test_both_predictions_come_of_the_image_they_are_of():
     direct, turned = red(images).depth.values, red(images.flip(-1)).depth.values.flip(-1)
     torch.testing.assert_close(found.values, blended(direct, turned))
     assert (found.inverse, found.known) == (True, "up to scale") and found.values.dtype == torch.float32
+    torch.testing.assert_close(with_mirror_image(red, blend=False)(images).depth.values, (direct + turned) / 2)
 
 
 @pytest.mark.parametrize("view", [InputView(), InputView(resized=False, crop=(20, 40))])
@@ -63,3 +64,5 @@ def test_a_protocol_that_asks_for_it_gets_it_whatever_the_network_sees(view):
     alone, seen[:] = [*seen], []
     both = evaluate_depth(lopsided, batches, replace(protocol, flip=True))
     assert seen == [2 * number for number in alone] and both.metrics != plain.metrics
+    mean = evaluate_depth(lopsided, batches, replace(protocol, flip=True, blend=False))
+    assert mean.metrics not in (plain.metrics, both.metrics)

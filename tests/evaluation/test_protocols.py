@@ -77,7 +77,8 @@ def test_what_a_network_says_of_itself_counts_more():
 def build(usual: str, **changes: object) -> DepthProtocol:
     options = {"depth_protocol": "", "depth_crop": "protocol", "depth_cap": 0.0, "depth_camera": "protocol"}
     options["eval_protocol"] = ""
-    options |= {"post_process": False, "depth_alignment": "protocol", "depth_validation_fixed_scaling": 0.0}
+    options |= {"post_process": False, "flip_average": False}
+    options |= {"depth_alignment": "protocol", "depth_validation_fixed_scaling": 0.0}
     return build_protocol(Namespace(**(options | changes)), usual)
 
 
@@ -95,6 +96,10 @@ def test_what_options_change_of_a_row_is_in_its_name():
     found = build("kitti_zhou", post_process=True)
     said = describe_depth(found, ground_truth="raw", alignment="median", fixed_scaling=0.0, size=(192, 640), network={})
     assert (said["name"], said["flip"]) == ("kitti_zhou with post-processing", True)
+    found = build("kitti_zhou", flip_average=True)
+    assert (found.name, found.flip, found.blend) == ("kitti_zhou with flip averaging", True, False)
+    with pytest.raises(UserError, match="--post-process and --flip-average: two ways"):
+        build("kitti_zhou", flip_average=True, post_process=True)
     assert build("kitti_zhou", depth_protocol="cityscapes", depth_crop="none").name == "cityscapes with crop none"
 
 

@@ -22,29 +22,32 @@ from evaluation.mirroring import with_mirror_image
 from methods import METHODS
 from models.prediction import Prediction
 from perspective_resample.depth import DepthMap
-from tests.batches import street_batch
+from tests.batches import measured_batch, street_batch
 
 pytestmark = pytest.mark.usefixtures("thin")
 
 TRAINED = [name for name, method in METHODS.items() if method.trained]
 CPU = torch.device("cpu")
+SMALL = {"bdedepth": ["--model-backbone", "resnet"], "spatial_kd": ["--model-encoder", "resnet18"]}
 
 
 def options(name: str) -> Namespace:
     """Of a tiny training; networks as small as the method has them."""
-    words = ["--method", name, "--sys-cpu", "--train-weights-init", "scratch", "--model-num-layers", "18"]
-    words += ["--depth-resize-height", "64", "--depth-resize-width", "64"]
-    if name == "bdedepth":
-        words += ["--model-backbone", "resnet"]
+    words = ["--method", name, "--sys-cpu", "--train-weights-init", "scratch"]
+    own = {option.name for option in arguments.options_of("train", name)}
+    words += ["--model-num-layers", "18"] if "model_num_layers" in own else []
+    kind = "resize" if "depth_resize_height" in own else "crop"
+    words += [f"--depth-{kind}-height", "64", f"--depth-{kind}-width", "64"]
+    words += SMALL.get(name, [])
     if "segmentation" in METHODS[name].tasks:
         words += ["--segmentation-crop-height", "64", "--segmentation-crop-width", "64"]
     return arguments.parse("train", words)
 
 
-def batches_of(args: Namespace) -> list[Batch]:
-    """One of every purpose that the method is trained for."""
+def batches_for(args: Namespace) -> list[Batch]:
+    """One of every purpose, as the items of the method have it."""
     makers = methods.building(args.method).items(args)
-    return [street_batch(purpose, measured=isinstance(maker, Measured)) for purpose, maker in makers.items()]
+    return [measured_batch() if isinstance(maker, Measured) else street_batch(use) for use, maker in makers.items()]
 
 
 def no_teacher(name: str) -> nn.Module:
@@ -57,7 +60,7 @@ def trained(request) -> tuple[Namespace, nn.Module, methods.method.Training]:
     args = options(request.param)
     args.patch_distill = False  # its teacher is a file; tests of patches have it
     torch.manual_seed(0)
-    network = methods.building(args.method).network(args).train()
+    network = methods.building(args.method).network(args).train().to(memory_format=torch.channels_last)
     return args, network, methods.training(args.method).training(args, network, no_teacher, contextlib.nullcontext)
 
 
@@ -65,7 +68,7 @@ def test_a_step_is_finite_and_changes_weights(trained):
     args, network, training = trained
     schedule = Schedule(build_optimizer(args, training.groups), build_rule(args))
     updates = Updates(schedule.optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
-    batches = batches_of(args)
+    batches = batches_for(args)
     before = {name: value.clone() for name, value in network.named_parameters()}
     training.begin_epoch(0, 0)
     updates.begin_epoch(0)
@@ -86,7 +89,7 @@ def test_a_step_is_finite_and_changes_weights(trained):
 
 def test_a_step_comes_again_as_it_was(trained):
     args, network, training = trained
-    batches = batches_of(args)
+    batches = batches_for(args)
     training.begin_epoch(0, 0)
     first = training.step(network, batches, 0, 0)
     second = training.again(network, batches, [outcome.found for outcome in first])
@@ -96,16 +99,19 @@ def test_a_step_comes_again_as_it_was(trained):
 @pytest.mark.parametrize("half", [torch.bfloat16, torch.float16])
 def test_half_precision_leaves_depth_and_motion_their_levels(trained, half):
     args, network, _ = trained
-    for weight in getattr(network, "depth", network).parameters():  # new ones may be too small to tell pixels apart
+    parts = (getattr(network, name, None) for name in ("decoder", "depth"))
+    decoder = next((part for part in parts if isinstance(part, nn.Module)), network)
+    for weight in decoder.parameters():  # new ones may be too small to tell pixels apart
         if weight.ndim == 4:
             nn.init.xavier_normal_(weight)
     first, second = torch.rand(2, 1, 3, 64, 96)
     with torch.no_grad(), torch.autocast("cpu", half):
         depth = network.eval().predict(first, ("depth",)).depth.values
-        shift = network.predict_motion(first, second)[0, :3, 3] if "pose" in METHODS[args.method].tasks else depth
-    assert depth.dtype == shift.dtype == torch.float32
+        shift = network.predict_motion(first, second)[0, :3, 3] if "pose" in METHODS[args.method].tasks else None
+    assert depth.dtype == torch.float32
     assert depth.unique().numel() > depth.numel() / 2  # some 200 where the last convolution runs in half precision
-    assert not torch.equal(shift, shift.to(half).float())
+    if shift is not None:
+        assert shift.dtype == torch.float32 and not torch.equal(shift, shift.to(half).float())
 
 
 def test_the_network_says_what_its_tasks_ask_for(trained):
@@ -144,7 +150,8 @@ def test_a_checkpoint_goes_round(trained, tmp_path):
     folder = state.save(tmp_path)
     given = arguments.parse("inference", ["--model-path", str(folder), "--sys-cpu"])
     assert given.method == args.method
-    assert (given.inference_resize_height, given.inference_resize_width) == (64, 64)  # as it was trained
+    if "depth_resize_height" in args:
+        assert (given.inference_resize_height, given.inference_resize_width) == (64, 64)  # as it was trained
     opened = state_manager.find_network(given, "depth")(CPU)
     image = torch.rand(1, 3, 64, 64)
     with torch.no_grad():

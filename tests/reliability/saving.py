@@ -36,6 +36,7 @@ def options(folder: Path, **changes: object) -> Namespace:
         "method": "sgdepth",
         "checkpoint_dir": str(folder),
         "model_load": "",
+        "model_decoder_path": "",
         "resume": "auto",
         "said": [],
         "overwrite": False,

@@ -1,0 +1,1 @@
+"""Training with measured depth, as methods share it whose networks say metres."""
