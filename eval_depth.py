@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from evaluation.judging import Evaluation
 
 
+UPLOADS = "uploads"
+"""Folder of predictions that a server judges."""
+
+
 def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
     from evaluation.overview import overview
@@ -24,6 +28,9 @@ def evaluate(args: Namespace) -> None:
     evaluation = open_evaluation(args, "eval_depth", "depth")
     entries = {}
     for loader in evaluation.loaders:
+        if loader.spec.truth == "server":
+            write_uploads(args, evaluation, loader)
+            continue
         entries[loader.spec.domain] = evaluate_loader(args, evaluation, loader)
         evaluation.keep_overview(entries)
     if len(entries) > 1:
@@ -75,6 +82,28 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
     evaluation.tell("\n".join(lines))
     return entry
+
+
+def write_uploads(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
+    """Write the predictions of one loader as files for the server that judges them."""
+    from evaluation.protocols import build_protocol
+    from evaluation.uploads import predicted_counts
+    from visual.pictures import encode_counts
+
+    folder = evaluation.folder / UPLOADS / loader.spec.domain
+    protocol = replace(build_protocol(args, loader.spec.protocol), view=evaluation.view)
+    scaling = args.depth_validation_fixed_scaling
+
+    def share() -> int:
+        number = 0
+        batches = evaluation.batches(loader)
+        for name, counts in predicted_counts(evaluation.predict_depth, batches, protocol, fixed_scaling=scaling):
+            evaluation.write(folder / f"{name}.png", encode_counts(counts))
+            number += 1
+        return number
+
+    count = sum(evaluation.everywhere(share))
+    evaluation.tell(f"{folder}: {count} files for the server, 16 bit, 1/256 m, up to {protocol.clamp[1]:g} m")
 
 
 if __name__ == "__main__":

@@ -1,45 +1,37 @@
-"""Depth and segmentation of an image, a folder of images or a video; see ``python inference.py --help``."""
+"""Depth and segmentation of images, folders of images and videos; see ``python inference.py --help``."""
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import itertools
+import logging
+import math
 import os
+import statistics
 import sys
 import time
 from argparse import Namespace
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
 from errors import UserError, closest
+from methods import METHODS
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from visual.inputs import Inputs
     from visual.results import Found, Job, ResultFolder
+    from visual.scale import Scale
 
-IMAGE_SUFFIXES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jp2",
-    ".bmp",
-    ".dib",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".gif",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-    ".tga",
-)
+log = logging.getLogger(__name__)
+
 VIDEO_SUFFIX = ".mp4"
 TASKS = ("depth", "segmentation")  # that are wanted of a network, as far as it knows them
 BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
@@ -52,7 +44,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 class Predictor:
     """The network of a checkpoint as a function of uint8 images.
 
-    size:     (height, width) of its input; () where it takes images at their own size
+    fit:      how images come before it
     batch:    images that pass the network at once; becomes less where memory is short
     seconds:  time per image of every full batch
     refining: time of the refinement in it
@@ -62,27 +54,20 @@ class Predictor:
         import state_manager
         from engine.device import autocast, prepare_torch
         from methods.refinement import open_refinement
-        from perspective_resample.input_view import InputView
+        from visual.plan import build_fit
 
         build = state_manager.find_network(args, "depth")
         refine = open_refinement(args, "inference")
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
         self.model = refine(build(self.device)).to(self.device)
-        resized = getattr(self.model, "view", InputView()).resized
-        self.size = (args.inference_resize_height, args.inference_resize_width) if resized else ()
+        self.fit = build_fit(args, self.model)
         self.batch = BATCH.get(self.device.type, 1)
         self.seconds: list[float] = []
         self.refining: list[float] = []
 
-    def view(self, image: np.ndarray) -> np.ndarray:
-        """Image (H, W, 3) uint8 as the network takes it."""
-        if not self.size:
-            return image
-        return network_input(image, self.size, getattr(self.model, "input_filter", "bilinear"))
-
     def __call__(self, views: Sequence[np.ndarray]) -> list[Found]:
-        """Images (h, w, 3) uint8 RGB as `view` gives them -> what the network sees in them.
+        """Images (h, w, 3) uint8 RGB as `fit` gives them -> what the network sees in them.
 
         Those of one size in a row go together. Those that do not fit into the memory of the GPU at once go in halves,
         and so do all later ones.
@@ -120,7 +105,11 @@ class Predictor:
         if len(views) == self.batch:
             self.seconds.append((time.perf_counter() - start) / len(views))
             self.refining.append(getattr(self.model, "seconds", 0.0) / len(views))
-        return [Found(one, depth.inverse, classes, depth.known) for one, classes in zip(values, ids, strict=False)]
+        layers = {name: layer.values[:, 0].cpu().numpy() for name, layer in prediction.layers.items()}
+        return [
+            Found(one, depth.inverse, classes, depth.known, {name: layer[place] for name, layer in layers.items()})
+            for place, (one, classes) in enumerate(zip(values, ids, strict=False))
+        ]
 
     def summary(self) -> str:
         """Mean time of an image without the first batch, which also warms up."""
@@ -138,102 +127,112 @@ def _mean(seconds: list[float]) -> float:
 
 def infer(args: Namespace) -> int:
     """Run one command; returns its exit code."""
+    runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
     if args.list_models:
         from storage.shelf import listing
 
-        print(listing(args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")))
+        print(listing(runs))
         return 0
-    source = _source(args)
-    paths = _images_in(source) if source.is_dir() else [source]
-    video = not source.is_dir() and _is_video(source)
-    outputs = _outputs(args)
-    if video:
-        target = outputs.folder / f"{source.stem}{VIDEO_SUFFIX}"
-        _protect([source], [target])
-        predictor = Predictor(args)
-        _make(outputs.folder)
-        code = _run_video(source, target, predictor, outputs)
-    else:
-        names = output_names(paths)
-        _protect(paths, [outputs.picture(name) for name in names.values()])
-        predictor = Predictor(args)
-        _make(outputs.folder)
-        failed = run_images(names, predictor, outputs)
-        code = harness.USER_ERROR if failed == len(names) else PARTLY_FAILED if failed else 0
+    from visual.plan import build_outputs, without_done
+
+    inputs = _inputs(args, runs)
+    outputs = build_outputs(args, inputs, VIDEO_SUFFIX)
+    if args.skip_existing:
+        inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
+    for sentence in inputs.left_out:
+        log.info("%s", sentence)
+    if not (inputs.images or inputs.videos):
+        log.info("nothing is left to do")
+        return 0
+    predictor = Predictor(args)
+    most = getattr(predictor.model, "farthest", getattr(args, "model_depth_max", math.inf))
+    outputs = replace(outputs, scale=_scale(args, outputs), most=most)
+    _make(outputs.folder)
+    codes = []
+    if inputs.images:
+        failed = run_images(inputs.images, predictor, outputs)
+        codes.append(harness.USER_ERROR if failed == len(inputs.images) else PARTLY_FAILED if failed else 0)
+    for source, name in inputs.videos.items():
+        codes.append(_run_video(source, name, predictor, outputs))
+    code = codes[0] if len({*codes}) == 1 else PARTLY_FAILED
     if code != harness.USER_ERROR:
-        print(predictor.summary())
+        _report(predictor, outputs)
     return code
 
 
-def output_names(paths: Iterable[Path]) -> dict[Path, str]:
-    """Names without extension, unique: the stem, with the extension added where several inputs share one (`a_png`)."""
-    names = {path: path.stem for path in paths}
-    short = set(names)
-    while True:
-        counts = Counter(names.values())
-        clashing = {path for path in short if counts[names[path]] > 1}
-        if not clashing:
-            return names
-        names |= {path: f"{path.stem}_{path.suffix[1:]}" for path in clashing}
-        short -= clashing  # a lengthened name may meet another stem, which then gives way in the next round
-
-
-def network_input(image: np.ndarray, size: tuple[int, int], kind: str = "bilinear") -> np.ndarray:
-    """Image (H, W, 3) uint8 at (height, width) `size`, as Pillow resizes it (with antialiasing).
-
-    kind: of the filter, ``bilinear`` or ``lanczos``
-    """
-    import numpy as np
-    from PIL import Image
-
-    height, width = size
-    resized = Image.fromarray(image).resize((width, height), Image.Resampling[kind.upper()])
-    return np.array(resized)  # torch wants its own
+def _report(predictor: Predictor, outputs: ResultFolder) -> None:
+    """Say what was written, where, in which unit, and how fast."""
+    said = ", ".join(f"{count} {what}" for what, count in outputs.said.items())
+    if said:
+        print(f"Wrote to {outputs.folder}: {said}")
+    if scaled := getattr(outputs.scale, "report", str)():
+        print(scaled)
+    print(predictor.summary())
 
 
 def run_images(names: dict[Path, str], predictor: Predictor, outputs: ResultFolder) -> int:
-    """Write a picture per image, named as told; returns how many failed, each of them told on stderr."""
+    """Write what is asked for of every image, named as told; returns how many failed, each of them told on stderr."""
     from dataloader.files import read_image
     from visual.results import Job
 
+    advice: set[str] = set()
+
     def decode(path: Path) -> Job:
         image = read_image(path)
-        return Job(names[path], image, predictor.view(image))
+        advice.add(predictor.fit.advice(*image.shape[:2]))
+        return Job(names[path], image.shape[:2], predictor.fit(image), path)
 
     threads = min(os.cpu_count() or 1, MOST_THREADS)
-    return _pipeline(names, decode, predictor, outputs.write_picture, threads=threads, total=len(names))
+    failed = _pipeline(names, decode, predictor, outputs, outputs.write, threads=threads, total=len(names))
+    for sentence in sorted(advice - {""})[:1]:
+        log.warning("%s", sentence)
+    return failed
 
 
-def _run_video(source: Path, target: Path, predictor: Predictor, outputs: ResultFolder) -> int:
+def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFolder) -> int:
     """Write an MP4 of pictures; returns the exit code, which tells whether the whole video could be read.
 
     The brightest colour stands for the largest disparity in a few frames spread over the whole video, so that
-    colours do not flicker from frame to frame; what exceeds it later stays at the brightest.
+    colours do not flicker from frame to frame; what exceeds it later stays at the brightest. A factor that is found
+    in images is the median over these frames.
     """
-    from visual.pictures import inference_picture
     from visual.results import Job
     from visual.video import FrameReader, VideoWriter, spread_frames
 
+    target = outputs.folder / f"{name}{VIDEO_SUFFIX}"
     try:
         reader = FrameReader(source)
-        views = (predictor.view(frame) for frame in spread_frames(source, RANGE_FRAMES))
-        maxima = [float(found.inv_depth.max()) for view in views for found in predictor([view])]
-        if not maxima:
+        first = []
+        for frame in spread_frames(source, RANGE_FRAMES):
+            view = predictor.fit(frame)
+            (found,) = predictor([view.pixels])
+            first.append((Job(name, frame.shape[:2], view), found.cut(view.inside, view.pixels.shape[:2])))
+        if not first:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
+        outputs.require(first[0][1])
+        scale = _steady(outputs.scale, first)
+        outputs = replace(outputs, scale=scale)
+        highest = max(float(scale(job, found).inv_depth.max()) for job, found in first)
+        target.parent.mkdir(parents=True, exist_ok=True)
         frames = iter(reader)
         with VideoWriter(target, reader.rate) as writer:
 
             def decode(_: int) -> Job | None:
                 number, frame = next(frames, (0, None))
-                return frame if frame is None else Job(f"{source.stem}_{number:06d}", frame, predictor.view(frame))
+                if frame is None:
+                    return None
+                return Job(f"{name}_{number:06d}", frame.shape[:2], predictor.fit(frame))
 
             def write(job: Job, found: Found) -> None:
                 found.require_finite()
-                writer.write(inference_picture(job.image, found.inv_depth, found.ids, max(maxima)))
+                found = outputs.scale(job, found)
+                if "picture" in outputs.save:
+                    writer.write(outputs.draw(job, found, highest))
                 outputs.write_arrays(job, found)
 
             # One thread on either side keeps the frames in order.
-            failed = _pipeline(itertools.count(), decode, predictor, write, threads=1, total=reader.total)
+            failed = _pipeline(itertools.count(), decode, predictor, outputs, write, threads=1, total=reader.total)
+        outputs.said["video"] += "picture" in outputs.save
     except UserError as error:
         _complain(str(error))
         return harness.USER_ERROR
@@ -242,10 +241,26 @@ def _run_video(source: Path, target: Path, predictor: Predictor, outputs: Result
     return harness.USER_ERROR if failed else PARTLY_FAILED if fault else 0
 
 
+def _steady(scale: Scale | Callable, first: list[tuple[Job, Found]]) -> Scale | Callable:
+    """A scale that is the same for all frames of a video: of one that looks at images, the median over some frames."""
+    from visual.scale import CameraHeight
+
+    if not isinstance(scale, CameraHeight):
+        return scale
+    factors = []
+    for job, found in first:
+        with contextlib.suppress(UserError):  # some frames may show no ground
+            factors.append(scale.measure(job, found))
+    if not factors:
+        raise UserError(f"{first[0][0].name}: no ground plane can be seen in it; give --depth-scale a number")
+    return replace(scale, fixed=statistics.median(factors))
+
+
 def _pipeline(
     items: Iterable,
     decode: Callable[[Any], Job | None],
     predictor: Predictor,
+    outputs: ResultFolder,
     write: Callable[[Job, Found], None],
     *,
     threads: int,
@@ -279,7 +294,9 @@ def _pipeline(
     def predicted() -> Iterator[tuple[Job, Found]]:
         jobs = decoded()
         while batch := list(itertools.islice(jobs, predictor.batch)):
-            yield from zip(batch, predictor([job.small for job in batch]), strict=True)
+            for job, found in zip(batch, predictor([job.view.pixels for job in batch]), strict=True):
+                outputs.require(found)
+                yield job, found.cut(job.view.inside, job.view.pixels.shape[:2])
 
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as writers:
         for (job, _), future in started_ahead(writers, lambda pair: write(*pair), predicted(), ahead):
@@ -302,13 +319,7 @@ def _complain(sentence: str) -> None:
     tqdm.write(f"error: {' '.join(sentence.split())}", file=sys.stderr)
 
 
-def _is_video(path: Path) -> bool:
-    from visual.video import SUFFIXES
-
-    return path.suffix.lower() in SUFFIXES
-
-
-def _source(args: Namespace) -> Path:
+def _inputs(args: Namespace, runs: str) -> Inputs:
     """What ``--image-path`` names, when all that is needed is there.
 
     Raises:
@@ -316,51 +327,48 @@ def _source(args: Namespace) -> Path:
     """
     from storage import shelf
     from storage.catalogue import MODELS, is_name
+    from visual.inputs import Inputs, find_inputs
 
-    faults = []
-    runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
+    faults, inputs = [], Inputs({}, {}, ())
     if not args.model_path:
-        faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path)}")
+        faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
     elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
         faults.append(
             f"--model-path {args.model_path}: no such file or folder{closest(args.model_path, MODELS)}; give a "
             "checkpoint or a name of --list-models"
         )
-    source = Path(args.image_path)
     if not args.image_path:
-        faults.append("--image-path: not given; give an image, a folder of images or a video")
-    elif not source.exists():
-        faults.append(f"--image-path {source}: does not exist; give an image, a folder of images or a video")
+        faults.append("--image-path: not given; give images, a folder of images or a video")
+    try:
+        inputs = find_inputs(args.image_path, args.recursive)
+    except UserError as error:
+        faults.append(str(error))
     if not args.output_path:
         faults.append("--output-path: not given; name a folder for what is written")
+    if args.intrinsics and (args.fov or len(args.intrinsics) != 4):
+        faults.append("--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them")
     if faults:
         raise UserError("; also ".join(faults))
-    return source
+    return inputs
 
 
-def _images_in(folder: Path) -> list[Path]:
-    paths = sorted(
-        path
-        for path in folder.iterdir()
-        if path.suffix.lower() in IMAGE_SUFFIXES and not path.name.startswith(".") and path.is_file()
-    )
-    if not paths:
-        raise UserError(
-            f"--image-path {folder}: no image in this folder (subfolders are not searched); "
-            f"known are {', '.join(IMAGE_SUFFIXES)}"
-        )
-    return paths
+def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:
+    """What ``--depth-scale`` asks for."""
+    from evaluation.remembered import remembered_ratio
+    from methods.stored import source_of
+    from visual.scale import CameraHeight, FixedScale
 
-
-def _outputs(args: Namespace) -> ResultFolder:
-    import cv2
-
-    from visual.results import ResultFolder
-
-    extension = args.output_format
-    if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
-        raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
-    return ResultFolder(Path(args.output_path), extension, args.save_arrays)
+    kind, _, number = args.depth_scale.partition("=")
+    if kind == "none":
+        return outputs.scale
+    if kind == "camera-height":
+        return CameraHeight(float(number), partial(outputs.lens, needed=True))
+    if kind == "median":
+        if not METHODS[args.method].trained:
+            raise UserError("--depth-scale median: of a frozen network no evaluation is kept; give the factor itself")
+        ratio, place = remembered_ratio(source_of(args))
+        return FixedScale(ratio, f"times {ratio:g}, the median of {place}")
+    return FixedScale(float(kind), f"times {float(kind):g}, as given")
 
 
 def _make(folder: Path) -> None:
@@ -368,14 +376,6 @@ def _make(folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--output-path {folder}: cannot be made ({error.strerror}); name another folder") from None
-
-
-def _protect(inputs: Iterable[Path], targets: Iterable[Path]) -> None:
-    """Refuse to write over what is read."""
-    known = {path.resolve() for path in inputs}
-    for target in targets:
-        if target.resolve() in known:
-            raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
 
 
 if __name__ == "__main__":

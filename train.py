@@ -161,7 +161,15 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
     Raises:
         UserError: naming the options.
     """
+    from dataloader.catalog import find_loader
+
     check_method(args)
+    for name in getattr(args, "depth_validation_loaders", ()):
+        if find_loader("depth", name).truth == "server":
+            raise UserError(
+                f"--depth-validation-loaders {name}: its truth is on a server alone; leave it out, eval_depth.py makes "
+                "the files to upload"
+            )
     if args.train_sync_batchnorm:
         from engine.device import uses_gpu
 

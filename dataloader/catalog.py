@@ -56,8 +56,8 @@ class LoaderSpec:
     `protocol` names how depth is judged, see `evaluation.protocols`; `improved_protocol` where improved maps are the
     truth, if that is another. `truth` is what the depth of KITTI is compared with: "camera": as --depth-gt says, raw
     scans give depth along the axis of the camera; "scanner": likewise, but they give x of the scanner; "improved":
-    the improved maps, whatever --depth-gt says. "dense": depth with its gaps filled. `window` is what networks see of
-    every image, and what counts of its truth.
+    the improved maps, whatever --depth-gt says; "dense": depth with its gaps filled; "server": nothing, predictions
+    become files to upload. `window` is what networks see of every image, and what counts of its truth.
     """
 
     name: str
@@ -71,7 +71,7 @@ class LoaderSpec:
     cameras: tuple[str, ...] = ("color",)
     protocol: str = ""
     improved_protocol: str = ""
-    truth: Literal["camera", "scanner", "improved", "dense"] = "camera"
+    truth: Literal["camera", "scanner", "improved", "dense", "server"] = "camera"
     window: Window | None = None
 
     def judged_with(self, depth_gt: str) -> LoaderSpec:
@@ -89,8 +89,8 @@ class LoaderSpec:
 
     @property
     def needs_truth(self) -> bool:
-        """Whether samples without ground truth are of no use; only training on videos goes without."""
-        return not (self.training and self.video)
+        """Whether samples without ground truth are of no use; training on videos and files to upload go without."""
+        return not (self.training and self.video) and self.truth != "server"
 
     @property
     def may_drop(self) -> bool:
@@ -210,6 +210,7 @@ _TABLE = (
     _kitti_depth("eigen", "test", "kitti_eigen_test_depth", truth="scanner", improved_protocol="kitti_eigen_benchmark"),
     _kitti_depth("eigen_benchmark", "test", "kitti_eigen_benchmark_test_depth", truth="improved"),
     _kitti_annotated("test", training=False, protocol="kitti_annotated"),
+    _kitti_depth("benchmark", "test", "kitti_benchmark_test_depth", truth="server"),
     _kitti_depth("kitti", "validation", "kitti_kitti_val_depth"),
     LoaderSpec(
         name="kitti_2015_train",

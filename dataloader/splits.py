@@ -81,6 +81,8 @@ def resolve(
         UserError: when something is missing or damaged, named with what to do.
     """
     judged = spec.purpose == "depth" and not spec.training
+    if spec.truth == "server" and is_given(depth_gt):
+        raise UserError(f"--depth-gt {depth_gt}: the truth of {spec.name} is on a server alone; leave it out")
     request = Request(
         spec=spec,
         dataset_dir=Path(dataset_dir),
@@ -92,7 +94,7 @@ def resolve(
         camera=depth_camera,
         listed=listed,
     )
-    if depth_camera == "right" and spec.dataset != "kitti" and judged:
+    if depth_camera == "right" and (spec.dataset != "kitti" or spec.truth == "server") and judged:
         raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
     if spec.dataset != "folder":
         if not dataset_dir:
@@ -169,6 +171,10 @@ def _found(
             from .layouts.kitti_annotated import kitti_annotated_samples
 
             return kitti_annotated_samples(request)
+        case "kitti" if spec.truth == "server":
+            from .layouts.kitti_upload import kitti_upload_samples
+
+            return kitti_upload_samples(request)
         case "kitti":
             from .layouts.kitti import kitti_samples
 
@@ -187,6 +193,8 @@ def tell_truth(spec: LoaderSpec, depth_gt: str) -> str:
     """A sentence about the truth of a loader for those who compare numbers; "" where there is nothing to tell."""
     if spec.dataset != "kitti" or spec.purpose != "depth" or is_given(depth_gt):
         return ""
+    if spec.truth == "server":
+        return f"{spec.name}: truth is kept by the server of the benchmark; predictions become files to upload"
     return f"{spec.name}: truth is {KITTI_TRUTH[_kitti_truth(spec, depth_gt)]}"
 
 
@@ -242,6 +250,8 @@ def truth_kind(
         return "camera poses" if spec.purpose == "pose" else f"{spec.dataset} labels"
     if is_given(depth_gt):
         return given_kind(depth_gt)
+    if spec.truth == "server":
+        return "none, kept by a server"
     if spec.dataset == "kitti":
         kind = _kitti_truth(spec, depth_gt)
         return "raw, x of the scanner" if kind == "scanner" else kind

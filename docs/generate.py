@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import re
 from collections.abc import Callable, Iterable, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import arguments
@@ -16,6 +17,7 @@ from dataloader.catalog import DATASETS, LOADERS, LoaderSpec
 from errors import UserError, closest
 from evaluation.protocols import DEPTH_PROTOCOLS
 from methods import METHODS, NAMES
+from presets.foreign import REPOSITORIES, meanings
 from presets.option import Option
 from presets.parser import markdown_table
 from presets.resume import MEANING, called, rules
@@ -54,6 +56,7 @@ MOST_USED = (
     "--sys-num-workers",
     "--sys-seed",
 )
+_FLAG = re.compile(r"--[a-z][a-z-]*")
 _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end of generated -->)", re.DOTALL)
 
 
@@ -145,6 +148,8 @@ def loaders() -> str:
 def _reads(spec: LoaderSpec) -> str:
     if spec.dataset == "folder":
         return "`--data-folder`"
+    if spec.truth == "server":
+        return "`depth_selection`"
     folder = f"{spec.dataset}_{spec.split}_split" if spec.dataset == "kitti" else DATASETS[spec.dataset].folder
     cameras = ", both cameras" if len(spec.cameras) > 1 else ""
     split = f" ({spec.split})" if spec.split and spec.dataset != "kitti" else ""
@@ -157,6 +162,8 @@ def _judged_on(spec: LoaderSpec) -> str:
         return ""
     row = DEPTH_PROTOCOLS[spec.protocol]
     crop = "no crop" if row.crop == "none" else f"{row.crop[0].upper()}{row.crop[1:]} crop"
+    if spec.truth == "server":
+        return f"a server, predictions up to {row.clamp[1]:g} m"
     reach = f"truth up to {row.maximum:g} m" if row.maximum < 1e9 else "all truth"
     return f"{crop}, {reach}, predictions up to {row.clamp[1]:g} m"
 
@@ -174,6 +181,33 @@ def published_networks() -> str:
         check = f"MD5 `{entry.md5}`" if entry.md5 else "SHA-256 in its name" if entry.address else ""
         rows.append([f"`{entry.name}`", about, entry.licence, source, entry.size, place, check])
     return _table(["name", "trained on, says; Abs Rel, a1", "licence", "from", "size", "kept as", "checked by"], rows)
+
+
+def foreign_flags() -> str:
+    """What flags of other repositories are called here, those of systems that are here first."""
+    rows = []
+    for names, here, values in sorted(
+        meanings(), key=lambda each: not any(each.names[name] for name in REPOSITORIES[:-1])
+    ):
+        told = _FLAG.sub(r"`\g<0>`", _together(here))
+        shown = ", ".join(f"`{theirs}` is {_coded(ours)}" for theirs, ours in values.items())
+        there = (", ".join(f"`{flag}`" for flag in names[repository]) for repository in REPOSITORIES)
+        rows.append([*there, f"{told} ({shown})" if shown else told])
+    return _table(["Monodepth2", "BDEdepth", "others", "here"], rows)
+
+
+def _together(sentences: Sequence[str]) -> str:
+    """Sentences as one; those that differ by the flag alone give it alone."""
+    told = sentences[0]
+    for before, sentence in pairwise(sentences):
+        start, _, flag = sentence.partition(" --")
+        told += f" or --{flag}" if before.startswith(f"{start} --") else f"; {sentence}"
+    return told
+
+
+def _coded(words: str) -> str:
+    """Words of a value, in code where they are a name."""
+    return words if " " in words else f"`{words}`"
 
 
 def all_results() -> str:
@@ -211,6 +245,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "all options": all_options,
     "rules of resume": rules_of_resume,
     "loaders": loaders,
+    "flags of other repositories": foreign_flags,
     "results so far": results_so_far,
     "all results": all_results,
     "published networks": published_networks,

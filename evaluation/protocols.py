@@ -149,6 +149,7 @@ _TABLE = (
     DepthProtocol(name="cityscapes", crop="cityscapes", rows=(0.1, 0.7), columns=(0.1, 0.9)),
     DepthProtocol(name="kitti_eigen", crop="garg", rows=CROPS["garg"][0], columns=CROPS["garg"][1]),
     DepthProtocol(name="kitti_eigen_benchmark", minimum=0.0, maximum=math.inf),
+    DepthProtocol(name="kitti_benchmark", minimum=0.0, maximum=math.inf, clamp=(0.0, 80.0)),
     *_CITYSCAPES_TEST,
     *_ZERO_SHOT,
     DepthProtocol(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -30,6 +31,7 @@ class Habits:
     enlarge:   interpolation from its output to the image
     metric:    whether its output is 1/m, not inverse depth up to scale and shift
     crop:      (height, width) at the bottom, centred, for which metric results were published; () for whole images
+    farthest:  metres up to which it was trained, where `metric`
     """
 
     target: tuple[int, int] = (384, 384)
@@ -40,6 +42,7 @@ class Habits:
     metric: bool = False
     crop: tuple[int, ...] = ()
     fixed: bool = False
+    farthest: float = math.inf
 
 
 def network_size(height: int, width: int, target: tuple[int, int], multiple: int = 32) -> tuple[int, int]:
@@ -87,6 +90,7 @@ class Teacher(Frozen):
         super().__init__()
         self.network, self.habits, self.identity, self.native = network, habits, dict(identity), native
         self.view = InputView(resized=False, crop=habits.crop)
+        self.farthest = habits.farthest
         for name in ("mean", "std"):
             values = torch.tensor(getattr(habits, name), dtype=torch.float32).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)

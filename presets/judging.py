@@ -5,7 +5,7 @@ from __future__ import annotations
 from .option import FREE, Option, ground_truth
 
 DEPTH_PROTOCOLS = (
-    *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark"),
+    *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark", "kitti_benchmark"),
     *("cityscapes_test", "cityscapes_test_sgdepth", "ddad", "diml_indoor", "diml_outdoor"),
     *("nyu", "nyu_struct", "make3d", "kitti_annotated", "nyu_full_dense"),
 )

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 LONGEST = 16384  # side of a resized image, pixels
+SAVED = ("picture", "disparity", "depth", "depth16", "npz", "seg", "ply", "glb")
 KEEP_RULE = re.compile(r"last=(?P<last>[1-9]\d{0,8})|best=((?P<loader>\w+):)?(?P<metric>\w+)", re.ASCII)
 
 # What becomes of a training option when a run goes on with another value; presets/resume.py says what they mean.
@@ -57,6 +58,35 @@ def keep_rules(text: str) -> tuple[str, ...]:
     return rules
 
 
+def images(text: str) -> tuple[str, ...]:
+    """Paths and patterns, separated by what no path holds."""
+    return tuple(part for part in text.split("\0") if part)
+
+
+def saved(text: str) -> tuple[str, ...]:
+    """Names of `SAVED` between commas, each once."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found or not {*found} <= {*SAVED}:
+        raise ValueError
+    return found
+
+
+def near_far(text: str) -> tuple[float, ...]:
+    """Two distances, the nearer first, or nothing."""
+    found = floats(text)
+    if found and not (len(found) == 2 and 0 < found[0] < found[1] < float("inf")):
+        raise ValueError
+    return found
+
+
+def depth_scale(text: str) -> str:
+    """none, median, a positive number, or camera-height=METRES."""
+    number = text.removeprefix("camera-height=")
+    if text not in ("none", "median") and not 0 < float(number) < float("inf"):
+        raise ValueError
+    return text
+
+
 WORDS = {
     int: "a whole number",
     float: "a number",
@@ -66,6 +96,10 @@ WORDS = {
     metres: "a number of metres or a fraction such as 1/256",
     ground_truth: "raw, improved or an .npz file of depth maps",
     keep_rules: "a list such as best=abs_rel,last=3 or best=kitti_zhou_validation:a1; last once, and at least 1",
+    images: "a list of images, folders or videos",
+    saved: f"a list of {', '.join(SAVED)}",
+    near_far: "two distances NEAR,FAR, the nearer one first",
+    depth_scale: "none, median, a positive factor or camera-height=METRES",
 }
 
 
@@ -76,6 +110,7 @@ class Option:
     low, high: bounds of a number, inclusive
     multiple:  what a size must be a multiple of
     kind:      text to value, where the default does not tell
+    several:   it takes several words of the command line
     resume:    what becomes of another value when a run of train.py goes on: one of the five rules above
     network:   it shapes the network or says what its numbers mean: it is stored with a checkpoint, evaluation and
                inference take it from there, and another value is refused when a run goes on
@@ -93,6 +128,7 @@ class Option:
     high: float = float("inf")
     multiple: int = 1
     kind: Callable[[str], Any] | None = None
+    several: bool = False
     resume: str = ""
     network: bool = False
     follows: str = ""

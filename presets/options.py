@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .depth_data import DEPTH_CROP, DEPTH_DATA, DEPTH_SIZE
+from .inference import INPUTS, OUTPUTS, SHAPE
 from .judging import JUDGING
 from .keeping import KEEP
 from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
@@ -359,8 +360,7 @@ INFERENCE: Group = (
     (
         Option("--model-path", "", "model.pth, its folder, a published file or folder, or a name of docs/models.md"),
         Option("--list-models", False, "list the networks that are known by name, and those at hand, and exit"),
-        Option("--image-path", "", "image, folder (not recursive) or video"),
-        Option("--output-path", "", "folder for the pictures; made where missing"),
+        *INPUTS,
         Option(
             "--inference-resize-height",
             192,
@@ -379,7 +379,7 @@ INFERENCE: Group = (
             multiple=32,
             follows="depth_resize_width",
         ),
-        Option("--output-format", ".jpg", "file name extension of the pictures"),
-        Option("--save-arrays", False, "also write disparity, depth and class ids as .npy"),
+        *SHAPE,
+        *OUTPUTS,
     ),
 )

@@ -46,6 +46,8 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
                 kind: dict[str, Any] = {"action": BooleanOptionalAction}
             else:
                 kind = {"metavar": "{" + ",".join(map(str, option.choices)) + "}" if option.choices else "VALUE"}
+            if option.several:
+                kind |= {"nargs": "+"}
             if option.name in defaults:
                 kind["default"] = word(defaults[option.name])
             group.add_argument(option.flag, dest=option.name, help=option.help, **kind)

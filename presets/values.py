@@ -73,7 +73,7 @@ def checked(option: Option, value: Any, where: str) -> Any:
 def _text(option: Option, value: Any) -> str:
     """What a value of TOML or JSON is on the command line; raises ValueError for one of another kind."""
     if isinstance(value, list | tuple) and isinstance(option.default, tuple):
-        return ",".join(_text(replace(option, default=0), part) for part in value)
+        return ("\0" if option.several else ",").join(_text(replace(option, default=0), part) for part in value)
     if value is None and option.default == "":
         return ""
     if isinstance(value, bool) or not isinstance(value, str | int | float):

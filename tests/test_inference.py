@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
+import logging
 import os
 import re
 import signal
 import time
 import weakref
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -21,6 +24,9 @@ from errors import UserError
 from models.prediction import Prediction
 from perspective_resample.depth import DepthMap
 from tests import commands, golden, real_data
+from visual import fit
+from visual.inputs import output_names
+from visual.plan import build_fit
 from visual.results import Found, Job, ResultFolder
 from visual.video import VideoWriter, describe
 
@@ -79,7 +85,7 @@ def test_network_input_matches_the_published_one():
     )
     repeat = int(re.search(r"repeated (\d+)x", meta["inputs"]["image (RGB, uint8)"])[1])
     image = np.floor(levels * golden.uniform(seed, *size)).astype(np.uint8).repeat(repeat, 0).repeat(repeat, 1)
-    found = inference.network_input(image, tuple(meta["inputs"]["network size"])).astype(np.float32) / 255
+    found = fit.network_input(image, tuple(meta["inputs"]["network size"])).astype(np.float32) / 255
     normalised = (found - np.float32([0.485, 0.456, 0.406])) / np.float32([0.229, 0.224, 0.225])
     np.testing.assert_allclose(normalised.transpose(2, 0, 1)[None], want["network_input"], atol=1e-5)
 
@@ -94,7 +100,7 @@ def test_network_input_matches_the_published_one():
     ],
 )
 def test_output_names_are_the_stems_and_stay_unique(files, expected):
-    assert list(inference.output_names(map(Path, files.split())).values()) == expected.split()
+    assert list(output_names({Path(name): Path(name) for name in files.split()}).values()) == expected.split()
 
 
 def test_one_image_gives_the_picture_and_the_arrays(model_path, tmp_path, run):
@@ -150,7 +156,7 @@ def test_batches_change_neither_order_nor_results(model_path, tmp_path):
     paths = [tmp_path / f"{number}.png" for number in range(5)]
     for seed, path in enumerate(paths):
         make_photo(50 + seed, 90, seed).save(path)
-    names = inference.output_names(paths)
+    names = {path: path.stem for path in paths}
     for batch in (1, 2):
         outputs = ResultFolder(tmp_path / f"by {batch}", ".png", arrays=True)
         outputs.folder.mkdir()
@@ -199,7 +205,7 @@ def test_a_network_of_depth_alone_is_drawn_and_stored(model_path, tmp_path, monk
     outputs.folder.mkdir()
     assert inference.run_images({tmp_path / "a.png": "a"}, network, outputs) == 0
     assert asked == [((1, 3, HEIGHT, WIDTH), inference.TASKS)]
-    assert names(outputs.folder) == {"a.png", "a_depth.npy"}
+    assert names(outputs.folder) == {"a.png", "a_depth.npy", "a_depth.png"}
     expected = cv2.resize(metres[0, 0].numpy(), (90, 50), interpolation=cv2.INTER_LINEAR)
     np.testing.assert_array_equal(np.load(outputs.folder / "a_depth.npy"), expected)
     picture = np.asarray(Image.open(outputs.folder / "a.png")).astype(int)
@@ -208,24 +214,23 @@ def test_a_network_of_depth_alone_is_drawn_and_stored(model_path, tmp_path, monk
 
 
 def test_what_is_no_number_is_told_and_not_written(tmp_path):
-    job, outputs = (
-        Job("a", np.zeros((4, 4, 3), np.uint8), np.zeros((4, 4, 3), np.uint8)),
-        ResultFolder(tmp_path, ".png", True),
-    )
+    black = np.zeros((4, 4, 3), np.uint8)
+    job, outputs = Job("a", (4, 4), fit.View(black, black)), ResultFolder(tmp_path, ".png", arrays=True)
     for inverse in (True, False):
         with pytest.raises(UserError, match="NaN or infinite"):
-            outputs.write_picture(job, Found(np.full((4, 4), np.nan, np.float32), inverse, None))
+            outputs.write(job, Found(np.full((4, 4), np.nan, np.float32), inverse, None))
     assert not names(tmp_path)
 
 
 def test_images_are_resized_with_the_filter_that_the_network_names(model_path):
     network, image = predictor(model_path, 1), np.asarray(make_photo())
-    network.size = (32, 64)
-    plain = network.view(image)
-    assert (plain == inference.network_input(image, (32, 64))).all()
+    plain = network.fit(image).pixels
+    assert (plain == fit.network_input(image, (HEIGHT, WIDTH))).all()
     network.model.input_filter = "lanczos"
-    expected = Image.fromarray(image).resize((64, 32), Image.Resampling.LANCZOS)
-    assert (network.view(image) == np.asarray(expected)).all() and (network.view(image) != plain).any()
+    args = arguments.parse("inference", flags(model_path, Path("in"), Path("out")))
+    found = build_fit(args, network.model)(image).pixels
+    expected = Image.fromarray(image).resize((WIDTH, HEIGHT), Image.Resampling.LANCZOS)
+    assert (found == np.asarray(expected)).all() and (found != plain).any()
 
 
 def test_images_in_memory_do_not_grow_with_the_folder(model_path, tmp_path, monkeypatch):
@@ -233,7 +238,7 @@ def test_images_in_memory_do_not_grow_with_the_folder(model_path, tmp_path, monk
     for path in paths:
         make_photo(20, 30).save(path)
     alive, most = set(), []
-    decode, network = inference.network_input, predictor(model_path, 2)
+    decode, network = fit.network_input, predictor(model_path, 2)
 
     def counted(image, size, kind):
         small = decode(image, size, kind)
@@ -242,11 +247,11 @@ def test_images_in_memory_do_not_grow_with_the_folder(model_path, tmp_path, monk
         most.append(len(alive))
         return small
 
-    monkeypatch.setattr(inference, "network_input", counted)
+    monkeypatch.setattr(fit, "network_input", counted)
     nothing = Found(np.ones((4, 4), np.float32), True, None)
     monkeypatch.setattr(inference.Predictor, "__call__", lambda self, views: [nothing for _ in views])
-    outputs = ResultFolder(tmp_path / "out", ".jpg", arrays=False)
-    assert inference.run_images(inference.output_names(paths), network, outputs) == 0
+    outputs = ResultFolder(tmp_path / "out", ".jpg")
+    assert inference.run_images({path: path.stem for path in paths}, network, outputs) == 0
     threads = min(os.cpu_count() or 1, inference.MOST_THREADS)
     assert len(most) == 60 and max(most) <= 2 * (threads + network.batch) + network.batch + 5
 
@@ -385,3 +390,97 @@ def test_real_frames_are_done(model_path, tmp_path):
     for frame in frames:
         width, height = Image.open(frame).size
         assert Image.open(tmp_path / "out" / f"{frame.stem}.jpg").size == (width, 3 * height)
+
+
+def test_all_that_can_be_saved_is_written_and_told(model_path, tmp_path, capsys):
+    make_photo().save(tmp_path / "a.png")
+    words = ("--save", "picture,depth16,npz,ply,glb,seg", "--fov", 80, "--depth-scale", 2.5, "--layout", "side")
+    assert infer(model_path, tmp_path / "a.png", tmp_path / "out", *words, "--color-bar") == 0
+    endings = ("a.jpg", "a_depth.png", "a.npz", "a.ply", "a.glb", "a_seg.npy")
+    assert names(tmp_path / "out") == {*endings}
+    said = capsys.readouterr().out
+    assert f"Wrote to {tmp_path}/out: " in said and "1 npz in metres (times 2.5, as given)" in said
+    assert "Depth was multiplied by 2.5" in said and "Mean forward time" in said
+    with np.load(tmp_path / "out" / "a.npz") as told:
+        assert (
+            str(told["intrinsics_source"]) == "--fov 80" and 0.25 <= told["depth"].min() <= told["depth"].max() <= 250
+        )
+
+
+def test_folders_below_keep_their_structure_and_what_is_there_is_left_out(model_path, tmp_path, caplog):
+    caplog.set_level(logging.INFO)
+    for name in ("in/a.png", "in/deep/a.png", "in/deep/b.png"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        make_photo().save(tmp_path / name)
+    (tmp_path / "in" / "notes.txt").touch()
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    (tmp_path / "out" / "deep" / "b.jpg").touch()
+    words = (model_path, tmp_path / "in", tmp_path / "out", "--recursive", "--skip-existing")
+    assert infer(*words) == 0
+    written = {path.relative_to(tmp_path / "out").as_posix() for path in (tmp_path / "out").rglob("*.jpg")}
+    assert written == {"a.jpg", "deep/a.jpg", "deep/b.jpg"}
+    assert not (tmp_path / "out" / "deep" / "b.jpg").stat().st_size
+    assert "left out: 1 whose outputs are there" in caplog.text and "notes.txt (no images)" in caplog.text
+    assert infer(*words) == 0 and "nothing is left to do" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "kind, disp", [("squash", (64, 128)), ("pad", (64, 36)), ("crop", (64, 128)), ("multiple", (128, 64))]
+)
+def test_portraits_are_fitted_as_asked(model_path, tmp_path, caplog, kind, disp):
+    make_photo(90, 50).save(tmp_path / "a.png")
+    assert infer(model_path, tmp_path / "a.png", tmp_path / "out", "--fit", kind, "--save", "disparity,depth") == 0
+    assert np.load(tmp_path / "out" / "a_disp.npy").shape == disp
+    assert np.load(tmp_path / "out" / "a_depth.npy").shape == ((25, 50) if kind == "crop" else (90, 50))
+    assert ("--fit crop" in caplog.text) == (kind == "squash")
+
+
+def test_a_network_made_for_images_of_their_own_shape_sees_them_so(model_path):
+    model = SimpleNamespace(input_fit="multiple", size_divisor=16)
+    plain = ["--method", "sgdepth", "--model-path", str(model_path)]
+    photo = np.zeros((100, 205, 3), np.uint8)
+    sizes = {"": (96, 208), "--inference-resize-height 64": (64, 640), "--fit squash": (192, 640)}
+    for words, size in (sizes | {"--fit multiple": (96, 208)}).items():
+        args = arguments.parse("inference", [*plain, *words.split()])
+        assert build_fit(args, model)(photo).pixels.shape[:2] == size, words
+
+
+@pytest.mark.parametrize(
+    "words, fault",
+    [
+        (("--save", "pictures"), "--save: 'pictures' is not a list of picture, disparity"),
+        (("--range", "80,1"), "--range: '80,1' is not two distances NEAR,FAR"),
+        (("--depth-scale", "-3"), "not none, median, a positive factor or camera-height=METRES"),
+        (("--intrinsics", "1,2,3"), "--intrinsics: give the four numbers"),
+        (("--intrinsics", "9,9,3,3", "--fov", "80"), "--intrinsics: give the four numbers"),
+        (("--save", "ply"), "these images say no focal length; give --intrinsics"),
+        (("--depth-scale", "camera-height=1.5"), "these images say no focal length"),
+        (("--depth-scale", "median"), "no evaluation of .*model.pth is stored"),
+        (("--fit", "multiple", "--patch-refine"), "--patch-refine"),
+    ],
+)
+def test_what_cannot_be_saved_or_scaled_is_told_first(model_path, tmp_path, words, fault):
+    make_photo().save(tmp_path / "a.png")
+    with pytest.raises(UserError, match=fault):
+        infer(model_path, tmp_path / "a.png", tmp_path / "out", *words)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_video_has_one_scale_for_all_its_frames(model_path, tmp_path, monkeypatch):
+    with VideoWriter(tmp_path / "drive.avi", 10) as writer:
+        for seed in range(3):
+            writer.write(np.asarray(make_photo(48, 80, seed)))
+    rows = (torch.arange(HEIGHT) - 20.0).clamp(min=1)[:, None].expand(HEIGHT, WIDTH) / 10
+    heights = itertools.cycle((0.1, 0.2, 0.4))
+
+    def say(network: torch.nn.Module, images: torch.Tensor, tasks: tuple) -> Prediction:
+        return Prediction(DepthMap((rows / next(heights))[None, None], True, "up to scale"))
+
+    monkeypatch.setattr("models.sgdepth.SGDepth.predict", say)
+    words = ("--save", "picture,npz", "--depth-scale", "camera-height=1.5", "--fov", 60)
+    assert infer(model_path, tmp_path / "drive.avi", tmp_path / "out", *words) == 0
+    depths = []
+    for number in range(3):
+        with np.load(tmp_path / "out" / f"drive_{number:06d}.npz") as told:
+            depths.append(told["depth"])
+    np.testing.assert_allclose(depths[1] / depths[0], 2, rtol=1e-4)  # the camera's height would make them the same

@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 import arguments
+from dataloader.catalog import LOADERS
 from errors import UserError
 from methods import METHODS
-from presets.foreign import FOREIGN, answer
+from presets.foreign import answer, foreign_names, meanings
 from storage.notes import METADATA, as_text
 
 BOTH = [(command, method) for command in arguments.COMMANDS for method in arguments.methods_of(command)]
@@ -182,6 +183,13 @@ def test_what_follows_a_training_option_names_one_of_its_kind():
         ("eval_depth", "--split eigen", "--split: unknown here; the data sets are --depth-validation-loaders"),
         ("eval_depth", "--method dpt --num_layers 18", "--num_layers: unknown option of eval_depth.py"),
         ("eval_depth", "--lr 1", "--lr: unknown option of eval_depth.py"),
+        ("train", "--eta_min 1e-6", "--eta_min: unknown here; the learning rate at which cosine ends is --train-sched"),
+        ("train", "--no_ssim", "--no_ssim: unknown here; structural similarity is left out by --no-depth-ssim"),
+        ("train", "--split odom", "--split: unknown here; the data sets are --depth-training-loaders (eigen_zhou is"),
+        ("train", "--clip_grad 1", "--clip_grad: unknown here; gradients are not clipped, as in the recipes; leave"),
+        ("eval_depth", "--kitti_path x", "--kitti_path: unknown here; the folder of all data sets is --dataset-dir"),
+        ("eval_depth", "--eval_stereo", "--eval_stereo: unknown here; published stereo networks are judged with"),
+        ("eval_depth", "--save_pred_disps", "--save_pred_disps: unknown here; inference.py keeps disparities"),
         (
             "train",
             "--resume runs/x.ckpt",
@@ -195,8 +203,46 @@ def test_flags_of_other_repositories_are_answered(command, words, sentence):
     assert str(error.value).startswith(sentence) and "\n" not in str(error.value)
 
 
+def flags_of(command: str, method: str) -> set[str]:
+    options = arguments.options_of(command, method)
+    switches = (option for option in options if isinstance(option.default, bool))
+    return {option.flag for option in options} | {f"--no-{option.flag[2:]}" for option in switches}
+
+
 def test_every_answer_names_flags_that_some_command_has_and_none_hides_one_of_ours():
-    known = [{option.flag for option in arguments.options_of(*both)} for both in BOTH]
-    for name in FOREIGN:
+    known = [flags_of(*both) for both in BOTH]
+    for name in foreign_names():
         assert any(answer(f"--{name}", flags) for flags in known), name
         assert not any(f"--{name.replace('_', '-')}" in flags for flags in known), name
+
+
+def test_no_flag_of_other_repositories_has_two_meanings():
+    names = [(repository, flag) for each in meanings() for repository, flags in each.names.items() for flag in flags]
+    assert len(names) == len(set(names))
+    assert all(foreign_names()[flag] is each for each in meanings() for flags in each.names.values() for flag in flags)
+
+
+# All options of the two repositories, but those that are called the same here.
+MONODEPTH2 = """data_path log_dir split num_layers dataset png height width disparity_smoothness scales min_depth
+max_depth use_stereo frame_ids batch_size learning_rate num_epochs scheduler_step_size v1_multiscale avg_reprojection
+disable_automasking predictive_mask no_ssim weights_init pose_model_input pose_model_type no_cuda num_workers
+load_weights_folder models_to_load log_frequency save_frequency eval_stereo eval_mono disable_median_scaling
+pred_depth_scale_factor ext_disp_to_eval eval_split save_pred_disps no_eval eval_eigen_to_benchmark eval_out_dir"""
+BDEDEPTH = """data_path data_path_pre log_dir exp_name split backbone num_layers dataset jpg height width
+disparity_smoothness num_scales min_depth max_depth use_stereo frame_ids use_local_crop use_patch_reshuffle optimizer
+lr_sche_type warm_up eta_min batch_size learning_rate decay_rate decay_step weight_decay beta1 beta2 momentum clip_grad
+num_epochs seed v1_multiscale avg_reprojection disable_automasking predictive_mask no_ssim weights_init
+pose_model_input num_workers pretrained_path log_frequency save_frequency eval_split models_to_load no_cuda
+ext_disp_to_eval save_pred_disps no_eval kitti_path make3d_path nyuv2_path cityscapes_path local_rank"""
+
+
+@pytest.mark.parametrize(("repository", "flags"), [("monodepth2", MONODEPTH2), ("bdedepth", BDEDEPTH)])
+def test_every_flag_of_the_repositories_that_methods_come_from_is_in_the_table(repository, flags):
+    known = {flag for each in meanings() for flag in each.names[repository]}
+    assert {*flags.split()} <= known
+
+
+def test_values_of_other_repositories_are_loaders_of_ours():
+    loaders = {name for _, name in LOADERS}
+    for flag in ("split", "dataset", "eval_split"):
+        assert {*foreign_names()[flag].values.values()} <= loaders, flag

@@ -14,7 +14,6 @@ from errors import UserError
 from .containers import avi_packets, is_cut, program_stream
 from .decoder import OPTIONS, attempts
 
-SUFFIXES = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 CODEC = "mp4v"
 UNKNOWN_RATE = 25.0  # frames per second, for files that do not say
 TOLERATED, TOLERATED_SHARE = 3, 0.02  # frames that may be missing at the end of a file that is not cut off

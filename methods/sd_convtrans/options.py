@@ -30,8 +30,9 @@ NETWORK: Group = (
         Option(
             "--model-input",
             "frame",
-            "what it sees in use. frame: the whole image, at the size of its training; kitti: in evaluation the lowest "
-            "352 rows and the 1216 columns in the middle, in inference the whole image at a height of 352",
+            "what it sees in use. frame: the whole image, at the size of its training; kitti: in evaluation on KITTI "
+            "the lowest 352 rows and 1216 columns in the middle, in inference the image in its own shape, as high as "
+            "in training",
             ("frame", "kitti"),
             network=True,
         ),

@@ -45,10 +45,14 @@ OFFICIAL = {
         "hybrid",
         scale=0.00006016,
         shift=0.00579,
-        habits=Habits(target=(352, 1216), metric=True, crop=(352, 1216)),
+        habits=Habits(target=(352, 1216), metric=True, crop=(352, 1216), farthest=80.0),
     ),
     "dpt-hybrid-nyu": Official(
-        "dpt-hybrid-nyu", "hybrid", scale=0.000305, shift=0.1378, habits=Habits(target=(480, 640), metric=True)
+        "dpt-hybrid-nyu",
+        "hybrid",
+        scale=0.000305,
+        shift=0.1378,
+        habits=Habits(target=(480, 640), metric=True, farthest=10.0),
     ),
 }
 

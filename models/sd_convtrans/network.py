@@ -67,7 +67,8 @@ class SDConvTrans(MetricNetwork):
             which published weights need.
         kernel: of the diffusion, see `Diffusion`.
         with_transformer: False leaves the transformer out, for comparison.
-        sees: in evaluation; ``frame``: the whole image, at the size of the options; ``kitti``: the window `KITTI`.
+        sees: ``frame``: whole images, at the size of the options; ``kitti``: of KITTI, in evaluation, the window
+            `KITTI` as it is; in use images in their own shape, at the height of the options.
         pretrained: start the ResNet from ImageNet.
         transformer_weights: file of the transformer, see `load_transformer`; "" for random ones.
 
@@ -86,7 +87,8 @@ class SDConvTrans(MetricNetwork):
         transformer_weights: str = "",
     ):
         super().__init__(max_depth)
-        self.view = InputView(resized=False, crop=KITTI) if sees == "kitti" else InputView()
+        self.input_fit = "height" if sees == "kitti" else "squash"
+        self.views = {"kitti": InputView(resized=False, crop=KITTI)} if sees == "kitti" else {}
         if input_norm == "none":
             self.mean.zero_(), self.std.fill_(1)
         self._make_pyramid(layers, pretrained)
@@ -102,8 +104,6 @@ class SDConvTrans(MetricNetwork):
         self.predict1 = nn.Sequential(nn.Conv2d(512, 128, 3, padding=1), nn.ReLU())
         self.predict2 = nn.Sequential(OutputConv2d(128, 1, 3, padding=1), nn.Sigmoid())
         self.tbdn = Diffusion(128, kernel)
-
-    input_fit = "squash"
 
     def _make_pyramid(self, layers: int, pretrained: bool) -> None:
         net = imagenet_network(f"resnet{layers}", pretrained, newest=True)

@@ -77,8 +77,12 @@ def test_what_a_network_says_of_itself_counts_more():
 def build(usual: str, **changes: object) -> DepthProtocol:
     options = {"depth_protocol": "", "depth_crop": "protocol", "depth_cap": 0.0, "depth_camera": "protocol"}
     options["eval_protocol"] = ""
-    options |= {"post_process": False, "flip_average": False}
-    options |= {"depth_alignment": "protocol", "depth_validation_fixed_scaling": 0.0}
+    options |= {
+        "post_process": False,
+        "flip_average": False,
+        "depth_alignment": "protocol",
+        "depth_validation_fixed_scaling": 0.0,
+    }
     return build_protocol(Namespace(**(options | changes)), usual)
 
 

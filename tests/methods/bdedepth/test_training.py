@@ -158,10 +158,43 @@ def test_a_training_writes_what_every_command_takes(trained):
         assert network.predict(torch.rand(1, 3, 64, 96)).depth.values.shape == (1, 1, 64, 96)
 
 
-@pytest.mark.parametrize("name", ["bdedepth_kitti_hrnet18", "bdedepth_kitti_resnet18", "bdedepth_street"])
-def test_presets_are_of_this_method(name):
-    args = arguments.parse("train", ["--config", f"presets/{name}.toml"])
-    assert args.method == "bdedepth" and args.local_crop and args.patch_reshuffle
-    assert args.model_backbone == ("hrnet" if "hrnet" in name else "resnet") and args.model_depth_resolutions == 1
-    if "kitti" in name:
-        assert args.train_batches_per_epoch == 39810 // (2 * args.depth_training_batch_size)
+PUBLISHED = {  # samples, loader, GPUs, size, epochs, milestones, depth range
+    "kitti": (39810, "kitti_zhou_train", 2, (192, 640), 20, (), 100),
+    "cityscapes": (69731, "cityscapes_train", 1, (192, 512), 20, (), 100),
+    "nyu": (21465, "nyu_v2_struct_train", 1, (288, 384), 50, (26, 36), 10),
+}
+
+
+@pytest.mark.parametrize("system", ["bdedepth_{}_hrnet18", "bdedepth_{}_resnet18", "monodepth2_{}_resnet18"])
+@pytest.mark.parametrize("data", PUBLISHED)
+def test_presets_are_the_published_recipes(system, data):
+    samples, loader, gpus, size, epochs, milestones, farthest = PUBLISHED[data]
+    args = arguments.parse("train", ["--config", f"presets/{system.format(data)}.toml"])
+    assert system.startswith(args.method) and args.depth_training_loaders == (loader,)
+    bdedepth = args.method == "bdedepth"
+    assert args.train_batches_per_epoch == samples // (gpus if bdedepth else 1) // args.depth_training_batch_size
+    assert (args.depth_resize_height, args.depth_resize_width) == size
+    assert (args.depth_validation_resize_height, args.depth_validation_resize_width) == size
+    assert (args.train_num_epochs, args.train_scheduler_milestones, args.model_depth_max) == (
+        epochs,
+        milestones,
+        farthest,
+    )
+    assert (args.train_scheduler, args.train_scheduler_step_size) == ("multistep" if milestones else "step", 15)
+    assert (args.local_crop, args.patch_reshuffle) == (bdedepth, bdedepth and data != "nyu")
+    assert (args.train_optimizer, args.train_weight_decay) == (("adamw", 0.01) if bdedepth else ("adam", 0))
+    assert args.train_learning_rate == 1e-4 and args.train_scheduler_gamma == 0.1
+    assert args.model_depth_resolutions == (1 if bdedepth or data == "nyu" else 4)
+    assert all(find_loader("depth", name) for name in args.depth_validation_loaders)
+    if bdedepth:
+        assert args.model_backbone == ("hrnet" if "hrnet" in system else "resnet")
+
+
+def test_the_preset_of_the_street_is_of_this_method():
+    args = arguments.parse("train", ["--config", "presets/bdedepth_street.toml"])
+    assert args.method == "bdedepth" and args.local_crop and args.patch_reshuffle and args.model_backbone == "resnet"
+
+
+@pytest.mark.parametrize("method", ["monodepth2", "bdedepth"])
+def test_trajectories_are_judged_with_the_shorter_windows_at_their_ends(method):
+    assert arguments.parse("eval_pose", ["--method", method]).pose_windows == "all"

@@ -1,0 +1,74 @@
+"""The ratio between truth and prediction that an evaluation of a checkpoint has found."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from errors import UserError
+from storage.text import read_text
+
+from .tables import METRICS_FILE, read_metrics
+
+OPTIONS = ("opt_eval_depth.json", "opt.json")  # the first of them is of the evaluation
+FLAG = "--depth-scale median"
+
+
+def remembered_ratio(source: Path) -> tuple[float, str]:
+    """Median ratio of the evaluation of a network, and where it stands.
+
+    It is looked for beside the file, in the run that the checkpoint is of, and in the runs beside that one that
+    evaluated this checkpoint.
+
+    source: checkpoint folder, or file
+
+    Raises:
+        UserError: when there is none, or several disagree.
+    """
+    folder = source if source.is_dir() else source.parent
+    found = dict(_ratios(folder))
+    if not found:
+        raise UserError(
+            f"{FLAG}: no evaluation of {source} is stored; run eval_depth.py with --model-load {folder.absolute()}, or "
+            "give the factor itself"
+        )
+    if len({*found.values()}) > 1:
+        listed = ", ".join(f"{ratio:.4g} ({place})" for place, ratio in sorted(found.items()))
+        raise UserError(f"{FLAG}: evaluations of {source} found {listed}; give one of these numbers instead of median")
+    place, ratio = next(iter(found.items()))
+    return ratio, place
+
+
+def _ratios(folder: Path) -> Iterator[tuple[str, float]]:
+    """Where a ratio stands, and the ratio."""
+    places = [folder]
+    if folder.parent.name == "checkpoints":
+        runs = folder.absolute().parents[3]
+        places += [path.parent for path in sorted(runs.glob(f"*/*/{METRICS_FILE}")) if _evaluated(path.parent, folder)]
+    for place in places:
+        for domain, entry in read_metrics(place).items():
+            ratio = entry.get("metrics", {}).get("ratio_median") if isinstance(entry, dict) else None
+            if isinstance(ratio, float | int) and ratio > 0:
+                yield f"{place / METRICS_FILE}, {domain}", float(ratio)
+
+
+def _evaluated(run: Path, checkpoint: Path) -> bool:
+    """Whether the evaluation in a run folder was one of this checkpoint."""
+    for name in OPTIONS:
+        options = _options(run / name)
+        if options:
+            load = Path(str(options.get("checkpoint_dir", "")), str(options.get("model_load", "")))
+            load = load.parent if load.name == "model.pth" else load
+            return os.path.realpath(load) == os.path.realpath(checkpoint)
+    return False
+
+
+def _options(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

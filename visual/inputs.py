@@ -1,0 +1,181 @@
+"""What inference is asked to look at: images and videos that words of the command line name. Imports no torch."""
+
+from __future__ import annotations
+
+import glob
+import importlib.util
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from errors import UserError
+from storage.text import read_text
+
+IMAGES = (
+    ".png",
+    ".jpg",
+    ".jpeg",
+    ".jpe",
+    ".jp2",
+    ".bmp",
+    ".dib",
+    ".tif",
+    ".tiff",
+    ".webp",
+    ".gif",
+    ".ppm",
+    ".pgm",
+    ".pbm",
+    ".pnm",
+    ".tga",
+)
+HEIF = (".heic", ".heif")  # with the package pillow-heif
+VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
+LIST = ".txt"
+MOST_NAMED = 5  # of files that are left out
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """Images and videos, each with the name of its outputs without extension; and why files were left out."""
+
+    images: dict[Path, str]
+    videos: dict[Path, str]
+    left_out: tuple[str, ...]
+
+
+def image_suffixes() -> tuple[str, ...]:
+    """How names of images end that can be read here."""
+    return IMAGES + HEIF if importlib.util.find_spec("pillow_heif") else IMAGES
+
+
+def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
+    """Images and videos that words name: files, folders, patterns such as ``*.png``, and text lists of all these.
+
+    recursive: search folders below folders, too; their structure is kept in the names of the outputs
+
+    Raises:
+        UserError: with all words that name nothing.
+    """
+    found: dict[Path, Path] = {}
+    left_out: list[Path] = []
+    faults = []
+    for word in words:
+        try:
+            for path in _expanded(word):
+                if path.is_dir():
+                    _take_folder(path, recursive, found, left_out)
+                else:
+                    found.setdefault(path, Path(path.name))
+        except UserError as error:
+            faults.append(str(error))
+    if faults:
+        raise UserError("; also ".join(faults))
+    names = output_names(found)
+    videos = {path: name for path, name in names.items() if path.suffix.lower() in VIDEOS}
+    images = {path: name for path, name in names.items() if path not in videos}
+    return Inputs(images, videos, tuple(_reasons(left_out)))
+
+
+def _expanded(word: str) -> Iterator[Path]:
+    """Files and folders that exist, which a word names."""
+    path = Path(word)
+    if os.path.exists(path):
+        if path.suffix.lower() == LIST and path.is_file():
+            yield from _listed(path)
+        else:
+            yield path
+        return
+    if glob.has_magic(word):
+        matches = sorted(glob.glob(word, recursive=True))
+        if not matches:
+            raise UserError(f"--image-path {word}: no file has such a name")
+        yield from map(Path, matches)
+        return
+    parts = [part for part in word.split(",") if part]
+    if len(parts) > 1 and all(os.path.exists(part) or glob.has_magic(part) for part in parts):
+        for part in parts:
+            yield from _expanded(part)
+        return
+    raise UserError(f"--image-path {word}: does not exist; give images, folders of images, videos or a list of them")
+
+
+def _listed(path: Path) -> Iterator[Path]:
+    """What a text list names, a path a line, from where the command runs or from where the list lies."""
+    try:
+        lines = [line.strip() for line in read_text(path, errors="surrogateescape").splitlines()]
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror}); check the list") from None
+    for number, line in enumerate(lines, 1):
+        if line and not line.startswith("#"):
+            there = [place for place in (Path(line), path.parent / line) if os.path.exists(place)]
+            if not there:
+                raise UserError(f"{path}: line {number}: {line[:200]} does not exist; correct the list")
+            yield there[0]
+
+
+def _take_folder(folder: Path, recursive: bool, found: dict[Path, Path], left_out: list[Path]) -> None:
+    """Note the images of a folder, with where they lie in it, and its other files.
+
+    Raises:
+        UserError: when there is none.
+    """
+    suffixes = image_suffixes() + (VIDEOS if recursive else ())
+    paths = sorted(_walk(folder) if recursive else folder.iterdir())
+    files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
+    taken = [path for path in files if path.suffix.lower() in suffixes]
+    if not taken:
+        where = "in this folder and those below" if recursive else "in this folder (--recursive searches those below)"
+        raise UserError(f"--image-path {folder}: no image {where}; known are {', '.join(image_suffixes())}")
+    left_out += [path for path in files if path not in {*taken}]
+    for path in taken:
+        found.setdefault(path, path.relative_to(folder) if recursive else Path(path.name))
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(place, name) for name in files)
+
+
+def _reasons(left_out: Iterable[Path]) -> Iterator[str]:
+    """One line for each kind of files that folders hold besides images."""
+    kinds: dict[str, list[str]] = {}
+    for path in left_out:
+        suffix = path.suffix.lower()
+        reason = "no images"
+        if suffix in VIDEOS:
+            reason = "videos, to be named by themselves or found with --recursive"
+        elif suffix in HEIF:
+            reason = "HEIC, which 'pip install pillow-heif' lets be read"
+        kinds.setdefault(reason, []).append(path.name)
+    for reason, names in kinds.items():
+        more = f" and {len(names) - MOST_NAMED} more" if len(names) > MOST_NAMED else ""
+        yield f"left out: {', '.join(names[:MOST_NAMED])}{more} ({reason})"
+
+
+def output_names(places: Mapping[Path, Path]) -> dict[Path, str]:
+    """Names without extension, unique: what lies where (`places`) without its suffix.
+
+    Where several inputs share one the extension is added (`a_png`), then the folder (`left_a_png`), then a number.
+    """
+    longer: list[Callable[[Path, Path, int], str]] = [
+        lambda path, place, _: f"{place.stem}_{path.suffix[1:]}",
+        lambda path, place, _: f"{path.absolute().parent.name}_{place.stem}_{path.suffix[1:]}",
+        lambda path, place, number: f"{place.stem}_{path.suffix[1:]}_{number}",
+    ]
+    names = {path: place.with_name(place.stem).as_posix() for path, place in places.items()}
+    tried = dict.fromkeys(names, 0)
+    while True:
+        counts = Counter(names.values())
+        clashing = [path for path in names if counts[names[path]] > 1 and tried[path] < len(longer)]
+        if not clashing:
+            return names
+        least = min(tried[path] for path in clashing)
+        for number, path in enumerate(clashing, 1):
+            if tried[path] == least:  # a lengthened name may meet another stem, which then gives way in the next round
+                place = places[path]
+                names[path] = place.with_name(longer[least](path, place, number)).as_posix()
+                tried[path] += 1

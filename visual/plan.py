@@ -1,0 +1,76 @@
+"""Options of inference to how images come before the network, and to what is written where."""
+
+from __future__ import annotations
+
+import logging
+import os
+from argparse import Namespace
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import cv2
+
+from errors import UserError
+from perspective_resample.input_view import InputView
+
+from .fit import Fit
+from .inputs import Inputs
+from .lens import REMEDY, find_lens
+from .pictures import Look
+from .results import ResultFolder, clashes
+
+log = logging.getLogger(__name__)
+
+
+def build_fit(args: Namespace, model: Any) -> Fit:
+    """How images come before a network: as ``--fit`` says, else as it is made for."""
+    told = [f"--inference-resize-{side}" for side in ("height", "width") if f"inference_resize_{side}" in args.said]
+    filter = getattr(model, "input_filter", "bilinear")
+    size = (args.inference_resize_height, args.inference_resize_width)
+    if not getattr(model, "view", InputView()).resized:
+        if idle := [*told, *(["--fit"] if args.fit else [])]:
+            log.warning("%s: without effect, this network resizes images itself", ", ".join(idle))
+        return Fit("own", ())
+    usual = getattr(model, "input_fit", "squash")
+    kind = args.fit or (usual if not told else "squash")
+    if kind == "multiple" and getattr(args, "patch_refine", False):
+        raise UserError("--fit multiple: --patch-refine needs one size for all images; give --fit pad or crop instead")
+    own = kind == usual == "multiple" and not told
+    return Fit(kind, () if own else size, getattr(model, "size_divisor", 32), filter)
+
+
+def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
+    """What is written where, when that is possible; `video` is how names of films end.
+
+    Raises:
+        UserError: where a file would be written twice or over an input, or nobody tells the lens that is needed.
+    """
+    extension = args.output_format
+    if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
+        raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
+    look = Look(args.layout, args.colormap, args.range, args.color_bar)
+    camera = (args.intrinsics, args.fov)
+    outputs = ResultFolder(Path(args.output_path), extension, args.save, args.save_arrays, look, camera=camera)
+    if twice := clashes(outputs, inputs.images.values()):
+        target, names = next(iter(twice.items()))
+        raise UserError(f"{target}: would be written for {' and for '.join(names)}; choose another --output-format")
+    known = {path.resolve() for path in (*inputs.images, *inputs.videos)}
+    videos = [outputs.folder / f"{name}{video}" for name in inputs.videos.values()]
+    for target in (*videos, *(target for name in inputs.images.values() for target in outputs.targets(name))):
+        if target.resolve() in known:
+            raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
+    if {"ply", "glb"} & {*args.save} or args.depth_scale.startswith("camera-height"):
+        places = [*inputs.images, *([None] if inputs.videos else [])]
+        if not any(find_lens(path, (1, 1), *camera) for path in places):
+            raise UserError(f"--save and --depth-scale: these images say no focal length; {REMEDY}")
+    return outputs
+
+
+def without_done(inputs: Inputs, outputs: ResultFolder, video: str) -> Inputs:
+    """Inputs without those that have their outputs already, which are counted among what is left out."""
+    images = {path: name for path, name in inputs.images.items() if not all(map(os.path.exists, outputs.targets(name)))}
+    videos = {path: name for path, name in inputs.videos.items() if not (outputs.folder / f"{name}{video}").exists()}
+    count = len(inputs.images) + len(inputs.videos) - len(images) - len(videos)
+    told = (f"left out: {count} whose outputs are there (--skip-existing)",) if count else ()
+    return replace(inputs, images=images, videos=videos, left_out=(*inputs.left_out, *told))

@@ -1,0 +1,79 @@
+"""What makes metres of depth that is known up to one factor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from errors import UserError
+from perspective_resample.ground import Ground, fit_ground
+
+from .lens import Lens
+from .results import Found, Job
+
+ROAD = 0  # train id
+
+
+@dataclass
+class FixedScale:
+    """One factor for all images, from where `how` says."""
+
+    factor: float
+    how: str
+
+    def __call__(self, job: Job, found: Found) -> Found:
+        """The same in metres."""
+        return found.times(self.factor, self.how)
+
+    def report(self) -> str:
+        """What was done, in one sentence."""
+        return f"Depth was multiplied by {self.factor:g}: {self.how}"
+
+
+@dataclass
+class CameraHeight:
+    """The factor with which the camera is `height` metres above the ground plane of each image.
+
+    `lens` gives that of a job; `fixed` replaces the factor of every image, as in films, whose depth must not flicker.
+    """
+
+    height: float
+    lens: Callable[[Job], Lens]
+    fixed: float = 0.0
+    found: list[tuple[float, float]] = field(default_factory=list)
+
+    def __call__(self, job: Job, found: Found) -> Found:
+        """The same in metres.  Raises: UserError where an image shows no ground."""
+        factor = self.fixed or self.measure(job, found)
+        return found.times(factor, f"camera {self.height:g} m above the ground")
+
+    def measure(self, job: Job, found: Found) -> float:
+        """Factor of one image.  Raises: UserError where it shows no ground."""
+        ground = self._ground(job, found)
+        if ground is None:
+            raise UserError("no ground plane can be seen in it; give --depth-scale a number, or leave it out")
+        self.found.append((self.height / ground.height, ground.share))
+        return self.found[-1][0]
+
+    def _ground(self, job: Job, found: Found) -> Ground | None:
+        lens = self.lens(job).resized(job.view.image.shape[:2], found.values.shape)
+        road = None if found.ids is None else found.ids == ROAD
+        depth = 1 / found.values if found.inverse else found.values
+        return fit_ground(depth, (lens.fx, lens.fy), (lens.cx, lens.cy), road)
+
+    def report(self) -> str:
+        """Factors that were found, and how well the planes fit."""
+        if not self.found:
+            return ""
+        factors, shares = np.array(self.found).T
+        chosen = self.fixed or np.median(factors)
+        return (
+            f"Depth was multiplied by {chosen:.3g} (median; {factors.min():.3g} to {factors.max():.3g} in "
+            f"{len(factors)} images), so that the camera is {self.height:g} m above the ground; "
+            f"{100 * shares.mean():.0f} % of the pixels of the ground lie within 5 % of a plane"
+        )
+
+
+Scale = FixedScale | CameraHeight
