@@ -46,6 +46,8 @@ def network(args: Namespace, *, pretrained: bool = False) -> SDConvTrans:
             "the transformer begins with random weights; --model-transformer-weights gives it those of a file, such as "
             "mit_b0.pth of SegFormer"
         )
+    elif getattr(args, "train_weights_init", "") == "scratch" and not args.model_load and args.resume == "never":
+        log.info("the whole network begins with random weights, as --train-weights-init scratch says")
     return SDConvTrans(
         layers=args.model_num_layers,
         max_depth=args.model_depth_max,
