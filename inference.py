@@ -209,7 +209,7 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
         for frame in spread_frames(source, RANGE_FRAMES):
             view = predictor.fit(frame)
             (found,) = predictor([view.pixels])
-            first.append((Job(name, frame.shape[:2], view), found.cut(view.inside)))
+            first.append((Job(name, frame.shape[:2], view), found.cut(view.inside, view.pixels.shape[:2])))
         if not first:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
         outputs.require(first[0][1])
@@ -299,7 +299,7 @@ def _pipeline(
         while batch := list(itertools.islice(jobs, predictor.batch)):
             for job, found in zip(batch, predictor([job.view.pixels for job in batch]), strict=True):
                 outputs.require(found)
-                yield job, found.cut(job.view.inside)
+                yield job, found.cut(job.view.inside, job.view.pixels.shape[:2])
 
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as writers:
         for (job, _), future in started_ahead(writers, lambda pair: write(*pair), predicted(), ahead):
