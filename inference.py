@@ -133,9 +133,9 @@ def infer(args: Namespace) -> int:
 
         print(listing(runs))
         return 0
-    from visual.plan import build_outputs, without_done
-
     inputs = _inputs(args, runs)
+    from visual.plan import build_outputs, without_done  # with torch, which mistakes until here need not wait for
+
     outputs = build_outputs(args, inputs, VIDEO_SUFFIX)
     if args.skip_existing:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
@@ -333,9 +333,10 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
     if not args.model_path:
         faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
     elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
+        alike = "" if Path(args.model_path).suffix or os.sep in args.model_path else closest(args.model_path, MODELS)
         faults.append(
-            f"--model-path {args.model_path}: no such file or folder{closest(args.model_path, MODELS)}; give a "
-            "checkpoint or a name of --list-models"
+            f"--model-path {args.model_path}: no such file or folder{alike}; give a checkpoint or a name that "
+            "--list-models tells"
         )
     if not args.image_path:
         faults.append("--image-path: not given; give images, a folder of images or a video")

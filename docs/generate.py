@@ -176,7 +176,9 @@ def published_networks() -> str:
         if entry.name.startswith(HUB):
             place = "folder of the Hugging Face hub"
         else:
-            place = f"`{entry.file}{'/' if entry.is_archive else ''}`"
+            place = f"`{entry.file}{'/' if entry.files else ''}`"
+            if entry.files and not entry.is_archive:
+                place += f" with {' and '.join(f'`{name}`' for name in entry.files)}"
         about = f"{entry.about}{f'; {entry.numbers}' if entry.numbers else ''}"
         check = f"MD5 `{entry.md5}`" if entry.md5 else "SHA-256 in its name" if entry.address else ""
         rows.append([f"`{entry.name}`", about, entry.licence, source, entry.size, place, check])

@@ -30,7 +30,12 @@ from tests.commands import write_checkpoint
 ROOT = generate.ROOT
 COMMANDS = [f"{name}.py" for name in arguments.COMMANDS]
 TORCHRUN = {"--nproc-per-node", "--nnodes", "--rdzv-backend", "--rdzv-endpoint", "--shutdown-timeout"}
-FOREIGN = {"--logdir", "--help", "--no-golden"} | TORCHRUN  # of TensorBoard, of every command, of the tests
+FOREIGN = {
+    "--logdir",
+    "--help",
+    "--help-all",
+    "--no-golden",
+} | TORCHRUN  # of TensorBoard, of every command, of the tests
 ANSWERED = {"--lr", "--epochs"}  # flags of other repositories, which documents name as such
 DOCUMENTS = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in generate.documents()}
 

@@ -157,7 +157,8 @@ def test_a_word_with_a_dash_is_the_value_of_its_option(tmp_path, warm):
     done = warm.run(
         "inference.py", *INFERENCE, "--model-path", "-model.pth", "--image-path", "-none", "--output-path", tmp_path
     )
-    assert done.wait() == 2 and done.stderr.startswith("error: --image-path -none: does not exist")
+    assert done.wait() == 2 and done.stderr.startswith("error: --model-path -model.pth: no such file or folder")
+    assert "--image-path -none: does not exist" in done.stderr
 
 
 def test_videos_have_any_name(tmp_path, monkeypatch):
