@@ -16,6 +16,7 @@ import arguments
 import harness
 from engine.launch import started_by_torchrun
 from errors import UserError
+from methods import METHODS
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,9 @@ log = logging.getLogger("train")
 
 def train(args: Namespace) -> int:
     """Run the training; returns the exit code."""
+    from dataloader.fallback import settle_validation
+
+    settle_validation(args, [purpose for purpose in ("depth", "segmentation") if purpose in METHODS[args.method].tasks])
     harness.require_folders(args)
     folder = harness.run_folder(args)
     with harness.exclusive(folder):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,15 @@ from dataloader.catalog import LOADERS
 from errors import UserError
 from methods import METHODS
 from presets.foreign import answer, foreign_names, meanings
+from presets.parser import EXAMPLES
 from storage.notes import METADATA, as_text
 
 BOTH = [(command, method) for command in arguments.COMMANDS for method in arguments.methods_of(command)]
 
 
-def help_of(command: str, words: list[str], capsys: pytest.CaptureFixture) -> str:
+def help_of(command: str, words: list[str], capsys: pytest.CaptureFixture, flag: str = "--help-all") -> str:
     with pytest.raises(SystemExit) as stop:
-        arguments.parse(command, [*words, "--help"])
+        arguments.parse(command, [*words, flag])
     assert not stop.value.code
     return capsys.readouterr().out
 
@@ -35,7 +37,21 @@ def checkpoint(folder: Path, **options: object) -> str:
 def test_help_shows_the_options_of_the_method_only(command, method, capsys):
     text = help_of(command, ["--method", method], capsys)
     flags = set(re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE))
-    assert flags == {option.flag for option in arguments.options_of(command, method)} | {"--config"}
+    assert flags - {"--help-all"} == {option.flag for option in arguments.options_of(command, method)} | {"--config"}
+
+
+@pytest.mark.parametrize("command", arguments.COMMANDS)
+def test_a_first_look_shows_ten_options_and_lines_that_can_be_typed(command, capsys):
+    text = help_of(command, [], capsys, "--help")
+    flags = {flag for flag in re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)} - {"--help-all", "--config"}
+    assert flags <= {option.flag for option in arguments.options_of(command)} and 8 <= len(flags) <= 10
+    assert "--help-all shows all" in text
+    lines = re.findall(rf"^  python {command}.py (.+)$", text, re.MULTILINE)
+    assert lines == [*EXAMPLES[command]]
+    for line in lines:
+        args = arguments.parse(command, shlex.split(line))
+        for option, names in vars(args).items():
+            assert not option.endswith("_loaders") or all((option.split("_")[0], name) in LOADERS for name in names)
 
 
 def test_help_shows_the_defaults_of_the_recipe(capsys):
