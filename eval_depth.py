@@ -91,7 +91,7 @@ def write_uploads(args: Namespace, evaluation: Evaluation, loader: EvaluationDat
     from visual.pictures import encode_counts
 
     folder = evaluation.folder / UPLOADS / loader.spec.domain
-    protocol = replace(build_protocol(args, loader.spec.protocol), view=evaluation.view)
+    protocol = replace(build_protocol(args, loader.spec.protocol), view=evaluation.view(loader.spec.dataset))
     scaling = args.depth_validation_fixed_scaling
 
     def share() -> int:

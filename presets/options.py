@@ -111,7 +111,7 @@ EXPERIMENT: Group = (
         Option(
             "--data-folder",
             "",
-            "own data for folder_train and folder_test: every subfolder is one sequence",
+            "own data for folder_train, folder_depth_train and folder_test: every subfolder is one sequence",
             resume=FREE,
         ),
         Option("--data-intrinsics", (), "fx,fy,cx,cy of own data, in pixels of the files", kind=floats, resume=NOTED),

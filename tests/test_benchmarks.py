@@ -14,7 +14,7 @@ from benchmarks import __main__ as bench
 from benchmarks import demo, evaluation, gpu, loading, patches, scaling, train_step, turns
 from benchmarks.train_step import STEPS, Setting, TrainStep, make_run
 from benchmarks.unit import seconds
-from tests import golden
+from tests import golden, warm
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -93,6 +93,13 @@ def test_the_plain_masking_leaves_what_stands_still():
     assert found[0].all() and not found[1].any() and keep(street, [street, street]).all()
 
 
+@pytest.fixture
+def forked(monkeypatch) -> None:
+    """Processes of their own are forked from one that has imported everything."""
+    monkeypatch.setattr("multiprocessing.get_context", lambda method: warm.ThinPools())
+
+
+@pytest.mark.usefixtures("forked")
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the memory of a process")
 def test_memory_of_a_step_grows_with_the_batch(tiny):
     least, most = (train_step.peak_bytes(replace(tiny, batch=batch)) for batch in (1, 6))
@@ -163,6 +170,7 @@ def test_the_busy_share_of_a_training_is_measured(street: Path, tmp_path: Path):
     assert 0 < gpu.training_busy_share(words, "cpu") <= 1
 
 
+@pytest.mark.usefixtures("forked")
 def test_processes_take_more_images_together(tiny):
     assert scaling.images_per_second(tiny, 2) > 0
 

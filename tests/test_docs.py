@@ -6,11 +6,8 @@ import csv
 import importlib
 import importlib.util
 import json
-import os
 import re
 import shlex
-import subprocess
-import sys
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -190,21 +187,14 @@ def test_the_metrics_shown_in_the_readme_are_those_written():
     assert set(entry["metrics"]) == {*METRICS, "ratio_median", "ratio_std"}
 
 
-def test_snippets_of_the_cookbook_run(street, tmp_path):
+@pytest.mark.usefixtures("thin_here")
+def test_snippets_of_the_cookbook_run(street, tmp_path, run):
     write_checkpoint(tmp_path / "runs" / "sgdepth_eccv_test" / "zhou_full" / "checkpoints" / "epoch_20")
     (tmp_path / "out").mkdir()
     np.save(tmp_path / "out" / "0000000001_depth.npy", np.ones((2, 3), np.float32))
     script = "\n".join(code_blocks(DOCUMENTS["docs/cookbook.md"], "python"))
     script = script.replace("/data/sets", str(street)).replace("/data/runs", str(tmp_path / "runs"))
-    result = subprocess.run(
-        [sys.executable, "-c", script],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=180,
-        check=False,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"},
-    )
+    result = run("-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "IoU of each image" in result.stdout
     assert (tmp_path / "masks.png").stat().st_size > 1000 and (tmp_path / "sgdepth.pt2").is_file()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,7 +13,10 @@ from torchvision.models import resnet
 
 from models import attention, decoders, encoders, lapdepth, monodepth2, pose, sgdepth
 from models.bdedepth import decoder as grid
-from models.sd_convtrans import diffusion, network, transformer
+from models.dpt import backbone as transformer
+from models.dpt import network as dpt
+from models.sd_convtrans import diffusion, network
+from models.sd_convtrans import transformer as tokens
 from models.spatial_kd import decoder as basic
 from models.spatial_kd import encoders as converted
 
@@ -92,6 +96,18 @@ OUTER = {
 """Layers of ours by name, as they are and thin."""
 THIN = SimpleNamespace(**{**vars(nn), "Conv2d": Conv2d, "BatchNorm2d": BatchNorm2d, "GroupNorm": GroupNorm})
 THIN_TOKENS = SimpleNamespace(**{**vars(THIN), "Linear": Linear, "LayerNorm": LayerNorm})
+THICK_DPT = (dict(transformer.VARIANTS), dpt.FEATURES)
+THIN_DPT = (  # an eighth of the width of the transformer and of what follows it; its ResNet is timm's
+    {
+        name: replace(
+            kind,
+            width=kind.width // 8,
+            channels=tuple(count // 8 if count == kind.width else count for count in kind.channels),
+        )
+        for name, kind in transformer.VARIANTS.items()
+    },
+    dpt.FEATURES // 8,
+)
 
 
 def is_on() -> bool:
@@ -100,25 +116,33 @@ def is_on() -> bool:
 
 
 def make_thin() -> None:
-    """From now on, ResNets and what is built on them are thin."""
-    _make(THIN, thin=True)
+    """From now on, ResNets and what is built on them are thin, and DPT."""
+    _make(THIN, *THIN_DPT)
 
 
-def _make(layers: Any, thin: bool) -> None:
-    transformer.nn = THIN_TOKENS if thin else nn
+def make_whole() -> None:
+    """From now on, networks are what they are."""
+    _make(nn, *THICK_DPT)
+
+
+def _make(layers: Any, variants: dict[str, transformer.Variant], features: int) -> None:
+    tokens.nn = nn if layers is nn else THIN_TOKENS
     for module in BUILDERS:
         module.nn = layers
         for name, kinds in OUTER.items():
             if hasattr(module, name):
-                setattr(module, name, kinds[thin])
+                setattr(module, name, kinds[layers is THIN])
     decoders.PaddedConv.__init__.__defaults__ = (layers.Conv2d,)
+    transformer.VARIANTS.update(variants)
+    dpt.FEATURES = features
 
 
 @contextlib.contextmanager
-def thin_networks() -> Iterator[None]:
-    """Networks made inside are thin, those of commands started inside as well."""
-    make_thin()
+def thin_networks(on: bool = True) -> Iterator[None]:
+    """Networks made inside are thin, or whole, those of commands started inside as well."""
+    before = is_on()
+    make_thin() if on else make_whole()
     try:
         yield
     finally:
-        _make(nn, thin=False)
+        make_thin() if before else make_whole()
