@@ -1,6 +1,7 @@
 # Everything runs in an environment of its own; `make demo` and `make test` build it where it is missing.
 PYTHON ?= python3
 VENV   ?= .venv
+METHOD ?= sgdepth
 SEED   ?= 1
 OUT    ?= demo
 PY     := $(VENV)/bin/python
@@ -12,7 +13,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist worksteal $(NO_GOLDEN)
 .PHONY: demo test test-long bench bench-gpu docs clean
 
 demo: $(VENV)/.installed
-	$(PY) -m benchmarks.demo --seed $(SEED) --out $(OUT)
+	$(PY) -m benchmarks.demo --method $(METHOD) --seed $(SEED) --out $(OUT)
 
 test: $(VENV)/.installed-dev
 	$(PY) -m ruff check .

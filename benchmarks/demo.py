@@ -1,4 +1,4 @@
-"""``make demo``: render a street, train SGDepth on it, judge it on streets it has not seen, draw a picture."""
+"""``make demo``: render a street, train a method on it, judge it on streets it has not seen, draw a picture."""
 
 from __future__ import annotations
 
@@ -7,14 +7,51 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
+from methods import METHODS
 from storage import descriptors
 
 ROOT = Path(__file__).parents[1]
-PRESET = ROOT / "presets" / "sgdepth_street.toml"
 CLASS, TRAINED, UNTRAINED = "street", "trained", "untrained"
-LAST = "epoch_11"
+
+
+@dataclass(frozen=True)
+class Demo:
+    """What the demo of a method needs, besides its preset ``<method>_street.toml``.
+
+    last:   checkpoint that the preset ends with
+    street: options of the renderer
+    """
+
+    method: str
+    last: str
+    street: tuple[str, ...] = ()
+
+    @property
+    def preset(self) -> Path:
+        """Options of training, evaluation and inference."""
+        return ROOT / "presets" / f"{self.method}_street.toml"
+
+
+DEMOS = {
+    demo.method: demo
+    for demo in (
+        Demo("sgdepth", "epoch_11"),
+        # It sees half the size of an image, so frames are larger, and fewer.
+        Demo("spatial_kd", "epoch_8", ("--height", "192", "--width", "640", "--drives", "24")),
+    )
+}
+COLUMNS = {
+    "abs_rel": ("Abs Rel", ".3f"),
+    "rmse": ("RMSE", ".2f"),
+    "a1": ("a1", ".3f"),
+    "miou": ("mIoU", ".3f"),
+    "ate_mean": ("ATE", ".3f"),
+}
+"""Metrics of the table: title and format."""
 
 
 def command(*words: str | Path) -> None:
@@ -26,28 +63,26 @@ def command(*words: str | Path) -> None:
         sys.exit(code)
 
 
-def train(common: list[str | Path], name: str, *more: str) -> None:
+def native_precision() -> list[str]:
+    """Options for bf16 where the processor computes in it by itself; elsewhere it takes several times as long."""
+    from engine.device import has_bf16
+
+    return ["--train-precision", "bf16"] if has_bf16("cpu") else []
+
+
+def train(demo: Demo, common: list[str | Path], name: str, *more: str) -> None:
     """Train one network, or take the checkpoint an earlier demo left."""
-    command(
-        "train.py",
-        *common,
-        "--model-name",
-        name,
-        "--resume",
-        "auto",
-        "--depth-validation-loaders",
-        "",
-        "--segmentation-validation-loaders",
-        "",
-        *more,
-    )
+    unjudged = [word for task in ("depth", "segmentation") for word in (f"--{task}-validation-loaders", "")]
+    unjudged = unjudged if "segmentation" in METHODS[demo.method].tasks else unjudged[:2]
+    command("train.py", *common, "--model-name", name, "--resume", "auto", *unjudged, *more)
 
 
-def evaluate(common: list[str | Path], name: str, checkpoint: str) -> dict:
-    """Depth, segmentation and motion of one checkpoint; the content of its metrics.json."""
+def evaluate(demo: Demo, common: list[str | Path], name: str, checkpoint: str) -> dict:
+    """What the network of a checkpoint can do, depth first; the content of its metrics.json."""
     where = ["--model-name", f"eval_{name}", "--model-load", f"{CLASS}/{name}/checkpoints/{checkpoint}"]
-    for script in ("eval_depth.py", "eval_segmentation.py", "eval_pose.py"):
-        command(script, *common, *where, "--eval-num-images", "4")
+    for script in ("eval_depth", "eval_segmentation", "eval_pose"):
+        if script in METHODS[demo.method].options:
+            command(f"{script}.py", *common, *where, "--eval-num-images", "4")
     folder = Path(common[common.index("--checkpoint-dir") + 1])
     return json.loads((folder / CLASS / f"eval_{name}" / "metrics.json").read_text())
 
@@ -67,7 +102,7 @@ def constant_depth(common: list[str | Path]) -> float:
     return evaluate_depth(predict, batches, DEPTH_PROTOCOLS[data.spec.protocol]).metrics["abs_rel"]
 
 
-def picture(data: Path, common: list[str | Path], out: Path, count: int = 4) -> Path:
+def picture(demo: Demo, data: Path, common: list[str | Path], out: Path, count: int = 4) -> Path:
     """Inference on held-out frames, side by side."""
     import cv2
 
@@ -78,11 +113,11 @@ def picture(data: Path, common: list[str | Path], out: Path, count: int = 4) -> 
         drive, frame, _ = line.split()
         source = data / "kitti" / drive / "image_02" / "data" / f"{int(frame):010d}.png"
         (chosen / f"{number}.png").write_bytes(source.read_bytes())
-    folder = Path(common[common.index("--checkpoint-dir") + 1]) / CLASS / TRAINED / "checkpoints" / LAST
+    folder = Path(common[common.index("--checkpoint-dir") + 1]) / CLASS / TRAINED / "checkpoints" / demo.last
     command(
         "inference.py",
         "--config",
-        PRESET,
+        demo.preset,
         "--sys-cpu",
         "--model-path",
         folder / "model.pth",
@@ -98,37 +133,39 @@ def picture(data: Path, common: list[str | Path], out: Path, count: int = 4) -> 
     return out / "street.png"
 
 
-def table(results: dict[str, dict], constant: float) -> str:
-    """Markdown: constant depth, untrained and trained network."""
-    lines = [
-        "| | Abs Rel | RMSE | a1 | mIoU | ATE 09 | ATE 10 |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
-        f"| constant depth | {constant:.3f} | | | | | |",
-    ]
+def table(results: Mapping[str, Mapping[str, dict]], constant: float) -> str:
+    """Markdown: constant depth, then networks with what their metrics.json says of every set."""
+    titles, rows = [], {}
     for name, found in results.items():
-        depth = found["kitti_zhou_val_depth"]["metrics"]
-        miou = found["cityscapes_val_seg"]["metrics"]["miou"]
-        motion = [found[f"kitti_odom{n}_val_pose"]["metrics"]["ate_mean"] for n in ("09", "10")]
-        lines.append(
-            f"| {name} | {depth['abs_rel']:.3f} | {depth['rmse']:.2f} | {depth['a1']:.3f} | {miou:.3f} | "
-            f"{motion[0]:.3f} | {motion[1]:.3f} |"
-        )
-    return "\n".join(lines)
+        cells = []
+        for domain, entry in found.items():
+            for metric, (title, form) in COLUMNS.items():
+                if metric in entry["metrics"]:
+                    number = "".join(filter(str.isdigit, domain)) if metric == "ate_mean" else ""
+                    cells.append((f"{title} {number}".strip(), format(entry["metrics"][metric], form)))
+        titles = [title for title, _ in cells]
+        rows[name] = [value for _, value in cells]
+    rows = {"constant depth": [f"{constant:.3f}", *[""] * (len(titles) - 1)], **rows}
+    lines = [["", *titles], ["---"] * (len(titles) + 1), *([name, *values] for name, values in rows.items())]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
 
 
 def main() -> None:
     """Run the whole demo."""
     descriptors.prepare()
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--method", choices=DEMOS, default="sgdepth", help="what is trained")
     parser.add_argument("--seed", type=int, default=1, help="of the street, the weights and the order of the images")
     parser.add_argument("--out", type=Path, default=Path("demo"), help="folder for data, checkpoints and pictures")
     args = parser.parse_args()
+    demo = DEMOS[args.method]
     out = (args.out / f"seed_{args.seed}").resolve()
+    out = out if args.method == "sgdepth" else out / args.method
     out.mkdir(parents=True, exist_ok=True)
     data, start = out / "data", time.perf_counter()
     common = [
         "--config",
-        PRESET,
+        demo.preset,
         "--sys-cpu",
         "--sys-seed",
         str(args.seed),
@@ -140,16 +177,18 @@ def main() -> None:
         out / "checkpoints",
         "--experiment-class",
         CLASS,
+        *native_precision(),
     ]
-    command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed))
-    train(common, UNTRAINED, "--train-num-epochs", "0")
-    train(common, TRAINED)
-    results = {UNTRAINED: evaluate(common, UNTRAINED, "epoch_0"), TRAINED: evaluate(common, TRAINED, LAST)}
-    image = picture(data, common, out)
+    command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed), *demo.street)
+    train(demo, common, UNTRAINED, "--train-num-epochs", "0")
+    train(demo, common, TRAINED)
+    checkpoints = {UNTRAINED: "epoch_0", TRAINED: demo.last}
+    results = {name: evaluate(demo, common, name, checkpoint) for name, checkpoint in checkpoints.items()}
+    image = picture(demo, data, common, out)
     constant = constant_depth(common)
     text = table(results, constant)
     (out / "table.md").write_text(text + "\n")
-    ratio = results[TRAINED]["kitti_zhou_val_depth"]["metrics"]["abs_rel"] / constant
+    ratio = next(iter(results[TRAINED].values()))["metrics"]["abs_rel"] / constant
     print(
         f"\n{text}\n\nAbs Rel is {ratio:.2f} of the constant's; {(time.perf_counter() - start) / 60:.1f} minutes\n"
         f"picture: {image}"

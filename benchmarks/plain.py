@@ -1,4 +1,4 @@
-"""The training step of SGDepth as one writes it down first: what a faster one is compared with, in the same run.
+"""Training steps as one writes them down first: what faster ones are compared with, in the same run.
 
 Formula after formula of the paper, and nothing done for speed: tensors lie channel by channel, SSIM pools its windows,
 every neighbour is warped and compared once per resolution, frames are segmented one by one, and autograd keeps every
@@ -15,16 +15,18 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from dataloader.batch import Batch
+from losses.distillation import BLOCKS
 from losses.semantic import CLASS_WEIGHTS, IGNORE
 from models.gradients import split_with_scales
 from models.sgdepth import SGDepth
+from models.spatial_kd import SpatialKD
 
 MOVING = range(11, 20)  # classes
 SMOOTHNESS = 1e-3
 
 
 class PlainStep:
-    """Losses of a depth and a segmentation batch: the network in training mode, channel by channel.
+    """Losses of SGDepth for a depth and a segmentation batch: the network in training mode, channel by channel.
 
     autocast: makes the context in which the network computes
     threshold: images whose dynamic classes overlap less lose them; None masks nothing
@@ -149,3 +151,73 @@ def smoothness(disp: Tensor, target: Tensor) -> Tensor:
         for axis in (2, 3)
     ]
     return sum(terms)
+
+
+class PlainStudent:
+    """The step of a Spatial-KD student: blocks drawn on the CPU, pixels picked by masks, gradients for the decoder.
+
+    The teacher is asked for its depth, too; maps are decomposed one by one; tensors lie channel by channel.
+    Source: Song & Kim, JVCIR 85, 2022.
+
+    nearest: metres, from which on measured depth counts
+    """
+
+    def __init__(self, network: SpatialKD, teacher: SpatialKD, nearest: float):
+        self.network, self.teacher, self.nearest = network, teacher, nearest
+
+    def __call__(self, batch: Batch, share: float, seed: int) -> Tensor:
+        """The loss of a batch; `share` of the maps is replaced by blocks that `seed` decides."""
+        image = batch.inputs[0]
+        with torch.no_grad():
+            taught = self._maps(self.teacher, image, lambda x, _: x)
+        self.drops: list[Tensor] = []
+        rng = torch.Generator().manual_seed(seed)
+
+        def replaced(x: Tensor, step: int) -> Tensor:
+            return self._replaced(x, taught[step], BLOCKS[step], share, rng) if step < len(BLOCKS) else x
+
+        *maps, depth = self._maps(self.network, image, replaced)
+        valid = batch.depth > self.nearest
+        difference = depth[valid].log() - batch.depth[valid].log()
+        loss = 10 * torch.sqrt((difference**2).mean() - 0.85 * difference.mean() ** 2) + 0.2 * sum(self.drops)
+        weights = zip((1, 2, 2, 5, 5), (2, 2, 2, 5, 5), strict=True)
+        for (feature, laplacian), mine, theirs in zip(weights, maps[1:], taught[1:-1], strict=True):
+            (m1, m2, m3), (t1, t2, t3) = self._decomposed(mine), self._decomposed(theirs)
+            loss = loss + 0.3 * feature * ((mine - theirs) ** 2).mean()
+            fine, middle, rest = (m1 - t1).abs().mean(), (m2 - t2).abs().mean(), ((m3 - t3) ** 2).mean()
+            loss = loss + 0.1 * laplacian * (fine + middle + rest)
+        return loss
+
+    def _maps(self, network: SpatialKD, image: Tensor, change: Callable[[Tensor, int], Tensor]) -> list[Tensor]:
+        """Deepest map of the encoder, five of the decoder as `change` leaves them, and depth."""
+        half = F.interpolate((image - network.mean) / network.std, scale_factor=0.5, mode="bilinear")
+        *skips, x = network.encoder(half)
+        found = [change(x, 0)]
+        for step in range(5):
+            x = found[-1]
+            if step:
+                x = getattr(network.decoder, f"decoder_{step}_reduc")(torch.cat((x, skips[-step]), 1))
+            size = skips[-step - 1].shape[-2:] if step < 4 else half.shape[-2:]
+            found.append(change(getattr(network.decoder, f"decoder_{step}_up")(x, size), step + 1))
+        depth = network.max_depth * network.decoder.decoder_5(found[-1]).sigmoid()
+        return [*found, F.interpolate(depth, image.shape[-2:], mode="bilinear")]
+
+    def _replaced(self, x: Tensor, partner: Tensor, block: int, share: float, rng: torch.Generator) -> Tensor:
+        seeds = (torch.rand(x[:, 0].shape, generator=rng) < share / block**2).float()[:, None]
+        mask = F.max_pool2d(seeds, block, stride=1, padding=block // 2)[..., : x.shape[2], : x.shape[3]] > 0
+        mask = mask.to(x.device).expand_as(x)
+        if mask.any():
+            self.drops.append((x[mask] - partner[mask]).abs().mean())
+        chosen = mask & (x > 0)
+        x = x.clone()
+        x[chosen] = x[chosen] * (partner[chosen] / x[chosen])
+        return x
+
+    def _decomposed(self, x: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        half = F.interpolate(x, scale_factor=0.5, mode="bilinear")
+        quarter = F.interpolate(half, scale_factor=0.5, mode="bilinear")
+        return (
+            x - F.interpolate(half, x.shape[-2:], mode="bilinear"),
+            half - F.interpolate(quarter, half.shape[-2:], mode="bilinear"),
+            quarter,
+        )

@@ -33,7 +33,7 @@ def _halved(x: Tensor) -> Tensor:
     if 1 in x.shape[-2:]:
         down, across = (int(side == 1) for side in x.shape[-2:])
         x = F.pad(x, (0, across, 0, down), mode="replicate")
-    return F.interpolate(x, scale_factor=0.5, mode="bilinear", align_corners=False)
+    return F.avg_pool2d(x, 2)  # what bilinear halving comes to, with a faster way back
 
 
 def _without(x: Tensor, coarse: Tensor) -> Tensor:

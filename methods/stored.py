@@ -134,8 +134,11 @@ def candidates_of(stored: Stored) -> dict[str, Adopted]:
     return {name: adopted for name, adopted in found.items() if adopted}
 
 
-def resemblance(stored: Stored) -> str:
-    """What a file looks like that does not serve: its values that are no tensors, and whose it may be, for messages."""
+def resemblance(stored: Stored, decoder: str = "--model-decoder-path") -> str:
+    """What a file looks like that does not serve: its values that are no tensors, and whose it may be, for messages.
+
+    decoder: option that names the second file of a pair
+    """
     if candidates := candidates_of(stored):
         return f"it looks like one of --method {' or '.join(candidates)}"
     plain = [key for key, value in stored.state.items() if not isinstance(value, Tensor)]
@@ -145,7 +148,7 @@ def resemblance(stored: Stored) -> str:
         if halves:
             return (
                 f"it looks like the {halves[0]} of a published pair of --method {name}; give both files, that of the "
-                "decoder by --model-decoder-path"
+                f"decoder by {decoder}"
             )
     for name, method in METHODS.items():
         alone = [part for part, key in method.parts.items() if key in stored.state]

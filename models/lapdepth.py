@@ -12,6 +12,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from errors import UserError
 from perspective_resample.input_view import NYU_OF_LAPDEPTH
 
 from .decoders import exact
@@ -33,10 +34,7 @@ class LapEncoder(ResnetEncoder):
     def __init__(self, pretrained: bool = False):
         super().__init__(101, pretrained=pretrained, name="resnext101_32x8d")
         del self.encoder.layer4
-        for name, parameter in self.encoder.named_parameters():
-            if name.startswith(("conv1.", "bn1.", "layer1.0.", "layer1.1.")) or ".bn" in name:
-                parameter.requires_grad_(False)
-        for module in self._norms():
+        for module in (self.encoder.conv1, self.encoder.layer1[0], self.encoder.layer1[1], *self._norms()):
             module.requires_grad_(False)
 
     def _norms(self) -> list[nn.Module]:
@@ -76,7 +74,7 @@ class StandardisedConv2d(nn.Conv2d):
 
     def filters(self) -> Tensor:
         """The standardised weight."""
-        if self.training or torch.is_grad_enabled():
+        if self.training or torch.is_grad_enabled() or torch.compiler.is_compiling():
             return self._standardised()
         if self._kept is None or self._kept[0] != self.weight._version:
             self._kept = self.weight._version, self._standardised()
@@ -263,7 +261,17 @@ class LapDepth(MetricNetwork):
         self.decoder = LapDecoder(norm, activation)
 
     def residuals(self, image: Tensor) -> list[Tensor]:
-        """Images (B, 3, H, W) in [0, 1] -> what `LapDecoder` says of them."""
+        """Images (B, 3, H, W) in [0, 1] -> what `LapDecoder` says of them.
+
+        Raises:
+            UserError: when a side is no multiple of 16.
+        """
+        height, width = image.shape[-2:]
+        if height % self.size_divisor or width % self.size_divisor:
+            raise UserError(
+                f"images of {height}x{width}: LapDepth needs sides that are multiples of {self.size_divisor}; crop "
+                "them with --depth-crop-height and --depth-crop-width"
+            )
         normal = self.normalise(image)
         return self.decoder(self.encoder(normal), normal)
 

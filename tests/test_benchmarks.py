@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ import torch
 
 import arguments
 from benchmarks import __main__ as bench
-from benchmarks import demo, evaluation, gpu, loading, patches, scaling, train_step, turns
+from benchmarks import demo, evaluation, gpu, loading, patches, scaling, student, threads, train_step, turns
 from benchmarks.train_step import STEPS, Setting, TrainStep, make_run
 from benchmarks.unit import seconds
+from methods import METHODS
 from tests import golden, warm
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -36,13 +38,23 @@ def test_the_table_shows_every_network_beside_the_constant():
     assert rows[4][2:] == ["9.00", "0.500", "0.300", "0.040", "0.040"]
 
 
-def test_the_preset_of_the_demo_fits_every_command():
-    for command in arguments.COMMANDS:
-        args = arguments.parse(command, ["--config", str(demo.PRESET)])
-        assert args.model_depth_min == 0.03
-    args = arguments.parse("train", ["--config", str(demo.PRESET)])
-    assert demo.LAST == f"epoch_{args.train_num_epochs}"
-    assert args.train_num_epochs * args.train_batches_per_epoch == 1100
+def test_a_method_that_knows_depth_alone_has_a_table_of_it():
+    entry = {"kitti_annotated_test_depth": {"metrics": {"abs_rel": 0.1, "rmse": 3.0, "a1": 0.9, "log10": 0.04}}}
+    assert demo.table({"trained": entry}, constant=0.45).splitlines() == [
+        "|  | Abs Rel | RMSE | a1 |",
+        "| --- | --- | --- | --- |",
+        "| constant depth | 0.450 |  |  |",
+        "| trained | 0.100 | 3.00 | 0.900 |",
+    ]
+
+
+@pytest.mark.parametrize("each", demo.DEMOS.values(), ids=demo.DEMOS)
+def test_the_preset_of_a_demo_fits_every_command(each):
+    for command in METHODS[each.method].options:
+        assert arguments.parse(command, ["--config", str(each.preset)]).method == each.method
+    args = arguments.parse("train", ["--config", str(each.preset)])
+    assert each.last == f"epoch_{args.train_num_epochs}"
+    assert args.train_num_epochs * args.train_batches_per_epoch <= 1100
 
 
 @pytest.fixture
@@ -223,5 +235,23 @@ def test_every_network_is_written_for_evaluation(title, tmp_path: Path):
     assert (evaluation.write_network(tmp_path / "network", evaluation.NETWORKS[title]) / "model.pth").is_file()
 
 
+def test_ways_to_wait_are_compared_in_processes_of_their_own():
+    way = threads.Way({"OMP_WAIT_POLICY": "PASSIVE"}, fewer=os.cpu_count() - 1)
+    found = threads.measured({"asleep": way}, ["--size", "64", "64", "--batch", "1"], 2, [0])
+    assert [len(steps) for steps in found[0].values()] == [2]
+    wall, processor, memory = found[0]["asleep"][-1]
+    assert wall > 0 and processor > 0 and 0.1 < memory < 10
+
+
 def test_seconds_are_positive():
     assert seconds(lambda: sum(range(1000)), repeats=3, warm_up=0) > 0
+
+
+def test_the_plain_step_of_a_student_has_the_loss_and_the_gradients_of_ours():
+    size, encoders = (64, 96), ("resnet18", "resnet18")
+    ours, plain = student.Student(size, 2, encoders), student.PlainRun(student.Student(size, 2, encoders))
+    torch.testing.assert_close(ours.step(), plain(), rtol=1e-5, atol=0)
+    theirs = plain.student.network
+    for mine, other in zip(ours.network.encoder.parameters(), theirs.encoder.parameters(), strict=True):
+        golden.assert_close_to_max(mine.grad.numpy(), other.grad.numpy(), 1e-3)
+    assert all(p.grad is not None for p in theirs.decoder.parameters()) and ours.parts().isfinite()

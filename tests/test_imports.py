@@ -95,7 +95,8 @@ def test_help_answers_without_torch(command):
     code += "\nexcept SystemExit as stop: assert stop.code in (0, None)\nassert 'torch' not in sys.modules, 'torch'"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "--model-load" in result.stdout and "--sys-cpu" in result.stdout
+    network = "--model-path" if command == "inference.py" else "--model-load"
+    assert network in result.stdout and "--sys-cpu" in result.stdout and "--help-all" in result.stdout
 
 
 def run_python(*words: str) -> str:
@@ -144,3 +145,12 @@ print(len({names}))
     done = run("-c", code)
     assert done.returncode == 0, done.stderr
     assert int(done.stdout) > 40
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_wrong_names_are_told_without_torch(command):
+    words = [command, "--model-path" if command == "inference.py" else "--model-load", "nowhere"]
+    code = f"import sys, runpy; sys.argv = {words!r}\n"
+    code += f"try: runpy.run_path({command!r}, run_name='__main__')"
+    code += "\nexcept SystemExit as stop: assert stop.code == 2\nassert 'torch' not in sys.modules, 'torch'"
+    run_python("-c", code)

@@ -52,6 +52,7 @@ def arguments(folder: Path, **changes: object) -> Namespace:
         "method": "sgdepth",
         "checkpoint_dir": str(folder),
         "model_load": "",
+        "model_decoder_path": "",
         "resume": "never",
         "overwrite": False,
         "model_disable_lr_loading": False,
@@ -281,6 +282,7 @@ def options(**changes: object) -> Namespace:
         "model_disparity_bias": 5.0,
         "model_depth_min": 0.1,
         "model_depth_max": 100.0,
+        "model_decoder_path": "",
         "command": "inference",
         "said": ["method"],
     }

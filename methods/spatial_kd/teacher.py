@@ -32,7 +32,7 @@ def told_of(teacher: str, decoder: str, runs: str) -> dict[str, Any]:
     if adopted is None:
         raise UserError(
             f"--kd-teacher {teacher}: holds no network of --method spatial_kd, whose features a student is compared "
-            f"with; {resemblance(stored)}"
+            f"with; {resemblance(stored, '--kd-teacher-decoder')}"
         )
     told = {"model_norm": adopted.options["model_norm"]}
     if not stored.noted:

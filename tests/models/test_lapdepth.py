@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 import torch
 
+from errors import UserError
 from models.lapdepth import LapDepth, StandardisedConv2d, reconstructed
 from tests import golden
 from tests.models.test_spatial_kd import close, normalised
@@ -52,3 +54,30 @@ def test_filters_are_standardised_as_published():
     found.sum().backward()
     np.testing.assert_allclose(found.detach(), want["ws_out"], rtol=1e-5, atol=1e-5)
     golden.assert_close_to_max(convolution.weight.grad.numpy(), want["ws_grad"], 1e-4)
+
+
+def test_filters_are_standardised_once_in_evaluation_as_long_as_weights_stay():
+    convolution = StandardisedConv2d(6, 5).eval()
+    with torch.no_grad():
+        first = convolution.filters()
+        assert convolution.filters() is first and not first.requires_grad
+        convolution.weight.mul_(2).add_(1)
+        assert convolution.filters() is not first
+        convolution.load_state_dict({"weight": torch.randn(5, 6, 3, 3)})
+        kept = convolution.filters()
+        torch.testing.assert_close(kept.mean((1, 2, 3)), torch.zeros(5), rtol=0, atol=1e-6)
+        torch.testing.assert_close(kept.flatten(1).std(1), torch.ones(5), rtol=1e-3, atol=0)
+        assert convolution.double().filters().dtype == torch.float64
+        assert convolution.train().filters() is not convolution.filters()
+    assert convolution.eval().filters().requires_grad and list(convolution.state_dict()) == ["weight"]
+
+
+@pytest.mark.parametrize("norm", ["BN", "GN"])
+def test_depth_is_positive_metres_of_the_images_size(norm, thin_here):
+    network = LapDepth(norm=norm, activation="ELU", max_depth=10.0).eval()
+    with torch.no_grad():
+        depth = network.predict(torch.rand(1, 3, 48, 80)).depth
+        with pytest.raises(UserError, match="images of 48x90: LapDepth needs sides that are multiples of 16; crop"):
+            network.predict(torch.rand(1, 3, 48, 90))
+    assert (depth.known, depth.inverse, depth.values.shape) == ("metres", False, (1, 1, 48, 80))
+    assert 0 < depth.values.min() <= depth.values.max() < 10 and network.size_divisor == 16

@@ -81,3 +81,43 @@ def test_features_maps_and_depth_match_the_published_network(encoder):
             (depth, "depth", 1),
         ):
             close(found, want[f"full_{name}"], step)
+
+
+@pytest.mark.parametrize("size", [(64, 96), (96, 160), (70, 101)])
+def test_depth_is_metres_of_the_images_size_whatever_that_is(size, thin_here):
+    network = SpatialKD("resnet18", norm="BN", max_depth=10.0).eval()
+    with torch.no_grad():
+        prediction = network.predict(torch.rand(2, 3, *size))
+        assert network.predict(torch.rand(2, 3, *size), ("pose",)).depth is None
+    depth = prediction.depth
+    assert (depth.known, depth.inverse, depth.values.shape) == ("metres", False, (2, 1, *size))
+    assert 0 < depth.values.min() <= depth.values.max() < 10
+    assert (network.input_fit, network.size_divisor) == ("multiple", 32)
+    assert network.views["nyu_v2"].box == (24, 472, 40, 616)
+
+
+def test_predictions_of_zero_are_a_millimetre(thin_here):
+    network = SpatialKD("resnet18").eval()
+    torch.nn.init.constant_(network.decoder.decoder_5.module[2].weight, -1e6)
+    torch.nn.init.constant_(network.decoder.decoder_5.module[0].bias, 1.0)
+    with torch.no_grad():
+        assert network.predict(torch.rand(1, 3, 64, 64)).depth.values.min().item() == pytest.approx(1e-3)
+
+
+def test_backbones_begin_from_the_weights_of_torchvision(monkeypatch, thin_here):
+    asked = []
+    monkeypatch.setattr("models.encoders.obtain", lambda name, address, fetch: asked.append((name, address)))
+    monkeypatch.setattr("models.encoders.read_state_dict", lambda path: {})
+    monkeypatch.setattr(torch.nn.Module, "load_state_dict", lambda *_: None)
+    for encoder in ("resnext101", "resnet18", "mobilenetv2"):
+        SpatialKD(encoder, pretrained=True)
+    assert [name for name, _ in asked] == [
+        "ImageNet weights of ResNeXt-101 32x8d",
+        "ImageNet weights of ResNet-18",
+        "ImageNet weights of MobileNetV2",
+    ]
+    assert [address.rpartition("/")[2] for _, address in asked] == [
+        "resnext101_32x8d-8ba56ff5.pth",
+        "resnet18-f37072fd.pth",
+        "mobilenet_v2-b0353104.pth",
+    ]

@@ -141,6 +141,8 @@ def test_a_teacher_that_does_not_serve_is_told_before_anything_is_built(tmp_path
         check(parsed(*common, "--kd-teacher", "nowhere"))
     with pytest.raises(UserError, match="--model-norm GN: --kd-teacher teacher has BN, and its decoder is that of"):
         check(parsed(*common, "--kd-teacher", "teacher", "--model-norm", "GN"))
+    with pytest.raises(UserError, match="the encoder of a published pair.*of the decoder by --kd-teacher-decoder"):
+        check(parsed(*common, "--kd-teacher", f"teacher/{ENCODER}"))
     (tmp_path / "other").mkdir()
     torch.save({"decoder.ASPP.reduction1.weight": torch.zeros(1)}, tmp_path / "other" / "lap.pkl")
     with pytest.raises(UserError, match="--kd-teacher other: holds no network of --method spatial_kd, whose features"):

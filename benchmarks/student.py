@@ -1,0 +1,126 @@
+"""The step of a Spatial-KD student, beside the sum of its parts and beside the same step written plainly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+import arguments
+import methods
+from dataloader.batch import UNCHANGED, Batch, RawBatch, to_device
+from dataloader.catalog import find_loader
+from engine.bad_steps import BadSteps
+from engine.device import autocast, gradient_scaler, prepare_torch
+from engine.optimizer import Schedule, build_optimizer, build_rule
+from engine.run_state import RunState
+from engine.updates import Updates
+from models.spatial_kd import SpatialKD
+
+from .plain import PlainStudent
+from .turns import beside, in_turn, shown
+
+EPOCH = 30  # in which the whole share of the maps is replaced
+EVERY = 3  # pixels there is one measurement among
+
+
+class Student:
+    """A student, its teacher, random images and depth; the learning rate is 0, so that no step differs from another.
+
+    encoders: of student and teacher
+    """
+
+    def __init__(
+        self, size: tuple[int, int], batch: int, encoders: tuple[str, str] = ("mobilenetv2", "resnext101"), *words: str
+    ):
+        small, large = encoders
+        given = ["--method", "spatial_kd", "--sys-cpu", "--train-weights-init", "scratch", "--train-learning-rate", "0"]
+        args = arguments.parse("train", [*given, "--model-encoder", small, "--kd-teacher", large, *words])
+        self.device = prepare_torch(args, training=True)
+        torch.manual_seed(0)
+        lay = torch.channels_last
+        self.teacher = SpatialKD(large).to(memory_format=lay).eval().requires_grad_(False)
+        self.network = methods.building("spatial_kd").network(args).to(memory_format=lay).train()
+        build = methods.training("spatial_kd").training
+        self.training = build(args, self.network, lambda *_: self.teacher, autocast(args, self.device))
+        self.optimizer = build_optimizer(args, self.training.groups)
+        schedule = Schedule(self.optimizer, build_rule(args))
+        self.updates = Updates(self.optimizer, schedule, gradient_scaler(args, self.device))
+        self.state = RunState(self.network, self.optimizer, schedule)
+        self.bad_steps = BadSteps(self.state, Path(), {}, 10**9, ("depth",), write=lambda *_: None)
+        self.nearest, self.batch = args.depth_truth_min, measured(batch, *size)
+
+    def step(self) -> Tensor:
+        """As train.py takes it once the batch is on the device."""
+        outcomes = self.training.step(self.network, [self.batch], EPOCH, 0)
+        self.updates(self.bad_steps.weigh(outcomes), EPOCH, 0)
+        self.training.after_step(self.bad_steps.settle(self.updates.finite))
+        self.state.step += 1
+        self.bad_steps.check()
+        return outcomes[0].total.detach()
+
+    def parts(self) -> Tensor:
+        """The teacher's maps, then the student forward and, through the frozen decoder, back; no loss, no optimiser."""
+        image = self.batch.inputs[0]
+        with torch.no_grad():
+            self.teacher.maps(image)
+        self.network.zero_grad()
+        (found,) = self.network([image])
+        total = found.depth.mean() + sum(one.mean() for one in found.maps)
+        total.backward()
+        return total.detach()
+
+
+class PlainRun:
+    """`PlainStudent` with AdamW as PyTorch has it by default, networks channel by channel."""
+
+    def __init__(self, student: Student):
+        network, teacher = (
+            each.to(memory_format=torch.contiguous_format) for each in (student.network, student.teacher)
+        )
+        network.decoder.requires_grad_(True)
+        self.loss, self.student = PlainStudent(network, teacher, student.nearest), student
+        self.drawn = student.training.distillation.draw(EPOCH, 0, 0)
+        self.optimizer = torch.optim.AdamW(network.encoder.parameters(), lr=0.0, weight_decay=0.0)
+
+    def __call__(self) -> Tensor:
+        """Take the step; its loss."""
+        self.optimizer.zero_grad()
+        total = self.loss(self.student.batch, **self.drawn)
+        total.backward()
+        self.optimizer.step()
+        return total.detach()
+
+
+def measured(size: int, height: int, width: int) -> Batch:
+    """Random images with depth for a share of their pixels."""
+    rng = torch.Generator().manual_seed(0)
+    depth = 2 + 60 * torch.rand(size, 1, height, width, generator=rng)
+    raw = RawBatch(
+        spec=find_loader("depth", "kitti_annotated_train", training=True),
+        frames=(0,),
+        images=torch.randint(256, (size, 1, 3, height, width), generator=rng, dtype=torch.uint8),
+        K=torch.eye(4).repeat(size, 1, 1),
+        flip=torch.zeros(size, dtype=torch.bool),
+        jitter=torch.tensor(UNCHANGED).repeat(size, 1),
+        depth=depth.where(torch.rand(depth.shape, generator=rng) < 1 / EVERY, 0.0),
+        names=tuple(map(str, range(size))),
+    )
+    return to_device(raw, "cpu")
+
+
+def main(rounds: int, size: tuple[int, int], batch: int) -> None:
+    """Print the table."""
+    student, plain = Student(size, batch), PlainRun(Student(size, batch))
+    runs: dict[str, Callable[[], Tensor]] = {"parts": student.parts, "step": student.step, "plain": plain}
+    found = in_turn(runs, rounds)
+    print(
+        f"| step of a student, batches of {batch} at {size[0]}x{size[1]} | sum of its parts, s | step, s | plain, s "
+        "| step : parts | step : plain |"
+    )
+    print(f"|{' --- |' * 6}")
+    cells = [shown(found[kind]) for kind in runs]
+    cells += [beside(found["step"], found["parts"]), beside(found["step"], found["plain"])]
+    print(f"| MobileNetV2 of ResNeXt-101, fp32 | {' | '.join(cells)} |")
