@@ -52,6 +52,7 @@ def arguments(folder: Path, **changes: object) -> Namespace:
         "method": "sgdepth",
         "checkpoint_dir": str(folder),
         "model_load": "",
+        "model_decoder_path": "",
         "resume": "never",
         "overwrite": False,
         "model_disable_lr_loading": False,
