@@ -20,9 +20,10 @@ from methods import METHODS, NAMES
 from presets.files import read_file
 from presets.foreign import answer
 from presets.option import Group, Option
-from presets.parser import make_parser
+from presets.parser import make_parser, short_parser
+from presets.speed import SPEED
 from presets.values import checked, shown
-from storage.catalogue import is_name, method_of
+from storage.catalogue import MODELS, is_name, method_of
 from storage.notes import METADATA, Damaged, read
 
 COMMANDS = {
@@ -52,7 +53,7 @@ def method_option(command: str) -> Option:
 
 def groups_of(command: str, method: str) -> tuple[Group, ...]:
     """Titled options of a command for a method, in the order of the help."""
-    return (("method", (method_option(command),)), *METHODS[method].options[command])
+    return (("method", (method_option(command),)), *METHODS[method].options[command], *SPEED.get(command, ()))
 
 
 def options_of(command: str, method: str = "") -> list[Option]:
@@ -76,13 +77,17 @@ def build_parser(command: str, method: str) -> ArgumentParser:
     return make_parser(f"{command}.py", COMMANDS[command], groups_of(command, method), _recipe(command, method))
 
 
+def _build_short(command: str, method: str) -> ArgumentParser:
+    return short_parser(command, COMMANDS[command], groups_of(command, method), _recipe(command, method))
+
+
 def as_table(args: Namespace) -> dict[str, Any]:
     """Names and values of all options, without the notes of `parse` on where they came from."""
     return {name: value for name, value in vars(args).items() if name not in HISTORY}
 
 
 def parse(command: str, argv: list[str]) -> Namespace:
-    """Options of a command from every source, checked; ``--help`` prints those of the method and exits.
+    """Options of a command from every source, checked; ``--help`` prints what those of the method are, and exits.
 
     The method is the first that is named: on the command line, beside the checkpoint, in a ``--config`` file; else
     it is the default. Where nobody names it, evaluation and inference take the options of any method, for the keys of
@@ -118,11 +123,16 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     _resolve_folders(command, places)
     notes, trained = (Path(), {}) if command == "train" else trained_with(places)
     kept = {"method": checked(table["method"], trained["method"], f"{notes}: method")} if "method" in trained else {}
-    kept |= _method_of_name(command, places)
+    facts = _told_by_name(command, places)
+    kept |= {name: value for name, value in facts.items() if name == "method"}
     named = told or (early | kept | _given(typed, {"method": table["method"]})).get("method", "")
     method = named or NAMES[0]
-    if "help" in typed:
-        build_parser(command, method).print_help()
+    if {"help", "help_all"} & {*typed}:
+        shown = groups_of(command, method), _recipe(command, method)
+        parser = (
+            build_parser(command, method) if "help_all" in typed else short_parser(command, COMMANDS[command], *shown)
+        )
+        parser.print_help()
         raise SystemExit(0)
 
     own = {option.name: option for option in options_of(command, method)}
@@ -135,6 +145,8 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
         if option.follows in trained
     }
     stored = _stored_network(method, trained, notes)
+    if facts.get("method") == method:
+        stored |= {name: checked(own[name], value, name) for name, value in facts.items() if name != "method"}
     values = _recipe(command, method) | followed | config | stored | given | {"method": method}
     _resolve_folders(command, values)
     said = sorted({*config, *kept, *stored, *({*typed} & {option.name for option in options_of(command)})})
@@ -153,7 +165,7 @@ def _command_line(command: str, argv: list[str]) -> tuple[dict[str, Any], list[s
     parser = make_parser(f"{command}.py", COMMANDS[command], [("options", tuple(options))], {})
     found, rest = parser.parse_known_args(argv)
     typed = vars(found)
-    if rest and "help" not in typed:
+    if rest and not {"help", "help_all"} & {*typed}:
         method = typed.get("method", "")
         raise UserError(
             _unknown(command, rest[0], options_of(command, method if method in methods_of(command) else ""))
@@ -170,7 +182,7 @@ def _unknown(command: str, word: str, options: Iterable[Option]) -> str:
     flag = word.partition("=")[0]
     if instead := answer(flag, {*flags, "--config", *(f"--no-{name.removeprefix('--')}" for name in switches)}):
         return f"{flag}: unknown here; {instead}"
-    return f"{word}: unknown option of {command}.py{closest(word, flags)}; see --help"
+    return f"{word}: unknown option of {command}.py{closest(word, flags)}; see --help-all"
 
 
 def _given(typed: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
@@ -254,8 +266,8 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
         ) from None
 
 
-def _method_of_name(command: str, values: Mapping[str, Any]) -> dict[str, str]:
-    """`method` where the network that evaluation or inference asks for is a published one, called by its name.
+def _told_by_name(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
+    """`method`, and options its files do not tell, of a published network that evaluation or inference names.
 
     Raises:
         UserError: when the command does not take that method.
@@ -269,7 +281,7 @@ def _method_of_name(command: str, values: Mapping[str, Any]) -> dict[str, str]:
         raise UserError(
             f"--{flag.replace('_', '-')} {name}: a network of --method {method}, which {command}.py does not take"
         )
-    return {"method": method}
+    return {"method": method, **(MODELS[name].options if name in MODELS else {})}
 
 
 def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "") -> Namespace:

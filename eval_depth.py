@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from argparse import Namespace
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import harness
+from errors import UserError
 from harness import open_evaluation
 
 if TYPE_CHECKING:
@@ -14,6 +17,7 @@ if TYPE_CHECKING:
 
     from dataloader.batch import Truth
     from dataloader.loaders import EvaluationData
+    from evaluation.depth import DepthResult, OnDepth
     from evaluation.judging import Evaluation
 
 
@@ -25,6 +29,7 @@ def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
     from evaluation.overview import overview
 
+    _check(args)
     evaluation = open_evaluation(args, "eval_depth", "depth")
     entries = {}
     for loader in evaluation.loaders:
@@ -37,10 +42,23 @@ def evaluate(args: Namespace) -> None:
         evaluation.tell(f"\n{overview(entries)}")
 
 
+def _check(args: Namespace) -> None:
+    """Raises `UserError` where the report cannot be made."""
+    if args.precision_report and args.sys_compile:
+        import torch
+
+        if not hasattr(torch.compiler, "set_stance"):
+            raise UserError(
+                f"--precision-report with --sys-compile: needs PyTorch 2.6, and this is {torch.__version__}; leave one "
+                "of them out"
+            )
+
+
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:
     """Judge the network on one loader; print, draw and keep the results; gives the entry of metrics.json."""
     from dataloader.truth import warn_of_unit
     from evaluation.depth import evaluate_depth
+    from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
     from evaluation.tables import depth_table, judged_line, scaling_line
     from visual.pictures import depth_comparison, encode
@@ -54,14 +72,19 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     usual = loader.spec.protocol
     protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
     warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
-    result = evaluate_depth(
-        evaluation.predict_depth,
-        evaluation.batches(loader),
-        protocol,
-        fixed_scaling=fixed_scaling,
-        on_image=draw,
-        everywhere=evaluation.everywhere,
-    )
+
+    def judge(judged: Evaluation, on_image: OnDepth = ignore) -> DepthResult:
+        batches = judged.batches(loader)
+        return evaluate_depth(
+            judged.predict_depth,
+            batches,
+            protocol,
+            fixed_scaling=fixed_scaling,
+            on_image=on_image,
+            everywhere=judged.everywhere,
+        )
+
+    result = judge(evaluation, draw)
     metrics, lines = result.metrics, [depth_table(result.metrics)]
     if result.scaled:
         median, std = result.scaling(first_quarter=args.depth_ratio_on_validation)
@@ -81,7 +104,28 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         lines.insert(0, judged_line(said, len(result.names)))
     entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
     evaluation.tell("\n".join(lines))
+    if args.precision_report:
+        evaluation.tell(_precision_report(args, evaluation, result, judge))
     return entry
+
+
+def _precision_report(
+    args: Namespace, evaluation: Evaluation, result: DepthResult, judge: Callable[[Evaluation], DepthResult]
+) -> str:
+    """How the metrics of a set change with the precision and with torch.compile; one of both is judged once more."""
+    import torch
+
+    from engine.device import autocast_of
+    from evaluation.tables import changes_table
+
+    device, asked = next(evaluation.model.parameters()).device, args.train_precision
+    exact = asked == "fp32" and not args.sys_compile
+    other = replace(evaluation, precision=autocast_of("bf16" if exact else "fp32", device))
+    with torch.compiler.set_stance("force_eager") if args.sys_compile else contextlib.nullcontext():
+        again = judge(other)
+    if exact:
+        return changes_table(result.metrics, "bf16", again.metrics)
+    return changes_table(again.metrics, asked + ", compiled" * args.sys_compile, result.metrics)
 
 
 def write_uploads(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> None:
@@ -91,7 +135,7 @@ def write_uploads(args: Namespace, evaluation: Evaluation, loader: EvaluationDat
     from visual.pictures import encode_counts
 
     folder = evaluation.folder / UPLOADS / loader.spec.domain
-    protocol = replace(build_protocol(args, loader.spec.protocol), view=evaluation.view)
+    protocol = replace(build_protocol(args, loader.spec.protocol), view=evaluation.view(loader.spec.dataset))
     scaling = args.depth_validation_fixed_scaling
 
     def share() -> int:

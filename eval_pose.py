@@ -10,11 +10,11 @@ from harness import open_evaluation
 
 def evaluate(args: Namespace) -> None:
     """Judge the camera motion of --model-load on every loader; print and keep the results."""
+    evaluation = open_evaluation(args, "eval_pose", "pose")
     from evaluation.pose import evaluate_pose
     from evaluation.protocols import pose_protocol
     from evaluation.tables import pose_line
 
-    evaluation = open_evaluation(args, "eval_pose", "pose")
     size = (args.pose_validation_resize_height, args.pose_validation_resize_width)
     tails = args.pose_windows == "all"
     protocol = pose_protocol(ground_truth="camera poses", size=size, tails=tails)

@@ -24,6 +24,7 @@ from engine import faults
 from engine.launch import STOPPING, is_ignored, started_by_torchrun
 from errors import UserError
 from storage import descriptors
+from storage.catalogue import is_name
 
 if TYPE_CHECKING:
     from evaluation.judging import Evaluation
@@ -199,24 +200,72 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def require_folders(args: Namespace) -> None:
-    """Check that the folders this command needs are given and usable; own data alone needs no data set folder.
+def require_folders(args: Namespace, purpose: str = "") -> None:
+    """Check folders, loaders and network that this command names, without torch; own data needs no data set folder.
+
+    purpose: of an evaluation, which needs a network and a loader
 
     Raises:
-        UserError: naming the option and the environment variable.
+        UserError: with all that is wrong at once; where folders are not given, the option and the environment variable.
     """
-    loaders = [name for option, names in vars(args).items() if option.endswith("_loaders") for name in names]
+    faults = [*_unusable_folders(args), *_unknown_loaders(args), *_missing_network(args)]
+    faults = [*(_not_given(args, purpose) if purpose else ()), *faults]
+    if faults:
+        raise UserError("; also ".join(faults))
+
+
+def _not_given(args: Namespace, purpose: str) -> Iterator[str]:
+    if not args.model_load:
+        frozen = not methods.METHODS[args.method].trained
+        what = "a teacher, such as dpt-hybrid, or its weight file" if frozen else "the checkpoint folder"
+        yield f"--model-load: not given; name {what} to evaluate"
+    if not getattr(args, f"{purpose}_validation_loaders"):
+        yield f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas"
+
+
+def _loaders(args: Namespace) -> Iterator[tuple[str, str]]:
+    """Options that name loaders, and each name."""
+    for option, names in vars(args).items():
+        if option.endswith("_loaders"):
+            yield from ((option, name) for name in names)
+
+
+def _unusable_folders(args: Namespace) -> Iterator[str]:
     needed = [("checkpoint_dir", "IFN_DIR_CHECKPOINT")]
-    if any(not name.startswith("folder_") for name in loaders):
+    if any(not name.startswith("folder_") for _, name in _loaders(args)):
         needed.insert(0, ("dataset_dir", "IFN_DIR_DATASET"))
     for name, variable in needed:
         if not getattr(args, name):
             flag = f"--{name.replace('_', '-')}"
-            raise UserError(f"{flag}: not given; pass {flag} FOLDER or set the environment variable {variable}")
-    if len(needed) > 1 and not Path(args.dataset_dir).is_dir():
-        raise UserError(
+            yield f"{flag}: not given; pass {flag} FOLDER or set the environment variable {variable}"
+    if len(needed) > 1 and args.dataset_dir and not os.path.isdir(args.dataset_dir):
+        yield (
             f"--dataset-dir {args.dataset_dir}: no such folder; make one with "
             "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
+        )
+
+
+def _unknown_loaders(args: Namespace) -> Iterator[str]:
+    from dataloader.catalog import find_loader
+
+    for option, name in _loaders(args):
+        purpose, use, _ = option.split("_")
+        try:
+            find_loader(purpose, name, training=use == "training")
+        except UserError as error:
+            yield str(error)
+
+
+def _missing_network(args: Namespace) -> Iterator[str]:
+    """What to say where --model-load names nothing; frozen networks, and runs that may go on, are not looked at."""
+    name = getattr(args, "model_load", "")
+    if not name or not methods.METHODS[args.method].trained or getattr(args, "resume", "") == "auto" or is_name(name):
+        return
+    path = Path(args.checkpoint_dir) / name
+    if not os.path.exists(path):
+        yield (
+            f"--model-load {name}: {path} is not there and holds no model.pth; give the folder of a checkpoint, such "
+            "as .../checkpoints/epoch_20, or a name of docs/models.md"
         )
 
 
@@ -270,28 +319,25 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     Raises:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
     """
+    require_folders(args, purpose)
     import state_manager
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from engine import ranks
-    from engine.device import autocast, prepare_torch
+    from engine.device import autocast, compile_parts, prepare_torch
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
     from methods.refinement import as_it_is, open_refinement
     from storage.atomic import write_whole
 
-    if not args.model_load:
-        frozen = not methods.METHODS[args.method].trained
-        what = "a teacher, such as dpt-hybrid, or its weight file" if frozen else "the checkpoint folder"
-        raise UserError(f"--model-load: not given; name {what} to evaluate")
-    if not getattr(args, f"{purpose}_validation_loaders"):
-        raise UserError(f"--{purpose}-validation-loaders: names no data set; give one or more, separated by commas")
-    require_folders(args)
     with ranks.raising_on_all_ranks():
         build = state_manager.find_network(args, purpose)
         refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
         device = prepare_torch(args)
-        model = refine(build(device)).to(device)
+        network = build(device)
+        if args.sys_compile:
+            compile_parts(network, device)
+        model = refine(network).to(device)
         chosen = getattr(model, "input_filter", "bilinear")
         loaders = build_evaluation(args, purpose, ranks.rank_and_size(), filter=chosen)
         folder = run_folder(args)

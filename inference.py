@@ -37,6 +37,7 @@ TASKS = ("depth", "segmentation")  # that are wanted of a network, as far as it 
 BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
 MOST_THREADS = 16  # that decode, and as many that write
 RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
+SECONDS_BETWEEN_LINES = 10  # of progress in a log
 PARTLY_FAILED = 3
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 
@@ -52,7 +53,7 @@ class Predictor:
 
     def __init__(self, args: Namespace):
         import state_manager
-        from engine.device import autocast, prepare_torch
+        from engine.device import autocast, compile_parts, prepare_torch
         from methods.refinement import open_refinement
         from visual.plan import build_fit
 
@@ -60,7 +61,10 @@ class Predictor:
         refine = open_refinement(args, "inference")
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
-        self.model = refine(build(self.device)).to(self.device)
+        network = build(self.device)
+        if args.sys_compile:
+            compile_parts(network, self.device)
+        self.model = refine(network).to(self.device)
         self.fit = build_fit(args, self.model)
         self.batch = BATCH.get(self.device.type, 1)
         self.seconds: list[float] = []
@@ -133,9 +137,9 @@ def infer(args: Namespace) -> int:
 
         print(listing(runs))
         return 0
-    from visual.plan import build_outputs, without_done
-
     inputs = _inputs(args, runs)
+    from visual.plan import build_outputs, without_done  # with torch, which mistakes until here need not wait for
+
     outputs = build_outputs(args, inputs, VIDEO_SUFFIX)
     if args.skip_existing:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
@@ -206,7 +210,7 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
         for frame in spread_frames(source, RANGE_FRAMES):
             view = predictor.fit(frame)
             (found,) = predictor([view.pixels])
-            first.append((Job(name, frame.shape[:2], view), found.cut(view.inside)))
+            first.append((Job(name, frame.shape[:2], view), found.cut(view.inside, view.pixels.shape[:2])))
         if not first:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
         outputs.require(first[0][1])
@@ -280,7 +284,8 @@ def _pipeline(
     def decoded() -> Iterator[Job]:
         nonlocal failed
         waiting = started_ahead(readers, decode, items, ahead)
-        for _, future in tqdm(waiting, total=total or None, unit="image", file=sys.stderr):
+        pause = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
+        for _, future in tqdm(waiting, total=total or None, unit="image", file=sys.stderr, mininterval=pause):
             try:
                 job = future.result()
             except (UserError, OSError) as error:
@@ -296,7 +301,7 @@ def _pipeline(
         while batch := list(itertools.islice(jobs, predictor.batch)):
             for job, found in zip(batch, predictor([job.view.pixels for job in batch]), strict=True):
                 outputs.require(found)
-                yield job, found.cut(job.view.inside)
+                yield job, found.cut(job.view.inside, job.view.pixels.shape[:2])
 
     with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as writers:
         for (job, _), future in started_ahead(writers, lambda pair: write(*pair), predicted(), ahead):
@@ -333,9 +338,10 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
     if not args.model_path:
         faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
     elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
+        alike = "" if Path(args.model_path).suffix or os.sep in args.model_path else closest(args.model_path, MODELS)
         faults.append(
-            f"--model-path {args.model_path}: no such file or folder{closest(args.model_path, MODELS)}; give a "
-            "checkpoint or a name of --list-models"
+            f"--model-path {args.model_path}: no such file or folder{alike}; give a checkpoint or a name that "
+            "--list-models tells"
         )
     if not args.image_path:
         faults.append("--image-path: not given; give images, a folder of images or a video")
@@ -356,6 +362,7 @@ def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:
     """What ``--depth-scale`` asks for."""
     from evaluation.remembered import remembered_ratio
     from methods.stored import source_of
+    from storage.catalogue import is_name
     from visual.scale import CameraHeight, FixedScale
 
     kind, _, number = args.depth_scale.partition("=")
@@ -366,7 +373,9 @@ def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:
     if kind == "median":
         if not METHODS[args.method].trained:
             raise UserError("--depth-scale median: of a frozen network no evaluation is kept; give the factor itself")
-        ratio, place = remembered_ratio(source_of(args))
+        named = args.model_path if is_name(args.model_path) else ""
+        runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
+        ratio, place = remembered_ratio(source_of(args), named, runs)
         return FixedScale(ratio, f"times {ratio:g}, the median of {place}")
     return FixedScale(float(kind), f"times {float(kind):g}, as given")
 

@@ -146,7 +146,7 @@ def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
     stored = read_asked(args).adopted(args.method).state
     with torch.device("meta"):
         network = methods.building(args.method).network(args)
-    return any("encoder." in key and key not in stored for key in network.state_dict())
+    return any(key not in stored for key in network.state_dict() if "encoder." in key or key.startswith("layer0."))
 
 
 def refuse_used(run_folder: Path, args: Namespace) -> None:

@@ -16,6 +16,7 @@ import arguments
 import harness
 from engine.launch import started_by_torchrun
 from errors import UserError
+from methods import METHODS
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,9 @@ log = logging.getLogger("train")
 
 def train(args: Namespace) -> int:
     """Run the training; returns the exit code."""
+    from dataloader.fallback import settle_validation
+
+    settle_validation(args, [purpose for purpose in ("depth", "segmentation") if purpose in METHODS[args.method].tasks])
     harness.require_folders(args)
     folder = harness.run_folder(args)
     with harness.exclusive(folder):
@@ -51,7 +55,7 @@ def _train(args: Namespace, folder: Path) -> int:
     from dataloader.prefetch import on_device
     from engine import ranks
     from engine.bad_steps import BadSteps
-    from engine.device import autocast, gradient_scaler, prepare_torch
+    from engine.device import autocast, gradient_scaler, prepare_torch, require_compiler
     from engine.optimizer import Schedule, build_optimizer, build_rule
     from engine.run_state import RunState
     from engine.stopping import Stopped, StopRequest
@@ -97,6 +101,7 @@ def _train(args: Namespace, folder: Path) -> int:
         harness.write_options(folder, args, "train")
     require_equal(state, data)
     if args.train_compile:
+        require_compiler("--train-compile", device)
         model.compile(dynamic=False)
         # Graphs cut up for DistributedDataParallel gave gradients of the shared encoder that were 2 % off (torch 2.15).
         torch._dynamo.config.optimize_ddp = False

@@ -27,7 +27,7 @@ from street.plan import Recipe as Street
 from street.plan import plan
 from street.render import Renderer
 
-from .demo import ROOT, command
+from .demo import ROOT, command, native_precision
 
 PRESET = ROOT / "presets" / "sgdem_street.toml"
 CLASS = "ablation"
@@ -158,6 +158,7 @@ def run(row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
         runs,
         "--experiment-class",
         CLASS,
+        *native_precision(),
     ]
     wanted = ROWS[row]
     more = list(wanted.options)

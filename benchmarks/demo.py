@@ -63,6 +63,13 @@ def command(*words: str | Path) -> None:
         sys.exit(code)
 
 
+def native_precision() -> list[str]:
+    """Options for bf16 where the processor computes in it by itself; elsewhere it takes several times as long."""
+    from engine.device import has_bf16
+
+    return ["--train-precision", "bf16"] if has_bf16("cpu") else []
+
+
 def train(demo: Demo, common: list[str | Path], name: str, *more: str) -> None:
     """Train one network, or take the checkpoint an earlier demo left."""
     unjudged = [word for task in ("depth", "segmentation") for word in (f"--{task}-validation-loaders", "")]
@@ -170,6 +177,7 @@ def main() -> None:
         out / "checkpoints",
         "--experiment-class",
         CLASS,
+        *native_precision(),
     ]
     command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed), *demo.street)
     train(demo, common, UNTRAINED, "--train-num-epochs", "0")

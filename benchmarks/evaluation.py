@@ -18,7 +18,7 @@ import methods
 from dataloader.files import read_image
 from eval_depth import evaluate_loader
 from harness import open_evaluation
-from inference import Predictor, output_names, run_images
+from inference import Predictor, run_images
 from visual.results import ResultFolder
 
 from .loading import RECORDED, kitti_folder
@@ -136,14 +136,15 @@ def inference_times(
     words += ["--inference-resize-height", str(size[0]), "--inference-resize-width", str(size[1])]
     args = arguments.parse("inference", words)
     paths = sorted(images.iterdir())
-    predictor, outputs = Predictor(args), ResultFolder(out, args.output_format, arrays=False)
-    view = predictor.view(read_image(paths[0]))
+    names = {path: path.stem for path in paths}
+    predictor, outputs = Predictor(args), ResultFolder(out, args.output_format)
+    pixels = predictor.fit(read_image(paths[0])).pixels
 
     def alone() -> None:
         for _ in range(0, len(paths), predictor.batch):
-            predictor([view] * predictor.batch)
+            predictor([pixels] * predictor.batch)
 
-    return compare(lambda: run_images(output_names(paths), predictor, outputs), alone, len(paths), rounds)
+    return compare(lambda: run_images(names, predictor, outputs), alone, len(paths), rounds)
 
 
 def main(rounds: int, size: tuple[int, int], images: int = 24) -> None:

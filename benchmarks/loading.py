@@ -19,7 +19,7 @@ from dataloader.files import read_image
 from dataloader.loaders import build_training
 
 from .train_step import Setting, training_options
-from .turns import Times, beside, in_turn
+from .turns import Times, beside, in_turn, ratio
 from .unit import THREADS
 
 RECORDED = Path(os.environ.get("REAL_DATA_DIR") or Path(__file__).parents[2] / "shared" / "data") / "kitti_raw_mini"
@@ -127,8 +127,8 @@ def main(rounds: int, size: tuple[int, int], batch: int, batches: int = 12) -> N
             found = measured(replace(setting, data=str(folder), size=size, batch=batch), rounds, batches)
             for title, times in found.items():
                 rate, spent = 1 / median(times.wall), 1e3 * median(times.processor)
-                # What worker processes take is not in the processor time of this one.
-                cell = "" if "workers" in title else f"{spent:.1f}"
-                print(
-                    f"| {name}: {title} | {rate:.1f} | {cell} | {beside(found['decoding alone'], times)} |", flush=True
-                )
+                alone = found["decoding alone"]
+                cells = (f"{spent:.1f}", beside(alone, times))
+                if "workers" in title:  # what these take is not in the processor time of this process
+                    cells = ("", str(ratio(alone.wall, times.wall)))
+                print(f"| {name}: {title} | {rate:.1f} | {' | '.join(cells)} |", flush=True)

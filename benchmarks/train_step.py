@@ -244,14 +244,15 @@ def peak_bytes(setting: Setting, kind: str = "step") -> int:
 def _resident_bytes(setting: Setting, kind: str) -> int:
     torch.set_num_threads(1)  # memory hardly depends on them
     Path("/proc/self/clear_refs").write_text("5")  # the highest mark is that of the process it was started from
-    before = _most_resident()
+    before = most_resident()
     run = make_run(kind, setting)
     for _ in range(2):
         run()
-    return _most_resident() - before
+    return most_resident() - before
 
 
-def _most_resident() -> int:
+def most_resident() -> int:
+    """The most memory that this process has held, bytes, as Linux counts it."""
     return 1024 * int(re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1])
 
 

@@ -47,7 +47,15 @@ def stream(seed: int, spec: LoaderSpec, purpose: int, *place: int) -> np.random.
 
 
 def _collate(spec: LoaderSpec, items: Sequence[Item]) -> RawBatch:
+    """Items as one batch; raises `UserError` where their images, which are cut out of larger ones, differ in size."""
     first = items[0]
+    for item in items[1:]:
+        (height, width), other = first.images[0].shape[1:], item.images[0].shape[1:]
+        if (height, width) != other:
+            raise UserError(
+                f"{spec.name}: {first.name} is {height} x {width} (height x width), {item.name} {other[0]} x {other[1]}"
+                ", and a batch has images of one size; pass --depth-crop-height and --depth-crop-width"
+            )
     return RawBatch(
         spec=spec,
         frames=tuple(first.images),

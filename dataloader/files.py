@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import importlib.util
 import io
 import logging
 import os
@@ -36,8 +37,11 @@ STEREO_BASELINE = 0.54  # metres between the KITTI colour cameras, the nominal v
 CITYSCAPES_BASELINE_TIMES_FOCAL = 0.209313 * 2262.52
 COUNTS_PER_METRE = 256
 LASER_GRID = ("Position3DGrid", 3)  # variable of Make3D and which of its channels is the depth
-FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "JPEG2000", "TIFF", "DIB", "TGA")
+FORMATS = ["PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "JPEG2000", "TIFF", "DIB", "TGA"]
 """What is decoded; Pillow knows more, among them PostScript, which it hands to an interpreter."""
+if importlib.util.find_spec("pillow_heif"):  # an extra, for photos of telephones
+    importlib.import_module("pillow_heif").register_heif_opener()
+    FORMATS.append("HEIF")
 MOST_BYTES = 1 << 30
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNS = {  # EXIF orientation -> how to turn the stored picture upright

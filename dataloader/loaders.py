@@ -19,6 +19,7 @@ from .cache.teacher import LoaderMaps, TeacherCache, image_root, open_cache
 from .catalog import LOADERS, LoaderSpec, Purpose, find_loader
 from .damage import Damage
 from .dataset import EvaluationSet, TrainingSet
+from .files import image_size
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
 from .layouts.kitti_files import CACHE_FOLDER
@@ -163,7 +164,7 @@ def build_training(
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
         if isinstance(makers[spec.purpose], Measured):
-            _tell_measured(spec, samples, makers[spec.purpose])
+            _look_at_measured(spec, damage.sound(spec, samples) if damage else samples, makers[spec.purpose])
         maps = None
         if cache and spec.purpose == "depth":
             maps = _maps_of(spec, damage.sound(spec, samples) if damage else samples, cache, args)
@@ -219,7 +220,7 @@ def build_evaluation(
             log.info("  - %s: depth files are read in %s", spec.name, f"{unit:g} m per count" if unit else usual)
         _tell_cache(args, spec, samples)
         data = EvaluationSet(spec, samples, size=size, filter=filter)
-        found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args)))
+        found.append(EvaluationData(data, batch_size, skipped, kind, rank_of, **loader_options(args, evaluation=True)))
     return found
 
 
@@ -242,8 +243,14 @@ def _require_kind(spec: LoaderSpec, maker: ItemMaker) -> None:
     )
 
 
-def _tell_measured(spec: LoaderSpec, samples: list[Sample], maker: Measured) -> None:
-    """Warn of depth in a doubtful unit, and say how many samples have the further maps that are asked for."""
+def _look_at_measured(spec: LoaderSpec, samples: Sequence[Sample], maker: Measured) -> None:
+    """Warn of depth in a doubtful unit, and say how many samples have the further maps that are asked for.
+
+    Raises:
+        UserError: when the first image has no room for the crop.
+    """
+    for sample in samples[:1]:
+        maker.window(sample, image_size(sample.images[0]))
     warn_of_unit(spec.name, samples, maker.depth_max)
     for kind, what in FURTHER.items():
         if getattr(maker, kind):

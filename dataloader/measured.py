@@ -115,7 +115,7 @@ class Measured:
         draw = self._draw(rng)
         image = open_rgb(sample.images[0])
         whole = image.size[::-1]
-        window = self._window(sample, whole, draw)
+        window = self.window(sample, whole, draw.row, draw.column)
         image = turn_window(image, draw.angle, window.box(whole))
         height, width = size = self.resize or image.size[::-1]
         intrinsics = window.intrinsics(sample.intrinsics, whole)
@@ -152,11 +152,15 @@ class Measured:
         row, column, coin = map(float, rng.random(3))
         return _Draw(angle, row, column, coin < self.mirror, self.colours.draw(rng))
 
-    def _window(self, sample: Sample, whole: Size, draw: _Draw) -> PixelWindow:
-        """Where the crop lies in an image of (height, width) `whole`."""
+    def window(self, sample: Sample, whole: Size, row: float = 0.0, column: float = 0.0) -> PixelWindow:
+        """Where the crop lies in an image of (height, width) `whole`; row and column in [0, 1).
+
+        Raises:
+            UserError: when the image has no room for it.
+        """
         sides = sample.window.slices(whole) if sample.window else [slice(0, side) for side in whole]
         found = []
-        for side, wanted, place in zip(sides, self.crop, (draw.row, draw.column), strict=True):
+        for side, wanted, place in zip(sides, self.crop, (row, column), strict=True):
             room = side.stop - side.start - (wanted or side.stop - side.start)
             if room < 0:
                 there = " x ".join(str(each.stop - each.start) for each in sides)

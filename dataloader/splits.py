@@ -94,7 +94,8 @@ def resolve(
         camera=depth_camera,
         listed=listed,
     )
-    if depth_camera == "right" and (spec.dataset != "kitti" or spec.truth == "server") and judged:
+    no_right = spec.dataset != "kitti" or spec.truth == "server" or spec.split == "annotated"
+    if depth_camera == "right" and no_right and judged:
         raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
     if spec.dataset != "folder":
         if not dataset_dir:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import signal
 import sys
@@ -18,9 +19,12 @@ from errors import UserError
 from .batch import RawBatch
 from .dataset import Failure
 
+M_MMAP_THRESHOLD = -3  # malloc.h
+LARGE = 1 << 20  # bytes
 
-def loader_options(args: Namespace) -> dict[str, Any]:
-    """What every `DataLoader` is made with."""
+
+def loader_options(args: Namespace, evaluation: bool = False) -> dict[str, Any]:
+    """What every `DataLoader` is made with, of training or of evaluation."""
     # Benchmarks and the doctor have no option for the device.
     on_cuda = getattr(args, "sys_device", "auto") in ("auto", "cuda") and not getattr(args, "sys_cpu", False)
     # Others than forked workers, the default of newer Pythons, do not notice that their parent was killed.
@@ -29,7 +33,7 @@ def loader_options(args: Namespace) -> dict[str, Any]:
     return {
         "num_workers": args.sys_num_workers,
         "collate_fn": _same,
-        "worker_init_fn": _start_worker,
+        "worker_init_fn": _start_evaluation_worker if evaluation else _start_worker,
         "pin_memory": on_cuda and torch.cuda.is_available(),
         "generator": torch.Generator(),
         "multiprocessing_context": forked,
@@ -45,6 +49,22 @@ def checked(batch: RawBatch | Failure) -> RawBatch:
     if isinstance(batch, Failure):
         raise UserError(batch.sentence)
     return batch
+
+
+def give_back_large_blocks() -> None:
+    """From now on large blocks of memory go back to the system when they are freed, where the C library is glibc.
+
+    It keeps blocks for later ones as soon as some were freed that were as large, and maps of Cityscapes are larger than
+    what else a worker has: each of them would hold several.
+    """
+    with contextlib.suppress(OSError, AttributeError):  # of other systems
+        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+
+
+def _start_evaluation_worker(number: int) -> None:
+    """Evaluation reads few and large things; training many small ones, for which keeping memory is faster."""
+    give_back_large_blocks()
+    _start_worker(number)
 
 
 def _start_worker(_: int) -> None:

@@ -25,8 +25,6 @@ from storage.catalogue import HUB, MODELS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results.csv"
-EIGEN = "KITTI Eigen test"
-SHOWN = ("SGDEM", "SGDepth", "Monodepth2")
 MOST_USED = (
     "--dataset-dir",
     "--checkpoint-dir",
@@ -176,7 +174,9 @@ def published_networks() -> str:
         if entry.name.startswith(HUB):
             place = "folder of the Hugging Face hub"
         else:
-            place = f"`{entry.file}{'/' if entry.is_archive else ''}`"
+            place = f"`{entry.file}{'/' if entry.files else ''}`"
+            if entry.files and not entry.is_archive:
+                place += f" with {' and '.join(f'`{name}`' for name in entry.files)}"
         about = f"{entry.about}{f'; {entry.numbers}' if entry.numbers else ''}"
         check = f"MD5 `{entry.md5}`" if entry.md5 else "SHA-256 in its name" if entry.address else ""
         rows.append([f"`{entry.name}`", about, entry.licence, source, entry.size, place, check])
@@ -217,11 +217,6 @@ def all_results() -> str:
     return "\n".join(f"## {name}\n\n{_in_columns(row for row in rows if row['data set'] == name)}" for name in datasets)
 
 
-def results_so_far() -> str:
-    """Published results of what can be trained here, and of what it grew from, on the usual test set."""
-    return _in_columns(row for row in _results() if row["method"] in SHOWN and row["data set"] == EIGEN)
-
-
 def _results() -> list[dict[str, str]]:
     with RESULTS.open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
@@ -246,7 +241,6 @@ PARTS: dict[str, Callable[[], str]] = {
     "rules of resume": rules_of_resume,
     "loaders": loaders,
     "flags of other repositories": foreign_flags,
-    "results so far": results_so_far,
     "all results": all_results,
     "published networks": published_networks,
 }

@@ -17,23 +17,26 @@ OPTIONS = ("opt_eval_depth.json", "opt.json")  # the first of them is of the eva
 FLAG = "--depth-scale median"
 
 
-def remembered_ratio(source: Path) -> tuple[float, str]:
+def remembered_ratio(source: Path, name: str = "", runs: str = "") -> tuple[float, str]:
     """Median ratio of the evaluation of a network, and where it stands.
 
-    It is looked for beside the file, in the run that the checkpoint is of, and in the runs beside that one that
-    evaluated this checkpoint.
+    It is looked for beside the file, in the run that the checkpoint is of, in the runs beside that one that evaluated
+    this checkpoint, and in those below `runs` that evaluated the network by this name.
 
     source: checkpoint folder, or file
+    name:   of a published network, "" for none
+    runs:   folder of all runs, "" where nobody tells
 
     Raises:
         UserError: when there is none, or several disagree.
     """
     folder = source if source.is_dir() else source.parent
-    found = dict(_ratios(folder))
+    found = dict(_ratios(folder, name, runs))
     if not found:
+        where = " below --checkpoint-dir" if name else ""
         raise UserError(
-            f"{FLAG}: no evaluation of {source} is stored; run eval_depth.py with --model-load {folder.absolute()}, or "
-            "give the factor itself"
+            f"{FLAG}: no evaluation of {name or source} is stored{where}; run eval_depth.py with --model-load "
+            f"{name or folder.absolute()}, or give the factor itself"
         )
     if len({*found.values()}) > 1:
         listed = ", ".join(f"{ratio:.4g} ({place})" for place, ratio in sorted(found.items()))
@@ -42,12 +45,15 @@ def remembered_ratio(source: Path) -> tuple[float, str]:
     return ratio, place
 
 
-def _ratios(folder: Path) -> Iterator[tuple[str, float]]:
+def _ratios(folder: Path, name: str, runs: str) -> Iterator[tuple[str, float]]:
     """Where a ratio stands, and the ratio."""
     places = [folder]
     if folder.parent.name == "checkpoints":
-        runs = folder.absolute().parents[3]
-        places += [path.parent for path in sorted(runs.glob(f"*/*/{METRICS_FILE}")) if _evaluated(path.parent, folder)]
+        others = folder.absolute().parents[3].glob(f"*/*/{METRICS_FILE}")
+        places += [path.parent for path in sorted(others) if _evaluated(path.parent, folder)]
+    if name and runs:
+        others = Path(runs).glob(f"*/*/{METRICS_FILE}")
+        places += [path.parent for path in sorted(others) if _loaded(path.parent).get("model_load") == name]
     for place in places:
         for domain, entry in read_metrics(place).items():
             ratio = entry.get("metrics", {}).get("ratio_median") if isinstance(entry, dict) else None
@@ -57,13 +63,15 @@ def _ratios(folder: Path) -> Iterator[tuple[str, float]]:
 
 def _evaluated(run: Path, checkpoint: Path) -> bool:
     """Whether the evaluation in a run folder was one of this checkpoint."""
-    for name in OPTIONS:
-        options = _options(run / name)
-        if options:
-            load = Path(str(options.get("checkpoint_dir", "")), str(options.get("model_load", "")))
-            load = load.parent if load.name == "model.pth" else load
-            return os.path.realpath(load) == os.path.realpath(checkpoint)
-    return False
+    options = _loaded(run)
+    load = Path(str(options.get("checkpoint_dir", "")), str(options.get("model_load", "")))
+    load = load.parent if load.name == "model.pth" else load
+    return bool(options) and os.path.realpath(load) == os.path.realpath(checkpoint)
+
+
+def _loaded(run: Path) -> dict[str, Any]:
+    """Options of the evaluation in a run folder; {} where they cannot be read."""
+    return next((found for name in OPTIONS if (found := _options(run / name))), {})
 
 
 def _options(path: Path) -> dict[str, Any]:

@@ -40,6 +40,16 @@ def depth_table(metrics: Mapping[str, float]) -> str:
     return f"{header}\n" + "".join(f"&{value: 8.3f}  " for value in metrics.values()) + "\\\\"
 
 
+def changes_table(reference: Mapping[str, float], name: str, metrics: Mapping[str, float]) -> str:
+    """What another way to compute, called `name`, changes in every metric."""
+    lines = [f" {'metric':>12} | {'fp32':>9} | {name:>13} | {'change':>10} | relative"]
+    for metric, before in reference.items():
+        change = metrics[metric] - before
+        share = f"{change / before:+.2e}" if before else "-"
+        lines.append(f" {metric:>12} | {before:9.5f} | {metrics[metric]:13.5f} | {change:+10.2e} | {share}")
+    return "\n".join(lines)
+
+
 def segmentation_row(name: str, domain: str, metrics: Mapping[str, float]) -> str:
     """One row below SEGMENTATION_HEADER."""
     return f"{name:12} | {domain:20} | {metrics['miou']:8.3f} | {metrics['accuracy']:8.3f}"

@@ -66,7 +66,7 @@ class DepthLoss(nn.Module):
         unmoved = None
         if self.automasking:
             with torch.no_grad():
-                errors = torch.cat([photometric_error(sources[f], reference, self.ssim) for f in frames])
+                errors = photometric_error(torch.cat([sources[f] for f in frames]), reference, self.ssim)
             unmoved = errors.mean(0) if self.average else errors.amin(0)
         views = [warped[f].view(-1, *target.shape) for f in frames]
         resolutions = sorted(disp)

@@ -37,13 +37,16 @@ def reprojection_error(
         (R,)
     """
     sloped = torch.is_grad_enabled() and any(image.requires_grad for image in warped)
-    # A few kernels on much for a GPU; what stays in a cache for a CPU, and less memory in between.
-    at_once = warped[0].is_cuda or torch.compiler.is_compiling()
     with torch.no_grad():
-        groups = zip(*(image.split(len(image) if at_once else 1) for image in warped), strict=True)
+        groups = zip(*(image.split(len(image) if _at_once(image) else 1) for image in warped), strict=True)
         found = [_compare(group, reference, unmoved, keep, ssim, average, sloped) for group in groups]
         values, *slopes = (torch.cat(parts) for parts in zip(*found, strict=True))
     return _Sloped.apply(values, *slopes, *warped) if sloped else values
+
+
+def _at_once(image: Tensor) -> bool:
+    """A few kernels on much for a GPU; what stays in a cache for a CPU, and less memory in between."""
+    return image.is_cuda or torch.compiler.is_compiling()
 
 
 class _Sloped(torch.autograd.Function):
@@ -72,20 +75,23 @@ def _compare(
     sloped: bool,
 ) -> list[Tensor]:
     """Values (R,) and, where `sloped`, their slopes along each of the images."""
-    candidates = [_Candidate(image, reference, ssim) for image in images]
-    errors = [candidate.error for candidate in candidates]
+    compared = [torch.cat([*images])] if _at_once(images[0]) else images
+    candidates = [_Candidate(image, reference, ssim) for image in compared]
+    errors = [error for candidate in candidates for error in candidate.error.split(len(images[0]))]
     smallest = torch.stack(errors).mean(0) if average else reduce(torch.minimum, errors)
     weight, loss = torch.full_like(smallest, 1 / smallest[0].numel()), smallest
     if unmoved is not None:
         weight, loss = weight * _less(smallest, unmoved), torch.minimum(smallest, unmoved)
     if keep is not None:
         weight, loss = weight * keep, loss * keep
-    found = [loss.mean((1, 2, 3))]
-    for candidate in candidates if sloped else ():
-        share = weight / len(errors) if average else weight * (1 - _less(smallest, candidate.error))
-        weight = weight if average else weight - share  # whoever is equal to it has nothing left
-        found.append(candidate.slope(share))
-    return found
+    shares = []
+    for error in errors if sloped else ():
+        shares.append(weight / len(errors) if average else weight * (1 - _less(smallest, error)))
+        weight = weight if average else weight - shares[-1]  # whoever is equal to it has nothing left
+    if len(candidates) < len(shares):
+        shares = [torch.cat(shares)]
+    slopes = [candidate.slope(share) for candidate, share in zip(candidates, shares, strict=False)]
+    return [loss.mean((1, 2, 3)), *(slope for joint in slopes for slope in joint.split(len(images[0])))]
 
 
 def _less(first: Tensor, second: Tensor) -> Tensor:

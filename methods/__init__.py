@@ -7,7 +7,7 @@ from types import ModuleType
 
 from .method import Method
 
-NAMES = ("sgdem", "sgdepth", "monodepth2", "bdedepth", "spatial_kd", "lapdepth", "dpt")
+NAMES = ("sgdem", "sgdepth", "monodepth2", "bdedepth", "spatial_kd", "lapdepth", "sd_convtrans", "dpt")
 """Folders of this package; the first one is the default."""
 
 METHODS: dict[str, Method] = {name: import_module(f".{name}", __package__).METHOD for name in NAMES}

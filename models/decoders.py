@@ -30,6 +30,48 @@ class OutputConv2d(nn.Conv2d):
             return super().forward(exact(x))
 
 
+class Reflected(torch.autograd.Function):
+    """Reflection padding of one pixel in the layout of x: (B, C, H, W) -> (B, C, H+2, W+2); H and W at least 4.
+
+    What PyTorch has for GPUs knows one layout: maps with channels last are copied before it, and behind it again.
+    Lines that go to both borders move together, so that a pass takes few kernels.
+    """
+
+    @staticmethod
+    def forward(ctx: torch.autograd.function.FunctionCtx, x: Tensor) -> Tensor:
+        """Pad."""
+        height, width = x.shape[-2:]
+        shape = (*x.shape[:2], height + 2, width + 2)
+        padded = torch.empty(shape, dtype=x.dtype, device=x.device, memory_format=_layout(x))
+        padded[..., 1:-1, 1:-1] = x
+        padded[..., 1:-1, :: width + 1] = x[..., 1 : -1 : width - 3]  # first and last column from those next to them
+        padded[..., :: height + 1, :] = padded[..., 2 : -2 : height - 3, :]
+        return padded
+
+    @staticmethod
+    def backward(ctx: torch.autograd.function.FunctionCtx, grad: Tensor) -> Tensor:
+        """Add to every pixel what its mirror images get."""
+        height, width = (side - 2 for side in grad.shape[-2:])
+        inner = grad[..., 1:-1, 1:-1].clone(memory_format=_layout(grad))
+        inner[..., 1 : -1 : width - 3] += grad[..., 1:-1, :: width + 1]
+        rows = grad[..., :: height + 1, :].clone()
+        rows[..., 2 : -2 : width - 3] += rows[..., :: width + 1]
+        inner[..., 1 : -1 : height - 3, :] += rows[..., 1:-1]
+        return inner
+
+
+def _layout(x: Tensor) -> torch.memory_format:
+    last = x.is_contiguous(memory_format=torch.channels_last)
+    return torch.channels_last if last else torch.contiguous_format
+
+
+def reflect(x: Tensor) -> Tensor:
+    """Reflection padding of one pixel: (B, C, H, W) -> (B, C, H+2, W+2), H and W at least 2."""
+    if not x.is_cuda or torch.compiler.is_compiling() or min(x.shape[-2:]) < 4:
+        return F.pad(x, (1, 1, 1, 1), mode="reflect")
+    return Reflected.apply(x)
+
+
 class PaddedConv(nn.Module):
     """3x3 convolution after reflection padding: (B, C, H, W) -> (B, out, H, W), H and W at least 2."""
 
@@ -39,7 +81,7 @@ class PaddedConv(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Convolve."""
-        return self.conv(F.pad(x, (1, 1, 1, 1), mode="reflect"))
+        return self.conv(reflect(x))
 
 
 def step_channels(widths: Sequence[int], step: int) -> tuple[int, int]:
@@ -107,4 +149,4 @@ class MultiResolution(nn.Module):
 
     def forward(self, finished: Sequence[Tensor]) -> dict[int, Tensor]:
         """Outputs of all resolutions, without activation."""
-        return {r: conv(F.pad(finished[4 - r], (1, 1, 1, 1), mode="reflect")) for r, conv in enumerate(self.convs)}
+        return {r: conv(reflect(finished[4 - r])) for r, conv in enumerate(self.convs)}

@@ -21,10 +21,12 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # of
 TITLES = {"resnext101_32x8d": "ResNeXt-101 32x8d", "mobilenet_v2": "MobileNetV2"}
 
 
-def imagenet_network(name: str, pretrained: bool) -> nn.Module:
+def imagenet_network(name: str, pretrained: bool, newest: bool = False) -> nn.Module:
     """Classifier of torchvision with random or ImageNet weights.
 
-    name: as torchvision has it, ``resnet18``
+    name:   as torchvision has it, ``resnet18``
+    newest: those that torchvision trained last, where it has several; else the first ones, which published networks
+            began with
 
     Raises:
         UserError: when the ImageNet weights are neither cached nor can be downloaded, or are not the published ones.
@@ -32,7 +34,8 @@ def imagenet_network(name: str, pretrained: bool) -> nn.Module:
     model = torchvision.models.get_model(name, weights=None)
     if not pretrained:
         return model
-    address = torchvision.models.get_model_weights(name).IMAGENET1K_V1.url
+    weights = torchvision.models.get_model_weights(name)
+    address = (weights.DEFAULT if newest else weights.IMAGENET1K_V1).url
     path = place(address.rpartition("/")[2])
     try:
         obtain(f"ImageNet weights of {TITLES.get(name) or name.replace('resnet', 'ResNet-')}", address, fetch=True)

@@ -101,7 +101,7 @@ def _load(name: str, source: str, **options: bool) -> tuple[nn.Module, Any]:
         log.debug("%s: %s", name, error)
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"{name}: cannot be loaded ({reason}); check the id, or fetch it with 'hf download {source}' and try again"
+            f"{name}: cannot be loaded ({reason}); check the id, pass --fetch, or fetch it with 'hf download {source}'"
         ) from None
 
 

@@ -19,7 +19,7 @@ from errors import UserError
 from .attention import Attended
 from .decoders import STEPS, Decoder, MultiResolution, OutputConv2d, exact
 from .encoders import IMAGENET_MEAN, IMAGENET_STD, ResnetEncoder
-from .gradients import split_with_scales
+from .gradients import scale_gradient
 from .pose import PoseNetwork, neighbour_motion
 from .prediction import Outputs, Prediction
 
@@ -134,11 +134,12 @@ class SGDepth(nn.Module):
             )
         normal = [{frame: self.normalise(image) for frame, image in images.items()} for images in inputs]
         shared = self.common(torch.cat([images[0] for images in normal]))
-        counts = [images[0].shape[0] for images in normal]
-        by_task = dict(zip(("depth", "segmentation"), split_with_scales(shared, self.grad_scales), strict=True))
+        # Cut before it is weighed: so a map has one gradient, and no zeros for the images of other data sets.
+        parts = zip(*(x.split([len(images[0]) for images in normal]) for x in shared), strict=True)
+        scales = dict(zip(("depth", "segmentation"), self.grad_scales, strict=True))
         predictions = []
-        for index, (images, purpose) in enumerate(zip(normal, purposes, strict=True)):
-            mine = [x.split(counts)[index] for x in by_task[purpose]]
+        for images, purpose, part in zip(normal, purposes, parts, strict=True):
+            mine = [scale_gradient(x, scales[purpose]) for x in part]
             predictions.append(
                 Outputs(
                     disp=self._disparity(mine) if purpose == "depth" else {},

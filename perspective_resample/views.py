@@ -43,14 +43,17 @@ def synthesise(
     depth_min: float,
     depth_max: float,
 ) -> Views:
-    """Warp every neighbour into the target view, with the depth of every resolution at full size.
+    """Warp all neighbours at once into the target view, with the depth of every resolution at full size.
 
     Shapes:  disp[r] (B, 1, H/2^r, W/2^r) in (0, 1); motion[f] (B, 4, 4), target to frame f;
              images[f] (B, 3, H, W) in [0, 1]; K, inv_K (B, 4, 4) in pixels.
     """
     depth = disp_to_depth(full_size_disparity(disp), depth_min, depth_max)
-    grid = {frame: sampling_grid(depth, K, inv_K, T) for frame, T in motion.items()}
-    return Views(depth, grid, {frame: warp(images[frame], grid[frame]) for frame in grid})
+    if not motion:
+        return Views(depth, {}, {})
+    grid = sampling_grid(depth, K, inv_K, torch.stack([*motion.values()]))  # (F, R*B, H, W, 2)
+    color = warp(torch.stack([images[frame] for frame in motion]), grid)
+    return Views(depth, *(dict(zip(motion, found.unbind(), strict=True)) for found in (grid, color)))
 
 
 def warp_labels(labels: Tensor, grid: Tensor) -> Tensor:

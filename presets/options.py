@@ -44,6 +44,7 @@ SYSTEM: Group = (
         Option("--fetch", False, "download a published network that is named and not there yet", resume=START),
     ),
 )
+MODEL_LAYERS = Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True)
 DEPTH_MAX = Option(
     "--model-depth-max",
     100.0,
@@ -54,7 +55,7 @@ DEPTH_MAX = Option(
 VIDEO_NETWORK: Group = (
     "network",
     (
-        Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True),
+        MODEL_LAYERS,
         Option("--model-num-layers-pose", 18, "layers of the pose ResNet", RESNETS, network=True),
         Option("--model-depth-min", 0.1, "depth of disparity 1, metres up to scale", low=1e-6, network=True),
         DEPTH_MAX,
@@ -110,7 +111,7 @@ EXPERIMENT: Group = (
         Option(
             "--data-folder",
             "",
-            "own data for folder_train and folder_test: every subfolder is one sequence",
+            "own data for folder_train, folder_depth_train and folder_test: every subfolder is one sequence",
             resume=FREE,
         ),
         Option("--data-intrinsics", (), "fx,fy,cx,cy of own data, in pixels of the files", kind=floats, resume=NOTED),

@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from argparse import SUPPRESS, ArgumentDefaultsHelpFormatter, ArgumentParser, BooleanOptionalAction
+import textwrap
+from argparse import (
+    SUPPRESS,
+    ArgumentDefaultsHelpFormatter,
+    ArgumentParser,
+    BooleanOptionalAction,
+    RawDescriptionHelpFormatter,
+)
 from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
 
@@ -11,12 +18,100 @@ from errors import UserError
 from .option import Group, Option
 from .values import word
 
+EXAMPLES = {
+    "train": (
+        "--depth-training-loaders kitti_zhou_train --depth-validation-loaders kitti_zhou_validation --model-name first",
+        "--method monodepth2 --depth-training-loaders kitti_zhou_train --model-name monodepth2",
+        "--config presets/sgdepth_street.toml --dataset-dir street --checkpoint-dir runs --model-name street",
+        "--model-name first --resume auto",
+    ),
+    "eval_depth": (
+        "--model-load monodepth2:mono_640x192 --fetch --depth-validation-loaders kitti_eigen_test --model-name eigen",
+        "--model-load sgdepth_eccv_test/first/checkpoints/epoch_20 --depth-validation-loaders kitti_zhou_test",
+        "--model-load dpt-hybrid-kitti --fetch --depth-validation-loaders kitti_eigen_benchmark_test",
+    ),
+    "eval_segmentation": (
+        "--model-load sgdepth_eccv_test/first/checkpoints/epoch_20 --segmentation-validation-loaders "
+        "cityscapes_validation",
+    ),
+    "eval_pose": ("--model-load monodepth2:mono_640x192 --fetch --pose-validation-loaders kitti_odom09_validation",),
+    "inference": (
+        "--model-path monodepth2:mono_640x192 --fetch --image-path photo.jpg --output-path out",
+        "--model-path dpt-hybrid --image-path photos --recursive --output-path out --save picture,disparity",
+        "--model-path runs/a/b/checkpoints/epoch_20 --image-path drive.mp4 --output-path out --depth-scale 31.5",
+        "--list-models",
+    ),
+}
+"""What to type after the name of a command."""
+OFTEN = {
+    "train": (
+        "--method",
+        "--dataset-dir",
+        "--checkpoint-dir",
+        "--model-name",
+        "--depth-training-loaders",
+        "--depth-validation-loaders",
+        "--depth-training-batch-size",
+        "--model-load",
+        "--resume",
+        "--sys-cpu",
+    ),
+    **{
+        f"eval_{purpose}": (
+            "--method",
+            "--dataset-dir",
+            "--checkpoint-dir",
+            "--model-load",
+            "--fetch",
+            "--model-name",
+            f"--{purpose}-validation-loaders",
+            "--depth-protocol",
+            "--eval-num-images",
+            "--sys-cpu",
+        )
+        for purpose in ("depth", "segmentation", "pose")
+    },
+    "inference": (
+        "--model-path",
+        "--fetch",
+        "--list-models",
+        "--image-path",
+        "--recursive",
+        "--output-path",
+        "--save",
+        "--fit",
+        "--depth-scale",
+        "--sys-cpu",
+    ),
+}
+"""Options that are used most, by command."""
+ORIGIN = (
+    "Options and defaults are those of one method; --method NAME with --help or --help-all shows those of another. "
+    "Defaults come from presets/<method>.toml and the table of options; --config and the command line replace them."
+)
+
+
+class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
+    """Defaults behind the help of each option; lines of the text below as they are."""
+
 
 class _Parser(ArgumentParser):
     """Says in one sentence what is wrong, and which spelling would have worked."""
 
     def error(self, message: str) -> NoReturn:
         raise UserError(message)
+
+
+def short_parser(command: str, about: str, groups: Iterable[Group], defaults: Mapping[str, Any]) -> ArgumentParser:
+    """Parser for a first look: examples, and the options that are used most."""
+    options = {option.flag: option for _, group in groups for option in group}
+    often = tuple(options[flag] for flag in OFTEN[command] if flag in options)
+    parser = make_parser(f"{command}.py", about, [("options that are used most", often)], defaults)
+    examples = "\n".join(f"  python {command}.py {words}" for words in EXAMPLES[command])
+    lines = textwrap.wrap(f"--help-all shows all {len(options)} options. {ORIGIN}", 78)
+    parser.epilog = "\n".join(["examples:", examples, "", *lines])
+    parser.formatter_class = _Formatter
+    return parser
 
 
 def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Mapping[str, Any]) -> ArgumentParser:
@@ -29,10 +124,11 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
         add_help=False,
         argument_default=SUPPRESS,
         formatter_class=ArgumentDefaultsHelpFormatter,
-        epilog="Options and defaults are those of one method; --method NAME --help shows those of another. Defaults "
-        "come from presets/<method>.toml and the table of options; --config and the command line replace them.",
+        epilog=ORIGIN,
     )
-    parser.add_argument("-h", "--help", action="store_true", default=SUPPRESS, help="show the options and exit")
+    shown = {"action": "store_true", "default": SUPPRESS}
+    parser.add_argument("-h", "--help", help="show examples and the options that are used most, and exit", **shown)
+    parser.add_argument("--help-all", help="show all options and exit", **shown)
     parser.add_argument(
         "--config",
         action="append",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 import tomllib
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HUB = "hf:"
 """How names of networks of the Hugging Face hub begin."""
@@ -25,6 +27,8 @@ class Published:
     md5: str = ""
     bytes: int = 0
     numbers: str = ""
+    files: tuple[str, ...] = ()
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def place(self) -> Path:
@@ -39,11 +43,8 @@ class Published:
     @property
     def is_at_hand(self) -> bool:
         """Whether its file, or for a folder every file that depth needs, is there."""
-        if self.name.startswith(HUB):
-            return any(self.place.glob("snapshots/*/config.json"))
-        if self.is_archive:
-            return all((self.place / f"{part}.pth").is_file() for part in ("encoder", "depth"))
-        return self.place.is_file()
+        needed = ("snapshots/*/config.json",) if self.name.startswith(HUB) else self.files
+        return all(any(self.place.glob(pattern)) for pattern in needed) if needed else self.place.is_file()
 
     @property
     def size(self) -> str:
@@ -53,7 +54,8 @@ class Published:
 
 def _read() -> dict[str, Published]:
     with Path(__file__).with_name("models.toml").open("rb") as file:
-        return {row["name"]: Published(**row) for row in tomllib.load(file)["model"]}
+        rows = tomllib.load(file)["model"]
+    return {row["name"]: Published(**row | {"files": tuple(row.get("files", ()))}) for row in rows}
 
 
 MODELS = _read()

@@ -70,9 +70,10 @@ def locate(name: str, fetch: bool = False) -> Path:
     if entry.address:
         obtain(name, entry.address, fetch)
     elif not entry.is_at_hand:
+        files = f" with {' and '.join(entry.files)}" if entry.files else ""
         raise UserError(
-            f"{name}: {entry.place} is not there; get it with a browser from {entry.page} (licence: {entry.licence}) "
-            "and put it there, or let the variable TORCH_HOME name a folder that has it"
+            f"{name}: {entry.place}{files} is not there; get it with a browser from {entry.page} (licence: "
+            f"{entry.licence}) and put it there, or let the variable TORCH_HOME name a folder that has it"
         )
     return entry.place
 
@@ -92,7 +93,9 @@ def _unpacked(entry: Published, fetch: bool) -> Path:
         raise _damaged(archive, entry.address, fetched, f"its MD5 is {digest}, not {entry.md5}")
     _unpack(archive, entry.place)
     if not entry.is_at_hand:
-        raise UserError(f"{archive}: holds no encoder.pth and depth.pth; delete it and download {entry.address} again")
+        raise UserError(
+            f"{archive}: holds no {' and '.join(entry.files)}; delete it and download {entry.address} again"
+        )
     return entry.place
 
 

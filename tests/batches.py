@@ -9,6 +9,7 @@ from torch import Tensor
 
 from dataloader.batch import Batch, RawBatch, camera_matrix, invert_camera, to_device
 from dataloader.catalog import Purpose, find_loader
+from dataloader.measured import LOW
 
 LOADERS: dict[Purpose, str] = {"depth": "kitti_zhou_train", "segmentation": "cityscapes_train"}
 INTRINSICS = (0.58, 1.92, 0.5, 0.5)
@@ -44,12 +45,20 @@ def street_batch(purpose: Purpose, size: int = 2, height: int = 64, width: int =
 
 
 def measured_batch(size: int = 2, height: int = 64, width: int = 64, seed: int = 0) -> Batch:
-    """The images of `street_batch`, with depth of 2 to 60 metres for a third of their pixels, and dense depth."""
+    """The images of `street_batch`, with depth of 2 to 60 metres for a third of their pixels, filled and smooth depth.
+
+    A view holds the images at three quarters of their size.
+    """
     rng = torch.Generator().manual_seed(seed + 1)
     dense = torch.linspace(60, 2, height).view(1, 1, -1, 1).repeat(size, 1, 1, width)
     depth = dense.where(torch.rand(dense.shape, generator=rng) < 1 / 3, 0.0)
     raw = street_batch("depth", size, height, width, seed).raw
-    return to_device(replace(raw, frames=(0,), images=raw.images[:, :1], depth=depth, dense=dense), "cpu")
+    raw = replace(raw, frames=(0,), images=raw.images[:, :1])
+    low = torch.nn.functional.interpolate(
+        raw.images[:, 0].float(), (height * 3 // 4, width * 3 // 4), mode="bilinear", antialias=True
+    )
+    views = {LOW: replace(raw, images=low.round().to(torch.uint8)[:, None])}
+    return to_device(replace(raw, depth=depth, dense=dense, base=dense + 1, views=views), "cpu")
 
 
 def batch_of(

@@ -5,16 +5,15 @@ from __future__ import annotations
 import os
 import re
 import signal
-import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from subprocess import PIPE, CompletedProcess, Popen
+from subprocess import CompletedProcess
 
 import torch
 
 from models.sgdepth import SGDepth
-from tests.warm import ROOT, Command, Warm
+from tests.warm import Command, Warm
 
 
 def error_of(result: CompletedProcess) -> str:
@@ -39,16 +38,10 @@ def write_checkpoint(folder: Path) -> Path:
     return folder
 
 
-def torchrun(*words: object) -> Popen:
-    """Start a script in two processes."""
-    return Popen(
-        [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2", *map(str, words)],
-        cwd=ROOT,
-        stdout=PIPE,
-        stderr=PIPE,
-        text=True,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
-    )
+def torchrun(warm: Warm, *words: object) -> Command:
+    """Start a command with thin networks in two processes, each a new interpreter; their launcher is forked."""
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2")
+    return warm(*launcher, "-m", "tests.thinly", *words)
 
 
 def surroundings(rank: int, port: int) -> dict[str, str]:

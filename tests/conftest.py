@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-import torch
 from filelock import FileLock
 
 from tests import golden
-from tests.thin import thin_networks
-from tests.warm import ROOT as ROOT
-from tests.warm import Command, Warm
 
-Run = Callable[..., Command]
+# What takes seconds to import is imported by whoever needs it: the process that only hands out tests does not.
+if TYPE_CHECKING:
+    from tests.warm import Command, Warm
+
+ROOT = Path(__file__).parents[1]
+Run = Callable[..., "Command"]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -47,6 +50,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         items[:] = [item for item in items if not item.get_closest_marker("golden")]
 
 
+def pytest_collection_finish() -> None:
+    """What has been imported and collected stays: looking it over for garbage takes half a second, again and again."""
+    gc.collect()
+    gc.freeze()
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Files from outside are for marked tests alone, those that ``--no-golden`` leaves out."""
     golden.allow(item.get_closest_marker("golden") is not None)
@@ -55,6 +64,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Small tensors gain nothing from threads, and results do not depend on their number."""
+    import torch
+
     torch.set_num_threads(1)
 
 
@@ -81,6 +92,8 @@ def street(shared_folder: Path) -> Path:
 @pytest.fixture(scope="module")
 def thin() -> Iterator[None]:
     """Networks of a module's tests have an eighth of their width, those of the commands they start as well."""
+    from tests.thin import thin_networks
+
     with thin_networks():
         yield
 
@@ -88,13 +101,26 @@ def thin() -> Iterator[None]:
 @pytest.fixture
 def thin_here() -> Iterator[None]:
     """As `thin`, for one test of a module that needs whole networks as well."""
+    from tests.thin import thin_networks
+
     with thin_networks():
+        yield
+
+
+@pytest.fixture
+def whole_here() -> Iterator[None]:
+    """Whole networks for one test of a module that is `thin`."""
+    from tests.thin import thin_networks
+
+    with thin_networks(False):
         yield
 
 
 @pytest.fixture(scope="session")
 def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
     """Run one of the commands; ``run("train.py", "--help", env={...})`` gives its outcome with text output."""
+    from tests.warm import Warm
+
     commands = Warm(tmp_path_factory.mktemp("commands"))
     yield commands.run
     commands.end()
@@ -103,6 +129,8 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Run]:
 @pytest.fixture
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
     """Start commands in warm processes: ``warm("train.py", *words)`` is a `Command`; all are gone after the test."""
+    from tests.warm import Warm
+
     commands = Warm(tmp_path_factory.mktemp("outputs"))
     yield commands
     commands.end()

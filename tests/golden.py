@@ -9,9 +9,12 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:
+    import torch
 
 FOLDER = Path(os.environ.get("GOLDEN_DIR") or Path(__file__).parents[2] / "shared" / "golden")
 
@@ -88,9 +91,11 @@ def fill(key: str, shape: Iterable[int]) -> np.ndarray:
     return _rule().fill(key, shape)
 
 
-def state_dict(keys: Iterable, scale: dict[str, float] | None = None, dtype: torch.dtype = torch.float32) -> dict:
+def state_dict(keys: Iterable, scale: dict[str, float] | None = None, dtype: torch.dtype | None = None) -> dict:
     """State dict for (key, shape) pairs, with the factors of `scale` where its regular expressions match."""
-    state = {}
+    import torch
+
+    state, dtype = {}, dtype or torch.float32
     for key, shape in keys:
         values = torch.from_numpy(np.array(fill(key, shape)))
         factors = [factor for pattern, factor in (scale or {}).items() if re.search(pattern, key)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,11 +12,11 @@ import torch
 
 import arguments
 from benchmarks import __main__ as bench
-from benchmarks import demo, evaluation, gpu, loading, patches, scaling, student, train_step, turns
+from benchmarks import demo, evaluation, gpu, loading, patches, scaling, student, threads, train_step, turns
 from benchmarks.train_step import STEPS, Setting, TrainStep, make_run
 from benchmarks.unit import seconds
 from methods import METHODS
-from tests import golden
+from tests import golden, warm
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -104,6 +105,13 @@ def test_the_plain_masking_leaves_what_stands_still():
     assert found[0].all() and not found[1].any() and keep(street, [street, street]).all()
 
 
+@pytest.fixture
+def forked(monkeypatch) -> None:
+    """Processes of their own are forked from one that has imported everything."""
+    monkeypatch.setattr("multiprocessing.get_context", lambda method: warm.ThinPools())
+
+
+@pytest.mark.usefixtures("forked")
 @pytest.mark.skipif(not Path("/proc/self/clear_refs").exists(), reason="asks Linux for the memory of a process")
 def test_memory_of_a_step_grows_with_the_batch(tiny):
     least, most = (train_step.peak_bytes(replace(tiny, batch=batch)) for batch in (1, 6))
@@ -174,6 +182,7 @@ def test_the_busy_share_of_a_training_is_measured(street: Path, tmp_path: Path):
     assert 0 < gpu.training_busy_share(words, "cpu") <= 1
 
 
+@pytest.mark.usefixtures("forked")
 def test_processes_take_more_images_together(tiny):
     assert scaling.images_per_second(tiny, 2) > 0
 
@@ -224,6 +233,14 @@ def test_evaluation_and_inference_are_measured_on_any_street(street: Path, tmp_p
 @pytest.mark.parametrize("title", [title for title in evaluation.NETWORKS if "HRNet" not in title])
 def test_every_network_is_written_for_evaluation(title, tmp_path: Path):
     assert (evaluation.write_network(tmp_path / "network", evaluation.NETWORKS[title]) / "model.pth").is_file()
+
+
+def test_ways_to_wait_are_compared_in_processes_of_their_own():
+    way = threads.Way({"OMP_WAIT_POLICY": "PASSIVE"}, fewer=os.cpu_count() - 1)
+    found = threads.measured({"asleep": way}, ["--size", "64", "64", "--batch", "1"], 2, [0])
+    assert [len(steps) for steps in found[0].values()] == [2]
+    wall, processor, memory = found[0]["asleep"][-1]
+    assert wall > 0 and processor > 0 and 0.1 < memory < 10
 
 
 def test_seconds_are_positive():

@@ -10,6 +10,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import arguments
@@ -241,6 +242,34 @@ def test_fixed_scaling_and_the_first_quarter(place, judged, capsys):
     entry = json.loads((run_folder(place).with_name("fixed") / "metrics.json").read_text())["kitti_zhou_test_depth"]
     expected = read(place)["kitti_zhou_test_depth"]["metrics"]
     assert entry["metrics"]["abs_rel"] == pytest.approx(expected["abs_rel"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"),
+    [
+        ((), ["fp32", "bf16"]),
+        (("--train-precision", "bf16"), ["fp32", "bf16"]),
+        (("--sys-compile",), ["fp32", "fp32, compiled"]),
+    ],
+)
+def test_the_change_of_every_metric_is_printed_on_request(place, judged, capsys, monkeypatch, words, columns):
+    monkeypatch.setattr("engine.device.require_compiler", lambda *_: None)
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: None)  # the compiler itself takes minutes
+    common = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", "report", "--eval-num-images", 0)
+    eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, "--precision-report", *words)))
+    lines = [[cell.strip() for cell in line.split("|")] for line in capsys.readouterr().out.splitlines()]
+    first = next(number for number, line in enumerate(lines) if line[0] == "metric")
+    table = {name: values for name, *values in lines[first : first + 8]}
+    assert table.pop("metric") == [*columns, "change", "relative"] and [*table] == [*METRICS]
+    usual = read(place)["kitti_zhou_test_depth"]["metrics"]
+    kept = json.loads((run_folder(place).with_name("report") / "metrics.json").read_text())["kitti_zhou_test_depth"]
+    for name, (exact, other, change, _) in table.items():
+        assert float(exact) == pytest.approx(usual[name], abs=1e-5)
+        assert float(change) == pytest.approx(float(other) - float(exact), abs=2e-5)
+        asked = other if "bf16" in words else exact
+        assert kept["metrics"][name] == pytest.approx(float(asked), abs=1e-5)
+    changed = any(float(values[2]) for values in table.values())
+    assert changed == ("bf16" in columns)
 
 
 @pytest.mark.parametrize("name", DEPTH_PROTOCOLS)

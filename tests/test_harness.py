@@ -92,3 +92,23 @@ def test_folders_must_be_given_and_exist(tmp_path):
     with pytest.raises(UserError, match="no such folder"):
         harness.require_folders(Namespace(dataset_dir=str(tmp_path / "missing"), checkpoint_dir="x", **loaders))
     harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x", depth_training_loaders=("folder_train",)))
+
+
+def test_all_that_is_named_wrongly_is_told_at_once():
+    args = Namespace(
+        method="sgdem",
+        dataset_dir="/nowhere",
+        checkpoint_dir="/runs",
+        model_load="typo",
+        depth_validation_loaders=("kitti_zhou_tset", "kitti_zhou_test"),
+        segmentation_training_loaders=("cityscapes_trian",),
+    )
+    with pytest.raises(UserError) as error:
+        harness.require_folders(args)
+    for part in (
+        "--dataset-dir /nowhere: no such folder",
+        "also --depth-validation-loaders kitti_zhou_tset: no such loader (closest: kitti_zhou_test",
+        "also --segmentation-training-loaders cityscapes_trian: no such loader",
+        "also --model-load typo: /runs/typo is not there",
+    ):
+        assert part in str(error.value)

@@ -95,7 +95,8 @@ def test_help_answers_without_torch(command):
     code += "\nexcept SystemExit as stop: assert stop.code in (0, None)\nassert 'torch' not in sys.modules, 'torch'"
     result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=False)
     assert result.returncode == 0, result.stderr
-    assert "--model-load" in result.stdout and "--sys-cpu" in result.stdout
+    network = "--model-path" if command == "inference.py" else "--model-load"
+    assert network in result.stdout and "--sys-cpu" in result.stdout and "--help-all" in result.stdout
 
 
 def run_python(*words: str) -> str:
@@ -110,26 +111,21 @@ def test_help_of_the_measurements_costs_no_torch():
     assert "--gpu" in run_python("-c", code)
 
 
-def test_inference_loads_a_network_without_what_others_need(tmp_path):
+def test_inference_loads_a_network_without_what_others_need_and_the_compiler_comes_when_it_is_asked_for(tmp_path):
     model = write_checkpoint(tmp_path / "epoch_1") / "model.pth"
     words = ["--sys-cpu", "--method", "sgdepth", "--model-path", str(model)]
     code = f"import sys, arguments, inference\nargs = arguments.parse('inference', {words})\n"
     code += "inference.Predictor(args)\nimport visual.pictures\n"
-    code += "print(*{'timm', 'matplotlib', 'tensorboard', 'torch._dynamo', 'sympy'} & {*sys.modules})"
-    assert run_python("-c", code).split() == []
-
-
-def test_the_compiler_is_there_for_who_needs_it():
-    code = "import models.encoders, torch\nassert 'torch._dynamo' not in __import__('sys').modules\n"
-    code += "from models.without_dynamo import _asked_late; _asked_late('cpu')\n"
+    code += "print('found', *{'timm', 'matplotlib', 'tensorboard', 'torch._dynamo', 'sympy'} & {*sys.modules})\n"
+    code += "import torch\nfrom models.without_dynamo import _asked_late; _asked_late('cpu')\n"
     code += "print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(2)).sum().item())"
-    assert run_python("-c", code).split() == ["4.0"]
+    assert run_python("-c", code).split() == ["found", "4.0"]
 
 
 UNIX = ("fcntl", "resource", "pwd", "grp", "termios")
 
 
-def test_no_module_needs_what_only_unix_has():
+def test_no_module_needs_what_only_unix_has(run):
     names = [
         ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
         for path in sources()
@@ -137,10 +133,24 @@ def test_no_module_needs_what_only_unix_has():
     ]
     code = f"""
 import importlib, sys
+for name in [*sys.modules]:
+    if name.split(".")[0] in {[*LEVELS]}:
+        del sys.modules[name]
 for name in {UNIX}:
     sys.modules[name] = None
 for name in {names}:
     importlib.import_module(name)
 print(len({names}))
 """
-    assert int(run_python("-c", code)) > 40
+    done = run("-c", code)
+    assert done.returncode == 0, done.stderr
+    assert int(done.stdout) > 40
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_wrong_names_are_told_without_torch(command):
+    words = [command, "--model-path" if command == "inference.py" else "--model-load", "nowhere"]
+    code = f"import sys, runpy; sys.argv = {words!r}\n"
+    code += f"try: runpy.run_path({command!r}, run_name='__main__')"
+    code += "\nexcept SystemExit as stop: assert stop.code == 2\nassert 'torch' not in sys.modules, 'torch'"
+    run_python("-c", code)

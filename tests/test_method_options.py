@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shlex
 from pathlib import Path
 
 import pytest
@@ -13,14 +14,15 @@ from dataloader.catalog import LOADERS
 from errors import UserError
 from methods import METHODS
 from presets.foreign import answer, foreign_names, meanings
+from presets.parser import EXAMPLES
 from storage.notes import METADATA, as_text
 
 BOTH = [(command, method) for command in arguments.COMMANDS for method in arguments.methods_of(command)]
 
 
-def help_of(command: str, words: list[str], capsys: pytest.CaptureFixture) -> str:
+def help_of(command: str, words: list[str], capsys: pytest.CaptureFixture, flag: str = "--help-all") -> str:
     with pytest.raises(SystemExit) as stop:
-        arguments.parse(command, [*words, "--help"])
+        arguments.parse(command, [*words, flag])
     assert not stop.value.code
     return capsys.readouterr().out
 
@@ -35,7 +37,21 @@ def checkpoint(folder: Path, **options: object) -> str:
 def test_help_shows_the_options_of_the_method_only(command, method, capsys):
     text = help_of(command, ["--method", method], capsys)
     flags = set(re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE))
-    assert flags == {option.flag for option in arguments.options_of(command, method)} | {"--config"}
+    assert flags - {"--help-all"} == {option.flag for option in arguments.options_of(command, method)} | {"--config"}
+
+
+@pytest.mark.parametrize("command", arguments.COMMANDS)
+def test_a_first_look_shows_ten_options_and_lines_that_can_be_typed(command, capsys):
+    text = help_of(command, [], capsys, "--help")
+    flags = {flag for flag in re.findall(r"^  (--[a-z-]+)", text, re.MULTILINE)} - {"--help-all", "--config"}
+    assert flags <= {option.flag for option in arguments.options_of(command)} and 8 <= len(flags) <= 10
+    assert "--help-all shows all" in text
+    lines = re.findall(rf"^  python {command}.py (.+)$", text, re.MULTILINE)
+    assert lines == [*EXAMPLES[command]]
+    for line in lines:
+        args = arguments.parse(command, shlex.split(line))
+        for option, names in vars(args).items():
+            assert not option.endswith("_loaders") or all((option.split("_")[0], name) in LOADERS for name in names)
 
 
 def test_help_shows_the_defaults_of_the_recipe(capsys):
@@ -183,10 +199,19 @@ def test_what_follows_a_training_option_names_one_of_its_kind():
         ("eval_depth", "--split eigen", "--split: unknown here; the data sets are --depth-validation-loaders"),
         ("eval_depth", "--method dpt --num_layers 18", "--num_layers: unknown option of eval_depth.py"),
         ("eval_depth", "--lr 1", "--lr: unknown option of eval_depth.py"),
-        ("train", "--eta_min 1e-6", "--eta_min: unknown here; the learning rate at which cosine ends is --train-sched"),
+        ("train", "--eta_min 1e-6", "--eta_min: unknown here; the learning rate at which cosine and sqrt end is"),
         ("train", "--no_ssim", "--no_ssim: unknown here; structural similarity is left out by --no-depth-ssim"),
         ("train", "--split odom", "--split: unknown here; the data sets are --depth-training-loaders (eigen_zhou is"),
         ("train", "--clip_grad 1", "--clip_grad: unknown here; gradients are not clipped, as in the recipes; leave"),
+        (
+            "train",
+            "--do_kb_crop",
+            "--do_kb_crop: unknown here; that window is cut out by the loader kitti_annotated_tr",
+        ),
+        ("train", "--trainfile_nyu x", "--trainfile_nyu: unknown here; lists lie in the data set folder, and what is"),
+        ("train", "--method lapdepth --height 352", "--height: unknown here; the height of the crop is --depth-crop-h"),
+        ("train", "--height 192", "--height: unknown here; the input height is --depth-resize-height"),
+        ("eval_depth", "--cap 50", "--cap: unknown here; how far depth counts is --depth-cap"),
         ("eval_depth", "--kitti_path x", "--kitti_path: unknown here; the folder of all data sets is --dataset-dir"),
         ("eval_depth", "--eval_stereo", "--eval_stereo: unknown here; published stereo networks are judged with"),
         ("eval_depth", "--save_pred_disps", "--save_pred_disps: unknown here; inference.py keeps disparities"),
@@ -244,5 +269,5 @@ def test_every_flag_of_the_repositories_that_methods_come_from_is_in_the_table(r
 
 def test_values_of_other_repositories_are_loaders_of_ours():
     loaders = {name for _, name in LOADERS}
-    for flag in ("split", "dataset", "eval_split"):
+    for flag in ("split", "dataset", "eval_split", "trainfile_kitti", "testfile_nyu"):
         assert {*foreign_names()[flag].values.values()} <= loaders, flag

@@ -55,6 +55,13 @@ def test_a_name_tells_the_method_and_the_files_tell_the_size(command, flag, offe
     assert sum(method == "GET" for method, *_ in offered.asked) == 1
 
 
+def test_a_name_tells_what_its_files_do_not(offered):
+    args = arguments.parse("inference", ["--model-path", "spatial_kd:resnet18_nyu"])
+    assert (args.method, args.model_depth_max) == ("spatial_kd", 10.0) and "model_depth_max" in args.said
+    args = arguments.parse("inference", ["--model-path", "lapdepth:nyu", "--model-depth-max", "12"])
+    assert (args.method, args.model_depth_max) == ("lapdepth", 12.0)
+
+
 def test_training_begins_with_a_network_by_its_name(offered):
     args = arguments.parse("train", ["--method", "monodepth2", "--model-load", FIRST, "--fetch"])
     assert not state_manager.needs_pretrained(MODELS[FIRST].place, args)

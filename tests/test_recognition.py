@@ -25,6 +25,8 @@ from tests import golden
 from tests.conftest import tiny_options
 from tests.models import dpt_file
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 CPU = torch.device("cpu")
 SMALL = {"layers": 18, "split_pos": 2, "resolutions": 2, "num_classes": 7}
 
@@ -34,7 +36,7 @@ def network(variant: str, **changes: object) -> SGDepth:
     return SGDepth(**{**SMALL, **changes}, disparity_bias=0.0, attention={"variant": variant}).eval()
 
 
-def unused_layers(channels: int = 512) -> dict[str, Tensor]:
+def unused_layers(channels: int = 64) -> dict[str, Tensor]:
     """What the released SGDEM code stores besides: layers that take part in nothing."""
     return {
         f"{part}.encoder.{name}": torch.zeros(shape)
@@ -96,6 +98,7 @@ def test_a_file_of_the_released_code_is_recognised(runs, command, caplog):
     assert sum("8 tensors" in note for note in notes) == 1 and any("model_num_layers 18" in note for note in notes)
 
 
+@pytest.mark.usefixtures("whole_here")
 def test_the_golden_network_gives_its_numbers_through_the_command_path(tmp_path):
     meta, want = golden.load("sgdem_model_r50")
     folder = write(tmp_path, golden.state_dict(meta["keys"], meta["scale"]))

@@ -26,6 +26,8 @@ from tests import commands
 from tests.models import dpt_file
 from visual.video import VideoWriter, describe
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 HEIGHT, WIDTH = 96, 320
 CPU = torch.device("cpu")
 
@@ -195,9 +197,9 @@ def test_refined_depth_is_judged_and_the_protocol_says_so(place, run):
         "blend": "window",
     }
     assert plain["protocol"] == refined["protocol"]
-    # An untrained network refines little, still ten times more than what batches round differently.
+    # An untrained network refines little, still ten times more than what batches may round differently.
     found, same, other = (entry["metrics"]["abs_rel"] for entry in (refined, one, plain))
-    assert found == pytest.approx(same, rel=3e-6) and found != pytest.approx(other, rel=3e-5)
+    assert found == pytest.approx(same, rel=1e-6) and found != pytest.approx(other, rel=1e-5)
     pictures = [
         place.runs / f"sgdepth_eccv_test/{name}/eval_images/kitti_zhou_test_depth/img_0.png"
         for name in ("plain", "one")

@@ -21,6 +21,8 @@ from storage import checkpoint_folder
 from storage.weights import read_state_dict
 from tests import golden
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 
 def small_state(masking: bool = False) -> RunState:
     torch.manual_seed(0)
@@ -280,8 +282,8 @@ def options(**changes: object) -> Namespace:
         "model_disparity_bias": 5.0,
         "model_depth_min": 0.1,
         "model_depth_max": 100.0,
-        "command": "inference",
         "model_decoder_path": "",
+        "command": "inference",
         "said": ["method"],
     }
     return Namespace(**{**values, **changes})
@@ -298,6 +300,7 @@ def test_published_files_load_in_both_containers_and_without_wrappers(tmp_path, 
         assert torch.equal(value, network.state_dict()[key])
 
 
+@pytest.mark.usefixtures("whole_here")
 @pytest.mark.parametrize("index", range(9))
 def test_the_nine_published_networks_load_whole(index):
     from tests.models.test_sgdepth import expected_keys

@@ -7,6 +7,7 @@ tests/test_cold_starts.py starts every command as a user does.
 from __future__ import annotations
 
 import multiprocessing
+import multiprocessing.pool
 import os
 import runpy
 import subprocess
@@ -28,6 +29,7 @@ IMPORTED = (
     "torchvision",
     "timm",
     "cv2",
+    "matplotlib.colors",
     "train",
     "eval_depth",
     "eval_pose",
@@ -35,22 +37,38 @@ IMPORTED = (
     "inference",
     "state_manager",
     "models.dpt",
+    "methods.monodepth2.build",
     "methods.monodepth2.training",
     "models.bdedepth",
     "models.monodepth2",
     "models.sgdepth",
     "methods.dpt.build",
+    "methods.sgdem.build",
     "methods.sgdem.keys",
     "methods.sgdem.training",
+    "methods.sgdepth.build",
     "methods.sgdepth.training",
+    "dataloader.layouts.cityscapes",
+    "dataloader.layouts.odometry",
     "dataloader.loaders",
     "dataloader.prefetch",
+    "engine.bad_steps",
+    "engine.device",
+    "engine.keeping",
+    "engine.stopping",
     "perspective_resample.views",
     "street",
     "visual.report",
     "visual.pictures",
+    "visual.results",
+    "visual.video",
+    "evaluation.depth",
+    "evaluation.judging",
+    "evaluation.pose",
+    "evaluation.segmentation",
     "evaluation.tables",
     "tests.conftest",
+    "tests.settled",  # the last one
 )
 _CONTEXT = multiprocessing.get_context("forkserver")
 _CONTEXT.set_forkserver_preload(list(IMPORTED))
@@ -148,6 +166,14 @@ class Warm:
             command.process.join()
             command.process.close()
         self._started.clear()
+
+
+class ThinPools:
+    """As a context of `multiprocessing` that spawns: pools of fresh processes, here warm and with thin networks."""
+
+    @staticmethod
+    def Pool(processes: int) -> multiprocessing.pool.Pool:  # noqa: N802
+        return _CONTEXT.Pool(processes, initializer=thin.make_thin)
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:

@@ -35,7 +35,7 @@ class Fit:
 
     kind:    squash: the whole image at `size`; pad: the whole image in its shape, its edges repeated around it; crop:
              the largest part in the middle that has the shape of `size`; multiple: in its own shape, of as many pixels
-             as `size` has; own: as it is
+             as `size` has; height: in its own shape, as high as `size`; own: as it is
     size:    (height, width) of the network's input; () with multiple: the image's own size
     divisor: of which sides must be multiples
     filter:  of resizing, "bilinear" or "lanczos"
@@ -53,6 +53,10 @@ class Fit:
             return View(image, image)
         if self.kind == "multiple":
             return View(image, network_input(image, self._multiple(height, width), self.filter))
+        if self.kind == "height":
+            columns = round(width * self.size[0] / height / self.divisor) * self.divisor
+            size = (self.size[0], max(columns, self.divisor))
+            return View(image, network_input(image, size, self.filter))
         if self.kind == "crop":
             return self._cropped(image)
         if self.kind == "pad":

@@ -33,14 +33,14 @@ def depth_panel(
     return _stack(rows)
 
 
-def measured_panel(image: Tensor, depth: Tensor, truth: Tensor) -> Tensor:
-    """Image, coloured predicted depth and coloured measurements, black where there are none.
+def measured_panel(image: Tensor, truth: Tensor, *depths: Tensor) -> Tensor:
+    """Image, coloured predicted depths and coloured measurements, black where there are none.
 
-    Shapes:  image (B, 3, H, W) in [0, 1]; depth (B, 1, H, W), > 0; truth (B, 1, H, W), 0 = none
-    Returns: (3, 3*H, columns*W) in [0, 1]
+    Shapes:  image (B, 3, H, W) in [0, 1]; truth (B, 1, H, W), 0 = none; depths (B, 1, H, W) each, > 0
+    Returns: (3, rows*H, columns*W) in [0, 1]
     """
-    image, depth, truth = (x[:COLUMNS].float() for x in (image, depth, truth))
-    return _stack([image, depth_image(depth), depth_image(truth, truth > 0)])
+    image, truth, *depths = (x[:COLUMNS].float() for x in (image, truth, *depths))
+    return _stack([image, *map(depth_image, depths), depth_image(truth, truth > 0)])
 
 
 def refinement_panel(image: Tensor, outlines: Tensor, disp: Tensor, refined: Tensor, weight: Tensor) -> Tensor:

@@ -67,14 +67,14 @@ class Found:
             return f"metres ({self.scaled})" if self.scaled else "metres"
         return "metres up to scale" if self.known == "up to scale" else self.known
 
-    def cut(self, inside: tuple[slice, slice]) -> Found:
-        """The part of the map that shows the image."""
+    def cut(self, inside: tuple[slice, slice], size: tuple[int, int]) -> Found:
+        """The part of the maps that shows the image; `size` is that of the input, in whose pixels `inside` counts."""
         if inside == (slice(None), slice(None)):
             return self
-        parts = {name: _cut(layer, self.values.shape, inside) for name, layer in self.layers.items()}
-        return replace(
-            self, values=self.values[inside], ids=None if self.ids is None else self.ids[inside], layers=parts
-        )
+        maps = (self.values, *self.layers.values())
+        values, *layers = (_enlarged(each, size, cv2.INTER_LINEAR)[inside] for each in maps)
+        ids = None if self.ids is None else _enlarged(self.ids, size, cv2.INTER_NEAREST)[inside]
+        return replace(self, values=values, ids=ids, layers=dict(zip(self.layers, layers, strict=True)))
 
     def times(self, factor: float, how: str) -> Found:
         """Depth times a factor that makes it metres."""
@@ -91,15 +91,6 @@ class Found:
         """Raise `UserError` where the network predicts NaN or infinite values."""
         if not np.isfinite(self.values).all():
             raise UserError("the network gives NaN or infinite numbers for it; take another checkpoint")
-
-
-def _cut(layer: np.ndarray, size: tuple[int, ...], inside: tuple[slice, slice]) -> np.ndarray:
-    """The part of a map of another size than `size` that `inside` says for that size."""
-    rows, columns = (
-        slice(round(part.start * side / whole), round(part.stop * side / whole))
-        for part, side, whole in zip(inside, layer.shape, size, strict=True)
-    )
-    return layer[rows, columns]
 
 
 @dataclass(frozen=True)
@@ -202,9 +193,11 @@ class ResultFolder:
             return
         if "depth" in kinds:
             self._put(job, "depth", _npy(depth), found.unit)
-            for name, layer in found.layers.items():
-                content = _npy(_enlarged(layer, size, cv2.INTER_LINEAR))
-                write_whole(self.folder / f"{job.name}_{name}.npy", content, durable=False)
+            layers = {name: _enlarged(layer, size, cv2.INTER_LINEAR) for name, layer in found.layers.items()}
+            if "base" in layers:
+                layers.setdefault("detail", depth - layers["base"])
+            for name, layer in layers.items():
+                write_whole(self.folder / f"{job.name}_{name}.npy", _npy(layer), durable=False)
         if "depth16" in kinds:
             per_metre = self._counts_per_metre(found)
             self._put(job, "depth16", depth_png(depth, per_metre, found.unit), f"1/{per_metre} of {found.unit}")

@@ -59,7 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--depth-gt", default="raw", metavar="KIND", help="ground truth: raw, improved or an .npz file (default raw)"
     )
-    parser.add_argument("--data-folder", default="", metavar="DIR", help="own data, for folder_train and folder_test")
+    parser.add_argument("--data-folder", default="", metavar="DIR", help="own data, for loaders folder_...")
     parser.add_argument(
         "--data-intrinsics", default="", metavar="FX,FY,CX,CY", help="its camera, in pixels of the files"
     )

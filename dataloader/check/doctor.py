@@ -18,9 +18,9 @@ from dataloader.check.look import Look, Tile, choose, look_at
 from dataloader.check.report import SHOWN, Report, share
 from dataloader.index import read_index
 from dataloader.integrity import needed
+from dataloader.layouts import kitti_annotated, nyu
 from dataloader.layouts.cityscapes_triplets import find_dump
 from dataloader.layouts.kitti import find_split
-from dataloader.layouts.kitti_annotated import find_list
 from dataloader.lists import read_list
 from dataloader.samples import NO_CAMERA, Request, Sample
 from dataloader.splits import has_truth, resolve, tell_truth, with_truth
@@ -104,9 +104,11 @@ def _tell_source(report: Report, spec: LoaderSpec, options: Options, used: int) 
         home, folder = Path(options.dataset_dir), DATASETS[spec.dataset].folder
         dump = find_dump(home) if (spec.dataset, spec.purpose, spec.training) == ("cityscapes", "depth", True) else None
         report.tell("folder", options.data_folder or str(dump.listing.root if dump else home / folder))
+        if spec.dataset == "nyu_v2":
+            report.tell("list", str(nyu.find_list(home, spec) or "none, all images there"))
         return
     if spec.split == "annotated":
-        listed = find_list(Path(options.dataset_dir), spec.part)
+        listed = kitti_annotated.find_list(Path(options.dataset_dir), spec.part)
         report.tell("list", str(listed or f"none, {'all left images with a map' if spec.training else 'known frames'}"))
         return
     path = find_split(Request(spec=spec, dataset_dir=Path(options.dataset_dir)))

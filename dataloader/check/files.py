@@ -17,6 +17,7 @@ from dataloader.integrity import find_damaged, needed
 from dataloader.layouts.folder import find_sequences, ordered_frames
 from dataloader.listing import Listing, numbers_of
 from dataloader.numbering import have_decimals
+from dataloader.parts import container
 from dataloader.samples import Sample
 
 
@@ -58,7 +59,7 @@ def _names(folder: str) -> frozenset[str]:
 
 def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample]) -> None:
     """Tell numbers of samples, recordings and cameras; warn about frames that are listed twice."""
-    folders = Counter(os.path.dirname(sample.images[0]) for sample in samples)
+    folders = Counter(os.path.dirname(container(sample.images[0])) for sample in samples)
     shortest, longest = min(folders.values()), max(folders.values())
     text = f"{len(samples)} from {len(folders)} folders of {shortest} to {longest} frames"
     report.tell("samples", text if len(folders) > 1 else f"{len(samples)} from one folder")

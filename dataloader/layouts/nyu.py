@@ -12,6 +12,7 @@ import numpy as np
 
 from errors import UserError
 
+from ..catalog import LoaderSpec
 from ..companions import companion
 from ..listing import IMAGE_TYPES, Listing, on_disk
 from ..matlab import read_numbers
@@ -54,6 +55,13 @@ SETS = {
 log = logging.getLogger(__name__)
 
 
+def find_list(dataset_dir: Path, spec: LoaderSpec) -> Path | None:
+    """The list of a loader of these in the data set folder; None where there is none."""
+    name = SETS[spec.split, spec.part].list
+    path = on_disk(dataset_dir / FOLDER / name)
+    return path if name and path.is_file() else None
+
+
 def nyu_samples(request: Request) -> list[Sample]:
     """Images with what the Kinect measured, and its filled and smooth versions; the .mat file where none are extracted.
 
@@ -72,14 +80,14 @@ def _samples(request: Request) -> list[Sample] | Iterator[Sample]:
     place = next((place for place in chosen.places if listing.names(place)), "")
     labelled = listing.file(LABELLED) if chosen.labelled else ""
     if place:
-        index = on_disk(root / chosen.list)
-        if index.is_file() and request.listed:
+        index = find_list(request.dataset_dir, spec)
+        if index and request.listed:
             return _listed(request, listing, parameters, index, place)
         samples = list(_extracted(listing, parameters, place))
         if not samples:
             raise UserError(f"{root / place}: no image <scene>/rgb_<number>.jpg; put the extracted images there")
         if spec.training and chosen.list and request.listed:
-            _tell_all(request, index, samples)
+            _tell_all(request, root / chosen.list, samples)
         return samples
     if labelled:
         return _labelled(listing, parameters, labelled, chosen.labelled)

@@ -23,6 +23,7 @@ COMMANDS = {
     "kitti": "download KITTI raw drives",
     "index": "write index files for a KITTI or Cityscapes download",
     "cityscapes-triplets": "make triplets of Cityscapes video, resized, for the training of depth",
+    "fill": "fill the gaps of depth maps, and smooth them, for SD-ConvTrans",
     "nyu": "extract test or training images of NYU Depth v2 from the labelled .mat file",
     "export-gt": "keep the ground truth of an evaluation loader in one file",
     "cache": "keep the images and labels of a training, decoded and resized",

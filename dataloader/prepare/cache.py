@@ -13,6 +13,7 @@ from dataloader.prepare.training_data import (
     find_loaders,
     find_samples,
     known_loaders,
+    refuse_measured,
 )
 from dataloader.transforms import FILTERS
 from errors import UserError
@@ -68,12 +69,7 @@ def run(args: argparse.Namespace) -> int:
     from dataloader.cache.teacher import image_root
 
     specs = find_loaders(args.loaders, sorted(PURPOSES, key=args.purpose.__eq__))  # that one goes last
-    for spec in specs:
-        if spec.purpose == "depth" and spec.needs_truth:
-            raise UserError(
-                f"{spec.name}: images keep their size in training with measured depth, no cache holds them; leave it "
-                "out"
-            )
+    refuse_measured(specs, "images keep their size in training with measured depth, no cache holds them")
     check_common(args)
     sizes = {
         "depth": (args.height, args.width),

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.catalog import LOADERS, LoaderSpec
+from dataloader.nyu_files import is_member
 from dataloader.prepare.put import put
 from errors import UserError, closest
 
@@ -65,6 +66,10 @@ def run(args: argparse.Namespace) -> int:
         samples = [each for each in resolve(spec, args.dataset_dir, listed=False) if each.depth or not spec.training]
         if not samples:
             raise UserError(f"{name}: none of its images has a depth map; unpack them beside the images")
+        if any(is_member(sample.images[0]) for sample in samples):
+            raise UserError(
+                f"{name}: its images lie in the .mat file; extract them with python -m dataloader.prepare nyu"
+            )
         put(path, "".join(f"{_line(spec, sample)}\n" for sample in samples).encode())
         without = sum(sample.depth is None for sample in samples)
         print(f"{path}: {len(samples)} images of {name}" + (f", {without} of them without depth" if without else ""))

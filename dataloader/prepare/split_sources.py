@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from dataloader.index import read_index
+from dataloader.layouts import kitti_annotated
 from dataloader.layouts.kitti import BORROWED, LIST_NAMES
 from dataloader.layouts.kitti_files import raw_frame
 from dataloader.listing import on_disk
@@ -35,11 +36,13 @@ class Source:
 def kitti_sources(home: Path) -> Iterator[Source]:
     """Every part of every ``kitti_<split>_split`` folder for which there is a list or an index file.
 
+    Lists of images with their depth maps name files and need no index.
+
     Raises:
         UserError: there is none at all, or one is damaged.
     """
     empty = True
-    for folder in sorted(home.glob("kitti_*_split")):
+    for folder in sorted(path for path in home.glob("kitti_*_split") if path.name != kitti_annotated.FOLDER):
         for part in LIST_NAMES:
             path = _find(home, folder, part)
             if path is not None:

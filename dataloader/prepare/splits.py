@@ -19,7 +19,8 @@ ABOUT = f"""
 Which list goes where (monodepth2's names on the left):
   eigen_zhou/train_files, val_files    kitti_zhou_split/train_files.txt, val_files.txt
   eigen/test_files (697)               kitti_zhou_split/test_files.txt and kitti_eigen_split/test_files.txt
-  eigen_full/train_files, val_files    kitti_eigen_split/train_files.txt, val_files.txt
+  eigen_full/train_files, val_files    kitti_eigen_split/train_files.txt, val_files.txt; eigen_full puts the first into
+                                       kitti_eigen_full_split/
   benchmark/train_files, val_files     kitti_benchmark_split/train_files.txt, val_files.txt
   odom/train_files, val_files (0-8)    kitti_odom09_split/... and kitti_odom10_split/...
   odom/test_files_09, test_files_10    kitti_odom09_split/test_files.txt, kitti_odom10_split/test_files.txt

@@ -18,6 +18,7 @@ from dataloader.prepare.training_data import (
     find_loaders,
     find_samples,
     known_loaders,
+    refuse_measured,
 )
 from errors import UserError
 
@@ -73,6 +74,7 @@ def run(args: argparse.Namespace) -> int:
             room on the disk.
     """
     specs, (share, shares) = find_loaders(args.loaders, PURPOSES), parse_share(args.share)
+    refuse_measured(specs, "it has measured depth, and no method asks a teacher about its images")
     check_sizes(args)
     images = find_images(specs, args)
     import torch

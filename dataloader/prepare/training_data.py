@@ -68,6 +68,17 @@ def find_loaders(names: Iterable[str], purposes: Sequence[Purpose]) -> list[Load
     return list(found.values())
 
 
+def refuse_measured(specs: Iterable[LoaderSpec], why: str) -> None:
+    """Refuse loaders of images with measured depth; `why` says what is wrong with them.
+
+    Raises:
+        UserError: naming the first.
+    """
+    for spec in specs:
+        if spec.purpose == "depth" and spec.needs_truth:
+            raise UserError(f"{spec.name}: {why}; leave it out")
+
+
 def check_common(args: argparse.Namespace) -> None:
     """Refuse sizes that training would not have, and a number of workers that means nothing.
 

@@ -28,7 +28,7 @@ class Seen:
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
         """The network's image, its depth, and what was measured."""
-        return {"images": measured_panel(self.batch.inputs[0], self.depth, self.batch.depth)}
+        return {"images": measured_panel(self.batch.inputs[0], self.batch.depth, self.depth)}
 
     def doubt(self) -> str:
         """A sentence where the depth is nearly the same everywhere."""

@@ -274,7 +274,9 @@ def test_a_dump_goes_before_the_download_and_the_console_says_so(root, told):
     assert prepare(root, root / "cityscapes_triplets", "--height", 64, "--width", 128, "--workers", 1) == 0
     assert names(root) == [f"aachen_000000_{number:06d}" for number in range(17, 21)]
     assert f"triplets of {root}/cityscapes_triplets, all 4 of them" in told.text
-    assert f" folder {root}/cityscapes_triplets " in " ".join(str(examine(TRAIN, Options(str(root)))[0]).split())
+    assert f" folder {root}/cityscapes_triplets samples 4 from one folder " in " ".join(
+        str(examine(TRAIN, Options(str(root)))[0]).split()
+    )
     (root / "cityscapes/train_files.txt").write_text("aachen aachen_000000_000018\n")
     (sample,) = resolve(TRAIN, root)
     assert sample.intrinsics == pytest.approx(INTRINSICS)

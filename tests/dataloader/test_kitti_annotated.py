@@ -16,6 +16,7 @@ from dataloader.files import read_depth
 from dataloader.loaders import build_evaluation, build_training
 from dataloader.measured import Measured
 from dataloader.prepare.__main__ import main as prepare
+from dataloader.prepare.kitti import split_drives
 from dataloader.splits import resolve, truth_kind, with_truth
 from errors import UserError
 from tests.dataloader import tiny
@@ -116,6 +117,11 @@ def test_a_listed_file_that_is_missing_is_named(root):
         resolve(TRAIN, root)
 
 
+def test_there_is_no_right_camera(root):
+    with pytest.raises(UserError, match="--depth-camera right: kitti_annotated_test has no truth of a right camera"):
+        resolve(TEST, root, depth_camera="right")
+
+
 def test_without_a_list_all_frames_with_a_map_are_there_but_those_of_test_drives(root, caplog):
     maps(root, range(1, 4))
     held_out = "2011_09_26/2011_09_26_drive_0002_sync"
@@ -141,6 +147,21 @@ def test_the_list_of_what_is_on_disk_is_kept_by_a_command(root, capsys):
     assert prepare(words) == 2 and "is there already; pass --overwrite" in capsys.readouterr().err
     assert prepare([*words, "--overwrite"]) == 0 and len(resolve(TRAIN, root)) == 4
     assert prepare(["lists", "kitti_zhou_train", "--dataset-dir", str(root)]) == 2
+
+
+def test_its_lists_are_no_business_of_index_files(root):
+    maps(root)
+    for name in ("train_files.txt", "test_files.txt"):
+        listed(root, pairs(range(4)), name)
+        tiny.drive_list(root, "zhou", name, range(4))
+    assert prepare(["index", "kitti", "--dataset-dir", str(root)]) == 0
+    assert (root / "kitti_zhou_split/train.json").is_file() and len(resolve(TRAIN, root)) == 4
+    assert {path.name for path in (root / "kitti_annotated_split").iterdir()} == {"train_files.txt", "test_files.txt"}
+
+
+def test_the_drives_of_its_lists_are_fetched(root):
+    listed(root, pairs(range(4)))
+    assert [f"{drive.date}_{drive.number}" for drive in split_drives(root, ["annotated"])] == ["2011_09_26_0001"]
 
 
 def test_nothing_to_train_with_is_said_with_what_to_unpack(root):
@@ -179,6 +200,15 @@ def test_training_draws_batches_of_what_was_measured(root):
         data.close()
 
 
+def test_a_crop_without_room_is_told_before_training(root):
+    maps(root)
+    args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
+    with pytest.raises(
+        UserError, match=r"--depth-crop-height/-width 352 x 704: larger than .* 24 x 80 .* for all of it$"
+    ):
+        build_training(args, {"depth": Measured(crop=(352, 704))})
+
+
 def test_video_methods_say_that_these_are_single_images(root):
     maps(root)
     args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
@@ -198,10 +228,16 @@ def test_the_doctor_knows_the_list_and_the_further_maps(root, capsys):
     assert check(words) == 2 and "2 missing files" in capsys.readouterr().err
 
 
-def test_pictures_of_one_size_are_not_kept_for_it(root, capsys):
-    words = ["cache", "kitti_annotated_train", "--out", str(root / "cache"), "--dataset-dir", str(root)]
-    assert prepare(words) == 2
-    assert "kitti_annotated_train: images keep their size in training with measured depth" in capsys.readouterr().err
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("cache", "images keep their size in training with measured depth, no cache holds them; leave it out"),
+        ("teacher-cache", "it has measured depth, and no method asks a teacher about its images; leave it out"),
+    ],
+)
+def test_what_training_would_not_use_is_not_kept(root, capsys, command, said):
+    assert prepare([command, "kitti_annotated_train", "--out", str(root / "out"), "--dataset-dir", str(root)]) == 2
+    assert f"kitti_annotated_train: {said}" in capsys.readouterr().err
 
 
 def test_the_synthetic_street_is_one_of_these_sets(street):

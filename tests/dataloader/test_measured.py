@@ -213,6 +213,14 @@ def test_depth_of_another_size_than_its_image_is_refused(tmp_path):
     assert isinstance(answer, Failure) and "0.npy: 24 x 34 (height x width) does not fit the image" in answer.sentence
 
 
+def test_images_of_different_sizes_need_a_crop(tmp_path):
+    samples = [made(tmp_path), made(tmp_path, 1, (24, 40))]
+    keys = [Key(0, 0, 0), Key(0, 0, 1)]
+    answer = TrainingSet(SPEC, samples, Measured(), seed=1).__getitems__(keys)
+    assert isinstance(answer, Failure) and "0 is 24 x 32 (height x width), 1 24 x 40, and a batch" in answer.sentence
+    assert len(TrainingSet(SPEC, samples, Measured(crop=(0, 32)), seed=1).__getitems__(keys)) == 2
+
+
 def options(**changes: object) -> Namespace:
     group = {option.name: option.default for option in MEASURED_TRAINING[1]}
     usual = {"train_color_jitter": "on", "data_cache": "", "method": "spatial_kd", "model_depth_max": 80.0}

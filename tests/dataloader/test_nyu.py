@@ -288,6 +288,26 @@ def test_the_list_of_training_frames_on_disk_is_kept_by_a_command(tmp_path):
     assert resolve(TRAIN, tmp_path) == before
 
 
+def test_a_list_of_what_is_not_extracted_is_refused(labelled, capsys):
+    from dataloader.prepare.__main__ import main
+
+    assert main(["lists", "nyu_v2_test", "--dataset-dir", str(labelled)]) == 2
+    assert (
+        "its images lie in the .mat file; extract them with python -m dataloader.prepare nyu" in capsys.readouterr().err
+    )
+
+
+def test_the_doctor_names_the_list(tmp_path, capsys):
+    from dataloader.check.__main__ import main
+
+    sync(tmp_path)
+    assert main(["nyu_v2_train", "--dataset-dir", str(tmp_path)]) == 0
+    assert "none, all images there" in capsys.readouterr().out
+    path = tmp_path / "nyu_v2/train_files.txt"
+    path.write_text("cafe_0001a/rgb_00000.jpg cafe_0001a/sync_depth_00000.png 518.8579\n")
+    assert main(["nyu_v2_train", "--dataset-dir", str(tmp_path)]) == 0 and str(path) in capsys.readouterr().out
+
+
 def test_training_sees_the_part_of_the_frames_that_was_measured(tmp_path):
     sync(tmp_path, count=1)
     data = TrainingSet(TRAIN, resolve(TRAIN, tmp_path), Measured(), seed=1)

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
+import re
 from argparse import Namespace
 
 import pytest
 import torch
 
-from engine.device import autocast, device_type, gradient_scaler, prepare_torch, uses_gpu
+from engine.device import (
+    autocast,
+    compile_parts,
+    device_type,
+    gradient_scaler,
+    has_bf16,
+    prepare_torch,
+    require_compiler,
+    uses_gpu,
+)
 from errors import UserError
 
 
@@ -29,7 +39,7 @@ def machine(monkeypatch):
 
     def with_gpus(*kinds: str) -> None:
         monkeypatch.setattr(torch.cuda, "is_available", lambda: "cuda" in kinds)
-        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda: "cuda" in kinds)
+        monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: "cuda" in kinds)
         monkeypatch.setattr(torch.backends.mps, "is_available", lambda: "mps" in kinds)
 
     return with_gpus
@@ -110,3 +120,52 @@ def test_a_mac_computes_inference_alone(machine, command):
     machine("mps")
     with pytest.raises(UserError, match="--sys-device mps: knows no float64, .*; inference.py takes it"):
         device_type(options(sys_device="mps", command=command))
+
+
+@pytest.mark.parametrize(
+    ("knows", "native", "asked", "level", "told"),
+    [
+        ({"avx512_bf16": True}, True, "auto", "INFO", "auto is fp32 on a CPU; .* --train-precision bf16"),
+        ({"avx512_bf16": False}, False, "auto", "", ""),
+        ({"avx512_bf16": True}, True, "bf16", "", ""),
+        ({"avx512_bf16": False, "cpu_name": "bf16"}, False, "bf16", "WARNING", "no bf16 instructions"),
+        ({}, False, "bf16", "", ""),
+    ],
+)
+def test_what_a_processor_does_in_bf16_is_told(monkeypatch, caplog, knows, native, asked, level, told):
+    monkeypatch.setattr(torch.cpu, "get_capabilities", lambda: knows, raising=False)
+    assert has_bf16("cpu") == native
+    with caplog.at_level("INFO"):
+        args = options(sys_cpu=True, train_precision=asked)
+        prepare_torch(args, training=True)
+    assert args.train_precision == ("fp32" if asked == "auto" else "bf16")
+    assert [record.levelname for record in caplog.records] == ([level] if level else [])
+    assert re.search(told, caplog.text)
+
+
+def test_a_gpu_that_emulates_bf16_trains_in_fp32(machine, monkeypatch):
+    machine("cuda")
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation: including_emulation)
+    args = options()
+    prepare_torch(args, training=True)
+    assert args.train_precision == "fp32"
+
+
+def test_a_compiler_that_does_not_work_is_one_sentence(monkeypatch):
+    def broken(_: object) -> None:
+        raise RuntimeError("No working C++ compiler found.\nmore")
+
+    monkeypatch.setattr(torch, "compile", broken)
+    with pytest.raises(
+        UserError, match=r"--train-compile: .* \(No working C\+\+ compiler found\); leave the option out"
+    ):
+        require_compiler("--train-compile", torch.device("cpu"))
+
+
+def test_the_parts_of_a_network_are_compiled_and_it_stays_what_it_was(monkeypatch):
+    monkeypatch.setattr("engine.device.require_compiler", lambda *_: None)
+    network = torch.nn.Sequential(torch.nn.Linear(2, 2), torch.nn.ReLU())
+    called = []
+    monkeypatch.setattr(torch.nn.Module, "compile", lambda self: called.append(self))
+    compile_parts(network, torch.device("cpu"))
+    assert called == list(network)

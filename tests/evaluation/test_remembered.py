@@ -49,3 +49,13 @@ def test_without_one_or_with_several_a_sentence_says_so(tmp_path, checkpoint):
     evaluated(tmp_path / "class" / "b", str(checkpoint), 32.0)
     with pytest.raises(UserError, match=r"found 31.5 \(.*\), 32 \(.*give one of these numbers"):
         remembered_ratio(checkpoint)
+
+
+def test_an_evaluation_of_a_published_network_is_found_by_its_name(tmp_path):
+    evaluated(tmp_path / "runs" / "class" / "eigen", "monodepth2:mono_640x192", 32.5)
+    evaluated(tmp_path / "runs" / "class" / "other", "monodepth2:mono_1024x320", 31.0)
+    source = tmp_path / "hub" / "mono_640x192"
+    source.mkdir(parents=True)
+    assert remembered_ratio(source, "monodepth2:mono_640x192", str(tmp_path / "runs"))[0] == 32.5
+    with pytest.raises(UserError, match="no evaluation of monodepth2:stereo_640x192 is stored below --checkpoint-dir"):
+        remembered_ratio(source, "monodepth2:stereo_640x192", str(tmp_path / "runs"))

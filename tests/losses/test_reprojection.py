@@ -97,3 +97,14 @@ def test_the_adjoint_of_windows_is_their_transpose(size):
     sums = 9 * torch.nn.functional.avg_pool2d(padded, 3, 1)
     (wanted,) = torch.autograd.grad((weight * sums).sum(), image)
     assert_close(window_adjoint(weight.clone()), wanted)
+
+
+@pytest.mark.parametrize(("ssim", "average"), OPTIONS)
+def test_all_at_once_as_on_gpus_is_the_same(ssim, average, monkeypatch):
+    views, reference, unmoved, keep = scene(3)
+    found = []
+    for at_once in (False, True):
+        monkeypatch.setattr("losses.reprojection._at_once", lambda _, at_once=at_once: at_once)
+        value = reprojection_error(views, reference, unmoved, keep, ssim, average)
+        found.append((value, *torch.autograd.grad(value.sum(), views)))
+    assert_close(*found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import torch
@@ -25,13 +26,18 @@ def published_name(key: str) -> str:
     return key
 
 
+@cache
+def _shapes(variant: str, width: int) -> dict[str, torch.Size]:
+    """Of the network as it is now, whole or thin."""
+    with torch.device("meta"):
+        return {key: value.shape for key, value in DPT(variant).state_dict().items()}
+
+
 def published_state(variant: str = "hybrid") -> dict[str, Tensor]:
     """Complete state dict; its answer depends on the place in the image."""
     torch.manual_seed(0)
-    with torch.device("meta"):
-        shapes = {key: value.shape for key, value in DPT(variant).state_dict().items()}
     state = {}
-    for key, shape in shapes.items():
+    for key, shape in _shapes(variant, VARIANTS[variant].width).items():
         filled = 1 / max(shape[1:].numel(), 1) if len(shape) > 1 else 0.1
         state[published_name(key)] = torch.tensor(filled).expand(shape)
     width = VARIANTS[variant].width

@@ -1,13 +1,13 @@
-"""Where half precision ends inside a network."""
+"""Where half precision ends inside a network, and how maps are padded."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from torch.nn.functional import conv2d
+from torch.nn.functional import conv2d, pad
 from torch.testing import assert_close
 
-from models.decoders import OutputConv2d
+from models.decoders import OutputConv2d, Reflected
 
 
 @pytest.mark.parametrize("compiled", [False, True])
@@ -26,3 +26,17 @@ def test_output_convolutions_leave_autocast(half, compiled):
 def test_output_convolutions_keep_double_precision():
     layer, x = OutputConv2d(1, 1, 1).double(), torch.rand(1, 1, 2, 2, dtype=torch.float64)
     assert_close(layer(x), conv2d(x, layer.weight, layer.bias), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("size", [(4, 4), (4, 7), (6, 5)])
+def test_padding_for_gpus_reflects_forward_and_backward_in_the_layout_it_is_given(size, layout):
+    torch.manual_seed(0)
+    x = torch.randn(2, 3, *size, dtype=torch.float64).to(memory_format=layout).requires_grad_()
+    found, want = Reflected.apply(x), pad(x, (1, 1, 1, 1), mode="reflect")
+    assert_close(found, want, rtol=0, atol=0)
+    assert found.is_contiguous(memory_format=layout)
+    weights = torch.randn_like(want)
+    (mine,), (theirs,) = (torch.autograd.grad((weights * y).sum(), x) for y in (found, want))
+    assert_close(mine, theirs)
+    assert mine.is_contiguous(memory_format=layout)

@@ -19,6 +19,8 @@ from tests import golden
 from tests.file_server import serve
 from tests.models import dpt_file
 
+pytestmark = pytest.mark.usefixtures("thin")
+
 KITTI = OFFICIAL["dpt-hybrid-kitti"]
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import time
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests.commands import torchrun
 from tests.test_processes import RUN, options
+from tests.warm import Command
 
 pytestmark = [
     pytest.mark.skipif(not Path("/proc/self/task").is_dir(), reason="finds processes in /proc"),
@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 
-def processes_of(launcher: subprocess.Popen) -> dict[str, int]:
+def processes_of(launcher: Command) -> dict[str, int]:
     """Rank -> process id of the trainings a launcher started."""
     found = {}
     for process in Path(f"/proc/{launcher.pid}/task/{launcher.pid}/children").read_text().split():
@@ -29,20 +29,18 @@ def processes_of(launcher: subprocess.Popen) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("dying", ["0", "1"])
-def test_the_others_end_within_seconds_and_the_cause_is_shown(street, tmp_path, rounds, dying):
+def test_the_others_end_within_seconds_and_the_cause_is_shown(street, tmp_path, warm, rounds, dying):
     if dying != "1" and not rounds(0, 1):
         pytest.skip("one of the full matrix")
     words = [*options(street, tmp_path), "--train-num-epochs", "100", "--train-batches-per-epoch", "2"]
-    launcher = torchrun("train.py", *words)
-    for line in launcher.stdout:
-        if line.startswith("epoch 2/100 batch 1/2"):
-            break
+    launcher = torchrun(warm, "train.py", *words)
+    launcher.until("epoch 2/100 batch 1/2")
     family = processes_of(launcher)
     os.kill(family[dying], signal.SIGKILL)
     killed = time.monotonic()
-    _, said = launcher.communicate(timeout=60)
+    assert launcher.wait(60) == 1
     assert time.monotonic() - killed < 10
-    assert launcher.returncode == 1
+    said = launcher.stderr
     assert "error: another process of this run has ended or does not answer" in said
     assert "exitcode  : -9" in said and "Signal 9 (SIGKILL)" in said
     assert not any(Path(f"/proc/{pid}").exists() for pid in family.values())

@@ -165,7 +165,8 @@ def lost(model: nn.Module, extreme: Callable[..., None], precision: str, phase: 
 @pytest.mark.parametrize("extreme", EXTREMES, ids=lambda extreme: extreme.__name__)
 def test_every_number_stays_finite(extreme, precision, rounds):
     torch.manual_seed(0)
-    for phase in ("sgdem", "patches"):
+    phases = ("sgdem", "patches") if precision != "bf16" else ("patches",)  # whose range is that of fp32
+    for phase in phases:
         assert not lost(Network().train(), extreme, precision, phase), phase
     for _ in range(rounds(0, 1)):
         model = SGDepth(resolutions=4, disparity_bias=0, attention={"variant": "bottleneck"}).train()

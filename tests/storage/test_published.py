@@ -11,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from arguments import network_options
 from errors import UserError
+from methods import METHODS
 from storage.catalogue import HUB, MODELS, is_name, method_of, place
 from storage.published import locate
 from storage.shelf import FIRST, at_hand, listing, offer
@@ -100,6 +102,8 @@ def test_an_archive_without_the_parts_is_refused(monkeypatch):
 def test_what_only_a_browser_can_fetch_is_told_with_page_and_place(hub):
     with pytest.raises(UserError, match=rf"{hub}/sgdepth/full/model.pth is not there; get it with a browser"):
         locate("sgdepth:full", fetch=True)
+    with pytest.raises(UserError, match=r"resnet18_nyu with ResNet18_.*pkl and decoder.*pkl is not there"):
+        locate("spatial_kd:resnet18_nyu")
     MODELS["sgdepth:full"].place.parent.mkdir(parents=True)
     MODELS["sgdepth:full"].place.touch()
     assert locate("sgdepth:full") == hub / "sgdepth" / "full" / "model.pth"
@@ -138,7 +142,8 @@ def test_every_row_says_what_it_must():
         assert entry.licence and entry.about and bool(entry.address) != bool(entry.page), entry.name
         assert entry.name.startswith(HUB) != bool(entry.file)
         assert not entry.address or entry.md5 or place(entry.file).name == entry.address.rpartition("/")[2]
-        assert not entry.is_archive or len(entry.md5) == 32
+        assert not entry.is_archive or (len(entry.md5) == 32 and entry.files)
+        assert entry.method in METHODS and entry.options.keys() <= network_options(entry.method).keys(), entry.name
     assert sum(name.startswith("monodepth2:") for name in MODELS) == 9
 
 

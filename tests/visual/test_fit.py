@@ -58,6 +58,8 @@ def test_crop_shows_the_middle_in_the_shape_of_the_network(height, width, kept):
         (Fit("multiple", ()), 480, 640, (480, 640)),
         (Fit("multiple", (), divisor=14), 20, 30, (70, 70)),
         (Fit("own", ()), 37, 51, (37, 51)),
+        (Fit("height", (352, 704)), 375, 1242, (352, 1152)),
+        (Fit("height", (352, 704)), 1000, 10, (352, 32)),
     ],
 )
 def test_multiple_keeps_the_shape_at_the_nearest_legal_size(fit, height, width, expected):

@@ -35,6 +35,12 @@ def test_a_folder_gives_its_images_and_says_what_it_leaves_out(photos):
     assert ".hidden" not in told and len(inputs.left_out) == 3
 
 
+def test_photos_of_telephones_are_taken_where_they_can_be_read(photos, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: name)
+    inputs = find_inputs(["in"], recursive=False)
+    assert inputs.images[Path("in/shot.heic")] == "shot" and "pillow-heif" not in "".join(inputs.left_out)
+
+
 def test_folders_below_are_searched_on_request_and_keep_their_structure(photos):
     assert found("in", recursive=True) == {
         "in/a.png": "a_png",

@@ -81,6 +81,22 @@ def test_networks_that_know_metres_also_leave_16_bit_depth_and_layers(tmp_path):
     assert np.load(tmp_path / "a_base.npy").shape == (48, 64) and np.load(tmp_path / "a_detail.npy").min() == -0.5
 
 
+def test_detail_is_what_depth_has_over_its_base_at_the_size_of_the_image(tmp_path):
+    rng = np.random.default_rng(0)
+    found = Found(rng.random((16, 32), np.float32), False, None, "metres", {"base": rng.random((12, 24), np.float32)})
+    ResultFolder(tmp_path, ".png", (), arrays=True).write(job(), found)
+    depth, base, detail = (np.load(tmp_path / f"a_{name}.npy") for name in ("depth", "base", "detail"))
+    assert depth.shape == base.shape == detail.shape == (48, 64) and np.array_equal(detail, depth - base)
+
+
+def test_of_maps_smaller_than_the_input_the_same_part_is_shown():
+    across = np.linspace(0, 1, 32, dtype=np.float32)[None].repeat(16, 0)
+    found = Found(across, False, None, "metres", {"base": across[:8, ::2].copy()})
+    cut = found.cut((slice(0, 64), slice(32, 96)), (64, 128))
+    assert cut.values.shape == cut.layers["base"].shape == (64, 64)
+    assert abs(cut.values[0, 0] - 0.25) < 0.02 and abs(cut.layers["base"][0, -1] - 0.75) < 0.05
+
+
 def test_a_factor_turns_all_into_metres_and_is_told(tmp_path):
     outputs = ResultFolder(tmp_path, ".png", ("npz", "disparity"), scale=FixedScale(20.0, "times 20, as given"))
     outputs.write(job(), road())
@@ -118,7 +134,7 @@ def test_what_no_distance_follows_from_is_refused(tmp_path, change):
 def test_outputs_show_the_part_of_the_image_that_the_network_saw(tmp_path):
     for kind, size in (("crop", (32, 64)), ("pad", (48, 64))):
         one = job(kind)
-        found = road().cut(one.view.inside)
+        found = road().cut(one.view.inside, one.view.pixels.shape[:2])
         outputs = ResultFolder(tmp_path, ".png", ("depth", "npz"), camera=(LENS, 0.0))
         outputs.write(one, found)
         assert np.load(tmp_path / "a_depth.npy").shape == size

@@ -18,6 +18,9 @@ from errors import UserError
 from methods.bdedepth.keys import adopt
 from models.bdedepth import BDEdepth
 from state_manager import find_network, needs_pretrained, settle_network
+from tests.thin import thin_networks
+
+pytestmark = pytest.mark.usefixtures("thin")
 
 CPU = torch.device("cpu")
 SIZE = (64, 96)  # of the network; no option's default
@@ -114,14 +117,16 @@ def test_two_files_in_a_folder_are_not_guessed_between(network, tmp_path):
 
 @pytest.fixture(scope="module")
 def hrnet(tmp_path_factory) -> tuple[BDEdepth, Path]:
-    """HRNet with the size of NYUv2."""
+    """HRNet, which is whole, with the size of NYUv2."""
     torch.manual_seed(4)
-    network = BDEdepth(pose_layers=50).eval()
+    with thin_networks(False):
+        network = BDEdepth(pose_layers=50).eval()
     path = tmp_path_factory.mktemp("nyu") / "nyu.pth"
     torch.save(parts(network) | {"height": 288, "width": 384}, path)
     return network, path
 
 
+@pytest.mark.usefixtures("whole_here")
 def test_hrnet_and_the_depth_of_the_pose_network_come_from_the_keys(hrnet, caplog):
     network, path = hrnet
     args = arguments.parse("inference", ["--model-path", str(path)])
@@ -131,6 +136,7 @@ def test_hrnet_and_the_depth_of_the_pose_network_come_from_the_keys(hrnet, caplo
     assert "nyu.pth: its input of 288x384 is that of NYUv2" in warning and "--model-depth-max 10" in warning
 
 
+@pytest.mark.usefixtures("whole_here")
 def test_the_depth_range_of_nyu_is_said(hrnet, caplog):
     network, path = hrnet
     args = arguments.parse("inference", ["--model-path", str(path), "--model-depth-max", "10"])

@@ -29,6 +29,7 @@ def test_a_collapsed_disparity_is_doubted_with_what_helps(disp, doubted):
     assert ("--model-disparity-bias -2" in seen.doubt()) == doubted == bool(seen.doubt())
 
 
+@pytest.mark.usefixtures("thin_here")
 def test_a_step_between_two_with_patches_has_no_patch_loss():
     words = ["--patch-from-epoch", "1", "--patch-until-epoch", "2", "--patch-interval", "2", "--patch-teacher", "none"]
     args = arguments.parse("train", ["--model-num-layers", "18", "--sd-consistency-weight", "0", *words])

@@ -1,0 +1,64 @@
+"""What is validated after the epochs where nobody said, and what the recipe names is not there."""
+
+from __future__ import annotations
+
+import logging
+import os
+from argparse import Namespace
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from errors import UserError
+
+from .catalog import DATASETS, LOADERS, LoaderSpec, Purpose, find_loader
+from .layouts.kitti import KNOWN_FRAMES, find_split
+from .samples import Request
+from .splits import resolve, with_truth
+
+log = logging.getLogger(__name__)
+
+
+def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
+    """Let `args` name validation loaders that are there, for the purposes for which nobody has named one.
+
+    A default whose lists are absent gives way to the validation part of what is trained on, and that, where it cannot
+    be used, to none; one warning says which.
+    """
+    trained = [name for option, names in vars(args).items() if option.endswith("_training_loaders") for name in names]
+    if not (os.path.isdir(args.dataset_dir) or all(name.startswith("folder_") for name in trained)):
+        return  # which is told as a mistake
+    for purpose in purposes:
+        option = f"{purpose}_validation_loaders"
+        wanted = getattr(args, option)
+        there = tuple(name for name in wanted if _has_lists(find_loader(purpose, name), args.dataset_dir))
+        if option in args.said or there == wanted:
+            continue
+        absent = " and ".join(name for name in wanted if name not in there)
+        chosen = there or tuple(_usable(args, purpose))[:1]
+        setattr(args, option, chosen)
+        instead = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"
+        log.warning("--%s: not given, and %s is not there; %s", option.replace("_", "-"), absent, instead)
+
+
+def _has_lists(spec: LoaderSpec, dataset_dir: str) -> bool:
+    if not dataset_dir:
+        return False
+    if spec.dataset != "kitti":
+        return Path(dataset_dir, DATASETS[spec.dataset].folder).is_dir()
+    request = Request(spec=spec, dataset_dir=Path(dataset_dir))
+    return (spec.split, spec.part) in KNOWN_FRAMES or find_split(request) is not None
+
+
+def _usable(args: Namespace, purpose: Purpose) -> Iterator[str]:
+    """Validation parts of the data sets that are trained on, where they are there with ground truth."""
+    for name in getattr(args, f"{purpose}_training_loaders"):
+        trained = find_loader(purpose, name, training=True)
+        for spec in LOADERS.values():
+            same = (spec.dataset, spec.split, spec.purpose) == (trained.dataset, trained.split, purpose)
+            if same and spec.part == "validation" and _has_lists(spec, args.dataset_dir):
+                try:
+                    with_truth(spec, resolve(spec, args.dataset_dir, depth_gt=args.depth_gt, drop=True))
+                except UserError as error:
+                    log.debug("%s: %s", spec.name, error)
+                    continue
+                yield spec.name

@@ -1,0 +1,57 @@
+"""Keys of SD-ConvTrans's published files: those of our network, with layers that it never uses."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from methods.keys_of_parts import count
+from methods.method import Adopted
+
+UNUSED = ("decode_head.", "tbdn.conv1.")  # a segmentation head, and a convolution of the diffusion block
+KERNEL = "tbdn.conv_gg.weight"
+MARKS = {"layer0.0.weight", "latlayer1.weight", "tbdn.conv2.0.weight", "predict2.0.weight"}
+DRAWN = "it has no kernel of the diffusion, which the released code draws in every pass; one drawn once takes its place"
+UNSAID = (
+    "nothing says how its input is normalised; taken for published weights, --input-norm none; a network trained here "
+    "needs --input-norm imagenet, or the files that lay beside it"
+)
+
+
+def adopt(state: Mapping[str, Any]) -> Adopted | None:
+    """A file with the keys of the network.
+
+    The layers that published files have besides tell them from ours.
+    """
+    if not {*state} >= MARKS:
+        return None
+    tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    used = {key: value for key, value in tensors.items() if not key.startswith(UNUSED)}
+    joined, U = (used[key].shape[place] for key, place in (("tbdn.conv2.0.weight", 1), ("predict1.0.weight", 0)))
+    options: dict[str, Any] = {
+        "model_num_layers": _layers(used),
+        "model_transformer": any(key.startswith("backbone.") for key in used),
+        "diffusion_kernel": "none" if joined == U else "trained",
+        "input_norm": "none",
+    }
+    doubts = {} if len(used) < len(tensors) else {"input_norm": UNSAID}
+    if options["diffusion_kernel"] == "trained" and KERNEL not in used:
+        used[KERNEL] = _drawn(U, used["tbdn.conv2.0.weight"])
+        doubts["diffusion_kernel"] = DRAWN
+    return Adopted(used, options, doubts, unused=len(tensors) - len(used) + (KERNEL not in tensors))
+
+
+def _layers(state: Mapping[str, Tensor]) -> int:
+    """Layers of the ResNet."""
+    blocks = count(state, r"layer[1-4]\.0\.\d+\.conv1\.weight")
+    return (3 if "layer1.0.0.conv3.weight" in state else 2) * blocks + 2
+
+
+def _drawn(channels: int, like: Tensor) -> Tensor:
+    """First weights of the kernel as torch draws them, always the same."""
+    bound = (9 * channels) ** -0.5
+    drawn = torch.rand(channels, channels, 3, 3, generator=torch.Generator().manual_seed(0))
+    return ((2 * drawn - 1) * bound).to(like.dtype)

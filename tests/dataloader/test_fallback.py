@@ -1,0 +1,59 @@
+"""Validation that nobody asked for gives way to what is there, and a warning says so."""
+
+from __future__ import annotations
+
+import shutil
+from argparse import Namespace
+from pathlib import Path
+
+import pytest
+
+from dataloader.fallback import settle_validation
+
+
+@pytest.fixture(scope="module")
+def data(street, tmp_path_factory) -> Path:
+    """The street with Zhou's lists alone."""
+    folder = tmp_path_factory.mktemp("fallback") / "data"
+    shutil.copytree(street, folder, ignore=shutil.ignore_patterns("kitti_kitti_split", "cityscapes"))
+    return folder
+
+
+def settled(data: Path | str, said: tuple[str, ...] = (), **changes: object) -> Namespace:
+    options = {
+        "depth_training_loaders": ("kitti_zhou_train",),
+        "segmentation_training_loaders": ("cityscapes_train",),
+        "depth_validation_loaders": ("kitti_kitti_validation",),
+        "segmentation_validation_loaders": ("cityscapes_validation",),
+    }
+    args = Namespace(**{**options, **changes}, dataset_dir=str(data), depth_gt="raw", said=said)
+    settle_validation(args, ("depth", "segmentation"))
+    return args
+
+
+def test_the_validation_part_of_the_training_split_takes_its_place(data, caplog):
+    args = settled(data)
+    assert args.depth_validation_loaders == ("kitti_zhou_validation",) and args.segmentation_validation_loaders == ()
+    depth, segmentation = (record.getMessage() for record in caplog.records)
+    assert depth.startswith("--depth-validation-loaders: not given, and kitti_kitti_validation is not there; ")
+    assert depth.endswith("kitti_zhou_validation is measured")
+    assert segmentation.endswith("cityscapes_validation is not there; nothing is measured after the epochs")
+
+
+def test_without_ground_truth_nothing_is_measured(data, tmp_path):
+    ignored = shutil.ignore_patterns("velodyne_points", "Depth*")
+    shutil.copytree(data, tmp_path / "data", ignore=ignored)
+    assert settled(tmp_path / "data").depth_validation_loaders == ()
+
+
+def test_what_was_said_or_is_there_stays(data, street, caplog):
+    both = ("depth_validation_loaders", "segmentation_validation_loaders")
+    assert settled(data, said=both).depth_validation_loaders == ("kitti_kitti_validation",)
+    assert settled(street).segmentation_validation_loaders == ("cityscapes_validation",)
+    assert settled("nowhere").depth_validation_loaders == ("kitti_kitti_validation",)
+    assert not caplog.records
+
+
+def test_training_on_own_data_alone_needs_no_folder_of_data_sets():
+    own = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": ()}
+    assert settled("", **own).depth_validation_loaders == ()
