@@ -112,9 +112,14 @@ def settle_network(run_folder: Path, args: Namespace) -> None:
     A run that goes on keeps the network it began with.
 
     Raises:
-        UserError: when the file is missing or damaged.
+        UserError: when the file is missing or damaged, or the second one of a pair is named alone.
     """
     if not args.model_load:
+        if args.model_decoder_path:
+            raise UserError(
+                f"--model-decoder-path {args.model_decoder_path}: goes with the encoder, which --model-load names; "
+                "give both files"
+            )
         return
     existing = checkpoints(run_folder) if args.resume == "auto" else []
     if existing:

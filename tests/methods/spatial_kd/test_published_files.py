@@ -115,6 +115,8 @@ def test_training_begins_from_a_pair(tmp_path):
     settle_network(tmp_path / "run", args)
     assert (args.model_encoder, args.model_norm) == ("resnet18", "BN")
     assert not needs_pretrained(tmp_path / "run", args)
+    with pytest.raises(UserError, match="goes with the encoder, which --model-load names; give both"):
+        settle_network(tmp_path / "run", parsed("train", "--method", "spatial_kd", "--checkpoint-dir", "/", *words[2:]))
     stored = read_network(encoder, decoder=decoder)
     assert {*stored.adopted("spatial_kd").state} == {*methods.building("spatial_kd").network(args).state_dict()}
 
