@@ -54,9 +54,10 @@ class SpatialKD(MetricNetwork):
         self.encoder = build_encoder(encoder, residuals, pretrained)
         self.decoder = BasicDecoder(norm)
         self.student = False
+        self.register_load_state_dict_pre_hook(_keep_decoder)
 
     def take_decoder(self, teacher: SpatialKD) -> None:
-        """Go on as a student: with the decoder of the teacher, which learns no more."""
+        """Go on as a student: with the decoder of the teacher, which neither learns nor is loaded from elsewhere."""
         self.decoder.load_state_dict(teacher.decoder.state_dict())
         self.decoder.requires_grad_(False)
         self.student = True
@@ -99,3 +100,9 @@ class SpatialKD(MetricNetwork):
 
     def _half(self, image: Tensor) -> Tensor:
         return F.interpolate(self.normalise(image), scale_factor=0.5, mode="bilinear", align_corners=False)
+
+
+def _keep_decoder(network: SpatialKD, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Let a student, which may begin from any network, keep the decoder that the features of its teacher are of."""
+    if network.student:
+        state.update(network.decoder.state_dict(prefix=f"{prefix}decoder."))

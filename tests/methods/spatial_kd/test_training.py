@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -17,6 +18,7 @@ from engine.optimizer import Schedule, build_optimizer, build_rule
 from engine.run_state import RunState
 from methods.spatial_kd.training import SpatialKDTraining, training
 from models.spatial_kd import SpatialKD
+from storage.weights import copy_weights
 from tests import golden
 from tests.batches import measured_batch
 from tests.reliability.test_bad_steps import Reads
@@ -119,6 +121,15 @@ class TestThin:
             "loss_laplacian_3",
             "loss_replaced",
         }
+
+    def test_a_student_that_begins_from_another_network_keeps_the_decoder_of_its_teacher(self):
+        _, network, _ = built("--kd-teacher", "other")
+        before = {key: value.clone() for key, value in network.decoder.state_dict().items()}
+        other = SpatialKD("resnet18", norm="BN").state_dict()
+        copy_weights(network, other, Path("baseline"), strict=False, remedy=str)
+        assert all(torch.equal(value, before[key]) for key, value in network.decoder.state_dict().items())
+        encoder = network.encoder.state_dict()
+        assert all(torch.equal(value, other[f"encoder.{key}"]) for key, value in encoder.items())
 
     def test_a_decoder_with_batch_normalisation_keeps_its_statistics(self):
         args = options("--kd-teacher", "other", "--model-norm", "BN")
