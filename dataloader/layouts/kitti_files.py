@@ -134,7 +134,9 @@ class KittiFiles:
 
     def annotated(self, path: str) -> str:
         """A file of the official depth archive, however that was unpacked, by its path there; empty where it is not."""
-        places = (f"{root}/{part}{path}" for root in _ANNOTATED_ROOTS for part in _PARTS if path)
+        date = _DATE.match(path)
+        paths = [path, *([f"{date[0]}/{path}"] if date else [])] if path else []
+        places = (f"{root}/{part}{each}" for root in _ANNOTATED_ROOTS for part in _PARTS for each in paths)
         return next((found for place in places if (found := self._all.file(place))), "")
 
     def companion(self, truth: DepthSource | None, kind: Kind) -> DepthSource | None:

@@ -76,9 +76,10 @@ def test_lists_may_keep_their_published_names_and_begin_with_a_slash(root, name)
     assert len(resolve(TRAIN, root)) == 2
 
 
-def test_the_third_field_of_lapdepth_is_a_map_without_gaps(root):
-    maps(root)
-    dense = root / "kitti" / PLACES["archive"] / "dense_gt/image_02"
+@pytest.mark.parametrize("place", PLACES)
+def test_the_third_field_of_lapdepth_is_a_map_without_gaps(root, place):
+    maps(root, place=place)
+    dense = root / "kitti" / PLACES[place] / "dense_gt/image_02"
     tiny.save(dense / f"{0:010d}.png", np.full(tiny.SIZE, 256 * 9, np.uint16))
     listed(root, pairs(range(2), f" {SHORT}/dense_gt/image_02/{{:010d}}.png"))
     first, second = resolve(TRAIN, root)
