@@ -59,8 +59,8 @@ class InputView:
         return height, width
 
 
-NYU_OF_SPATIAL_KD = InputView(resized=False, box=(24, 472, 40, 616))
-NYU_OF_LAPDEPTH = InputView(resized=False, box=(42, 474, 40, 616))
+NYU_OF_SPATIAL_KD = InputView(resized=False, box=(24, 472, 40, 616), multiple=32)
+NYU_OF_LAPDEPTH = InputView(resized=False, box=(42, 474, 40, 616), multiple=16)
 """What the two see of the labelled images of NYU Depth v2; around it their predictions do not count."""
 
 

@@ -10,6 +10,8 @@ from torch.nn.functional import interpolate
 
 from evaluation.depth import METRICS, evaluate_depth
 from evaluation.protocols import CROPS, DEPTH_PROTOCOLS, DepthProtocol, describe_depth
+from models.lapdepth import LapDepth
+from models.spatial_kd import SpatialKD
 from perspective_resample.depth import DepthMap
 from perspective_resample.input_view import NYU_OF_LAPDEPTH, NYU_OF_SPATIAL_KD, InputView, view_of
 from tests import golden
@@ -128,6 +130,15 @@ def test_a_window_is_of_the_size_it_was_measured_in():
     assert NYU_OF_LAPDEPTH.window((480, 640)) == (slice(42, 474), slice(40, 616))
     assert NYU_OF_SPATIAL_KD.window((240, 320)) == (slice(12, 236), slice(20, 308))
     assert (NYU_OF_SPATIAL_KD.partial, AS_IT_IS.partial) == (True, False)
+
+
+def test_a_window_of_images_of_another_size_comes_to_sides_that_its_network_takes():
+    for view, divisor in ((NYU_OF_SPATIAL_KD, SpatialKD.size_divisor), (NYU_OF_LAPDEPTH, LapDepth.size_divisor)):
+        for size in ((480, 640), (240, 320), (427, 561)):
+            rows, columns = view.window(size)
+            part = (rows.stop - rows.start, columns.stop - columns.start)
+            assert not any(side % divisor for side in view.input_size(part))
+            assert size != (480, 640) or view.input_size(part) == part
 
 
 def test_what_was_looked_at_is_said_in_the_protocol():
