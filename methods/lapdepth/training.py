@@ -86,11 +86,11 @@ class LapDepthTraining(MetricTraining):
 
 
 def _gradients(batch: Batch, depth: Tensor) -> Tensor:
-    """Gradients against those of dense depth, of the images that have it.
+    """Gradients against those of dense depth, of the images that have it and a measurement by which it is scaled.
 
     Of KITTI dense depth counts in rows that laser scans reach, of other sets where there is a measurement.
     """
     truth, dense = batch.depth, batch.dense
-    known = dense.amax((1, 2, 3), keepdim=True) > 0
+    known = torch.minimum(*(each.amax((1, 2, 3), keepdim=True) for each in (dense, truth))) > 0
     inside = rows_of_scans(truth) if batch.spec.dataset == "kitti" else truth > 0
     return gradient_loss(depth, torch.where(known, as_far_as(dense, truth), depth), inside)

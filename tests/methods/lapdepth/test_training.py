@@ -91,6 +91,8 @@ def test_images_without_dense_depth_are_left_out_and_a_batch_of_them_is_told(net
     outcome.total.backward()
     assert outcome.terms["loss_gradient"] > 0 and "dense" not in caplog.text
     none = torch.zeros_like(half)
+    (outcome,) = training(network, *words).step(network, [replace(batch, depth=none)], 0, 0)
+    assert outcome.terms["loss_gradient"] == 0  # nothing says how far dense depth would reach
     method = training(network, *words)
     for number in range(2):
         (outcome,) = method.step(network, [replace(batch, dense=none, raw=replace(batch.raw, dense=none))], 0, number)
