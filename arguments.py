@@ -158,7 +158,8 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
 def _command_line(command: str, argv: list[str]) -> tuple[dict[str, Any], list[str]]:
     """What was given to the options of any method, as text or switch, by name; and the files of ``--config``."""
     options = options_of(command)
-    valued = {option.flag for option in options if not isinstance(option.default, bool)} | {"--config"}
+    valued = {flag for each in options if not isinstance(each.default, bool) for flag in (each.flag, *each.also)}
+    valued.add("--config")
     for place in range(len(argv) - 1, 0, -1):  # argparse takes "-1,2" and "-name" for an option
         if argv[place - 1] in valued and re.match("-[^-]", argv[place]):
             argv = [*argv[: place - 1], f"{argv[place - 1]}={argv[place]}", *argv[place + 1 :]]

@@ -111,6 +111,7 @@ class Option:
     multiple:  what a size must be a multiple of
     kind:      text to value, where the default does not tell
     several:   it takes several words of the command line
+    also:      other flags for it, where they are no options: what another command calls the same thing
     resume:    what becomes of another value when a run of train.py goes on: one of the five rules above
     network:   it shapes the network or says what its numbers mean: it is stored with a checkpoint, evaluation and
                inference take it from there, and another value is refused when a run goes on
@@ -129,6 +130,7 @@ class Option:
     multiple: int = 1
     kind: Callable[[str], Any] | None = None
     several: bool = False
+    also: tuple[str, ...] = ()
     resume: str = ""
     network: bool = False
     follows: str = ""

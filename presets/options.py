@@ -87,6 +87,7 @@ EXPERIMENT: Group = (
             "checkpoint folder or published file, below the folder of all runs or absolute, or a name of "
             "docs/models.md",
             resume=START,
+            also=("--model-path",),
         ),
         Option(
             "--model-decoder-path",

@@ -135,9 +135,11 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
         metavar="FILE",
         help="preset (.toml) or an earlier run's opt.json; may be repeated, later wins",
     )
+    own = {option.flag for _, options in groups for option in options}
     for title, options in groups:
         group = parser.add_argument_group(title)
         for option in options:
+            also = [flag for flag in option.also if flag not in own]
             if isinstance(option.default, bool):
                 kind: dict[str, Any] = {"action": BooleanOptionalAction}
             else:
@@ -146,7 +148,7 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
                 kind |= {"nargs": "+"}
             if option.name in defaults:
                 kind["default"] = word(defaults[option.name])
-            group.add_argument(option.flag, dest=option.name, help=option.help, **kind)
+            group.add_argument(option.flag, *also, dest=option.name, help=option.help, **kind)
     return parser
 
 

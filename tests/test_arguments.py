@@ -223,6 +223,12 @@ PUBLISHED_FLAGS = {
 COMMAND_OF = {"T": "train", "D": "eval_depth", "S": "eval_segmentation", "P": "eval_pose", "I": "inference"}
 
 
+@pytest.mark.parametrize("command", [command for command in arguments.COMMANDS if command != "inference"])
+@pytest.mark.parametrize("words", [["--model-path", "-x"], ["--model-path=-x"], ["--model-load", "-x"]])
+def test_a_network_is_named_as_in_inference(command, words):
+    assert arguments.parse(command, words).model_load == "-x"
+
+
 @pytest.mark.parametrize("letters", PUBLISHED_FLAGS)
 def test_every_published_option_is_known_to_its_commands(letters):
     for letter, command in COMMAND_OF.items():
