@@ -13,7 +13,8 @@ from methods.method import Adopted
 
 UNUSED = ("decode_head.", "tbdn.conv1.")  # a segmentation head, and a convolution of the diffusion block
 KERNEL = "tbdn.conv_gg.weight"
-MARKS = {"layer0.0.weight", "latlayer1.weight", "tbdn.conv2.0.weight", "predict2.0.weight"}
+JOINED = "tbdn.conv2.0.weight"  # from U, with what diffusion makes of it, to twice as many channels as U has
+MARKS = {"layer0.0.weight", "latlayer1.weight", JOINED, "predict2.0.weight"}
 DRAWN = "it has no kernel of the diffusion, which the released code draws in every pass; one drawn once takes its place"
 UNSAID = (
     "nothing says how its input is normalised; taken for published weights, --input-norm none; a network trained here "
@@ -26,11 +27,12 @@ def adopt(state: Mapping[str, Any]) -> Adopted | None:
 
     The layers that published files have besides tell them from ours.
     """
-    if not {*state} >= MARKS:
-        return None
     tensors = {key: value for key, value in state.items() if isinstance(value, Tensor)}
+    if not tensors.keys() >= MARKS or tensors[JOINED].ndim != 4:
+        return None
     used = {key: value for key, value in tensors.items() if not key.startswith(UNUSED)}
-    joined, U = (used[key].shape[place] for key, place in (("tbdn.conv2.0.weight", 1), ("predict1.0.weight", 0)))
+    twice, joined = used[JOINED].shape[:2]
+    U = twice // 2
     options: dict[str, Any] = {
         "model_num_layers": _layers(used),
         "model_transformer": any(key.startswith("backbone.") for key in used),
@@ -39,7 +41,7 @@ def adopt(state: Mapping[str, Any]) -> Adopted | None:
     }
     doubts = {} if len(used) < len(tensors) else {"input_norm": UNSAID}
     if options["diffusion_kernel"] == "trained" and KERNEL not in used:
-        used[KERNEL] = _drawn(U, used["tbdn.conv2.0.weight"])
+        used[KERNEL] = _drawn(U, used[JOINED])
         doubts["diffusion_kernel"] = DRAWN
     return Adopted(used, options, doubts, unused=len(tensors) - len(used) + (KERNEL not in tensors))
 

@@ -91,6 +91,18 @@ def test_keys_tell_which_parts_a_network_has(kernel, transformer):
     assert options["model_num_layers"] == 18
 
 
+def test_a_file_without_a_layer_is_told_what_it_lacks(network, tmp_path):
+    state = {key: value for key, value in network.state_dict().items() if not key.startswith("predict1.")}
+    torch.save({"model": state}, tmp_path / "part.pth")
+    with pytest.raises(UserError, match=r"2 of \d+ tensors missing \(first: predict1.0.weight"):
+        opened(tmp_path / "part.pth")
+
+
+@pytest.mark.parametrize("value", [1, torch.tensor(1.0), torch.ones(1)])
+def test_names_alone_make_no_network(network, value):
+    assert adopt(dict.fromkeys(network.state_dict(), value)) is None
+
+
 def test_files_of_others_are_not_taken():
     assert adopt({"layer0.0.weight": torch.ones(1)}) is None and adopt({"encoder.conv1.weight": torch.ones(1)}) is None
 
