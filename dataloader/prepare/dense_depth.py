@@ -62,17 +62,18 @@ def smoothed(depth: Array, strength: float, solver: Solver = solve) -> Array:
     """Base u of dense depth D: smooth but for its edges.
 
     Minimises sum (u - D)^2 + strength (a_x (du/dx)^2 + a_y (du/dy)^2), a = 1 / (|difference of ln D|^1.2 + 1e-4).
+    Pixels without depth take part in nothing and have none in the base either.
     Source: Farbman et al., Edge-Preserving Decompositions, SIGGRAPH 2008.
 
-    Shapes:  depth (H, W) metres, > 0.    Returns: (H, W) float64.
+    Shapes:  depth (H, W) metres, 0 = none.    Returns: (H, W) float64.
     """
-    logarithm = np.log(depth + LEAST_DEPTH)
+    logarithm, known = np.log(depth + LEAST_DEPTH), depth > 0
     stencil = np.zeros((3, 3, *depth.shape))
     for before, after, low, high in (
         (np.s_[:, :-1], np.s_[:, 1:], (1, 0), (1, 2)),
         (np.s_[:-1], np.s_[1:], (0, 1), (2, 1)),
     ):
         pull = strength / (np.abs(logarithm[after] - logarithm[before]) ** EXPONENT + OFFSET)
-        stencil[high][before] = stencil[low][after] = -pull
+        stencil[high][before] = stencil[low][after] = -pull * (known[before] & known[after])
     stencil[1, 1] = 1 - stencil.sum((0, 1))
     return solver(stencil, depth, depth, ACCURACY)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -67,14 +67,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 @dataclass(frozen=True)
 class Frame:
-    """One image, its depth map, and where its maps go; `dense` is the filled one where there is one already.
+    """One image, its depth map, and where the filled and the smooth one lie, or will.
 
     hollow: depth of `NOTHING` was not measured
     """
 
     image: str
     depth: DepthSource
-    dense: DepthSource | None
     paths: tuple[Path, Path]
     hollow: bool
 
@@ -145,12 +144,15 @@ def _frame(spec: LoaderSpec, sample: Sample, args: argparse.Namespace) -> Frame:
     if args.out:
         root = Path(args.data_folder if spec.dataset == "folder" else args.dataset_dir).absolute()
         paths = [Path(args.out) / os.path.relpath(path.absolute(), root) for path in paths]
-    dense = sample.dense
-    return Frame(sample.images[0], depth, dense, tuple(paths), hollow=spec.dataset == NYU)
+    if sample.dense:  # with --out, or where a list says so, it lies elsewhere
+        paths[0] = Path(sample.dense.path)
+    return Frame(sample.images[0], depth, tuple(paths), hollow=spec.dataset == NYU)
 
 
 def fill_frame(frame: Frame, alpha: float, strength: float, check: Callable[[], None] = lambda: None) -> int:
     """Write the maps of one frame that are not there; 0 where nothing was measured, else 1.
+
+    The filled one is written last: a base is made of it as it is before it is rounded, also after an interruption.
 
     check: called between steps; what it raises ends the work
 
@@ -159,9 +161,8 @@ def fill_frame(frame: Frame, alpha: float, strength: float, check: Callable[[], 
     """
     dense_path, base_path = frame.paths
     done = dense_path.is_file()
-    given = DepthSource("map", str(dense_path), frame.depth.mode, unit=frame.depth.unit) if done else frame.dense
-    if given is not None:
-        dense = read_depth(given).astype(np.float64)
+    if done:
+        dense = read_depth(replace(frame.depth, path=str(dense_path))).astype(np.float64)
     else:
         counts, image = read_counts(frame.depth.path), read_image(Path(frame.image))
         if counts.shape != image.shape[:2]:
@@ -171,10 +172,11 @@ def fill_frame(frame: Frame, alpha: float, strength: float, check: Callable[[], 
         if not counts.any():
             return 0
         dense = filled(image / 255, counts * frame.unit, alpha)
-        _write(dense_path, dense, frame.unit)
     check()
     if not base_path.is_file():
         _write(base_path, smoothed(dense, strength), frame.unit)
+    if not done:
+        _write(dense_path, dense, frame.unit)
     return 1
 
 

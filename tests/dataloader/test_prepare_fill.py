@@ -115,6 +115,48 @@ def test_filled_maps_that_are_there_are_used_as_they_are(scene, tmp_path):
     assert np.array_equal(read_counts(scene / "base" / "sync_depth_base_00000.png"), theirs)
 
 
+def test_a_base_made_in_two_runs_is_that_of_one(scene, tmp_path, monkeypatch):
+    write_room(scene, 0, np.random.default_rng(0).integers(0, 3, SIZE) * 1000)
+    run(tmp_path)
+    dense, base = (scene / kind / f"sync_depth_{kind}_00000.png" for kind in ("dense", "base"))
+    whole = dense.read_bytes(), base.read_bytes()
+    dense.unlink(), base.unlink()
+    put = fill.put
+
+    def interrupted(path: Path, content: bytes) -> None:
+        put(path, content)
+        raise UserError("stopped")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fill, "put", interrupted)
+        assert run(tmp_path) == 2
+    assert dense.exists() + base.exists() == 1
+    run(tmp_path)
+    assert (dense.read_bytes(), base.read_bytes()) == whole
+
+
+def test_gaps_of_filled_maps_that_are_there_stay_gaps_of_the_base(scene, tmp_path):
+    theirs = np.full(SIZE, 4000, np.uint16)
+    theirs[10:20, 10:20] = 0
+    (scene / "dense").mkdir()
+    cv2.imwrite(str(scene / "dense" / "sync_depth_dense_00000.png"), theirs)
+    run(tmp_path)
+    assert np.array_equal(read_counts(scene / "base" / "sync_depth_base_00000.png"), theirs)
+
+
+def test_filled_maps_of_the_data_count_as_done_below_another_folder(scene, tmp_path, capsys):
+    run(tmp_path)
+    for lost in (scene / "base").iterdir():
+        lost.unlink()
+    out = tmp_path / "out"
+    run(tmp_path, "--out", str(out))
+    made = sorted(path.name for path in out.rglob("*.png"))
+    assert made == ["sync_depth_base_00000.png", "sync_depth_base_00001.png"]
+    capsys.readouterr()
+    run(tmp_path, "--out", str(out))
+    assert "2 of 2 frames are done" in capsys.readouterr().out
+
+
 def test_a_frame_without_measurements_is_left_out_and_counted(scene, tmp_path, capsys):
     write_room(scene, 2, np.zeros(SIZE))
     assert run(tmp_path) == 0
@@ -138,7 +180,7 @@ def test_below_another_folder_maps_lie_as_in_the_data_set_folder(street, tmp_pat
 def test_frames_can_be_sent_to_other_processes(scene):
     depth = DepthSource("map", str(scene / "sync_depth_00000.png"), unit=0.001)
     paths = scene / "dense" / "a.png", scene / "base" / "a.png"
-    job = fill.fill_frame, (fill.Frame(str(scene / "rgb_00000.png"), depth, None, paths, hollow=True), 0.8, 1.0)
+    job = fill.fill_frame, (fill.Frame(str(scene / "rgb_00000.png"), depth, paths, hollow=True), 0.8, 1.0)
     function, arguments = pickle.loads(pickle.dumps(job))
     assert function(*arguments) == 1 and all(path.is_file() for path in paths)
 
