@@ -86,7 +86,8 @@ class Measured:
     rotation:  degrees in either direction
     mirror:    share of the samples that are mirrored
     colours:   of what the network sees
-    depth_max: metres; what is farther counts as that far
+    depth_max: metres; what was measured farther counts as that far
+    dense_max: likewise of `Item.dense` and `Item.base`
     dense:     whether `Item.dense` is wanted, truth with its gaps filled; zeros where a sample has none
     base:      likewise `Item.base`, a smooth version of it
     low:       share of the size of the image that a view `LOW` of it has, resized from the same crop; 0 for none
@@ -99,6 +100,7 @@ class Measured:
     mirror: float = 0.5
     colours: Colours = Colours()
     depth_max: float = math.inf
+    dense_max: float = math.inf
     dense: bool = False
     base: bool = False
     low: float = 0.0
@@ -132,18 +134,18 @@ class Measured:
                 **more,
             )
 
-        def metres(source: DepthSource | None, filter: Image.Resampling) -> np.ndarray:
+        def metres(source: DepthSource | None, farthest: float, filter: Image.Resampling) -> np.ndarray:
             if source is None:
                 return np.zeros((1, *size), np.float32)
-            depth = self._read(source, sample, whole).rotate(draw.angle, Image.Resampling.NEAREST)
+            depth = self._read(source, sample, whole, farthest).rotate(draw.angle, Image.Resampling.NEAREST)
             depth = depth.crop(window.box(whole))
             return np.asarray(depth if depth.size == (width, height) else depth.resize((width, height), filter))[None]
 
         return item(
             *size,
-            depth=metres(sample.depth, Image.Resampling.NEAREST),
-            dense=metres(sample.dense, Image.Resampling.BILINEAR) if self.dense else None,
-            base=metres(sample.base, Image.Resampling.BILINEAR) if self.base else None,
+            depth=metres(sample.depth, self.depth_max, Image.Resampling.NEAREST),
+            dense=metres(sample.dense, self.dense_max, Image.Resampling.BILINEAR) if self.dense else None,
+            base=metres(sample.base, self.dense_max, Image.Resampling.BILINEAR) if self.base else None,
             views={LOW: item(*(int(side * self.low) for side in size))} if self.low else {},
         )
 
@@ -172,20 +174,26 @@ class Measured:
             found.append((first, first + (wanted or side.stop - side.start)))
         return PixelWindow(rows=found[0], columns=found[1], of=whole)
 
-    def _read(self, source: DepthSource, sample: Sample, whole: Size) -> Image.Image:
-        """A depth map with a pixel for each of its image."""
+    def _read(self, source: DepthSource, sample: Sample, whole: Size, farthest: float) -> Image.Image:
+        """A depth map with a pixel for each of its image; metres beyond `farthest` count as that far."""
         depth = read_depth(source)
         if depth.shape != whole:
             raise UserError(misfit(source.path, depth.shape, sample.images[0], whole))
-        return Image.fromarray(np.minimum(depth, np.float32(self.depth_max)))
+        return Image.fromarray(np.minimum(depth, np.float32(farthest)))
 
 
 def measured_items(
-    args: Namespace, *, resize: tuple[int, ...] = (), dense: bool = False, base: bool = False, low: float = 0.0
+    args: Namespace,
+    *,
+    resize: tuple[int, ...] = (),
+    dense: bool = False,
+    dense_max: float | None = None,
+    base: bool = False,
+    low: float = 0.0,
 ) -> Measured:
     """Images of --depth-training-loaders with their depth, as the options of `presets.measured` say.
 
-    resize, dense, base, low: as in `Measured`
+    resize, dense, base, low: as in `Measured`, and `dense_max`; None: as far as measured depth
 
     Raises:
         UserError: when --data-cache is given, which holds pictures of one size.
@@ -207,6 +215,7 @@ def measured_items(
         rotation=args.train_rotation,
         colours=colours if args.train_color_jitter == "on" else Colours(),
         depth_max=args.model_depth_max,
+        dense_max=args.model_depth_max if dense_max is None else dense_max,
         dense=dense,
         base=base,
         low=low,

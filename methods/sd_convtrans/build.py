@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -66,4 +67,5 @@ def items(args: Namespace) -> Mapping[Purpose, ItemMaker]:
     from models.sd_convtrans.network import SHARE
 
     size = (args.depth_resize_height, args.depth_resize_width)
-    return {"depth": measured_items(args, resize=size, dense=True, base=True, low=SHARE)}
+    # Filled depth is cut off at the largest one only when it has the size of the output.
+    return {"depth": measured_items(args, resize=size, dense=True, dense_max=math.inf, base=True, low=SHARE)}

@@ -185,6 +185,9 @@ def test_a_sample_is_drawn_by_seed_epoch_and_index(tmp_path):
 
 def test_depth_counts_up_to_the_reach_of_the_network(sample):
     assert item_of(sample, depth_max=10.0).depth.max() == 10
+    more = replace(sample, dense=sample.depth, base=sample.depth)
+    item = item_of(more, depth_max=10.0, dense_max=20.0, dense=True, base=True)
+    assert (item.depth.max(), item.dense.max(), item.base.max()) == (10, 20, 20)
 
 
 def test_filled_and_smooth_depth_travel_with_the_measured_one(sample):
@@ -228,7 +231,7 @@ def options(**changes: object) -> Namespace:
 
 
 def test_options_become_the_maker():
-    want = Measured(crop=(192, 640), colours=RANGES, depth_max=80.0, dense=True, low=0.75)
+    want = Measured(crop=(192, 640), colours=RANGES, depth_max=80.0, dense_max=80.0, dense=True, low=0.75)
     assert measured_items(options(), dense=True, low=0.75) == want
     assert measured_items(options(train_color_jitter="off")).colours == Colours()
     changed = options(depth_crop_height=0, train_rotation=2.5, train_color_share=0.5, train_channel_swap=0.0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 from argparse import Namespace
 from dataclasses import replace
 
@@ -182,6 +183,7 @@ def test_presets_are_sound(name):
     assert args.method == "sd_convtrans" and args.train_scheduler == "exponential"
     methods.building(args.method).check(args)
     maker = methods.building(args.method).items(args)["depth"]
+    assert maker.depth_max == args.model_depth_max and maker.dense_max == math.inf  # targets are cut off later
     assert (
         maker.low == 0.75
         and maker.dense
