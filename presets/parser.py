@@ -98,7 +98,14 @@ class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
 class _Parser(ArgumentParser):
     """Says in one sentence what is wrong, and which spelling would have worked."""
 
+    def __init__(self, **more: Any):
+        super().__init__(**more)
+        self.written: dict[str, str] = {}  # option as argparse names it -> how it is written
+
     def error(self, message: str) -> NoReturn:
+        option, _, fault = message.removeprefix("argument ").partition(": ")
+        if option in self.written and fault.startswith("expected"):
+            raise UserError(f"{option}: {fault}; write {self.written[option]}")
         raise UserError(message)
 
 
@@ -149,6 +156,8 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
             if option.name in defaults:
                 kind["default"] = word(defaults[option.name])
             group.add_argument(option.flag, *also, dest=option.name, help=option.help, **kind)
+            value = " or ".join(str(each) for each in option.choices if each != "") or "VALUE"
+            parser.written["/".join((option.flag, *also))] = f"{option.flag} {value}"
     return parser
 
 
