@@ -155,7 +155,7 @@ def infer(args: Namespace) -> int:
     codes = []
     if inputs.images:
         failed = run_images(inputs.images, predictor, outputs)
-        codes.append(harness.USER_ERROR if failed == len(inputs.images) else PARTLY_FAILED if failed else 0)
+        codes.append(_code(failed, written=failed < len(inputs.images) or outputs.said.total() > 0))
     for source, name in inputs.videos.items():
         codes.append(_run_video(source, name, predictor, outputs))
     code = codes[0] if len({*codes}) == 1 else PARTLY_FAILED
@@ -164,10 +164,14 @@ def infer(args: Namespace) -> int:
     return code
 
 
+def _code(failed: int, written: bool) -> int:
+    """Exit code after so many failures; where none of the outputs was written, it is that of a mistake."""
+    return 0 if not failed else PARTLY_FAILED if written else harness.USER_ERROR
+
+
 def _report(predictor: Predictor, outputs: ResultFolder) -> None:
     """Say what was written, where, in which unit, and how fast."""
-    said = ", ".join(f"{count} {what}" for what, count in outputs.said.items())
-    if said:
+    if said := outputs.report():
         print(f"Wrote to {outputs.folder}: {said}")
     if scaled := getattr(outputs.scale, "report", str)():
         print(scaled)
@@ -203,7 +207,7 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
     from visual.results import Job
     from visual.video import FrameReader, VideoWriter, spread_frames
 
-    target = outputs.folder / f"{name}{VIDEO_SUFFIX}"
+    target, written = outputs.folder / f"{name}{VIDEO_SUFFIX}", False
     try:
         reader = FrameReader(source)
         first = []
@@ -228,21 +232,24 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
                 return Job(f"{name}_{number:06d}", frame.shape[:2], predictor.fit(frame))
 
             def write(job: Job, found: Found) -> None:
+                nonlocal written
                 found.require_finite()
                 found = outputs.scale(job, found)
                 if "picture" in outputs.save:
                     writer.write(outputs.draw(job, found, highest))
                 outputs.write_arrays(job, found)
+                written = True
 
             # One thread on either side keeps the frames in order.
             failed = _pipeline(itertools.count(), decode, predictor, outputs, write, threads=1, total=reader.total)
-        outputs.said["video"] += "picture" in outputs.save
+        if written and "picture" in outputs.save:
+            outputs.said["video"] += 1
     except UserError as error:
         _complain(str(error))
         return harness.USER_ERROR
     if fault := reader.fault():
         _complain(fault)
-    return harness.USER_ERROR if failed else PARTLY_FAILED if fault else 0
+    return _code(failed + bool(fault), written)
 
 
 def _steady(scale: Scale | Callable, first: list[tuple[Job, Found]]) -> Scale | Callable:
@@ -376,8 +383,8 @@ def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:
         named = args.model_path if is_name(args.model_path) else ""
         runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
         ratio, place = remembered_ratio(source_of(args), named, runs)
-        return FixedScale(ratio, f"times {ratio:g}, the median of {place}")
-    return FixedScale(float(kind), f"times {float(kind):g}, as given")
+        return FixedScale(ratio, f"the median of {place}")
+    return FixedScale(float(kind), "as given")
 
 
 def _make(folder: Path) -> None:

@@ -289,6 +289,32 @@ def test_nothing_but_damaged_images_is_a_mistake_and_not_a_partial_success(model
     assert "forward time" not in capsys.readouterr().out
 
 
+def test_images_of_which_only_some_outputs_fail_are_a_partial_success(model_path, tmp_path, monkeypatch, capsys):
+    make_photo().save(tmp_path / "a.png")
+    monkeypatch.setattr("visual.plan.find_lens", lambda *_: True)  # as of another image, whose camera is known
+    assert infer(model_path, tmp_path / "a.png", tmp_path / "out", "--save", "picture,depth,ply") == 3
+    said = capsys.readouterr()
+    assert "says no focal length" in said.err and "1 picture, 1 depth in metres up to scale" in said.out
+
+
+def test_a_video_of_which_one_frame_is_no_number_is_a_partial_success(model_path, tmp_path, monkeypatch, capsys):
+    with VideoWriter(tmp_path / "drive.avi", 10) as writer:
+        for seed in range(3):
+            writer.write(np.asarray(make_photo(48, 80, seed)))
+    calls = itertools.count()
+
+    def say(network: torch.nn.Module, images: torch.Tensor, tasks: tuple) -> Prediction:
+        number = next(calls)  # three frames fix the colours before
+        values = torch.full((1, 1, HEIGHT, WIDTH), float("nan") if number == 4 else 0.5)
+        return Prediction(DepthMap(values, True, "up to scale"))
+
+    monkeypatch.setattr("models.sgdepth.SGDepth.predict", say)
+    assert infer(model_path, tmp_path / "drive.avi", tmp_path / "out") == 3
+    said = capsys.readouterr()
+    assert "NaN or infinite" in said.err and "1 video" in said.out
+    assert describe(tmp_path / "out" / "drive.mp4")[1] == 2
+
+
 def test_a_video_becomes_a_video_with_fixed_colours(model_path, tmp_path):
     with VideoWriter(tmp_path / "drive.avi", 10) as writer:
         for seed in range(6):

@@ -67,6 +67,11 @@ class Found:
             return f"metres ({self.scaled})" if self.scaled else "metres"
         return "metres up to scale" if self.known == "up to scale" else self.known
 
+    @property
+    def inverse_unit(self) -> str:
+        """What a number of its inverse depth means, for people."""
+        return self.unit.replace("metres", "1/m", 1)
+
     def cut(self, inside: tuple[slice, slice], size: tuple[int, int]) -> Found:
         """The part of the maps that shows the image; `size` is that of the input, in whose pixels `inside` counts."""
         if inside == (slice(None), slice(None)):
@@ -184,7 +189,7 @@ class ResultFolder:
         size = job.view.image.shape[:2]
         depth = found.depth(size) if kinds & {*METRIC, "npz"} and found.known != "up to scale and shift" else None
         if "disparity" in kinds:
-            self._put(job, "disparity", _npy(found.inv_depth), found.unit)
+            self._put(job, "disparity", _npy(found.inv_depth), found.inverse_unit)
         if "seg" in kinds:
             self._put(job, "seg", _npy(_enlarged(found.ids, size, cv2.INTER_NEAREST)))
         if "npz" in kinds:
@@ -253,7 +258,14 @@ class ResultFolder:
     def _put(self, job: Job, kind: str, content: bytes, unit: str = "") -> None:
         """Write a file whole or not at all."""
         write_whole(self.file(job.name, kind), content, durable=False)
-        self._say(f"{kind} in {unit}" if unit else kind)
+        self._say(" ".join(word for word in (kind, "" if unit.startswith("up to") else "in", unit) if unit and word))
+
+    def report(self) -> str:
+        """What was written, counted; "" where nothing was."""
+        several = {"picture": "pictures", "video": "videos"}
+        return ", ".join(
+            f"{count} {several.get(what, what) if count > 1 else what}" for what, count in self.said.items()
+        )
 
     def _say(self, what: str) -> None:
         with self._saying:

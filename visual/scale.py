@@ -18,18 +18,18 @@ ROAD = 0  # train id
 
 @dataclass
 class FixedScale:
-    """One factor for all images, from where `how` says."""
+    """One factor for all images; `source` says whose it is."""
 
     factor: float
-    how: str
+    source: str
 
     def __call__(self, job: Job, found: Found) -> Found:
         """The same in metres."""
-        return found.times(self.factor, self.how)
+        return found.times(self.factor, f"times {self.factor:g}, {self.source}")
 
     def report(self) -> str:
         """What was done, in one sentence."""
-        return f"Depth was multiplied by {self.factor:g}: {self.how}"
+        return f"Depth was multiplied by {self.factor:g}, {self.source}"
 
 
 @dataclass
@@ -69,9 +69,10 @@ class CameraHeight:
             return ""
         factors, shares = np.array(self.found).T
         chosen = self.fixed or np.median(factors)
+        images = "1 image" if len(factors) == 1 else f"{len(factors)} images"
         return (
             f"Depth was multiplied by {chosen:.3g} (median; {factors.min():.3g} to {factors.max():.3g} in "
-            f"{len(factors)} images), so that the camera is {self.height:g} m above the ground; "
+            f"{images}), so that the camera is {self.height:g} m above the ground; "
             f"{100 * shares.mean():.0f} % of the pixels of the ground lie within 5 % of a plane"
         )
 

@@ -40,6 +40,7 @@ def test_every_kind_is_written_under_its_name(tmp_path):
         written == {"a.png", *(f"a{ending}" for ending in ENDINGS.values())} == {t.name for t in outputs.targets("a")}
     )
     assert outputs.said["depth in metres up to scale"] == outputs.said["picture"] == 1
+    assert outputs.report().startswith("1 picture, ") and outputs.said["disparity in 1/m up to scale"] == 1
     depth = np.load(tmp_path / "a_depth.npy")
     np.testing.assert_allclose(depth, 1 / np.repeat(_half(found.values)[:, None], 64, 1), rtol=1e-4)
     with Image.open(tmp_path / "a_depth.png") as image:
@@ -98,12 +99,15 @@ def test_of_maps_smaller_than_the_input_the_same_part_is_shown():
 
 
 def test_a_factor_turns_all_into_metres_and_is_told(tmp_path):
-    outputs = ResultFolder(tmp_path, ".png", ("npz", "disparity"), scale=FixedScale(20.0, "times 20, as given"))
+    outputs = ResultFolder(tmp_path, ".png", ("npz", "disparity"), scale=FixedScale(20.0, "as given"))
     outputs.write(job(), road())
     with np.load(tmp_path / "a.npz") as told:
         assert str(told["known"]) == "metres" and str(told["scaled"]) == "times 20, as given"
         np.testing.assert_allclose(told["depth"], 20 * road().depth((48, 64)), rtol=1e-5)
     np.testing.assert_allclose(np.load(tmp_path / "a_disp.npy"), road().values / 20, rtol=1e-6)
+    outputs.write(job(), road())
+    told = "2 disparity in 1/m (times 20, as given)"
+    assert told in outputs.report() and outputs.scale.report() == "Depth was multiplied by 20, as given"
 
 
 def test_the_camera_comes_to_stand_where_it_was_said(tmp_path):
@@ -112,7 +116,9 @@ def test_the_camera_comes_to_stand_where_it_was_said(tmp_path):
     found = scale(job(), road())
     np.testing.assert_allclose(found.values, road().values / 15, rtol=1e-3)
     assert found.unit == "metres (camera 1.5 m above the ground)"
-    assert "multiplied by 15 (median" in scale.report() and "100 % of the pixels" in scale.report()
+    assert (
+        "multiplied by 15 (median; 15 to 15 in 1 image)" in scale.report() and "100 % of the pixels" in scale.report()
+    )
     with pytest.raises(UserError, match="no ground plane"):
         scale(job(), Found(np.ones((64, 128), np.float32), True, None))
 
@@ -127,6 +133,9 @@ def test_what_no_distance_follows_from_is_refused(tmp_path, change):
     outputs.write(job(), found)
     with np.load(tmp_path / "a.npz") as told:
         assert "depth" not in told and told["inverse_depth"].shape == (48, 64)
+    outputs.write(job(), found)
+    told = {"2 pictures", "2 disparity up to scale and shift", "2 npz up to scale and shift"}
+    assert {*outputs.report().split(", ")} == told
     with pytest.raises(UserError, match="--save seg: this network knows no classes"):
         ResultFolder(tmp_path, ".png", ("seg",)).require(road())
 
