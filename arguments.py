@@ -197,7 +197,7 @@ def _refuse_foreign(command: str, method: str, typed: Mapping[str, Any], own: Ma
             owners = [name for name in methods_of(command) if option in options_of(command, name)]
             flag = f"--no-{option.flag.removeprefix('--')}" if typed[option.name] is False else option.flag
             raise UserError(
-                f"{flag}: an option of --method {' and '.join(owners)}, and this is --method {method}; leave it out or "
+                f"{flag}: an option of --method {', '.join(owners)}, and this is --method {method}; leave it out or "
                 f"pass --method {owners[0]}"
             )
 

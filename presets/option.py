@@ -117,6 +117,7 @@ class Option:
                inference take it from there, and another value is refused when a run goes on
     follows:   name of the training option whose value, stored with a checkpoint, is the default in evaluation and
                inference
+    groups:    whether it is set decides which weights are trained: a run does not go on where only one value is empty
     leans_on:  name of an option that is taken without a warning, yet decides what this one does
     leans:     whether it does with these values, by name, of which some may be missing
     """
@@ -134,6 +135,7 @@ class Option:
     resume: str = ""
     network: bool = False
     follows: str = ""
+    groups: bool = False
     leans_on: str = ""
     leans: Callable[[Mapping[str, Any]], bool] = bool
 

@@ -42,21 +42,24 @@ def rules(options: Iterable[Option]) -> dict[str, list[str]]:
 def changes(options: Iterable[Option], before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     """What has changed between two sets of values that both know: rule -> name -> ``--flag new (was old)``.
 
-    What decides what another option does is noted, whatever its own rule, and says which.
+    What decides what another option does is noted, whatever its own rule, and says which; what decides which weights
+    are trained is refused where only one of its values is empty.
 
     options: those of train.py for the method that trains
     before:  may come from JSON
     """
     now, options = json.loads(json.dumps(now)), [*options]
     found: dict[str, dict[str, str]] = {}
+    switches = {option.name for option in options if option.groups}
     for rule, names in rules(options).items():
         for name in names:
             if rule != START and name in before and name in now and before[name] != now[name]:
                 text = f"{called(name)} {word(now[name])} (was {word(before[name])})"
+                switched = name in switches and bool(before[name]) != bool(now[name])
                 leaning = [option.name for option in options if option.leans_on == name and option.leans(now)]
                 if leaning:
                     text += f", on which {' and '.join(map(called, leaning))} depends"
-                found.setdefault(NOTED if leaning else rule, {})[name] = text
+                found.setdefault(REFUSED if switched else NOTED if leaning else rule, {})[name] = text
     return found
 
 

@@ -83,11 +83,11 @@ def test_an_option_of_another_method_is_told_whose_it_is(command, method):
         with pytest.raises(UserError) as error:
             arguments.parse(command, ["--method", method, *words])
         said = re.fullmatch(
-            rf"{option.flag}: an option of --method ([a-z0-9_ ]+), and this is --method {method}; "
+            rf"{option.flag}: an option of --method ([a-z0-9_, ]+), and this is --method {method}; "
             r"leave it out or pass --method ([a-z0-9_]+)",
             str(error.value),
         )
-        owners = said[1].split(" and ")
+        owners = said[1].split(", ")
         assert said[2] == owners[0]
         for name in METHODS:
             has = command in METHODS[name].options and option in arguments.options_of(command, name)

@@ -52,6 +52,7 @@ DISTILLATION: Group = (
             "a trained network of this method, to make another one its student, which takes over its decoder: a "
             "checkpoint, a published folder or file, below the folder of all runs or where it says; empty: learn alone",
             resume=NOTED,
+            groups=True,
         ),
         Option(
             "--kd-teacher-decoder",

@@ -13,7 +13,7 @@ from engine.optimizer import Rule, Settings
 from errors import UserError
 from methods import METHODS
 from presets.option import BETWEEN, FREE, NOTED, REFUSED, START
-from presets.resume import FACTS, MEANING, rules
+from presets.resume import FACTS, MEANING, changes, rules
 from state_manager import compared_options, start
 from tests.conftest import tiny_options
 
@@ -51,6 +51,12 @@ def changed(value: object) -> object:
         case str():
             return f"{value}x"
     return [*value, 1]
+
+
+@pytest.mark.parametrize(("was", "now", "rule"), [("", "a", REFUSED), ("a", "", REFUSED), ("a", "b", NOTED)])
+def test_a_student_does_not_become_a_network_that_learns_alone(was, now, rule):
+    found = changes(options_of("train", "spatial_kd"), {"kd_teacher": was}, {"kd_teacher": now})
+    assert [*found] == [rule] and "--kd-teacher" in found[rule]["kd_teacher"]
 
 
 @pytest.mark.parametrize("inside", [False, True])
