@@ -155,17 +155,17 @@ def infer(args: Namespace) -> int:
     codes = []
     if inputs.images:
         failed = run_images(inputs.images, predictor, outputs)
-        codes.append(_code(failed, written=failed < len(inputs.images) or outputs.said.total() > 0))
+        codes.append(_code(failed, written=failed < len(inputs.images)))
     for source, name in inputs.videos.items():
         codes.append(_run_video(source, name, predictor, outputs))
     code = codes[0] if len({*codes}) == 1 else PARTLY_FAILED
-    if code != harness.USER_ERROR:
+    if code != harness.USER_ERROR or outputs.said.total():
         _report(predictor, outputs)
     return code
 
 
 def _code(failed: int, written: bool) -> int:
-    """Exit code after so many failures; where none of the outputs was written, it is that of a mistake."""
+    """Exit code after so many failures; where nothing became whole, it is that of a mistake."""
     return 0 if not failed else PARTLY_FAILED if written else harness.USER_ERROR
 
 

@@ -289,10 +289,10 @@ def test_nothing_but_damaged_images_is_a_mistake_and_not_a_partial_success(model
     assert "forward time" not in capsys.readouterr().out
 
 
-def test_images_of_which_only_some_outputs_fail_are_a_partial_success(model_path, tmp_path, monkeypatch, capsys):
+def test_what_was_written_of_images_that_failed_is_told(model_path, tmp_path, monkeypatch, capsys):
     make_photo().save(tmp_path / "a.png")
     monkeypatch.setattr("visual.plan.find_lens", lambda *_: True)  # as of another image, whose camera is known
-    assert infer(model_path, tmp_path / "a.png", tmp_path / "out", "--save", "picture,depth,ply") == 3
+    assert infer(model_path, tmp_path / "a.png", tmp_path / "out", "--save", "picture,depth,ply") == 2
     said = capsys.readouterr()
     assert "says no focal length" in said.err and "1 picture, 1 depth in metres up to scale" in said.out
 
