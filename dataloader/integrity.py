@@ -17,6 +17,7 @@ from tqdm import tqdm
 
 from errors import UserError
 
+from .ahead import PATIENCE
 from .catalog import LoaderSpec
 from .files import PNG_SIGNATURE, open_at_once, open_stored
 from .listing import IMAGE_TYPES, on_disk
@@ -30,7 +31,6 @@ log = logging.getLogger(__name__)
 LIMIT = 20.0  # seconds; slow network folders are left to the decoder after that
 THREADS = 16  # waiting for the disk, not computing
 GROUP = 64  # files a thread takes at a time
-PATIENCE = 2.0  # seconds without a progress bar
 TAIL = 1024  # bytes; cameras may append a few to the picture
 PNG_TRAILER = b"IEND\xaeB`\x82"
 JPEG_START, JPEG_END = b"\xff\xd8\xff", b"\xff\xd9"

@@ -212,11 +212,12 @@ class ResultFolder:
 
     def lens(self, job: Job, needed: bool = False) -> Lens | None:
         """Lens of the part of an image that is shown; where it is `needed`, raises `UserError` for want of one."""
-        whole = need_lens(job.path, job.name, job.size, *self.camera) if needed else self._known_lens(job)
+        whole = (
+            need_lens(job.path, job.name, job.size, *self.camera)
+            if needed
+            else find_lens(job.path, job.size, *self.camera)
+        )
         return whole and whole.moved(job.view.corner)
-
-    def _known_lens(self, job: Job) -> Lens | None:
-        return find_lens(job.path, job.size, *self.camera)
 
     def _kinds(self, found: Found) -> set[str]:
         kinds = {*self.save} - {"picture"}

@@ -14,11 +14,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple
 
-from tqdm import tqdm
-
 from errors import UserError
 from storage.text import read_text
 
+from ..ahead import map_shown
 from ..camera import Intrinsics, Size
 from ..files import image_size
 from ..listing import IMAGE_TYPES, Listing, on_disk
@@ -107,17 +106,7 @@ def _samples(found: dict[str, tuple[str, str]]) -> list[Sample]:
     """One sample per pair of an image and its camera file."""
     images, cameras = zip(*found.values(), strict=True)
     with ThreadPoolExecutor(THREADS) as pool:
-        shown = tqdm(
-            pool.map(_stack_or_none, images),
-            desc="look at triplets",
-            total=len(images),
-            unit="image",
-            delay=2,
-            leave=False,
-            disable=None,
-            mininterval=0.5,
-        )
-        stacks = list(shown)
+        stacks = [*map_shown(pool, _stack_or_none, images, "look at triplets", "image")]
         usual = next((stack for stack in stacks if stack), None) or _stack(images[0])
         stacks = [stack or usual for stack in stacks]  # whoever reads the image says what is wrong with it
         known = list(pool.map(read_triplet_camera, cameras, (stack.size for stack in stacks)))

@@ -30,6 +30,7 @@ from dataloader.layouts.cityscapes_video import (
 )
 from dataloader.listing import Listing
 from dataloader.prepare.put import put
+from dataloader.prepare.training_data import add_dataset_dir
 from dataloader.transforms import FILTERS
 from errors import UserError
 from storage.atomic import free_bytes
@@ -58,12 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = ABOUT
     add = parser.add_argument
-    add(
-        "--dataset-dir",
-        default=os.environ.get("IFN_DIR_DATASET", ""),
-        metavar="DIR",
-        help="data set folder with cityscapes/; default: environment variable IFN_DIR_DATASET",
-    )
+    add_dataset_dir(add, "data set folder with cityscapes/")
     add("--out", required=True, metavar="OUT", help="folder of the triplets; made where it is missing")
     add("--height", type=int, default=512, help="rows of a whole frame, of which three quarters are kept; default: 512")
     add("--width", type=int, default=1024, help="columns of a frame; default: 1024")

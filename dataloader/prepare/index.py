@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -20,6 +19,7 @@ from dataloader.prepare.columns import (
 from dataloader.prepare.put import put
 from dataloader.prepare.scan import KINDS, Key, scan
 from dataloader.prepare.split_sources import KEPT, Source, kitti_sources
+from dataloader.prepare.training_data import add_dataset_dir
 from dataloader.prepare.values import Values, cityscapes_values, kitti_values
 from errors import UserError, closest
 from storage.atomic import is_writable
@@ -53,12 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = ABOUT
     parser.add_argument("datasets", nargs="+", metavar="DATASET", help=f"any of {', '.join(KINDS)}")
-    parser.add_argument(
-        "--dataset-dir",
-        default=os.environ.get("IFN_DIR_DATASET", ""),
-        metavar="DIR",
-        help="data set folder; default: environment variable IFN_DIR_DATASET",
-    )
+    add_dataset_dir(parser.add_argument)
     parser.add_argument("--out", default="", metavar="DIR", help="write below DIR, not into the data set folder")
     parser.add_argument("--overwrite", action="store_true", help="replace index files that are there")
 

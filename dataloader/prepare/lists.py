@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.catalog import LOADERS, LoaderSpec
 from dataloader.nyu_files import is_member
 from dataloader.prepare.put import put
+from dataloader.prepare.training_data import add_dataset_dir
 from errors import UserError, closest
 
 if TYPE_CHECKING:
@@ -34,12 +34,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = ABOUT
     parser.add_argument("loaders", nargs="+", metavar="LOADER", help=f"any of {', '.join(PLACES)}")
-    parser.add_argument(
-        "--dataset-dir",
-        default=os.environ.get("IFN_DIR_DATASET", ""),
-        metavar="DIR",
-        help="data set folder; default: environment variable IFN_DIR_DATASET",
-    )
+    add_dataset_dir(parser.add_argument)
     parser.add_argument("--out", default="", metavar="DIR", help="write below DIR, not into the data set folder")
     parser.add_argument("--overwrite", action="store_true", help="replace lists that are there")
 

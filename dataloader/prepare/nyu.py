@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from pathlib import Path
 
 import cv2
@@ -14,6 +13,7 @@ from dataloader.layouts.nyu import FOLDER, LABELLED, find_splits, numbers_of_par
 from dataloader.listing import Listing
 from dataloader.nyu_files import count_labelled, member, read_depth, read_picture, scene_types
 from dataloader.prepare.put import put
+from dataloader.prepare.training_data import add_dataset_dir
 from errors import UserError
 
 PLACES = {"test": "official_splits/test", "train": "official_splits/train"}
@@ -31,12 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Options of the command."""
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = ABOUT
-    parser.add_argument(
-        "--dataset-dir",
-        default=os.environ.get("IFN_DIR_DATASET", ""),
-        metavar="DIR",
-        help=f"data set folder with {FOLDER}/{LABELLED}; default: environment variable IFN_DIR_DATASET",
-    )
+    add_dataset_dir(parser.add_argument, f"data set folder with {FOLDER}/{LABELLED}")
     parser.add_argument(
         "--part",
         choices=PLACES,

@@ -24,14 +24,19 @@ def add_sizes(add: Callable[..., Any]) -> None:
     add("--width", type=int, default=640, help="width of the depth training images, pixels; default: 640")
 
 
-def add_sources(add: Callable[..., Any]) -> None:
-    """Options that say where data are; `add` is the method of a parser."""
+def add_dataset_dir(add: Callable[..., Any], what: str = "data set folder") -> None:
+    """The option that names the data set folder; `add` is the method of a parser, `what` the folder in words."""
     add(
         "--dataset-dir",
         default=os.environ.get("IFN_DIR_DATASET", ""),
         metavar="DIR",
-        help="data set folder; default: environment variable IFN_DIR_DATASET",
+        help=f"{what}; default: environment variable IFN_DIR_DATASET",
     )
+
+
+def add_sources(add: Callable[..., Any]) -> None:
+    """Options that say where data are; `add` is the method of a parser."""
+    add_dataset_dir(add)
     add("--data-folder", default="", metavar="DIR", help="own data, for folder_train")
     add("--data-intrinsics", type=floats, default=(), metavar="FX,FY,CX,CY", help="its camera, pixels of the files")
     add(

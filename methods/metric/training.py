@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from typing import Any
 
@@ -28,14 +28,6 @@ class MetricTraining:
 
     def begin_epoch(self, epoch: int, batch: int) -> None:
         """Nothing begins."""
-
-    def step(self, network: Callable, batches: Sequence[Batch], epoch: int, batch: int) -> list[Outcome]:
-        """Forward pass and losses, one outcome per data set."""
-        raise NotImplementedError
-
-    def again(self, network: Callable, batches: Sequence[Batch], found: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """A step that was kept: with what was drawn then, `Outcome.found` of every data set."""
-        raise NotImplementedError
 
     def after_step(self, bad: Tensor) -> None:
         """Nothing depends on it."""

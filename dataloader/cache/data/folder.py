@@ -8,10 +8,9 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
 from errors import UserError
 
+from ...ahead import map_shown
 from ...described import describe
 from ...parts import container
 from ..teacher.maps import FileState
@@ -75,16 +74,7 @@ class DataCache:
         """
         pictures = list(pictures)
         with ThreadPoolExecutor(THREADS) as pool:
-            shown = tqdm(
-                pool.map(self._find, pictures),
-                desc="look for cached pictures",
-                total=len(pictures),
-                unit="picture",
-                delay=2,
-                leave=False,
-                disable=None,
-                mininterval=0.5,
-            )
+            shown = map_shown(pool, self._find, pictures, "look for cached pictures", "picture")
             return dict(zip(pictures, shown, strict=True))
 
     def _find(self, picture: Picture) -> Entry | None:

@@ -7,11 +7,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from errors import UserError, check_shape
 from storage.atomic import write_whole
 
+from ...ahead import map_shown
 from ...described import describe
 from . import maps
 from .images import CachedImage
@@ -66,17 +66,7 @@ class TeacherCache:
             thorough: also compare the content of images whose time has changed.
         """
         with ThreadPoolExecutor(THREADS) as pool:
-            usable = pool.map(lambda image: self._usable(image, thorough), images)
-            shown = tqdm(
-                usable,
-                desc="look for teacher maps",
-                total=len(images),
-                unit="map",
-                delay=2,
-                leave=False,
-                disable=None,
-                mininterval=0.5,
-            )
+            shown = map_shown(pool, lambda image: self._usable(image, thorough), images, "look for teacher maps", "map")
             return [image for image, good in zip(images, shown, strict=True) if not good]
 
     def _usable(self, image: CachedImage, thorough: bool) -> bool:
