@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -59,6 +60,13 @@ def pytest_collection_finish() -> None:
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Files from outside are for marked tests alone, those that ``--no-golden`` leaves out."""
     golden.allow(item.get_closest_marker("golden") is not None)
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_known_of_files() -> None:
+    """A folder may have the name of one in which an earlier test of this process had looked at files."""
+    if integrity := sys.modules.get("dataloader.integrity"):
+        integrity._sound.clear()
 
 
 @pytest.fixture(autouse=True, scope="session")

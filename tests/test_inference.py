@@ -166,7 +166,10 @@ def test_batches_change_neither_order_nor_results(model_path, tmp_path):
     for stem in names.values():
         for kind in ("disp", "depth", "seg"):
             single, together = (np.load(tmp_path / f"by {batch}" / f"{stem}_{kind}.npy") for batch in (1, 2))
-            np.testing.assert_allclose(together, single, rtol=1e-4)
+            if kind == "seg":  # two classes may be as likely but for the last digit
+                assert (together != single).mean() < 1e-3
+            else:
+                np.testing.assert_allclose(together, single, rtol=1e-4)
 
 
 def test_what_does_not_fit_into_memory_at_once_goes_in_halves(model_path, monkeypatch):
