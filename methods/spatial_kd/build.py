@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from models.spatial_kd import SpatialKD
 
 log = logging.getLogger(__name__)
+OF_TEACHER = "resnext101"  # the encoder of the published ones
 OF_TEACHERS = ("kd_teacher_decoder", "kd_feature_weight", "kd_laplacian_weight", "kd_replace", "kd_replaced_weight")
 
 
@@ -32,6 +33,11 @@ def check(args: Namespace) -> None:
     idle = [f"--{name.replace('_', '-')}" for name in OF_TEACHERS if name in args.said]
     if idle:
         log.warning("%s: without effect unless --kd-teacher is given", ", ".join(idle))
+    elif args.model_encoder != OF_TEACHER:
+        log.info(
+            "%s learns alone, from what was measured; --kd-teacher NETWORK makes it the student of a trained one",
+            args.model_encoder,
+        )
 
 
 def _be_student(args: Namespace) -> None:
