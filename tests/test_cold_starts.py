@@ -27,6 +27,22 @@ def test_a_mistake_is_one_sentence(words):
     assert "--no-such-option" in error_of(cold(*words, "--method", "sgdepth", "--no-such-option"))
 
 
+AND_WHAT_IT_IMPORTED = """
+import runpy, sys
+sys.argv = sys.argv[1:]
+try:
+    runpy.run_path(sys.argv[0], run_name="__main__")
+except SystemExit as stop:
+    assert not stop.code, stop.code
+print("imported", *{"timm", "matplotlib", "tensorboard", "torch._dynamo", "sympy"} & {*sys.modules})
+import torch
+from models.without_dynamo import _asked_late
+_asked_late("cpu")
+print(torch.compile(lambda x: x + 1, backend="eager")(torch.ones(2)).sum().item())
+"""
+"""Runs a command without what others need, and then the compiler, which comes when it is asked for."""
+
+
 def test_training_and_what_follows_it(street, tmp_path):
     words = ["--train-num-epochs", 1, "--train-batches-per-epoch", 1, "--sys-num-workers", 1]
     trained = cold("train.py", *tiny_options(street, tmp_path), *words)
@@ -35,6 +51,8 @@ def test_training_and_what_follows_it(street, tmp_path):
     size = ["--inference-resize-height", 64, "--inference-resize-width", 64]
     image = next(street.glob("kitti/**/image_02/data/*.png"))
     inferred = cold(
+        "-c",
+        AND_WHAT_IT_IMPORTED,
         "inference.py",
         "--sys-cpu",
         "--model-path",
@@ -46,6 +64,7 @@ def test_training_and_what_follows_it(street, tmp_path):
         tmp_path / "out",
     )
     assert inferred.returncode == 0, inferred.stderr
+    assert inferred.stdout.splitlines()[-2:] == ["imported", "4.0"]
     assert any(path.is_file() for path in (tmp_path / "out").rglob("*"))
     loaders = ["--depth-validation-loaders", "kitti_zhou_validation"]
     size = ["--depth-validation-resize-height", 64, "--depth-validation-resize-width", 64]

@@ -112,7 +112,8 @@ class TestThin:
         assert all(p.grad is not None for p in network.encoder.parameters())
         assert all(p.grad is None and not p.requires_grad for p in network.decoder.parameters())
         assert not network.decoder.training and network.encoder.training
-        assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
+        after = network.state_dict()
+        assert all(torch.equal(value, after[key]) for key, value in before.items())
         assert {*outcomes[0].terms} == {
             "loss_depth",
             "loss_feature",
