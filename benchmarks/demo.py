@@ -43,7 +43,7 @@ DEMOS = {
     for demo in (
         Demo("sgdepth", "epoch_11", short=35),
         # It sees half the size of an image, so frames are larger, and fewer.
-        Demo("spatial_kd", "epoch_8", short=35, street=("--height", "192", "--width", "640", "--drives", "24")),
+        Demo("spatial_kd", "epoch_8", short=50, street=("--height", "192", "--width", "640", "--drives", "24")),
     )
 }
 COLUMNS = {

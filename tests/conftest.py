@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import gc
 import importlib
+import os
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +82,23 @@ def one_thread() -> None:
     import torch
 
     torch.set_num_threads(1)
+
+
+def leave_writing_to_the_system() -> None:
+    """From now on this process does not wait until a disk has what it writes: nobody cuts the power of a test.
+
+    Waiting takes no time of the processor, and longer than most tests; commands in new interpreters wait.
+    """
+    os.fsync = lambda handle: None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_disks() -> Iterator[None]:
+    """What is tested of writing is what processes see of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fsync)  # comes back
+        leave_writing_to_the_system()
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -63,7 +63,7 @@ def test_in_fp32_a_demo_takes_fewer_steps_and_ends_with_the_same_checkpoint(each
     usual, short = (arguments.parse("train", [*preset, *words]) for words in ([], demo.fewer_steps(each)))
     steps = [args.train_num_epochs * args.train_batches_per_epoch for args in (usual, short)]
     assert capsys.readouterr().out == f"fp32 on this processor: {steps[1]} steps instead of {steps[0]}\n"
-    assert steps[1] < steps[0] / 2 and each.last == f"epoch_{short.train_num_epochs}"
+    assert steps[1] <= steps[0] / 2 and each.last == f"epoch_{short.train_num_epochs}"
     assert short.train_warmup_steps < steps[1] / 2
 
 

@@ -54,13 +54,14 @@ def batches(meta: dict) -> list[Batch]:
 
 def network(meta: dict) -> SGDepth:
     config = meta["config"]
-    model = SGDepth(
-        config["num_layers"],
-        config["num_layers_pose"],
-        config["split_pos"],
-        config["depth_resolutions"],
-        grad_scales=tuple(config["gradient scales"]),
-    )
+    with golden.unfilled():
+        model = SGDepth(
+            config["num_layers"],
+            config["num_layers_pose"],
+            config["split_pos"],
+            config["depth_resolutions"],
+            grad_scales=tuple(config["gradient scales"]),
+        )
     model.double().load_state_dict(golden.state_dict(meta["keys"], meta["scale"], torch.float64))
     # Means such as 0.485 are rounded when they are made in float32.
     model.mean, model.std = (

@@ -216,11 +216,14 @@ def _become(
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")
     import torch
 
+    from tests.conftest import leave_writing_to_the_system
+
     torch.set_num_threads(1)
     multiprocessing.set_start_method(None, force=True)  # that of a new interpreter instead of the one used here
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    leave_writing_to_the_system()
     if is_thin:
         thin.make_thin()
     if before:
