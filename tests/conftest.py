@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., "Command"]
+LONG = {f"test_{name}" for name in "cold_starts dying_processes train_step memory benchmarks bad_steps".split()}
+"""Files with a test that takes 8 seconds or more."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -55,7 +57,11 @@ def import_in_turn(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what reads files from outside; ``--no-golden`` does not collect it: what does not run counts nowhere."""
+    """Mark what reads files from outside; ``--no-golden`` does not collect it: what does not run counts nowhere.
+
+    Files with a test that takes long come first, so that no process is left alone with it in the end.
+    """
+    items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
         fixtures = [fixture.func for known in item._fixtureinfo.name2fixturedefs.values() for fixture in known]
         if any(map(golden.read_by, (item.function, *fixtures))):
