@@ -1,7 +1,7 @@
 """Commands in processes forked from one that has imported everything: the real program, without the seconds of imports.
 
-What differs from a new interpreter is its end, handlers of `atexit` do not run, and what it has imported already;
-tests/test_cold_starts.py starts every command as a user does.
+What differs from a new interpreter is its end, handlers of `atexit` do not run, what it has imported already, and that
+it does not wait for disks; tests/test_cold_starts.py starts every command as a user does.
 """
 
 from __future__ import annotations
