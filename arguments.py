@@ -58,12 +58,17 @@ def groups_of(command: str, method: str) -> tuple[Group, ...]:
 
 def options_of(command: str, method: str = "") -> list[Option]:
     """All options of one command for a method, or, where none is named, for any: then each name once."""
+    return [*_options_by_name(command, method).values()]
+
+
+@cache
+def _options_by_name(command: str, method: str) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for name in [method] if method else methods_of(command):
         for _, options in groups_of(command, name):
             for option in options:
                 found.setdefault(option.name, option)
-    return [*found.values()]
+    return found
 
 
 def network_options(method: str) -> dict[str, Option]:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +30,7 @@ from tests.conftest import ROOT
 from tests.dataloader import tiny
 from tests.dataloader.cache.test_teacher import DISTIL, GRID, LAYOUTS, SIZE
 from tests.dataloader.tiny import build_training
+from tests.warm import Command
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -161,28 +164,26 @@ def test_shares_are_disjoint_and_make_the_whole(root, tmp_path, teacher, capsys)
     assert capsys.readouterr().out.endswith(": complete\n")
 
 
-def start(pause: float, *arguments: str) -> subprocess.Popen:
-    code = (
-        "import sys, models\nfrom dataloader.prepare.__main__ import main\n"
-        "from tests.dataloader.test_prepare_teacher_cache import StandIn\n"
-        f"StandIn.pause = {pause}\nmodels.build_teacher = lambda *_, **__: StandIn()\nsys.exit(main(sys.argv[1:]))"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def ask_the_stand_in(pause: float = 0.0) -> None:
+    """Before a command: its teacher is the stand-in, which takes its time."""
+    StandIn.pause = pause
+    models.build_teacher = lambda *_, **__: StandIn()
 
 
-def test_two_processes_fill_one_folder_and_a_signal_ends_one_that_can_be_repeated(root, tmp_path):
+def test_two_processes_fill_one_folder_and_a_signal_ends_one_that_can_be_repeated(root, tmp_path, warm):
+    def start(pause: float, *more: object) -> Command:
+        command = ("-m", "dataloader.prepare", *words(root, tmp_path, *more))
+        return warm(*command, before=partial(ask_the_stand_in, pause))
+
     # The images of a share are those of every other number, here with both cameras.
-    first = start(0, *words(root, tmp_path, "--share", "1/2"))
-    second = start(0.4, *words(root, tmp_path, "--share", "2/2", "--batch-size", 1))
+    first = start(0, "--share", "1/2")
+    second = start(0.4, "--share", "2/2", "--batch-size", 1)
     deadline = time.monotonic() + 60
     while not [path for path in kept(tmp_path) if "image_03" in str(path)] and time.monotonic() < deadline:
         time.sleep(0.05)
-    second.send_signal(signal.SIGINT)
-    error = second.communicate(timeout=30)[1]
-    assert second.returncode == 130 and error.endswith("stopped\n") and "Traceback" not in error
-    assert (first.communicate(timeout=60), first.returncode)[1] == 0
+    os.kill(second.pid, signal.SIGINT)
+    assert second.wait(30) == 130 and second.stderr.endswith("stopped\n") and "Traceback" not in second.stderr
+    assert first.wait(60) == 0
     assert IMAGES // 2 < len(kept(tmp_path)) < IMAGES
     assert main(words(root, tmp_path, "--share", "2/2")) == 0
     assert len(kept(tmp_path)) == IMAGES and len(batches(root, tmp_path)) == 5
