@@ -18,7 +18,7 @@ from typing import Any
 from errors import UserError, closest
 from methods import METHODS, NAMES
 from presets.files import read_file
-from presets.foreign import answer
+from presets.foreign import answer, counterpart
 from presets.option import Group, Option
 from presets.parser import make_parser, short_parser
 from presets.speed import SPEED
@@ -201,9 +201,10 @@ def _refuse_foreign(command: str, method: str, typed: Mapping[str, Any], own: Ma
         if option.name in typed and option.name not in own:
             owners = [name for name in methods_of(command) if option in options_of(command, name)]
             flag = f"--no-{option.flag.removeprefix('--')}" if typed[option.name] is False else option.flag
+            instead = counterpart(option.flag, {each.flag for each in own.values()})
             raise UserError(
-                f"{flag}: an option of --method {', '.join(owners)}, and this is --method {method}; leave it out or "
-                f"pass --method {owners[0]}"
+                f"{flag}: an option of --method {', '.join(owners)}, and this is --method {method}; "
+                f"{instead or f'leave it out or pass --method {owners[0]}'}"
             )
 
 

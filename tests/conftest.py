@@ -82,6 +82,13 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     golden.allow(item.get_closest_marker("golden") is not None)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_known_of_files() -> None:
+    """A folder may have the name of one in which an earlier test of this process had looked at files."""
+    if integrity := sys.modules.get("dataloader.integrity"):
+        integrity._sound.clear()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Small tensors gain nothing from threads, and results do not depend on their number."""

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+
+from methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 LEVELS = {
@@ -70,6 +73,23 @@ def test_nothing_imports_upwards_or_sideways():
     texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in found}
     wrong = [line for path, text in texts.items() for line in wrong_directions(path, text)]
     assert not wrong, "\n".join(wrong)
+
+
+BUILT_ON = {"sgdem": "sgdepth", "bdedepth": "monodepth2"}  # what they share with others has a folder of its own
+
+
+def test_methods_do_not_need_each_other_but_where_one_is_built_on_another():
+    found = set()
+    for path in sorted((ROOT / "methods").rglob("*.py")):
+        own = path.relative_to(ROOT / "methods").parts[0]
+        text = path.read_text(encoding="utf-8").replace("from ..", "from methods.")
+        names = {
+            part
+            for name in re.findall(r"(?:from|import) methods\.([\w.]+(?: import \w+)?)", text)
+            for part in re.split(r"\W", name)
+        }
+        found |= {(own, other) for other in names & {*METHODS} - {own}}
+    assert found == {*BUILT_ON.items()}
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
     image, labels = torch.rand(1, 3, 64, 64), torch.randint(0, 19, (1, 64, 64))
     data = [batch_of("depth", frames), batch_of("segmentation", {0: image}, labels)]
     found = []
-    for classify in (False, True):
+    for segment, classify in ((False, False), (False, True), (True, False)):
         model.zero_grad()
         outcomes = compare(
             model,
@@ -139,11 +139,14 @@ def test_asking_for_classes_first_costs_no_gradient_in_half_precision():
             data,
             RESAMPLE,
             lambda: torch.autocast("cpu", torch.bfloat16),
-            Phase(consistency=classify),
+            Phase(masking=(lambda *_: None) if segment else None, consistency=classify),
         )
         sum(outcome.total for outcome in outcomes).backward()
         found.append({name: p.grad for name, p in model.named_parameters()})
-    assert all(grad is not None and torch.equal(grad, found[1][name]) for name, grad in found[0].items())
+    plain, *others = found
+    assert all(
+        grad is not None and all(torch.equal(grad, each[name]) for each in others) for name, grad in plain.items()
+    )
 
 
 def street_like(size: int = 64, count: int = 2) -> list[Batch]:

@@ -39,11 +39,16 @@ MOST_NAMED = 5  # of files that are left out
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images and videos, each with the name of its outputs without extension; and why files were left out."""
+    """Images and videos, each with the name of its outputs without extension.
+
+    left_out: why files were left out
+    missing:  a sentence for each line of a list that names nothing
+    """
 
     images: dict[Path, str]
     videos: dict[Path, str]
-    left_out: tuple[str, ...]
+    left_out: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def image_suffixes() -> tuple[str, ...]:
@@ -57,14 +62,15 @@ def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
     recursive: search folders below folders, too; their structure is kept in the names of the outputs
 
     Raises:
-        UserError: with all words that name nothing.
+        UserError: with all words that name nothing, lists among them of which no line does.
     """
     found: dict[Path, Path] = {}
     left_out: list[Path] = []
+    missing: list[str] = []
     faults = []
     for word in words:
         try:
-            for path in _expanded(word):
+            for path in _expanded(word, missing):
                 if path.is_dir():
                     _take_folder(path, recursive, found, left_out)
                 else:
@@ -76,15 +82,15 @@ def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
     names = output_names(found)
     videos = {path: name for path, name in names.items() if path.suffix.lower() in VIDEOS}
     images = {path: name for path, name in names.items() if path not in videos}
-    return Inputs(images, videos, tuple(_reasons(left_out)))
+    return Inputs(images, videos, tuple(_reasons(left_out)), tuple(dict.fromkeys(missing)))
 
 
-def _expanded(word: str) -> Iterator[Path]:
-    """Files and folders that exist, which a word names."""
+def _expanded(word: str, missing: list[str]) -> Iterator[Path]:
+    """Files and folders that exist, which a word names; what lists name in vain is noted in `missing`."""
     path = Path(word)
     if os.path.exists(path):
         if path.suffix.lower() == LIST and path.is_file():
-            yield from _listed(path)
+            yield from _listed(path, missing)
         else:
             yield path
         return
@@ -97,23 +103,31 @@ def _expanded(word: str) -> Iterator[Path]:
     parts = [part for part in word.split(",") if part]
     if len(parts) > 1 and all(os.path.exists(part) or glob.has_magic(part) for part in parts):
         for part in parts:
-            yield from _expanded(part)
+            yield from _expanded(part, missing)
         return
     raise UserError(f"--image-path {word}: does not exist; give images, folders of images, videos or a list of them")
 
 
-def _listed(path: Path) -> Iterator[Path]:
-    """What a text list names, a path a line, from where the command runs or from where the list lies."""
+def _listed(path: Path, missing: list[str]) -> Iterator[Path]:
+    """What a text list names, a path a line, from where the command runs or from where the list lies.
+
+    Raises:
+        UserError: when the list cannot be read, or nothing that it names is there.
+    """
     try:
         lines = [line.strip() for line in read_text(path, errors="surrogateescape").splitlines()]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the list") from None
+    named: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         if line and not line.startswith("#"):
-            there = [place for place in (Path(line), path.parent / line) if os.path.exists(place)]
-            if not there:
-                raise UserError(f"{path}: line {number}: {line[:200]} does not exist; correct the list")
-            yield there[0]
+            named.setdefault(line, number)
+    places = {line: next(filter(os.path.exists, (Path(line), path.parent / line)), None) for line in named}
+    lost = [f"{path}: line {named[line]}: {line[:200]} does not exist" for line, place in places.items() if not place]
+    if len(lost) == len(named):
+        raise UserError(f"{lost[0] if lost else f'{path}: names no file'}; correct the list")
+    missing += lost
+    yield from filter(None, places.values())
 
 
 def _take_folder(folder: Path, recursive: bool, found: dict[Path, Path], left_out: list[Path]) -> None:

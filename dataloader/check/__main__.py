@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import os
 import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dataloader.catalog import LOADERS, LoaderSpec
+from dataloader.prepare.training_data import add_dataset_dir
 from errors import UserError, closest
 from presets.judging import DEPTH_GT
 from presets.option import Option, metres
@@ -31,12 +31,7 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("loaders", nargs="+", metavar="LOADER", help="names as given to training and evaluation")
-    parser.add_argument(
-        "--dataset-dir",
-        default=os.environ.get("IFN_DIR_DATASET", ""),
-        metavar="DIR",
-        help="data set folder; default: environment variable IFN_DIR_DATASET",
-    )
+    add_dataset_dir(parser.add_argument)
     parser.add_argument(
         "--purpose",
         choices=PURPOSES,

@@ -68,14 +68,23 @@ def test_several_words_patterns_and_lists_name_files_each_once(photos):
         (["in/*.bmp"], r"--image-path in/\*.bmp: no file has such a name"),
         (["in/deep/.x/nothing", "in/gone.png"], "nothing: does not exist.*; also --image-path in/gone.png"),
         (["empty"], "no image in this folder .--recursive searches those below"),
-        (["bad.txt"], "bad.txt: line 2: gone.png does not exist"),
+        (["bad.txt"], "bad.txt: line 1: gone.png does not exist; correct the list"),
+        (["none.txt"], "none.txt: names no file; correct the list"),
     ],
 )
 def test_words_that_name_nothing_are_told_all_at_once(photos, words, fault):
     Path("empty").mkdir()
-    Path("bad.txt").write_text("in/a.png\ngone.png\n")
+    Path("bad.txt").write_text("gone.png\nlost.png\n")
+    Path("none.txt").write_text("# nothing yet\n")
     with pytest.raises(UserError, match=fault):
         find_inputs(words, recursive=False)
+
+
+def test_lines_of_a_list_that_name_nothing_are_left_out_and_noted_once(photos):
+    Path("list.txt").write_text("gone.png\nin/a.png\n\ngone.png\nlost.jpg\nin/b.JPG\n")
+    inputs = find_inputs(["list.txt", "list.txt"], recursive=False)
+    assert [*map(str, inputs.images)] == ["in/a.png", "in/b.JPG"]
+    assert inputs.missing == ("list.txt: line 1: gone.png does not exist", "list.txt: line 5: lost.jpg does not exist")
 
 
 def test_names_stay_unique_whatever_they_are_lengthened_with():

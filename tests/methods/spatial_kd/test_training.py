@@ -201,3 +201,10 @@ class TestThin:
         state = RunState(network, schedule.optimizer, schedule, method.parts, args.method, arguments.as_table(args))
         saved = torch.load(state.save(tmp_path) / "model.pth", weights_only=True)
         assert saved.keys() == SpatialKD("resnet18").state_dict().keys() and not method.parts
+
+
+@pytest.mark.parametrize(("encoder", "is_told"), [("resnet18", True), ("resnext101", False)])
+def test_a_network_as_small_as_a_student_says_that_it_learns_alone(caplog, encoder, is_told):
+    caplog.set_level("INFO")
+    methods.building("spatial_kd").check(options("--model-encoder", encoder))
+    assert ("resnet18 learns alone, from what was measured; --kd-teacher" in caplog.text) == is_told
