@@ -22,25 +22,35 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
     """Let `args` name validation loaders that are there, for the purposes for which nobody has named one.
 
     A default whose lists are absent gives way to the validation part of what is trained on, and that, where it cannot
-    be used, to none; one warning says which.
+    be used, to none; one warning says which. So does every default where own data keep a part for validation.
     """
     trained = [name for option, names in vars(args).items() if option.endswith("_training_loaders") for name in names]
-    if not (os.path.isdir(args.dataset_dir) or all(name.startswith("folder_") for name in trained)):
+    if not (os.path.isdir(args.dataset_dir) or all(map(_is_own, trained))):
         return  # which is told as a mistake
     for purpose in purposes:
         option = f"{purpose}_validation_loaders"
         wanted = getattr(args, option)
-        there = tuple(name for name in wanted if _has_lists(find_loader(purpose, name), args.dataset_dir))
+        own = purpose == "depth" and args.data_validation_share and all(map(_is_own, args.depth_training_loaders))
+        there = (
+            () if own else tuple(name for name in wanted if _has_lists(find_loader(purpose, name), args.dataset_dir))
+        )
         if option in args.said or there == wanted:
             continue
-        absent = " and ".join(name for name in wanted if name not in there)
+        absent = "the depth of own data" if own else " and ".join(name for name in wanted if name not in there)
         chosen = there or tuple(_usable(args, purpose))[:1]
         setattr(args, option, chosen)
         instead = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"
-        log.warning("--%s: not given, and %s is not there; %s", option.replace("_", "-"), absent, instead)
+        lacking = "" if own and chosen else f", and {absent} is not there"
+        log.warning("--%s: not given%s; %s", option.replace("_", "-"), lacking, instead)
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith("folder_")
 
 
 def _has_lists(spec: LoaderSpec, dataset_dir: str) -> bool:
+    if spec.dataset == "folder":
+        return True
     if not dataset_dir:
         return False
     if spec.dataset != "kitti":
@@ -57,7 +67,8 @@ def _usable(args: Namespace, purpose: Purpose) -> Iterator[str]:
             same = (spec.dataset, spec.split, spec.purpose) == (trained.dataset, trained.split, purpose)
             if same and spec.part == "validation" and _has_lists(spec, args.dataset_dir):
                 try:
-                    with_truth(spec, resolve(spec, args.dataset_dir, depth_gt=args.depth_gt, drop=True))
+                    own = {"data_folder": args.data_folder, "data_validation_share": args.data_validation_share}
+                    with_truth(spec, resolve(spec, args.dataset_dir, depth_gt=args.depth_gt, drop=True, **own))
                 except UserError as error:
                     log.debug("%s: %s", spec.name, error)
                     continue

@@ -22,6 +22,7 @@ from .dataset import EvaluationSet, TrainingSet
 from .files import image_size
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
+from .layouts.folder import tell_own
 from .layouts.kitti_files import CACHE_FOLDER
 from .measured import Measured
 from .order import Order
@@ -163,6 +164,7 @@ def build_training(
                 f"{len(samples)} samples; use a smaller batch or more data"
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
+        tell_own(spec, samples, makers[spec.purpose].size)
         if isinstance(makers[spec.purpose], Measured):
             _look_at_measured(spec, damage.sound(spec, samples) if damage else samples, makers[spec.purpose])
         maps = None
@@ -213,6 +215,7 @@ def build_evaluation(
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         if told := tell_truth(spec, truth["depth_gt"]):
             log.info("  - %s", told)
+        tell_own(spec, samples, size)
         kind = truth_kind(spec, samples, **truth)
         if spec.dataset == "folder":
             unit = truth["data_depth_unit"]
@@ -276,6 +279,9 @@ def _find(
             args.dataset_dir,
             data_folder=args.data_folder,
             data_intrinsics=args.data_intrinsics,
+            # Only training has neighbours, benchmarks have neither option.
+            data_validation_share=getattr(args, "data_validation_share", 0.0),
+            frame_step=getattr(args, "frame_step", 1),
             cache_folder=_cache_folder(args),
             drop=drop,
             skip=damage is not None,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import importlib.util
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,28 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError
+from storage.kinds import HEIF, VIDEOS, image_suffixes
 from storage.text import read_text
 
-IMAGES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jp2",
-    ".bmp",
-    ".dib",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".gif",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-    ".tga",
-)
-HEIF = (".heic", ".heif")  # with the package pillow-heif
-VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 LIST = ".txt"
 MOST_NAMED = 5  # of files that are left out
 
@@ -44,11 +24,6 @@ class Inputs:
     images: dict[Path, str]
     videos: dict[Path, str]
     left_out: tuple[str, ...]
-
-
-def image_suffixes() -> tuple[str, ...]:
-    """How names of images end that can be read here."""
-    return IMAGES + HEIF if importlib.util.find_spec("pillow_heif") else IMAGES
 
 
 def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:

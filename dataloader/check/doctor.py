@@ -42,6 +42,8 @@ class Options:
     data_folder: str = ""
     data_intrinsics: tuple[float, ...] = ()
     data_depth_unit: float = 0.0
+    data_validation_share: float = 0.0
+    frame_step: int = 1
     depth_camera: str = "protocol"
     depth_cap: float = 0.0
     images: int = 20
@@ -63,14 +65,17 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
             data_folder=options.data_folder,
             data_intrinsics=options.data_intrinsics,
             data_depth_unit=options.data_depth_unit,
+            data_validation_share=options.data_validation_share,
+            frame_step=options.frame_step,
             depth_camera=options.depth_camera,
         )
         _tell_source(report, spec, options, len(samples))
         if spec.needs_truth and (told := tell_truth(spec, options.depth_gt)):
             report.tell("truth", told.partition(": ")[2])
-        count_samples(report, spec, samples)
-        if spec.dataset == "folder":
-            count_own_frames(report, Path(options.data_folder), samples)
+        own = spec.dataset == "folder"
+        count_samples(report, spec, samples, options.frame_step if own else 1)
+        if own:
+            count_own_frames(report, spec, Path(options.data_folder), samples, options.frame_step)
         if not any(has_truth(spec, sample) for sample in samples):
             with_truth(spec, samples)
     except UserError as error:
@@ -142,11 +147,13 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
 def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look], depth_cap: float) -> None:
     if spec.purpose == "depth":
         known = [look for look in looks if look.sample.intrinsics != NO_CAMERA]
-        check_camera(report, known, own=spec.dataset == "folder")
+        check_camera(report, known)
+        if spec.dataset == "folder":
+            facts.propose_size(report, looks)
         if spec.dataset == "kitti":
             compare_calibration(report, looks)
     if spec.video:
-        facts.tell_motion(report, looks)
+        facts.tell_motion(report, looks, own=spec.dataset == "folder")
     if spec.purpose == "depth" and spec.needs_truth:
         farthest = depth_cap or (DEPTH_PROTOCOLS[spec.protocol].clamp[1] if spec.protocol else FARTHEST)
         own_raster = DATASETS[spec.dataset].truth_raster == "own"

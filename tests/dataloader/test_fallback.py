@@ -25,6 +25,8 @@ def settled(data: Path | str, said: tuple[str, ...] = (), **changes: object) -> 
         "segmentation_training_loaders": ("cityscapes_train",),
         "depth_validation_loaders": ("kitti_kitti_validation",),
         "segmentation_validation_loaders": ("cityscapes_validation",),
+        "data_folder": "",
+        "data_validation_share": 0.0,
     }
     args = Namespace(**{**options, **changes}, dataset_dir=str(data), depth_gt="raw", said=said)
     settle_validation(args, ("depth", "segmentation"))
