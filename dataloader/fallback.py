@@ -13,7 +13,7 @@ from errors import UserError
 from .catalog import DATASETS, LOADERS, LoaderSpec, Purpose, find_loader
 from .layouts.kitti import KNOWN_FRAMES, find_split
 from .samples import Request
-from .splits import resolve, with_truth
+from .splits import cache_folder_of, resolve, with_truth
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,8 @@ def _usable(args: Namespace, purpose: Purpose) -> Iterator[str]:
             if same and spec.part == "validation" and _has_lists(spec, args.dataset_dir):
                 try:
                     own = {"data_folder": args.data_folder, "data_validation_share": args.data_validation_share}
-                    with_truth(spec, resolve(spec, args.dataset_dir, depth_gt=args.depth_gt, drop=True, **own))
+                    options = {"depth_gt": args.depth_gt, "cache_folder": cache_folder_of(args), "drop": True}
+                    with_truth(spec, resolve(spec, args.dataset_dir, **own, **options))
                 except UserError as error:
                     log.debug("%s: %s", spec.name, error)
                     continue

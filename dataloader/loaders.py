@@ -27,7 +27,7 @@ from .layouts.kitti_files import CACHE_FOLDER
 from .measured import Measured
 from .order import Order
 from .samples import FURTHER, Sample
-from .splits import resolve, tell_truth, truth_kind, with_truth
+from .splits import cache_folder_of, resolve, tell_truth, truth_kind, with_truth
 from .transforms import Filter
 from .truth import require_cameras, size_doubts, warn_of_unit
 from .workers import checked, loader_options
@@ -282,7 +282,7 @@ def _find(
             # Only training has neighbours, benchmarks have neither option.
             data_validation_share=getattr(args, "data_validation_share", 0.0),
             frame_step=getattr(args, "frame_step", 1),
-            cache_folder=_cache_folder(args),
+            cache_folder=cache_folder_of(args),
             drop=drop,
             skip=damage is not None,
             **_truth_options(args),
@@ -300,16 +300,11 @@ def _find(
     ]
 
 
-def _cache_folder(args: Namespace) -> str:
-    # Only commands that judge depth have --cache-dir.
-    return getattr(args, "cache_dir", "") or args.checkpoint_dir
-
-
 def _tell_cache(args: Namespace, spec: LoaderSpec, samples: list[Sample]) -> None:
     """Says where depth maps are kept that are projected from laser scans, and makes the folder that was asked for."""
     if not any(sample.depth and sample.depth.cache for sample in samples):
         return
-    folder = f"{_cache_folder(args)}/{CACHE_FOLDER}"
+    folder = f"{cache_folder_of(args)}/{CACHE_FOLDER}"
     if getattr(args, "cache_dir", ""):
         try:
             os.makedirs(folder, exist_ok=True)

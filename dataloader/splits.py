@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -45,6 +46,12 @@ KITTI_TRUTH = {
 """What the depth of KITTI is compared with, by `Request.depth_gt`; the first two differ by about 3 % in Abs Rel."""
 
 
+def cache_folder_of(args: Namespace) -> str:
+    """Where a command keeps what it makes of files: projected laser scans, frames of own videos."""
+    # Only commands that judge depth have --cache-dir.
+    return getattr(args, "cache_dir", "") or args.checkpoint_dir
+
+
 def resolve(
     spec: LoaderSpec,
     dataset_dir: str | Path,
@@ -76,7 +83,7 @@ def resolve(
         data_validation_share: part of every sequence that is for validation
         frame_step: how many frames away neighbours are
         depth_camera: camera of KITTI that evaluation is about, "left", "right", or "protocol": what the list says
-        cache_folder: below which projected laser scans are kept; empty for nowhere
+        cache_folder: below which projected laser scans and frames of own videos are kept; empty for nowhere
         as_released: KITTI 2015 depth as published, with the focal length before rectification
         drop: leave out samples with missing files and log them; poses need all
         skip: damaged images are no reason to stop, whoever reads them deals with them

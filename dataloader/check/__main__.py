@@ -72,6 +72,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--data-validation-share", default="0", metavar="SHARE", help=VALIDATION_SHARE.help)
     parser.add_argument("--frame-step", default="1", metavar="N", help=FRAME_STEP.help)
     parser.add_argument(
+        "--cache-dir",
+        default=os.environ.get("IFN_DIR_CHECKPOINT", ""),
+        metavar="DIR",
+        help="where training keeps the frames of own videos; default: environment variable IFN_DIR_CHECKPOINT",
+    )
+    parser.add_argument(
         "--depth-camera", choices=("protocol", "left", "right"), default="protocol", help="camera of KITTI to evaluate"
     )
     parser.add_argument(
@@ -145,6 +151,7 @@ def run(args: argparse.Namespace) -> int:
         data_depth_unit=checked(DATA_DEPTH_UNIT, args.data_depth_unit, DATA_DEPTH_UNIT.flag),
         data_validation_share=checked(VALIDATION_SHARE, args.data_validation_share, VALIDATION_SHARE.flag),
         frame_step=checked(FRAME_STEP, args.frame_step, FRAME_STEP.flag),
+        cache_dir=args.cache_dir,
         depth_camera=args.depth_camera,
         depth_cap=checked(DEPTH_CAP, args.depth_cap, DEPTH_CAP.flag),
         images=args.images,

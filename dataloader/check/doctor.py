@@ -20,13 +20,16 @@ from dataloader.index import read_index
 from dataloader.integrity import needed
 from dataloader.layouts import kitti_annotated, nyu
 from dataloader.layouts.cityscapes_triplets import find_dump
+from dataloader.layouts.folder import find_sequences, find_videos
 from dataloader.layouts.kitti import find_split
 from dataloader.lists import read_list
+from dataloader.missing import DROP_HINT
 from dataloader.samples import NO_CAMERA, Request, Sample
 from dataloader.splits import has_truth, resolve, tell_truth, with_truth
 from dataloader.truth import camera_faults, size_doubts
 from errors import UserError
 from evaluation.protocols import DEPTH_PROTOCOLS
+from visual.frames import take_all
 
 TILES = 6
 """Samples of a loader on the contact sheet."""
@@ -46,6 +49,7 @@ class Options:
     frame_step: int = 1
     depth_camera: str = "protocol"
     depth_cap: float = 0.0
+    cache_dir: str = ""
     images: int = 20
 
 
@@ -58,6 +62,9 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
     use = "training" if spec.training else "evaluation"
     report = Report(f"{spec.name} ({spec.purpose} {use})")
     try:
+        if spec.dataset == "folder" and options.cache_dir:
+            for fault in take_all(find_videos(options.data_folder), Path(options.cache_dir), print):
+                report.fault(f"{fault}, {DROP_HINT}")
         samples = resolve(
             spec,
             options.dataset_dir,
@@ -67,6 +74,7 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
             data_depth_unit=options.data_depth_unit,
             data_validation_share=options.data_validation_share,
             frame_step=options.frame_step,
+            cache_folder=options.cache_dir if spec.dataset == "folder" else "",  # a check keeps no laser scans
             depth_camera=options.depth_camera,
         )
         _tell_source(report, spec, options, len(samples))
@@ -75,7 +83,8 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
         own = spec.dataset == "folder"
         count_samples(report, spec, samples, options.frame_step if own else 1)
         if own:
-            count_own_frames(report, spec, Path(options.data_folder), samples, options.frame_step)
+            sequences = find_sequences(options.data_folder, options.cache_dir)
+            count_own_frames(report, spec, Path(options.data_folder), sequences, samples, options.frame_step)
         if not any(has_truth(spec, sample) for sample in samples):
             with_truth(spec, samples)
     except UserError as error:

@@ -3,9 +3,11 @@
     DIR/<sequence>/<anything><number>.png|jpg|...  or the images directly in DIR
     DIR/<sequence>/depth/<same stem>.png|npy       optional truth: 16-bit PNG of 1/256 m, or float metres
     DIR/<sequence>/intrinsics.txt                  optional, or in a folder above; also COLMAP's cameras.txt
+    DIR/<video>.mp4|mov|...                        a sequence, once its frames were taken out of it
 
-Every folder with images is one sequence. The numbers in the file names order its frames (see `numbering`); neighbours
-are the frames before and after, however far apart their numbers are.
+Every folder with images is one sequence. A video is left out where the folder of its name beside it has images. The
+numbers in the file names order the frames of a sequence (see `numbering`); neighbours are the frames before and after,
+however far apart their numbers are.
 """
 
 from __future__ import annotations
@@ -20,7 +22,8 @@ from pathlib import Path
 from errors import UserError
 from presets.depth_data import DEPTH_SIZE
 from storage.cameras import COLMAP, INTRINSICS, alike, find_camera, in_pixels, unit_of
-from storage.kinds import image_suffixes
+from storage.frames import are_complete, place_of
+from storage.kinds import VIDEOS, image_suffixes
 
 from ..camera import doubts, in_words
 from ..catalog import LoaderSpec
@@ -43,7 +46,7 @@ Intrinsics = tuple[float, float, float, float]
 class OwnData:
     """What the user says of own data.
 
-    folder:           with sequences or images
+    folder:           with sequences, images or videos, or a video
     intrinsics:       fx, fy, cx, cy in pixels of the files, or none
     depth_unit:       metres per count of its depth; 0: 1/256 in PNG, 1 in arrays of floats
     frame_step:       how many frames away neighbours are
@@ -67,9 +70,6 @@ def folder_samples(request: Request, own: OwnData) -> list[Sample]:
     spec = request.spec
     if not own.folder:
         raise UserError(f"{spec.name}: reads own data; pass --data-folder DIR --data-intrinsics fx,fy,cx,cy")
-    root = Path(own.folder)
-    if not root.is_dir():
-        raise UserError(f"--data-folder {own.folder}: no such folder; pass the folder that holds your sequences")
     if len(own.intrinsics) not in (0, 4):
         raise UserError(f"{GIVEN}: {len(own.intrinsics)} numbers; give fx,fy,cx,cy in pixels of the files")
     if spec.part == "validation" and not own.validation_share:
@@ -77,8 +77,8 @@ def folder_samples(request: Request, own: OwnData) -> list[Sample]:
             f"{spec.name}: the share of own data that is kept for it is 0; pass --data-validation-share 0.1, in "
             "training, too"
         )
-    listing = Listing(root)
-    samples = [sample for name in find_sequences(listing) for sample in _of_sequence(request, listing, name, own)]
+    found = find_sequences(own.folder, request.cache_folder)
+    samples = [sample for sequence in found for sample in _of_sequence(request, sequence, own)]
     if not samples and spec.part == "validation":
         raise UserError(
             f"--data-validation-share {own.validation_share:g}: no sequence of {own.folder} is so long that this is a "
@@ -116,56 +116,122 @@ def tell_own(spec: LoaderSpec, samples: Sequence[Sample], network: tuple[int, in
             log.warning("%s: %s", spec.name, doubt)
 
 
-def find_sequences(listing: Listing) -> list[str]:
-    """Folders with images relative to the root, "" for the root itself."""
-    found = [folder for folder in _folders(listing.root) if _images(listing, folder)]
+@dataclass(frozen=True)
+class Recording:
+    """Frames that follow each other.
+
+    name:    of the folder or video, relative to --data-folder; "" for that itself
+    listing: of the folder with the images
+    homes:   folders where its camera may be written, the nearest first
+    """
+
+    name: str
+    listing: Listing
+    homes: tuple[Path, ...]
+
+    @property
+    def place(self) -> Path:
+        """The folder with the images."""
+        return self.listing.root
+
+    def frames(self) -> list[str]:
+        """File names in the order of their numbers; raises `UserError` as `in_order`."""
+        return in_order(self.place, _images(self.listing))
+
+
+def find_sequences(folder: str, cache_folder: str = "") -> list[Recording]:
+    """Folders with images, and videos, in the order of their names.
+
+    folder:       --data-folder
+    cache_folder: below which frames of videos were kept; empty for nowhere
+
+    Raises:
+        UserError: when there are none, or the frames of a video are not there.
+    """
+    found = []
+    for place, videos in _places(folder):
+        listing, root = Listing(place), _root(folder)
+        homes = (place, *(each for each in place.parents if each == root or root in each.parents))
+        if not Path(folder).is_file() and _images(listing):
+            found.append(Recording(_relative(root, place), listing, homes))
+        found += [
+            Recording(_relative(root, video), Listing(_taken_out(video, cache_folder)), homes) for video in videos
+        ]
     if not found:
         kinds = ", ".join(f"*{kind}" for kind in image_suffixes())
         raise UserError(
-            f"--data-folder {listing.root}: no images ({kinds}) in it or in its subfolders; every "
+            f"--data-folder {folder}: no images ({kinds}) in it or in its subfolders, and no videos; every "
             "folder with images is one sequence"
         )
     return found
 
 
-def _folders(root: Path) -> Iterator[str]:
-    """All folders that may hold frames; links are followed, each folder is met once."""
+def find_videos(folder: str) -> list[Path]:
+    """Videos whose frames are wanted; none where there is no such folder."""
+    return [video for _, videos in _places(folder) for video in videos] if os.path.exists(folder) else []
+
+
+def _places(folder: str) -> Iterator[tuple[Path, list[Path]]]:
+    """Folders that may hold frames, each once, links as well, with the videos in them that are sequences."""
+    root = Path(folder)
+    if root.is_file() and root.suffix.lower() in VIDEOS:
+        yield root.parent, [root]
+        return
+    if not root.is_dir():
+        what = "neither a folder nor a video" if root.exists() else "no such folder"
+        raise UserError(f"--data-folder {folder}: {what}; pass the folder that holds your sequences, or a video")
     met = set()
-    for place, folders, _ in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
+    for name, folders, files in os.walk(root, followlinks=True):
+        real, place = os.path.realpath(name), Path(name)
         known = real in met
         met.add(real)
         folders[:] = [] if known else sorted(name for name in folders if name != DEPTH_FOLDER and name[0] != ".")
         if not known:
-            yield Path(place).relative_to(root).as_posix().removeprefix(".")
+            names = sorted(name for name in files if name.lower().endswith(VIDEOS) and not name.startswith("."))
+            yield place, [place / name for name in names if not _images(Listing(place / Path(name).stem))]
 
 
-def _images(listing: Listing, folder: str) -> list[str]:
+def _root(folder: str) -> Path:
+    return Path(folder).parent if Path(folder).is_file() else Path(folder)
+
+
+def _relative(root: Path, place: Path) -> str:
+    return place.relative_to(root).as_posix().removeprefix(".")
+
+
+def _taken_out(video: Path, cache_folder: str) -> Path:
+    """Folder with the frames of a video; raises `UserError` where they are not there."""
+    place = place_of(video, Path(cache_folder)) if cache_folder else None
+    if place is None or not are_complete(place):
+        raise UserError(
+            f"{video}: a video whose frames were not taken out yet; python -m dataloader.prepare frames {video} --out "
+            f"{video.with_suffix('')} does so"
+        )
+    return place
+
+
+def _images(listing: Listing) -> list[str]:
     suffixes = image_suffixes()
-    return [name for name in listing.names(folder) if name.lower().endswith(suffixes) and not name.startswith(".")]
+    return [name for name in listing.names("") if name.lower().endswith(suffixes) and not name.startswith(".")]
 
 
-def ordered_frames(listing: Listing, folder: str) -> list[str]:
-    """File names of a sequence in the order of their numbers; raises `UserError` as `in_order`."""
-    return in_order(listing.root / folder, _images(listing, folder))
-
-
-def _of_sequence(request: Request, listing: Listing, folder: str, own: OwnData) -> list[Sample]:
-    spec, names, place = request.spec, ordered_frames(listing, folder), listing.root / folder
+def _of_sequence(request: Request, sequence: Recording, own: OwnData) -> list[Sample]:
+    spec, names, place = request.spec, sequence.frames(), sequence.place
     size = _common_size(request, place, names)
-    intrinsics, camera = _camera(listing.root, place, size, own.intrinsics)
+    intrinsics, camera = _camera(sequence.homes, size, own.intrinsics)
     if spec.video and not camera:
         raise UserError(
-            f"{GIVEN}: 0 numbers; give fx,fy,cx,cy in pixels of the files, or write them into {place / INTRINSICS} "
+            f"{GIVEN}: 0 numbers; give fx,fy,cx,cy in pixels of the files, or write them into "
+            f"{sequence.homes[0] / INTRINSICS} "
             f"(or let COLMAP write {COLMAP[0]} there)"
         )
     samples = []
     for index in _part(len(names), request, own):
         name = names[index]
         images = {offset: f"{place}/{names[index + offset * own.frame_step]}" for offset in spec.frames}
-        stem = f"{folder}/{Path(name).stem}" if folder else Path(name).stem
-        depth = _truth(listing, folder, Path(name).stem) if spec.needs_truth else None
-        maps = {kind: companion(listing, depth, kind) for kind in ("dense", "base")}
+        stem = f"{sequence.name}/{Path(name).stem}".removeprefix("/")
+        depth = _truth(sequence.listing, Path(name).stem) if spec.needs_truth else None
+        maps = {kind: companion(sequence.listing, depth, kind) for kind in ("dense", "base")}
         samples.append(Sample(stem, images, intrinsics, depth=depth, measured=bool(camera), camera=camera, **maps))
     return samples
 
@@ -184,14 +250,13 @@ def _part(count: int, request: Request, own: OwnData) -> range:
     return range(first + reach, end - reach)
 
 
-def _camera(root: Path, place: Path, size: tuple[int, int], given: Sequence[float]) -> tuple[Intrinsics, str]:
+def _camera(homes: Sequence[Path], size: tuple[int, int], given: Sequence[float]) -> tuple[Intrinsics, str]:
     """Normalised intrinsics of a sequence, and where they are written; `NO_CAMERA` and "" where nobody tells.
 
     Raises:
         UserError: when they cannot belong to images of (height, width) `size`, or two places tell different ones.
     """
-    folders = [place, *(folder for folder in place.parents if folder == root or root in folder.parents)]
-    found = find_camera(folders, size)
+    found = find_camera(homes, size)
     if given:
         normalised = check_intrinsics(GIVEN, given, *size)
         _require_pixels(given, size)
@@ -259,6 +324,6 @@ def _common_size(request: Request, place: Path, names: Sequence[str]) -> tuple[i
     return next(iter(different))
 
 
-def _truth(listing: Listing, folder: str, stem: str) -> DepthSource | None:
-    path = listing.find(f"{folder}/{DEPTH_FOLDER}/{stem}".removeprefix("/"), (".npy", ".png"))
+def _truth(listing: Listing, stem: str) -> DepthSource | None:
+    path = listing.find(f"{DEPTH_FOLDER}/{stem}", (".npy", ".png"))
     return DepthSource("array" if path.lower().endswith(".npy") else "map", path) if path else None

@@ -25,6 +25,7 @@ def settled(data: Path | str, said: tuple[str, ...] = (), **changes: object) -> 
         "segmentation_training_loaders": ("cityscapes_train",),
         "depth_validation_loaders": ("kitti_kitti_validation",),
         "segmentation_validation_loaders": ("cityscapes_validation",),
+        "checkpoint_dir": "",
         "data_folder": "",
         "data_validation_share": 0.0,
     }
