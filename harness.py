@@ -214,29 +214,6 @@ def require_folders(args: Namespace, purpose: str = "") -> None:
         raise UserError("; also ".join(faults))
 
 
-def take_own_frames(args: Namespace) -> None:
-    """Take the frames out of videos in --data-folder, where a loader of own data is named.
-
-    Raises:
-        UserError: when a video cannot be read, or is damaged and --data-on-missing says to stop then.
-    """
-    from dataloader.layouts.folder import find_videos
-    from dataloader.missing import DROP_HINT
-    from dataloader.splits import cache_folder_of
-
-    home = cache_folder_of(args)
-    if not (home and args.data_folder and any(name.startswith("folder_") for _, name in _loaders(args))):
-        return  # which is told later where something lacks
-    if not (videos := find_videos(args.data_folder)):
-        return
-    from visual.frames import take_all
-
-    for fault in take_all(videos, Path(home), log.info):
-        if args.data_on_missing == "stop":
-            raise UserError(f"{fault}, {DROP_HINT}")
-        log.warning("%s", fault)
-
-
 def _not_given(args: Namespace, purpose: str) -> Iterator[str]:
     if not args.model_load:
         frozen = not methods.METHODS[args.method].trained
@@ -343,7 +320,6 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
     """
     require_folders(args, purpose)
-    take_own_frames(args)
     import state_manager
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
@@ -352,9 +328,11 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
     from methods.refinement import as_it_is, open_refinement
+    from methods.video.own_frames import take_own_frames
     from storage.atomic import write_whole
 
     with ranks.raising_on_all_ranks():
+        take_own_frames(args)
         build = state_manager.find_network(args, purpose)
         refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
         device = prepare_torch(args)

@@ -36,7 +36,7 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
         )
         if option in args.said or there == wanted:
             continue
-        absent = "the depth of own data" if own else " and ".join(name for name in wanted if name not in there)
+        absent = "depth of own data to measure" if own else " and ".join(name for name in wanted if name not in there)
         chosen = there or tuple(_usable(args, purpose))[:1]
         setattr(args, option, chosen)
         instead = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"

@@ -95,6 +95,11 @@ def find_camera(folders: Iterable[Path], size: Size) -> Camera | None:
     return None
 
 
+def has_camera(folder: Path) -> bool:
+    """Whether a folder has a file that `find_camera` reads."""
+    return any((folder / name).is_file() for name in (INTRINSICS, *COLMAP))
+
+
 def alike(first: Sequence[float], second: Sequence[float]) -> bool:
     """Whether two times four numbers tell the same camera, but for rounding."""
     return all(math.isclose(one, other, rel_tol=SAME) for one, other in zip(first, second, strict=True))

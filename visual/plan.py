@@ -16,7 +16,7 @@ from perspective_resample.input_view import InputView
 
 from .fit import Fit
 from .inputs import Inputs
-from .lens import REMEDY, find_lens
+from .lens import REMEDY, has_lens
 from .pictures import Look
 from .results import ResultFolder, clashes
 
@@ -62,7 +62,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
             raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
     if {"ply", "glb"} & {*args.save} or args.depth_scale.startswith("camera-height"):
         places = [*inputs.images, *([None] if inputs.videos else [])]
-        if not any(find_lens(path, (1, 1), *camera) for path in places):
+        if not any(has_lens(path, *camera) for path in places):
             raise UserError(f"--save and --depth-scale: these images say no focal length; {REMEDY}")
     return outputs
 

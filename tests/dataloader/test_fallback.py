@@ -6,9 +6,11 @@ import shutil
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dataloader.fallback import settle_validation
+from tests.dataloader import tiny
 
 
 @pytest.fixture(scope="module")
@@ -60,3 +62,21 @@ def test_what_was_said_or_is_there_stays(data, street, caplog):
 def test_training_on_own_data_alone_needs_no_folder_of_data_sets():
     own = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": ()}
     assert settled("", **own).depth_validation_loaders == ()
+
+
+def test_own_data_are_measured_on_the_part_that_they_keep_where_it_has_depth(street, tmp_path, caplog):
+    for number in range(10):
+        tiny.save(tmp_path / f"{number}.png", tiny.picture(number))
+    own = {
+        "depth_training_loaders": ("folder_train",),
+        "segmentation_training_loaders": (),
+        "segmentation_validation_loaders": (),
+        "data_folder": str(tmp_path),
+        "data_validation_share": 0.2,
+    }
+    assert settled(street, **own).depth_validation_loaders == ()
+    tiny.save(tmp_path / "depth/9.png", np.full(tiny.SIZE, 512, np.uint16))
+    assert settled(street, **own).depth_validation_loaders == ("folder_validation",)
+    first, second = (record.getMessage() for record in caplog.records)
+    assert first.endswith("and depth of own data to measure is not there; nothing is measured after the epochs")
+    assert second == "--depth-validation-loaders: not given; folder_validation is measured"
