@@ -25,6 +25,9 @@ IMAGES = (
 HEIF = (".heic", ".heif")  # with the package pillow-heif
 VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 
+DEPTH_FOLDER = "depth"
+"""Beside own images: truth, which is no image itself."""
+
 
 def image_suffixes() -> tuple[str, ...]:
     """How names of images end that can be read here."""

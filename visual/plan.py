@@ -50,7 +50,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
         raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
     look = Look(args.layout, args.colormap, args.range, args.color_bar)
-    camera = (args.intrinsics, args.fov)
+    camera = (args.intrinsics, args.fov, tuple(Path(word) for word in args.image_path if os.path.isdir(word)))
     outputs = ResultFolder(Path(args.output_path), extension, args.save, args.save_arrays, look, camera=camera)
     if twice := clashes(outputs, inputs.images.values()):
         target, names = next(iter(twice.items()))

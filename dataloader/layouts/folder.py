@@ -23,7 +23,7 @@ from errors import UserError
 from presets.depth_data import DEPTH_SIZE
 from storage.cameras import COLMAP, INTRINSICS, alike, find_camera, in_pixels, unit_of
 from storage.frames import are_complete, place_of
-from storage.kinds import VIDEOS, image_suffixes
+from storage.kinds import DEPTH_FOLDER, VIDEOS, image_suffixes
 
 from ..camera import doubts, in_words
 from ..catalog import LoaderSpec
@@ -36,7 +36,6 @@ from ..shape import shape_doubt
 
 log = logging.getLogger(__name__)
 
-DEPTH_FOLDER = "depth"
 GIVEN = "--data-intrinsics"
 MOST_TOLD = 5  # cameras
 Intrinsics = tuple[float, float, float, float]

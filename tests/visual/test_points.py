@@ -96,12 +96,18 @@ def test_a_lens_comes_from_options_or_exif_and_says_which(tmp_path):
 
 def test_a_lens_may_be_written_beside_the_image(tmp_path):
     Image.new("RGB", (400, 300)).save(tmp_path / "b.jpg")
+    (tmp_path / "a/deep").mkdir(parents=True)
+    Image.new("RGB", (400, 300)).save(tmp_path / "a/deep/c.png")
     assert not has_lens(tmp_path / "b.jpg", (), 0.0)
     (tmp_path / "intrinsics.txt").write_text("0.75 1.0 0.5 0.5")
     told = find_lens(tmp_path / "b.jpg", (300, 400), (), 0.0)
     assert has_lens(tmp_path / "b.jpg", (), 0.0)
     assert told == Lens(300, 300, 200, 150, f"{tmp_path / 'intrinsics.txt'} (normalised)")
     assert find_lens(tmp_path / "b.jpg", (300, 400), (), 90.0).source == "--fov 90"
+    deeper = tmp_path / "a/deep/c.png"
+    assert not has_lens(deeper, (), 0.0) and find_lens(deeper, (300, 400), (), 0.0) is None
+    assert has_lens(deeper, (), 0.0, (tmp_path,)) and find_lens(deeper, (300, 400), (), 0.0, (tmp_path,)) == told
+    assert find_lens(deeper, (300, 400), (), 0.0, (tmp_path / "a",)) is None
 
 
 def test_a_lens_follows_crops_and_other_sizes():
