@@ -22,7 +22,8 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
     """Let `args` name validation loaders that are there, for the purposes for which nobody has named one.
 
     A default whose lists are absent gives way to the validation part of what is trained on, and that, where it cannot
-    be used, to none; one warning says which. So does every default where own data keep a part for validation.
+    be used, to none; one warning says which. So does every default where own data keep a part for validation, which is
+    no reason to warn as long as it can be used.
     """
     trained = [name for option, names in vars(args).items() if option.endswith("_training_loaders") for name in names]
     if not (os.path.isdir(args.dataset_dir) or all(map(_is_own, trained))):
@@ -31,17 +32,19 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
         option = f"{purpose}_validation_loaders"
         wanted = getattr(args, option)
         own = purpose == "depth" and args.data_validation_share and all(map(_is_own, args.depth_training_loaders))
-        there = (
-            () if own else tuple(name for name in wanted if _has_lists(find_loader(purpose, name), args.dataset_dir))
-        )
+        named = () if own else wanted
+        there = tuple(name for name in named if _has_lists(find_loader(purpose, name), args.dataset_dir))
         if option in args.said or there == wanted:
             continue
-        absent = "depth of own data to measure" if own else " and ".join(name for name in wanted if name not in there)
         chosen = there or tuple(_usable(args, purpose))[:1]
         setattr(args, option, chosen)
-        instead = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"
-        lacking = "" if own and chosen else f", and {absent} is not there"
-        log.warning("--%s: not given%s; %s", option.replace("_", "-"), lacking, instead)
+        told = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"
+        if not own:
+            told = f"and {' and '.join(name for name in wanted if name not in there)} is not there; {told}"
+        elif not chosen:
+            told = f"and the part of own data that is kept for it has no depth; {told}"
+        level = logging.INFO if own and chosen else logging.WARNING
+        log.log(level, "--%s: not given, %s", option.replace("_", "-"), told)
 
 
 def _is_own(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from argparse import Namespace
 from pathlib import Path
@@ -74,9 +75,11 @@ def test_own_data_are_measured_on_the_part_that_they_keep_where_it_has_depth(str
         "data_folder": str(tmp_path),
         "data_validation_share": 0.2,
     }
-    assert settled(street, **own).depth_validation_loaders == ()
-    tiny.save(tmp_path / "depth/9.png", np.full(tiny.SIZE, 512, np.uint16))
-    assert settled(street, **own).depth_validation_loaders == ("folder_validation",)
-    first, second = (record.getMessage() for record in caplog.records)
-    assert first.endswith("and depth of own data to measure is not there; nothing is measured after the epochs")
-    assert second == "--depth-validation-loaders: not given; folder_validation is measured"
+    with caplog.at_level(logging.INFO):
+        assert settled(street, **own).depth_validation_loaders == ()
+        tiny.save(tmp_path / "depth/9.png", np.full(tiny.SIZE, 512, np.uint16))
+        assert settled(street, **own).depth_validation_loaders == ("folder_validation",)
+    first, _, second = caplog.records
+    assert first.getMessage().endswith("that is kept for it has no depth; nothing is measured after the epochs")
+    assert second.getMessage() == "--depth-validation-loaders: not given, folder_validation is measured"
+    assert [first.levelname, second.levelname] == ["WARNING", "INFO"]

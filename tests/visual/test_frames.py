@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from argparse import Namespace
 from pathlib import Path
 
 import cv2
@@ -14,6 +15,7 @@ from dataloader.catalog import find_loader
 from dataloader.prepare.__main__ import main
 from dataloader.splits import resolve
 from errors import UserError
+from methods.video.own_frames import take_own_frames
 from storage.frames import FOLDER, NOTES, are_complete
 from visual.frames import take_all, take_frames
 from visual.video import VideoWriter
@@ -61,7 +63,7 @@ def test_fewer_frames_are_numbered_without_gaps(clip, tmp_path, option, taken):
     assert [int(name[:6]) for name in found] == [*range(len(taken))]
 
 
-def test_of_a_damaged_video_the_whole_frames_are_written(tmp_path, capsys):
+def test_of_a_damaged_video_the_whole_frames_are_written(tmp_path, capsys, caplog):
     writer = cv2.VideoWriter(str(tmp_path / "a.avi"), cv2.VideoWriter_fourcc(*"MJPG"), 10, (64, 48))
     for number in range(12):
         writer.write(np.random.default_rng(number).integers(0, 256, (48, 64, 3), np.uint8))
@@ -75,6 +77,18 @@ def test_of_a_damaged_video_the_whole_frames_are_written(tmp_path, capsys):
     assert 0 < count < 12 and [*levels(tmp_path / "a")] == [f"{number:06d}.png" for number in range(count)]
     assert f"error: {tmp_path}/a.avi: {count} of 12 frames could be decoded, the file is cut off" in said.err
     assert main(words) == 3 and capsys.readouterr().err.startswith("error: ")
+    args = Namespace(
+        depth_training_loaders=("folder_train",),
+        data_folder=str(tmp_path / "a.avi"),
+        data_on_missing="stop",
+        checkpoint_dir=str(tmp_path / "runs"),
+    )
+    with pytest.raises(UserError, match="the file is cut off; .*, or pass --data-on-missing drop"):
+        take_own_frames(args)
+    args.data_on_missing = "drop"
+    with caplog.at_level("WARNING"):
+        take_own_frames(args)
+    assert "the file is cut off" in caplog.text
 
 
 def test_mistakes_are_told_and_leave_nothing(clip, tmp_path, capsys):
