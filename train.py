@@ -38,7 +38,9 @@ log = logging.getLogger("train")
 def train(args: Namespace) -> int:
     """Run the training; returns the exit code."""
     from dataloader.fallback import settle_validation
+    from methods.video.own_frames import take_own_frames
 
+    take_own_frames(args)
     settle_validation(args, [purpose for purpose in ("depth", "segmentation") if purpose in METHODS[args.method].tasks])
     harness.require_folders(args)
     folder = harness.run_folder(args)

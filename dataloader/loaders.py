@@ -22,11 +22,12 @@ from .dataset import EvaluationSet, TrainingSet
 from .files import image_size
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
+from .layouts.folder import tell_own
 from .layouts.kitti_files import CACHE_FOLDER
 from .measured import Measured
 from .order import Order
 from .samples import FURTHER, Sample
-from .splits import resolve, tell_truth, truth_kind, with_truth
+from .splits import cache_folder_of, resolve, tell_truth, truth_kind, with_truth
 from .transforms import Filter
 from .truth import require_cameras, size_doubts, warn_of_unit
 from .workers import checked, loader_options
@@ -163,6 +164,7 @@ def build_training(
                 f"{len(samples)} samples; use a smaller batch or more data"
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
+        tell_own(spec, samples, makers[spec.purpose].size)
         if isinstance(makers[spec.purpose], Measured):
             _look_at_measured(spec, damage.sound(spec, samples) if damage else samples, makers[spec.purpose])
         maps = None
@@ -213,6 +215,7 @@ def build_evaluation(
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         if told := tell_truth(spec, truth["depth_gt"]):
             log.info("  - %s", told)
+        tell_own(spec, samples, size)
         kind = truth_kind(spec, samples, **truth)
         if spec.dataset == "folder":
             unit = truth["data_depth_unit"]
@@ -276,7 +279,10 @@ def _find(
             args.dataset_dir,
             data_folder=args.data_folder,
             data_intrinsics=args.data_intrinsics,
-            cache_folder=_cache_folder(args),
+            # Only training has neighbours, benchmarks have neither option.
+            data_validation_share=getattr(args, "data_validation_share", 0.0),
+            frame_step=getattr(args, "frame_step", 1),
+            cache_folder=cache_folder_of(args),
             drop=drop,
             skip=damage is not None,
             **_truth_options(args),
@@ -294,16 +300,11 @@ def _find(
     ]
 
 
-def _cache_folder(args: Namespace) -> str:
-    # Only commands that judge depth have --cache-dir.
-    return getattr(args, "cache_dir", "") or args.checkpoint_dir
-
-
 def _tell_cache(args: Namespace, spec: LoaderSpec, samples: list[Sample]) -> None:
     """Says where depth maps are kept that are projected from laser scans, and makes the folder that was asked for."""
     if not any(sample.depth and sample.depth.cache for sample in samples):
         return
-    folder = f"{_cache_folder(args)}/{CACHE_FOLDER}"
+    folder = f"{cache_folder_of(args)}/{CACHE_FOLDER}"
     if getattr(args, "cache_dir", ""):
         try:
             os.makedirs(folder, exist_ok=True)
