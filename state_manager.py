@@ -113,6 +113,10 @@ def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Modu
                     return network
                 return OwnTeacher(network, identity_of(path), _trained_size(path, stored), native=asked == "patches")
             name = str(path)
+        elif not path and "/" in name and not (Path(name).suffix or name.startswith("hf:")):
+            raise UserError(
+                f"{name}: not there, nor below {args.checkpoint_dir or 'a folder of runs'}; name what is there"
+            )
         return build_teacher(name, native=asked != "images", fetch=True).to(device)
 
     return open_teacher
