@@ -89,7 +89,7 @@ DISTILLATION: Group = (
         Option(
             "--patch-teacher",
             "dpt-hybrid",
-            f"frozen teacher: {TEACHERS}",
+            f"frozen teacher: a checkpoint of any method, {TEACHERS}",
             resume=NOTED,
             leans_on="checkpoint_dir",
             leans=lambda values: _lies_in_runs(values, "patch_teacher"),

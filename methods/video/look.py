@@ -10,6 +10,7 @@ from torch import Tensor
 from dataloader.batch import Batch
 from losses.consistency import SemanticDepthConsistency
 from losses.patches.refine import Refined
+from losses.relative import aligned
 from models.prediction import Outputs
 from perspective_resample.camera import normals
 from perspective_resample.views import Views
@@ -22,13 +23,11 @@ class Taught:
 
     loss:    scalar, after its weight
     answers: (B, 1 or 2, H, W) what the teacher said of the images: as they are, and, where asked, as mirrored ones
-    target:  (B, 1, H, W) its answer as disparity, in [0, 1], aligned to that of the images; for pictures
     counted: (B, 1, H, W) bool, pixels of the images from which the network learns
     """
 
     loss: Tensor
     answers: Tensor
-    target: Tensor
     counted: Tensor
 
 
@@ -85,9 +84,8 @@ class Seen:
                 self.refined.weight,
             )
         if self.taught:
-            panels["teacher"] = teacher_panel(
-                batch.images[0], prediction.disp[0], self.taught.target, self.taught.counted
-            )
+            target = aligned(self.taught.answers[:, :1], prediction.disp[0]).clamp(0, 1)
+            panels["teacher"] = teacher_panel(batch.images[0], prediction.disp[0], target, self.taught.counted)
         if self.classes is not None:
             panels["classes"] = class_panel(batch.images[0], self.classes)
         return panels

@@ -82,16 +82,17 @@ class Teaching:
         return torch.where(mirrored, answers.flip(-1), answers)
 
     @torch.no_grad()
-    def counted(self, seen: Seen, answers: Tensor, target: Tensor) -> Tensor:
-        """Pixels that pass the gate, (B, 1, H, W) bool; answers, target: those to the view, as in `Taught`.
+    def counted(self, seen: Seen, answers: Tensor) -> Tensor:
+        """Pixels that pass the gate, (B, 1, H, W) bool; answers: those to the view, as in `Taught`.
 
-        photometric: the neighbours, warped with the target, look more like the image than warped with the disparity
+        photometric: the neighbours, warped with the answer, look more like the image than warped with the disparity
         uncertainty: the teacher says the same of the image and of its mirror image, see `losses.relative.agreement`
         """
         if self.gate == "uncertainty":
             return agreement((answers[:, :1], answers[:, 1:]))
         if self.gate == "none":
-            return torch.ones_like(target, dtype=torch.bool)
+            return torch.ones_like(answers[:, :1], dtype=torch.bool)
+        target = aligned(answers[:, :1], seen.prediction.disp[0]).clamp(0, 1)
         batch, motion = seen.batch, seen.prediction.motion
         size, reference = len(batch.images[0]), Reference.of(batch.images[0])
         fresh = synthesise({0: target}, motion, batch.images, batch.K, batch.inv_K, *self.depth_range).color
@@ -132,14 +133,12 @@ class Lesson:
         """
         teaching = self.teaching
         answers = teaching.ask(batch, autocast) if self.answers is None else self.answers.to(batch.images[0].device)
-        losses, first = [], None
+        losses, passed = [], []
         for name, seen in views.items():
             own = cropped_maps(answers, seen.batch.place) if name == LOCAL else answers
-            target = aligned(own[:, :1], seen.prediction.disp[0]).clamp(0, 1)
-            counted = teaching.counted(seen, own, target)
-            first = first or (target, counted)
-            losses.append(teaching.compare(seen, own[:, :1], counted, batch.draws))
-        return Taught(self.weight * torch.stack(losses).mean(), answers, *first)
+            passed.append(teaching.counted(seen, own))
+            losses.append(teaching.compare(seen, own[:, :1], passed[-1], batch.draws))
+        return Taught(self.weight * torch.stack(losses).mean(), answers, passed[0])
 
     def found(self, taught: Taught) -> dict[str, Any]:
         """What `Teaching.again` needs."""
