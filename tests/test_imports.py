@@ -11,7 +11,6 @@ from pathlib import Path
 import pytest
 
 from methods import METHODS
-from tests.commands import write_checkpoint
 
 ROOT = Path(__file__).parents[1]
 LEVELS = {
@@ -128,17 +127,6 @@ def test_help_of_the_measurements_costs_no_torch():
     code = "import sys; sys.modules['torch'] = None  # an import of it fails\n"
     code += "import runpy; sys.argv = ['benchmarks', '--help']; runpy.run_module('benchmarks', run_name='__main__')"
     assert "--gpu" in run_python("-c", code)
-
-
-def test_inference_loads_a_network_without_what_others_need_and_the_compiler_comes_when_it_is_asked_for(tmp_path):
-    model = write_checkpoint(tmp_path / "epoch_1") / "model.pth"
-    words = ["--sys-cpu", "--method", "sgdepth", "--model-path", str(model)]
-    code = f"import sys, arguments, inference\nargs = arguments.parse('inference', {words})\n"
-    code += "inference.Predictor(args)\nimport visual.pictures\n"
-    code += "print('found', *{'timm', 'matplotlib', 'tensorboard', 'torch._dynamo', 'sympy'} & {*sys.modules})\n"
-    code += "import torch\nfrom models.without_dynamo import _asked_late; _asked_late('cpu')\n"
-    code += "print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(2)).sum().item())"
-    assert run_python("-c", code).split() == ["found", "4.0"]
 
 
 UNIX = ("fcntl", "resource", "pwd", "grp", "termios")

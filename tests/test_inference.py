@@ -329,7 +329,7 @@ def test_nothing_but_damaged_images_is_a_mistake_and_not_a_partial_success(model
 
 def test_what_was_written_of_images_that_failed_is_told(model_path, tmp_path, monkeypatch, capsys):
     make_photo().save(tmp_path / "a.png")
-    monkeypatch.setattr("visual.plan.find_lens", lambda *_: True)  # as of another image, whose camera is known
+    monkeypatch.setattr("visual.plan.has_lens", lambda *_: True)  # as of another image, whose camera is known
     assert infer(model_path, tmp_path / "a.png", tmp_path / "out", "--save", "picture,depth,ply") == 2
     said = capsys.readouterr()
     assert "says no focal length" in said.err and "1 picture, 1 depth in metres up to scale" in said.out

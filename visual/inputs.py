@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import importlib.util
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,28 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError
+from storage.kinds import DEPTH_FOLDER, HEIF, VIDEOS, image_suffixes
 from storage.text import read_text
 
-IMAGES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jp2",
-    ".bmp",
-    ".dib",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".gif",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-    ".tga",
-)
-HEIF = (".heic", ".heif")  # with the package pillow-heif
-VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 LIST = ".txt"
 MOST_NAMED = 5  # of files that are left out
 
@@ -49,11 +29,6 @@ class Inputs:
     videos: dict[Path, str]
     left_out: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
-
-
-def image_suffixes() -> tuple[str, ...]:
-    """How names of images end that can be read here."""
-    return IMAGES + HEIF if importlib.util.find_spec("pillow_heif") else IMAGES
 
 
 def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
@@ -137,7 +112,7 @@ def _take_folder(folder: Path, recursive: bool, found: dict[Path, Path], left_ou
         UserError: when there is none.
     """
     suffixes = image_suffixes() + (VIDEOS if recursive else ())
-    paths = sorted(_walk(folder) if recursive else folder.iterdir())
+    paths = sorted(_walk(folder, left_out) if recursive else folder.iterdir())
     files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     taken = [path for path in files if path.suffix.lower() in suffixes]
     if not taken:
@@ -148,9 +123,12 @@ def _take_folder(folder: Path, recursive: bool, found: dict[Path, Path], left_ou
         found.setdefault(path, path.relative_to(folder) if recursive else Path(path.name))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        truth = DEPTH_FOLDER in folders and any(name.lower().endswith(image_suffixes()) for name in files)
+        left_out += [Path(place, DEPTH_FOLDER)] * truth
+        passed = (DEPTH_FOLDER,) if truth else ()
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in passed)
         yield from (Path(place, name) for name in files)
 
 
@@ -160,7 +138,9 @@ def _reasons(left_out: Iterable[Path]) -> Iterator[str]:
     for path in left_out:
         suffix = path.suffix.lower()
         reason = "no images"
-        if suffix in VIDEOS:
+        if path.name == DEPTH_FOLDER and path.is_dir():
+            reason = "depth beside images, as own data have it"
+        elif suffix in VIDEOS:
             reason = "videos, to be named by themselves or found with --recursive"
         elif suffix in HEIF:
             reason = "HEIC, which 'pip install pillow-heif' lets be read"

@@ -14,6 +14,7 @@ from visual.inputs import find_inputs, output_names
 def photos(tmp_path, monkeypatch) -> Path:
     """in/a.png in/b.JPG in/notes.txt in/clip.mp4 in/shot.heic in/.hidden.png in/deep/a.png in/deep/.x/b.png"""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # as where the extra is not installed
     for name in "a.png b.JPG notes.txt clip.mp4 shot.heic .hidden.png deep/a.png deep/.x/b.png".split():
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -48,6 +49,15 @@ def test_folders_below_are_searched_on_request_and_keep_their_structure(photos):
         "in/clip.mp4": "clip",
         "in/deep/a.png": "deep/a",
     } | {"in/a.png": "a"}
+
+
+def test_depth_beside_images_is_none_of_them(photos):
+    for name in ("in/deep/depth/a.png", "in/other/depth/b.png"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).touch()
+    inputs = find_inputs(["in"], recursive=True)
+    assert Path("in/deep/depth/a.png") not in inputs.images and Path("in/other/depth/b.png") in inputs.images
+    assert "left out: depth (depth beside images, as own data have it)" in inputs.left_out
 
 
 def test_several_words_patterns_and_lists_name_files_each_once(photos):
