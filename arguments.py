@@ -291,25 +291,26 @@ def _told_by_name(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": method, **(MODELS[name].options if name in MODELS else {})}
 
 
-def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "") -> Namespace:
+def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "", told: str = "") -> Namespace:
     """Options for another checkpoint than the one they were parsed for, with what is stored beside it.
 
     What was said about the first network is not said about this one. A checkpoint of another method brings the
     options of that method, with their defaults.
+
+    told: its method, where there are no notes beside it; "" for that of `args`
 
     Raises:
         UserError: when the notes beside it are damaged.
     """
     values = vars(args) | {"model_load": checkpoint, "model_path": "", "model_decoder_path": decoder, "said": []}
     notes, trained = trained_with(values)
-    if "method" not in trained:
-        return Namespace(**values)
-    method = checked(Option("--method", "", "", NAMES), trained["method"], f"{notes}: method")
-    stored = {"method": method} | _stored_network(method, trained, notes)
+    method = checked(Option("--method", "", "", NAMES), trained.get("method", told or args.method), f"{notes}: method")
+    stored = {"method": method} | (_stored_network(method, trained, notes) if "method" in trained else {})
     if method != args.method:
         options = [option for command in METHODS[method].options for option in options_of(command, method)]
-        table = {option.name: option.default for option in options}
-        values = table | {name: value for name, value in values.items() if name in table or name in HISTORY}
+        table = {option.name: option.default for option in options} | _recipe("eval_depth", method)
+        shared = {*table} - {*network_options(method)} | {*HISTORY}
+        values = table | {name: value for name, value in values.items() if name in shared}
     return Namespace(**values | stored | {"said": sorted(stored)})
 
 

@@ -169,8 +169,11 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
         UserError: naming the options.
     """
     from dataloader.catalog import find_loader
+    from methods.video.teaching import check_teaching
 
     check_method(args)
+    if "teacher_loss_weight" in args:
+        check_teaching(args)
     for name in getattr(args, "depth_validation_loaders", ()):
         if find_loader("depth", name).truth == "server":
             raise UserError(
