@@ -27,8 +27,6 @@ UPLOADS = "uploads"
 
 def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
-    from evaluation.overview import overview
-
     _check(args)
     evaluation = open_evaluation(args, "eval_depth", "depth")
     entries = {}
@@ -38,8 +36,7 @@ def evaluate(args: Namespace) -> None:
             continue
         entries[loader.spec.domain] = evaluate_loader(args, evaluation, loader)
         evaluation.keep_overview(entries)
-    if len(entries) > 1:
-        evaluation.tell(f"\n{overview(entries)}")
+    evaluation.tell_overview(entries)
 
 
 def _check(args: Namespace) -> None:
@@ -100,10 +97,8 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
         network=evaluation.description(),
     )
-    if result.known == "metres":
-        lines.insert(0, judged_line(said, len(result.names)))
     entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
-    evaluation.tell("\n".join(lines))
+    evaluation.tell("\n".join((judged_line(loader.spec.name, entry), *lines)))
     if args.precision_report:
         evaluation.tell(_precision_report(args, evaluation, result, judge))
     return entry

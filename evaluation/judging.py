@@ -19,7 +19,7 @@ from perspective_resample.input_view import InputView, view_of
 from storage.lock import changing
 
 from .interface import Batch, Everywhere, Found, Loader, alone
-from .overview import Entries, overview_files
+from .overview import Entries, overview_files, table
 from .tables import METRICS_FILE, report_files
 
 log = logging.getLogger(__name__)
@@ -54,6 +54,8 @@ class Evaluation:
         write: puts a content into a file, whole or not at all
         is_first: whether this is rank 0, which writes and prints for all
         gather: see `Everywhere`
+        origin: what metrics.json tells of the network and the program
+        form: of the table over the sets, one of ``--table-format``; in another form than text it is alone on stdout
     """
 
     model: nn.Module
@@ -65,6 +67,8 @@ class Evaluation:
     write: Callable[[Path, bytes], None]
     is_first: bool = True
     gather: Everywhere = alone
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    form: str = "text"
     _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _drawn: deque[Future] = field(default_factory=deque)
     _bars: list[tqdm] = field(default_factory=list)
@@ -149,6 +153,7 @@ class Evaluation:
         if skipped:
             log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)
         entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
+        entry |= {"origin": self.origin} if self.origin else {}
         if not self.is_first:
             return entry
         self.folder.mkdir(parents=True, exist_ok=True)  # may have vanished meanwhile
@@ -157,13 +162,22 @@ class Evaluation:
                 self.write(path, content)
         return entry
 
-    def keep_overview(self, entries: Entries) -> None:
-        """Write the table over the sets that were judged so far, in all its forms."""
+    def keep_overview(self, entries: Entries, purpose: str = "depth") -> None:
+        """Write the table over the sets that were judged so far, in all its forms; `purpose` as of `overview_files`."""
         if self.is_first:
-            for path, content in overview_files(self.folder, entries).items():
+            for path, content in overview_files(self.folder, entries, purpose).items():
                 self.write(path, content)
 
     def tell(self, text: str) -> None:
-        """Print to stdout, on rank 0 only."""
+        """Print on rank 0 only: to stdout, or to stderr where stdout is for the table alone."""
         if self.is_first:
-            print(text, flush=True)
+            print(text, file=sys.stdout if self.form == "text" else sys.stderr, flush=True)
+
+    def tell_overview(self, entries: Entries) -> None:
+        """Print the table over the sets to stdout; as text of several sets, for the lines of one have said all."""
+        if self.is_first and entries and (len(entries) > 1 or self.form != "text"):
+            print(
+                f"\n{table(entries, self.form)}" if self.form == "text" else table(entries, self.form),
+                end="",
+                flush=True,
+            )

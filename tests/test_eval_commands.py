@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,7 @@ import eval_pose
 import eval_segmentation
 from errors import UserError
 from evaluation.depth import METRICS
+from evaluation.overview import table
 from evaluation.protocols import DEPTH_PROTOCOLS
 from tests import commands, real_data
 from tests.dataloader import test_cityscapes_depth, test_ddad, test_diml, test_kitti_eigen, tiny
@@ -104,12 +107,15 @@ def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, p
     assert both.wait() == [0, 0], both.stderr
     alone, shared = run_folder(place), run_folder(place).with_name(f"shared_{purpose}")
     whole = {domain: entry for domain, entry in read(place).items() if domain.endswith(purpose)}
-    assert json.loads((shared / "metrics.json").read_text()) == whole
+    found = json.loads((shared / "metrics.json").read_text())
+    for entry in (*whole.values(), *found.values()):
+        assert purpose in entry["origin"].pop("command")
+    assert found == whole
     assert [line for line in both.stdout.splitlines() if "0." in line] == [
         line for line in judged[purpose].splitlines() if "0." in line
     ]
     files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]
-    assert len(files) == {"depth": 2 + 1 + 2 * 2, "pose": 1}[purpose]
+    assert len(files) == {"depth": 2 + 1 + 2 * 2, "pose": 2}[purpose]
     assert all((shared / name).read_bytes() == (alone / name).read_bytes() for name in files)
 
 
@@ -160,6 +166,34 @@ def test_several_depth_sets_end_in_one_table(place, judged):
     assert {path.name for path in run_folder(place).glob("metrics_table.*")} == {
         f"metrics_table.{ending}" for ending in ("csv", "md", "tex")
     }
+
+
+def test_metrics_file_says_where_the_numbers_come_from(place, judged):
+    for domain, entry in read(place).items():
+        made = entry["origin"]
+        assert made["checkpoint"] == str(place.runs / "start") and made["files"] == ["model.pth"]
+        assert made["sha256"] == hashlib.sha256((place.runs / "start/model.pth").read_bytes()).hexdigest()
+        assert set(made["versions"]) == {"python", "torch", "numpy", "sgdem"}
+        purpose = {"depth": "depth", "seg": "segmentation", "pose": "pose"}[domain.rpartition("_")[2]]
+        assert shlex.split(made["command"]) == ["python", f"eval_{purpose}.py", *flags(place, purpose)]
+
+
+@pytest.mark.parametrize("purpose", SCRIPTS)
+def test_one_line_above_the_numbers_says_what_they_are_of(place, judged, purpose):
+    lines = judged[purpose].splitlines()
+    for loader in LOADERS[purpose].split(","):
+        (line,) = (number for number, line in enumerate(lines) if line.startswith(f" Judged | {loader}"))
+        assert "truth " in lines[line] and f"network input {HEIGHT}x{WIDTH}" in lines[line]
+        assert re.search(r"0\.\d{3}", " ".join(lines[line + 1 : line + 5]))
+
+
+@pytest.mark.parametrize("form", ["json", "latex"])
+def test_a_table_in_another_form_is_alone_on_stdout(place, judged, form, run):
+    more = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", form, "--eval-num-images", 0)
+    done = run("eval_depth.py", *flags(place, "depth", *more, "--table-format", form))
+    kept = json.loads((run_folder(place).with_name(form) / "metrics.json").read_text())
+    assert done.returncode == 0 and done.stdout == table(kept, form)
+    assert " Judged | kitti_zhou_test" in done.stderr and "abs_rel" in done.stderr
 
 
 def test_mirrored_images_are_averaged_on_request_and_that_is_said(place, judged, capsys):
