@@ -58,12 +58,16 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
     from evaluation.tables import depth_table, judged_line, scaling_line
-    from visual.pictures import depth_comparison, encode
+    from visual.comparisons import depth_comparison
+    from visual.pictures import encode
 
-    def draw(position: int, truth: Truth, depth: Tensor) -> None:
-        evaluation.keep_picture(
-            loader, position, lambda: encode(depth_comparison(truth.image, depth, truth.depth), ".png")
-        )
+    def picture(truth: Truth, depth: Tensor, ratio: Tensor | None) -> bytes:
+        aligned = depth if ratio is None else (depth * ratio).clamp(*protocol.clamp)
+        counted = protocol.counted(truth.depth, truth.image.shape[:2])
+        return encode(depth_comparison(truth.image, aligned, truth.depth, counted), ".png")
+
+    def draw(position: int, truth: Truth, *found: Tensor | None) -> None:
+        evaluation.keep_picture(loader, position, truth.name, lambda: picture(truth, *found))
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol

@@ -40,16 +40,20 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
     from dataloader.labels import CLASSES
     from evaluation.protocols import segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
-    from visual.pictures import encode, segmentation_comparison
+    from visual.comparisons import segmentation_comparison
+    from visual.pictures import encode
 
     domain = loader.spec.domain
     size = (args.segmentation_validation_resize_height, args.segmentation_validation_resize_width)
     protocol = segmentation_protocol(ground_truth=f"{loader.spec.dataset} labels", size=size)
 
+    names = [name for name, *_ in CLASSES]
+
     def draw(position: int, truth: Truth, ids: Tensor) -> None:
-        evaluation.keep_picture(
-            loader, position, lambda: encode(segmentation_comparison(truth.image, ids, truth.labels), ".png")
-        )
+        def picture() -> bytes:
+            return encode(segmentation_comparison(truth.image, ids, truth.labels, names), ".png")
+
+        evaluation.keep_picture(loader, position, truth.name, picture)
 
     result = evaluate_segmentation(
         evaluation.predict_classes, evaluation.batches(loader), on_image=draw, everywhere=evaluation.everywhere
@@ -61,7 +65,7 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
             domain,
             100 * result.void_share,
         )
-    by_class = {name: float(iou) for (name, *_), iou in zip(CLASSES, result.scores["iou"], strict=False)}
+    by_class = {name: float(iou) for name, iou in zip(names, result.scores["iou"], strict=False)}
     return evaluation.keep_results(loader, result.metrics, result.rows, protocol, result.skipped, class_iou=by_class)
 
 
