@@ -21,6 +21,7 @@ import eval_pose
 import eval_segmentation
 from errors import UserError
 from evaluation.depth import METRICS
+from evaluation.judging import harmless
 from evaluation.overview import table
 from evaluation.protocols import DEPTH_PROTOCOLS
 from tests import commands, real_data
@@ -93,6 +94,11 @@ def run_folder(place: SimpleNamespace) -> Path:
 
 def read(place: SimpleNamespace) -> dict:
     return json.loads((run_folder(place) / "metrics.json").read_text())
+
+
+def first_picture(place: SimpleNamespace, domain: str, name: str = "judged", number: int = 0) -> Path:
+    (path,) = (run_folder(place).with_name(name) / "eval_images" / domain).glob(f"img_{number}_*.png")
+    return path
 
 
 def rows(place: SimpleNamespace, domain: str, name: str = "judged") -> list[dict[str, str]]:
@@ -229,14 +235,18 @@ def test_segmentation_and_pose_print_the_published_lines(place, judged):
     assert last == f"Trajectory error: {metrics['ate_mean']:.3f}, std: {metrics['ate_std']:.3f}"
 
 
-def test_pictures_stack_image_prediction_and_truth_at_native_size(place, judged):
+def test_pictures_are_named_after_their_frames_and_begin_with_the_image_at_native_size(place, judged):
     pictures = run_folder(place) / "eval_images"
     for domain in ("kitti_zhou_test_depth", "kitti_kitti_val_depth"):
-        assert sorted(path.name for path in (pictures / domain).iterdir()) == ["img_0.png", "img_1.png"]
-        assert Image.open(pictures / domain / "img_0.png").size == (WIDTH, 3 * HEIGHT)
-    picture = np.asarray(Image.open(pictures / "cityscapes_val_seg" / "img_0.png"))
+        names = [harmless(row["name"]) for row in rows(place, domain)[:2]]
+        assert {path.name for path in (pictures / domain).iterdir()} == {
+            f"img_{number}_{name}.png" for number, name in enumerate(names)
+        }
+        width, height = Image.open(first_picture(place, domain)).size
+        assert width == WIDTH and height > 4 * HEIGHT
+    picture = np.asarray(Image.open(first_picture(place, "cityscapes_val_seg")))
     image = np.asarray(Image.open(min((place.data / "cityscapes/leftImg8bit/val").rglob("*.png"))))
-    assert picture.shape == (3 * len(image), image.shape[1], 3) and (picture[: len(image)] == image).all()
+    assert picture.shape[1] == image.shape[1] and (picture[: len(image)] == image).all()
 
 
 def test_batches_change_no_number_and_other_domains_stay(place, judged):
@@ -378,7 +388,7 @@ def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path, caplog):
     entry = json.loads((folder / "metrics.json").read_text())["folder_test_depth"]
     assert entry["images"] == 2 and entry["protocol"]["ground_truth"] == "folder, 0.1 m per count"
     assert "folder_test: median depth of 256.05 m, outside 0.5 to 80 m" in caplog.text
-    assert Image.open(folder / "eval_images/folder_test_depth/img_1.png").size == (96, 3 * 32)
+    assert Image.open(first_picture(place, "folder_test_depth", "own", 1)).width == 96
 
 
 @pytest.mark.parametrize("purpose", SCRIPTS)
@@ -440,7 +450,7 @@ def test_real_laser_scans_and_labels_are_evaluated(place, tmp_path):
         "cityscapes_val_seg": 1,
     }
     assert found["kitti_zhou_test_depth"]["metrics"]["abs_rel"] < 2
-    assert Image.open(folder / "eval_images/kitti_zhou_test_depth/img_0.png").size == (1242, 3 * 375)
+    assert Image.open(first_picture(place, "kitti_zhou_test_depth", "real")).width == 1242
 
 
 SETS = {  # what judges each, against which truth, how many images

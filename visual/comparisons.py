@@ -18,9 +18,7 @@ LARGEST_ERROR = 0.25
 WRONG = (1.0, 0.0, 0.0)
 
 
-def depth_comparison(
-    image: np.ndarray, depth: Tensor, truth: np.ndarray, counted: np.ndarray | None = None
-) -> np.ndarray:
+def depth_comparison(image: np.ndarray, depth: Tensor, truth: np.ndarray, counted: np.ndarray) -> np.ndarray:
     """Image, predicted depth, truth as dots, a bar of their colours; relative errors of what counts, and their bar.
 
     Prediction and truth have one range: what is nearest, but for 5 % of the truth that counts, is brightest.
@@ -33,10 +31,10 @@ def depth_comparison(
     Returns: (4*H + h', W, 3) uint8
     """
     fitted = _fit(image, truth)
-    found, measured = depth.float().cpu()[None, None], torch.from_numpy(truth)[None, None]
-    compared = torch.zeros_like(measured)
-    if counted is not None:
-        compared.view(-1)[counted] = measured.reshape(-1)[counted]
+    judged = np.zeros(truth.size, np.float32)
+    judged[counted] = truth.reshape(-1)[counted]
+    maps = (torch.from_numpy(np.ascontiguousarray(each, np.float32)) for each in (truth, judged.reshape(truth.shape)))
+    found, measured, compared = (each[None, None] for each in (depth.float().cpu(), *maps))
     common = near_end(compared, compared > 0) if compared.any() else None
     own = near_end(found, found > 0) if common is None else common
     errors = error_image(_as_tensor(fitted), found, compared, LARGEST_ERROR, dot_size(measured))

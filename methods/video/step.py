@@ -92,7 +92,7 @@ def _outcome(
         total=total,
         terms=terms,
         numbers=(given(batch), predicted(prediction, refined), {**terms, "loss": total}),
-        look=Seen(batch, prediction, views, keep, refined),
+        look=Seen(batch, prediction, views, keep, refined, objective.depth),
         raw=batch.raw,
         found=_found(prediction, keep, refined),
     )

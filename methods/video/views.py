@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -40,7 +40,7 @@ class ViewsTraining(VideoTraining):
 class SeenViews(Seen):
     """`Seen`, and the further views, by name."""
 
-    others: Mapping[str, Seen]
+    others: Mapping[str, Seen] = field(default_factory=dict)
 
     def pictures(self) -> dict[str, Tensor]:
         """Panels by name."""
@@ -95,7 +95,7 @@ def _outcome(
     warped = resample(both, image.motion, batch.images, batch.K, batch.inv_K)
     if restored:
         others[RESHUFFLED] = Seen(batch, Outputs(disp=restored), _second(warped, len(batch.images[0])), None, None)
-    seen = SeenViews(batch, image, warped, None, None, others)
+    seen = SeenViews(batch, image, warped, None, None, objective.depth, others)
     total, terms = objective(Compared(batch.images, warped.color, both), local, crops)
     numbers = [given(batch), predicted(image, None)]
     for name, prediction in views.items():

@@ -62,12 +62,19 @@ def test_sparse_measurements_are_dots_with_the_nearest_in_front():
     assert dot_size(torch.ones(1, 1, 60, 1242)) == 1 and torch.equal(as_dots(1, truth)[0], truth)
 
 
-@pytest.mark.parametrize("counted", [None, np.zeros(0, np.int64)])
-def test_without_truth_that_counts_the_prediction_has_a_range_of_its_own(counted):
+def test_truth_may_lie_in_memory_in_any_order():
+    truth = sparse()
+    image, depth = np.zeros((40, 120, 3), np.uint8), torch.rand(40, 120) + 1
+    counted = np.flatnonzero(truth > 20)
+    turned = np.asfortranarray(truth)
+    assert (depth_comparison(image, depth, truth, counted) == depth_comparison(image, depth, turned, counted)).all()
+
+
+def test_without_truth_that_counts_the_prediction_has_a_range_of_its_own():
     depth = torch.rand(40, 120, generator=torch.Generator().manual_seed(0)) + 1
     image = np.zeros((40, 120, 3), np.uint8)
     _, found, dots, bar, errors, _ = parts(
-        depth_comparison(image, depth, np.zeros((40, 120), np.float32), counted), 40, 120
+        depth_comparison(image, depth, np.zeros((40, 120), np.float32), np.zeros(0, np.int64)), 40, 120
     )
     alone = (depth_image(depth[None, None])[0].permute(1, 2, 0) * 255).round().to(torch.uint8).numpy()
     assert (found == alone).all() and not dots.any() and not errors.any()
