@@ -185,9 +185,6 @@ class Evaluation:
 
     def tell_overview(self, entries: Entries) -> None:
         """Print the table over the sets to stdout; as text of several sets, for the lines of one have said all."""
-        if self.is_first and entries and (len(entries) > 1 or self.form != "text"):
-            print(
-                f"\n{table(entries, self.form)}" if self.form == "text" else table(entries, self.form),
-                end="",
-                flush=True,
-            )
+        text = self.form == "text"
+        if self.is_first and entries and (len(entries) > 1 or not text):
+            print("\n" * text + table(entries, self.form), end="", flush=True)
