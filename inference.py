@@ -39,6 +39,7 @@ MOST_THREADS = 16  # that decode, and as many that write
 RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
 SECONDS_BETWEEN_LINES = 10  # of progress in a log
 PARTLY_FAILED = 3
+COPY = "give a whole copy of it, or leave it out"  # of a photo, which nobody can fetch
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 
 
@@ -58,6 +59,8 @@ class Predictor:
         from visual.plan import build_fit
 
         build = state_manager.find_network(args, "depth")
+        if fault := _classes_fault(args):
+            raise UserError(fault)
         refine = open_refinement(args, "inference")
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
@@ -145,9 +148,11 @@ def infer(args: Namespace) -> int:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
     for sentence in inputs.left_out:
         log.info("%s", sentence)
+    for sentence in inputs.missing:
+        _complain(f"{sentence}; correct the list")
     if not (inputs.images or inputs.videos):
         log.info("nothing is left to do")
-        return 0
+        return _code(len(inputs.missing), written=True)
     predictor = Predictor(args)
     most = getattr(predictor.model, "farthest", getattr(args, "model_depth_max", math.inf))
     outputs = replace(outputs, scale=_scale(args, outputs), most=most)
@@ -159,6 +164,7 @@ def infer(args: Namespace) -> int:
     for source, name in inputs.videos.items():
         codes.append(_run_video(source, name, predictor, outputs))
     code = codes[0] if len({*codes}) == 1 else PARTLY_FAILED
+    code = code or _code(len(inputs.missing), written=True)
     if code != harness.USER_ERROR or outputs.said.total():
         _report(predictor, outputs)
     return code
@@ -186,7 +192,7 @@ def run_images(names: dict[Path, str], predictor: Predictor, outputs: ResultFold
     advice: set[str] = set()
 
     def decode(path: Path) -> Job:
-        image = read_image(path)
+        image = read_image(path, remedy=COPY)
         advice.add(predictor.fit.advice(*image.shape[:2]))
         return Job(names[path], image.shape[:2], predictor.fit(image), path)
 
@@ -341,7 +347,7 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
     from storage.catalogue import MODELS, is_name
     from visual.inputs import Inputs, find_inputs
 
-    faults, inputs = [], Inputs({}, {}, ())
+    faults, inputs = [], Inputs({}, {})
     if not args.model_path:
         faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
     elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
@@ -358,11 +364,20 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
         faults.append(str(error))
     if not args.output_path:
         faults.append("--output-path: not given; name a folder for what is written")
+    if fault := _classes_fault(args):
+        faults.append(fault)
     if args.intrinsics and (args.fov or len(args.intrinsics) != 4):
         faults.append("--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them")
     if faults:
         raise UserError("; also ".join(faults))
     return inputs
+
+
+def _classes_fault(args: Namespace) -> str:
+    """What to say where classes are to be saved and the method knows none, as far as it is known yet; else ""."""
+    if "seg" not in args.save or "segmentation" in METHODS[args.method].tasks:
+        return ""
+    return f"--save seg: a network of --method {args.method} knows no classes; leave it out"
 
 
 def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:
