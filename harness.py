@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -16,7 +17,7 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import arguments
 import methods
@@ -27,6 +28,8 @@ from storage import descriptors
 from storage.catalogue import is_name
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from evaluation.judging import Evaluation
 
 log = logging.getLogger(__name__)
@@ -320,6 +323,8 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
     """
     require_folders(args, purpose)
+    if args.table_format != "text":
+        _leave_stdout_to_tables()
     import state_manager
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
@@ -337,6 +342,7 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
         device = prepare_torch(args)
         network = build(device)
+        made = _origin(args, build.files, network)
         if args.sys_compile:
             compile_parts(network, device)
         model = refine(network).to(device)
@@ -356,7 +362,31 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         stream=partial(stream, device=device),
         is_first=ranks.is_first(),
         gather=ranks.gather_results,
+        origin=made,
+        form=args.table_format,
     )
+
+
+def _origin(args: Namespace, files: tuple[Path, ...], network: nn.Module) -> dict[str, Any]:
+    """What metrics.json tells of the network and the program; of several ranks rank 0 does."""
+    from evaluation.origin import origin
+    from methods.stored import located
+    from storage.catalogue import HUB, hub_files
+
+    if not _is_rank_0():
+        return {}
+    there = located(args.model_load, args.checkpoint_dir)
+    named = args.model_load if there is None else "" if files else str(there)
+    files = hub_files(named) if named.startswith(HUB) else files
+    command = shlex.join(("python", f"{args.command}.py", *args.argv))
+    return origin(named, files, command, getattr(network, "identity", {}).get("sha256", ""))
+
+
+def _leave_stdout_to_tables() -> None:
+    """Let notes go to stderr, with the warnings."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
 
 
 def _warn_of_other_size(args: Namespace, purpose: str) -> None:

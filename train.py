@@ -109,7 +109,7 @@ def _train(args: Namespace, folder: Path) -> int:
         torch._dynamo.config.optimize_ddp = False
     network = ranks.wrap_in_ddp(model, partly_idle=len({each.spec.purpose for each in data.datasets}) < len(makers))
 
-    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean)
+    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean, schedule.rates)
     bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, method.tasks, write_whole)
     unfinished = partial(drop_unfinished, state, updates, training, bad_steps)
     with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report, data.close):

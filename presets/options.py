@@ -178,7 +178,19 @@ POSE_VALIDATION: Group = (
         ),
     ),
 )
-PICTURES: Group = ("pictures", (Option("--eval-num-images", 20, "pictures written per data set", low=0),))
+PICTURES: Group = (
+    "pictures and tables",
+    (
+        Option("--eval-num-images", 20, "pictures written per data set", low=0),
+        Option(
+            "--table-format",
+            "text",
+            "form of the table over the sets that ends the output; other forms than text are alone on stdout, and all "
+            "else goes to stderr",
+            ("text", "csv", "json", "markdown", "latex"),
+        ),
+    ),
+)
 TRAINING: Group = (
     "training",
     (

@@ -88,12 +88,14 @@ def test_tensorboard_has_the_published_tags(trained):
         f"{domain}_depth_std",
         "cityscapes_train_seg_loss",
         "masking_threshold",
+        "learning_rate",
     } <= found["train"]
     depth = ("abs_rel", "rmse_log", "delta1", "ratio_median", "ratio_norm_std")
     assert {f"kitti_zhou_val_depth_{name}" for name in depth} <= found["validation"]
     segmentation = ("meaniou", "meanacc", "totalacc", "freqwacc", "meanprec")
     assert {f"cityscapes_val_seg_{name}" for name in segmentation} <= found["validation"]
-    assert found["images"] == {f"{domain}_images", "cityscapes_train_seg_images"}
+    pictures = {f"{domain}_{name}" for name in ("images", "error", "automask")}
+    assert found["images"] == {*pictures, "cityscapes_train_seg_images"}
 
 
 def test_console_shows_losses_speed_and_time_left(trained):

@@ -33,6 +33,7 @@ class Report:
         state: has ``epoch``, ``batch`` and ``step``, which others advance.
         rank_and_size: of this process; rank 0 prints and writes for all.
         average: takes the mean of a tensor over the ranks.
+        rates: learning rates, by name.
     """
 
     def __init__(
@@ -42,8 +43,9 @@ class Report:
         state: Any,
         rank_and_size: tuple[int, int] = (0, 1),
         average: Callable[[Tensor], Tensor] = lambda values: values,
+        rates: Callable[[], Mapping[str, float]] = dict,
     ):
-        self.args, self.state, self.average = args, state, average
+        self.args, self.state, self.average, self.rates = args, state, average, rates
         self.first, self.world_size = rank_and_size[0] == 0, rank_and_size[1]
         self._board = Board(folder)
         self._started, self._images, self._steps = time.perf_counter(), 0, 0
@@ -114,6 +116,9 @@ class Report:
             scalars = {"loss": outcome.total, **outcome.terms, **outcome.look.measures()}
             values = self._averages(scalars.values())
             self.scalars("train", outcome.name, dict(zip(scalars, values, strict=True)))
+        if self.first:
+            for name, rate in self.rates().items():
+                self._board.scalar("train", name, rate, self.state.step)
 
     def _averages(self, scalars: Iterable[Tensor]) -> list[float]:
         """Means over the ranks; reads the device once."""

@@ -83,6 +83,9 @@ def test_a_step_is_finite_and_changes_weights(trained):
         assert all(picture.ndim == 3 for picture in outcome.look.pictures().values())
         assert all(value.isfinite() for value in outcome.look.measures().values())
         assert isinstance(outcome.look.doubt(), str)
+    errors = {"error", "automask"} if "pose" in METHODS[args.method].tasks else {"error"}
+    for outcome, batch in zip(outcomes, batches, strict=True):
+        assert batch.spec.purpose != "depth" or errors <= {*outcome.look.pictures()}
     assert updates(sum(outcome.total for outcome in outcomes), 0, 0)
     training.after_step(torch.tensor(0.0))
     changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}

@@ -65,7 +65,9 @@ def test_a_folder_tells_method_shape_and_size(folder, network, command, caplog):
     caplog.set_level(logging.INFO)
     words = ["--model-path", str(folder)] if command == "inference" else ["--model-load", str(folder)]
     args = arguments.parse(command, words)
-    found = find_network(args, "pose" if command == "eval_pose" else "depth")(CPU)
+    opener = find_network(args, "pose" if command == "eval_pose" else "depth")
+    assert {*opener.files} == {*folder.glob("*.pth")}
+    found = opener(CPU)
     assert torch.equal(said(found), said(network))
     assert (args.method, args.model_num_layers, args.model_depth_resolutions) == ("monodepth2", 18, 2)
     prefix = {"inference": "inference", "eval_depth": "depth_validation", "eval_pose": "pose_validation"}[command]
