@@ -66,6 +66,7 @@ def _train(args: Namespace, folder: Path) -> int:
     method, building = methods.METHODS[args.method], methods.building(args.method)
     with ranks.raising_on_all_ranks():
         state_manager.refuse_used(folder, args)
+        state_manager.tell_of_namesakes(folder, args)
         state_manager.settle_network(folder, args)
         check(args, building.check)
         judged = [purpose for purpose in ("depth", "segmentation") if purpose in method.tasks]
