@@ -37,7 +37,6 @@ TASKS = ("depth", "segmentation")  # that are wanted of a network, as far as it 
 BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
 MOST_THREADS = 16  # that decode, and as many that write
 RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
-SECONDS_BETWEEN_LINES = 10  # of progress in a log
 PARTLY_FAILED = 3
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 
@@ -191,7 +190,9 @@ def run_images(names: dict[Path, str], predictor: Predictor, outputs: ResultFold
         return Job(names[path], image.shape[:2], predictor.fit(image), path)
 
     threads = min(os.cpu_count() or 1, MOST_THREADS)
-    failed = _pipeline(names, decode, predictor, outputs, outputs.write, threads=threads, total=len(names))
+    failed = _pipeline(
+        names, decode, predictor, outputs, outputs.write, threads=threads, total=len(names), what="images"
+    )
     for sentence in sorted(advice - {""})[:1]:
         log.warning("%s", sentence)
     return failed
@@ -241,7 +242,9 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
                 written = True
 
             # One thread on either side keeps the frames in order.
-            failed = _pipeline(itertools.count(), decode, predictor, outputs, write, threads=1, total=reader.total)
+            failed = _pipeline(
+                itertools.count(), decode, predictor, outputs, write, threads=1, total=reader.total, what="frames"
+            )
         if written and "picture" in outputs.save:
             outputs.said["video"] += 1
     except UserError as error:
@@ -276,14 +279,14 @@ def _pipeline(
     *,
     threads: int,
     total: int,
+    what: str,
 ) -> int:
     """Decode, predict and write with files handled beside the network; returns the number of failures.
 
     Order is kept, and the number of images in memory does not grow with theirs; a `decode` that returns None ends it.
     """
-    from tqdm import tqdm
-
     from dataloader.ahead import started_ahead
+    from storage.progress import Progress
 
     failed = 0
     ahead = threads + predictor.batch  # images decoded before, and pictures not yet written after, those in the network
@@ -291,8 +294,7 @@ def _pipeline(
     def decoded() -> Iterator[Job]:
         nonlocal failed
         waiting = started_ahead(readers, decode, items, ahead)
-        pause = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
-        for _, future in tqdm(waiting, total=total or None, unit="image", file=sys.stderr, mininterval=pause):
+        for _, future in Progress(waiting, what, total=total):
             try:
                 job = future.result()
             except (UserError, OSError) as error:
