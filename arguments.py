@@ -215,7 +215,7 @@ def _chosen(
 ) -> dict[str, Any]:
     """Values of these options in files, later ones first; those of other commands and methods are passed over."""
     values = {}
-    once = ONCE if command == "train" else (*ONCE, "model_decoder_path")  # what was trained is one checkpoint
+    once = ONCE if command == "train" else (*ONCE, "model_decoder_path", "frame_step")  # of a training alone
     for path, content in contents:
         for key, value in content.items():
             name = key.replace("-", "_")

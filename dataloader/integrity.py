@@ -16,8 +16,8 @@ from pathlib import Path
 from tqdm import tqdm
 
 from errors import UserError
+from storage.ahead import PATIENCE
 
-from .ahead import PATIENCE
 from .catalog import LoaderSpec
 from .files import PNG_SIGNATURE, open_at_once, open_stored
 from .listing import IMAGE_TYPES, on_disk

@@ -5,13 +5,18 @@ from __future__ import annotations
 import glob
 import importlib.util
 import os
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import UserError
+from errors import UserError, closest
+from storage import shelf
+from storage.catalogue import MODELS, is_name
 from storage.text import read_text
+
+from .camera import is_camera, require_camera
 
 IMAGES = (
     ".png",
@@ -39,7 +44,10 @@ MOST_NAMED = 5  # of files that are left out
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images and videos, each with the name of its outputs without extension; and why files were left out."""
+    """Images and films, each with the name of its outputs without extension; and why files were left out.
+
+    Cameras are among the films, under the word that names them.
+    """
 
     images: dict[Path, str]
     videos: dict[Path, str]
@@ -52,7 +60,7 @@ def image_suffixes() -> tuple[str, ...]:
 
 
 def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
-    """Images and videos that words name: files, folders, patterns such as ``*.png``, and text lists of all these.
+    """Images and films that words name: files, folders, patterns such as ``*.png``, text lists of these, cameras.
 
     recursive: search folders below folders, too; their structure is kept in the names of the outputs
 
@@ -68,13 +76,13 @@ def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
                 if path.is_dir():
                     _take_folder(path, recursive, found, left_out)
                 else:
-                    found.setdefault(path, Path(path.name))
+                    found.setdefault(path, Path(path.name.replace(":", "_") if is_camera(path) else path.name))
         except UserError as error:
             faults.append(str(error))
     if faults:
         raise UserError("; also ".join(faults))
     names = output_names(found)
-    videos = {path: name for path, name in names.items() if path.suffix.lower() in VIDEOS}
+    videos = {path: name for path, name in names.items() if path.suffix.lower() in VIDEOS or is_camera(path)}
     images = {path: name for path, name in names.items() if path not in videos}
     return Inputs(images, videos, tuple(_reasons(left_out)))
 
@@ -88,6 +96,10 @@ def _expanded(word: str) -> Iterator[Path]:
         else:
             yield path
         return
+    if is_camera(path):
+        require_camera(path)
+        yield path
+        return
     if glob.has_magic(word):
         matches = sorted(glob.glob(word, recursive=True))
         if not matches:
@@ -99,7 +111,7 @@ def _expanded(word: str) -> Iterator[Path]:
         for part in parts:
             yield from _expanded(part)
         return
-    raise UserError(f"--image-path {word}: does not exist; give images, folders of images, videos or a list of them")
+    raise UserError(f"--image-path {word}: does not exist; give images, folders of images, videos, camera:0 or a list")
 
 
 def _listed(path: Path) -> Iterator[Path]:
@@ -179,3 +191,35 @@ def output_names(places: Mapping[Path, Path]) -> dict[Path, str]:
                 place = places[path]
                 names[path] = place.with_name(longer[least](path, place, number)).as_posix()
                 tried[path] += 1
+
+
+def asked_inputs(args: Namespace, runs: str) -> Inputs:
+    """What ``--image-path`` names, when all else that inference needs to be told is there.
+
+    runs: folder of all runs, whose checkpoints are offered where no network is named
+
+    Raises:
+        UserError: with all that is missing at once.
+    """
+    faults, inputs = [], Inputs({}, {}, ())
+    if not args.model_path:
+        faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
+    elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
+        alike = "" if Path(args.model_path).suffix or os.sep in args.model_path else closest(args.model_path, MODELS)
+        faults.append(
+            f"--model-path {args.model_path}: no such file or folder{alike}; give a checkpoint or a name that "
+            "--list-models tells"
+        )
+    if not args.image_path:
+        faults.append("--image-path: not given; give images, a folder of images, a video or camera:0")
+    try:
+        inputs = find_inputs(args.image_path, args.recursive)
+    except UserError as error:
+        faults.append(str(error))
+    if not args.output_path:
+        faults.append("--output-path: not given; name a folder for what is written")
+    if args.intrinsics and (args.fov or len(args.intrinsics) != 4):
+        faults.append("--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them")
+    if faults:
+        raise UserError("; also ".join(faults))
+    return inputs

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from dataloader.ahead import map_ahead
 from dataloader.augment import LEVELS
 from dataloader.cache.teacher import CachedImage, CacheWriter, Recipe
 from dataloader.files import open_rgb
 from dataloader.transforms import resize_image
 from errors import UserError
 from losses.patches.selection import Grid
+from storage.ahead import map_ahead
 from storage.progress import Progress
 
 PATCHES = 64  # that pass the teacher at once

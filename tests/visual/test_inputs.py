@@ -14,6 +14,7 @@ from visual.inputs import find_inputs, output_names
 def photos(tmp_path, monkeypatch) -> Path:
     """in/a.png in/b.JPG in/notes.txt in/clip.mp4 in/shot.heic in/.hidden.png in/deep/a.png in/deep/.x/b.png"""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # as without pillow-heif
     for name in "a.png b.JPG notes.txt clip.mp4 shot.heic .hidden.png deep/a.png deep/.x/b.png".split():
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError
+from storage.ahead import started_ahead
 from storage.lock import wait_for
 from storage.progress import Progress
 
-from ...ahead import started_ahead
 from ...pictures import DecodedPictures
 from ..teacher.maps import FileState
 from .folder import DataCache
