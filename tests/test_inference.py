@@ -385,6 +385,17 @@ def test_mistakes_are_told_before_anything_is_written(model_path, tmp_path, monk
     assert names(tmp_path / "in") == {"a.png"}
 
 
+def test_a_name_that_is_none_and_a_folder_that_cannot_be_made_are_told_with_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    words = ["--image-path", "gone.png", "--output-path", str(tmp_path / "file" / "out"), "--model-path"]
+    for name, fault in (("monodepth2:mono_640x19", "closest: monodepth2:mono_640x192"), ("dpt-large", "pass --fetch")):
+        with pytest.raises(UserError) as error:
+            inference.infer(arguments.parse("inference", [*words, name]))
+        for part in (fault, "also --image-path gone.png", f"also --output-path {tmp_path}/file/out: cannot be made"):
+            assert part in str(error.value)
+
+
 def test_no_model_is_one_sentence(run):
     assert "--model-path: not given" in commands.error_of(run("inference.py", "--image-path", "x"))
 

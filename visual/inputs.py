@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from errors import UserError, closest
+from errors import UserError
 from storage import shelf
-from storage.catalogue import MODELS, is_name
 from storage.text import read_text
+from storage.wanted import fault_of_network
 
 from .camera import is_camera, require_camera
 
@@ -193,6 +193,14 @@ def output_names(places: Mapping[Path, Path]) -> dict[Path, str]:
                 tried[path] += 1
 
 
+def _unwritable(folder: Path) -> str:
+    """Why a folder cannot be made, or nothing be written to it; "" where it can."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written to"
+
+
 def asked_inputs(args: Namespace, runs: str) -> Inputs:
     """What ``--image-path`` names, when all else that inference needs to be told is there.
 
@@ -204,12 +212,9 @@ def asked_inputs(args: Namespace, runs: str) -> Inputs:
     faults, inputs = [], Inputs({}, {}, ())
     if not args.model_path:
         faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
-    elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
-        alike = "" if Path(args.model_path).suffix or os.sep in args.model_path else closest(args.model_path, MODELS)
-        faults.append(
-            f"--model-path {args.model_path}: no such file or folder{alike}; give a checkpoint or a name that "
-            "--list-models tells"
-        )
+    lacking = "no such file or folder{}; give a checkpoint or a name that --list-models tells"
+    path = args.model_path
+    faults += filter(None, [fault_of_network("--model-path", path, [Path(path)], lacking, fetch=args.fetch)])
     if not args.image_path:
         faults.append("--image-path: not given; give images, a folder of images, a video or camera:0")
     try:
@@ -218,6 +223,8 @@ def asked_inputs(args: Namespace, runs: str) -> Inputs:
         faults.append(str(error))
     if not args.output_path:
         faults.append("--output-path: not given; name a folder for what is written")
+    elif reason := _unwritable(Path(args.output_path)):
+        faults.append(f"--output-path {args.output_path}: cannot be made ({reason}); name another folder")
     if args.intrinsics and (args.fov or len(args.intrinsics) != 4):
         faults.append("--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them")
     if faults:
