@@ -137,7 +137,7 @@ def infer(args: Namespace) -> int:
     inputs = asked_inputs(args, runs)
     from visual.plan import build_outputs, without_done  # with torch, which mistakes until here need not wait for
 
-    outputs = build_outputs(args, inputs, VIDEO_SUFFIX)
+    outputs, asked, begun = build_outputs(args, inputs, VIDEO_SUFFIX), inputs, time.perf_counter()
     if args.skip_existing:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
     for sentence in inputs.left_out:
@@ -151,7 +151,7 @@ def infer(args: Namespace) -> int:
     _make(outputs.folder)
     codes = []
     if inputs.images:
-        common = look_at(inputs.images, predictor, outputs) if args.range == () else None
+        common = look_at(asked.images, predictor, outputs) if args.range == () else None
         failed = run_images(inputs.images, predictor, outputs, common)
         codes.append(_code(failed, written=failed < len(inputs.images)))
     for source, name in sorted(inputs.videos.items(), key=lambda item: is_camera(item[0])):
@@ -159,7 +159,7 @@ def infer(args: Namespace) -> int:
         codes.append(run(source, name, predictor, outputs, args))
     code = codes[0] if len({*codes}) == 1 else max(PARTLY_FAILED, *codes)
     if code != harness.USER_ERROR or outputs.said.total():
-        _report(predictor, outputs)
+        _report(predictor, outputs, time.perf_counter() - begun)
     return code
 
 
@@ -168,17 +168,17 @@ def _code(failed: int, written: bool) -> int:
     return 0 if not failed else PARTLY_FAILED if written else harness.USER_ERROR
 
 
-def _report(predictor: Predictor, outputs: ResultFolder) -> None:
+def _report(predictor: Predictor, outputs: ResultFolder, seconds: float) -> None:
     """Say what was written, where, in which unit, and how fast."""
     if said := outputs.report():
-        print(f"Wrote to {outputs.folder}: {said}")
+        print(f"Wrote to {outputs.folder}: {said}, in {seconds:.1f} s")
     if scaled := getattr(outputs.scale, "report", str)():
         print(scaled)
     print(predictor.summary())
 
 
 def look_at(names: dict[Path, str], predictor: Predictor, outputs: ResultFolder) -> Common | None:
-    """What the pictures of several images have in common; None where each is for itself.
+    """What the pictures of several images have in common, those that are there already too; None where each is alone.
 
     Inverse depth up to scale and shift of one image has nothing to do with that of another.
     """

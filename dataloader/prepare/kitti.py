@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     listed = split_drives(args.out, args.split) if args.split or not named else []
     drives = sorted({*named, *listed})
     todo = plan(root, drives, parts, args.base_url.rstrip("/"))
-    sizes, fault = _sizes(todo, root, must_exist={f"{drive.name}.zip" for drive in named})
+    sizes, lacking, fault = _sizes(todo, root, must_exist={f"{drive.name}.zip" for drive in named})
     total = sum(sizes.values()) / 2**30
     print(f"{root}: {len(drives)} drives wanted, {len(sizes)} archives to fetch ({total:.1f} GiB)")
     _check_room(root, sizes, args.jpg, args.keep_archives)
@@ -138,8 +138,12 @@ def run(args: argparse.Namespace) -> int:
         if not args.keep_archives:
             path.unlink()
         tqdm.write(f"{path.name}: {count} files unpacked")
-    if fault:
-        raise UserError(fault)
+    if lacking:
+        print("to be fetched:", *lacking, sep="\n")
+        raise UserError(
+            f"{fault}; check the connection, or fetch {first_of(lacking)} elsewhere, put what you have as it is into "
+            f"{root} and run the same command again, which goes on from there"
+        )
     return 0
 
 
@@ -199,12 +203,12 @@ def plan(root: Path, drives: Sequence[Drive], parts: tuple[str, ...], base_url: 
     return todo
 
 
-def _sizes(todo: Sequence[Archive], root: Path, must_exist: set[str]) -> tuple[dict[Archive, int], str]:
+def _sizes(todo: Sequence[Archive], root: Path, must_exist: set[str]) -> tuple[dict[Archive, int], list[str], str]:
     """Bytes of the archives that can be had; what a list names but the server does not offer is told and left out.
 
     Archives that somebody has put into `root` are taken as they are where the server cannot be reached.
 
-    Returns: besides, what to say of those that have to be fetched then; "" where there are none.
+    Returns: besides, the addresses of those that have to be fetched then, and why they cannot be.
     """
     sizes: dict[Archive, int] = {}
     fault, lacking = "", []
@@ -227,12 +231,7 @@ def _sizes(todo: Sequence[Archive], root: Path, must_exist: set[str]) -> tuple[d
             lacking.append(archive.url)
     if todo and not (sizes or lacking):
         raise UserError(f"{todo[0].url}: neither this nor any other archive is offered; check --base-url")
-    if not lacking:
-        return sizes, ""
-    return sizes, (
-        f"{fault}; check the connection, or fetch {first_of(lacking)} elsewhere, put what you have as it is "
-        f"into {root} and run the same command again, which goes on from there"
-    )
+    return sizes, lacking, fault
 
 
 def _check_room(root: Path, sizes: dict[Archive, int], jpg: bool, keep: bool) -> None:
