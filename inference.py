@@ -183,6 +183,7 @@ def look_at(names: dict[Path, str], predictor: Predictor, outputs: ResultFolder)
     Inverse depth up to scale and shift of one image has nothing to do with that of another.
     """
     from dataloader.files import read_image
+    from storage.progress import Progress
     from visual.ranges import Common, spread
     from visual.results import Job
     from visual.scale import trial
@@ -190,7 +191,8 @@ def look_at(names: dict[Path, str], predictor: Predictor, outputs: ResultFolder)
     if len(names) < 2 or "picture" not in outputs.save:
         return None
     common, scale = Common(), trial(outputs.scale)
-    for path in spread(names):
+    some = spread(names)
+    for path in Progress(some, "images", "a look at some", len(some)):
         try:
             image = read_image(path)
             view = predictor.fit(image)
@@ -241,6 +243,7 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
     A look at some frames spread over all of it tells where colours begin, and a factor that is found in images, which
     is the median over these frames.
     """
+    from storage.progress import Progress
     from visual.pipeline import complain
     from visual.ranges import LOOKED_AT, Smoothed
     from visual.results import Job
@@ -250,7 +253,7 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
     try:
         reader = FrameReader(source, args.frame_step)
         first = []
-        for frame in spread_frames(source, LOOKED_AT):
+        for frame in Progress(spread_frames(source, LOOKED_AT), "frames", "a look at some"):
             view = predictor.fit(frame)
             (found,) = predictor([view.pixels])
             first.append((Job(name, frame.shape[:2], view), found.cut(view.inside, view.pixels.shape[:2])))
@@ -293,7 +296,7 @@ def _run_film(
 
     target, frames, written = outputs.folder / f"{name}{VIDEO_SUFFIX}", iter(reader.frames()), False
     target.parent.mkdir(parents=True, exist_ok=True)
-    with VideoWriter(target, reader.rate) as writer:
+    with VideoWriter(target, reader.rate, live=reader.live) as writer:
 
         def decode(_: int) -> Job | None:
             frame = next(frames, None)

@@ -55,7 +55,7 @@ class Camera:
     step:    only every step-th frame is given
     """
 
-    total = 0
+    total, live = 0, True
 
     def __init__(self, path: Path, stopped: Callable[[], object], step: int = 1):
         import cv2

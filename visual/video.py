@@ -1,6 +1,5 @@
 """Video files as frames and back, through OpenCV, H.264 through PyAV; sound is not carried over."""
 
-import itertools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -78,6 +77,7 @@ class FrameReader:
     step: only every step-th frame is given
 
     Attributes:
+        live: whether frames come when they can
         step: as given
         rate: usual frames per second of those that are given
         whole: frames found so far
@@ -85,6 +85,8 @@ class FrameReader:
         holes: whether frames were missing between others
         total: frames as the file states them, or more where there are more; 0 where it does not know
     """
+
+    live = False
 
     def __init__(self, path: Path, step: int = 1):
         self.path, self.step = path, step
@@ -242,16 +244,18 @@ class VideoWriter:
     With the package `av` it is H.264 with the time of every frame, else MPEG-4 of OpenCV at a constant rate, and so are
     files of other kinds. All frames have the size of the first; an odd last row or column is dropped.
 
+    live: frames come when they can; at a constant rate one is shown until the next
+
     Attributes:
         modern: whether it is H.264, which browsers play
     """
 
-    def __init__(self, path: Path, rate: float):
-        self.path, self.rate = path, rate
+    def __init__(self, path: Path, rate: float, live: bool = False):
+        self.path, self.rate, self.live = path, rate, live
         self.modern = path.suffix == ".mp4" and is_there()
         self._part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
         self._writer: cv2.VideoWriter | H264 | None = None
-        self._first, self._count = 0.0, itertools.count()
+        self._first, self._count, self._before = 0.0, 0, np.empty(0)
 
     def __enter__(self) -> "VideoWriter":
         return self
@@ -261,14 +265,18 @@ class VideoWriter:
 
         Raises: UserError where the file cannot be written.
         """
-        number = next(self._count)
-        seconds = number / self.rate if seconds is None else seconds
+        seconds = self._count / self.rate if seconds is None else seconds
         if self._writer is None:
             self._writer, self._first = self._begun(frame.shape[0], frame.shape[1]), seconds
         if isinstance(self._writer, H264):
             self._writer.write(frame, seconds - self._first)
         else:
-            self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            while self.live and 0 < self._count < round((seconds - self._first) * self.rate):
+                self._writer.write(self._before)
+                self._count += 1
+            self._before = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+            self._writer.write(self._before)
+        self._count += 1
 
     def _begun(self, height: int, width: int) -> "cv2.VideoWriter | H264":
         part = _encodable(self._part.absolute())

@@ -72,6 +72,15 @@ def test_browsers_can_play_it_and_every_frame_keeps_its_time(tmp_path):
     assert not reader.fault()
 
 
+def test_live_frames_stay_until_the_next_at_a_constant_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr("visual.video.is_there", lambda: False)
+    with VideoWriter(tmp_path / "live.mp4", 10, live=True) as writer:
+        for level, seconds in enumerate((5.0, 5.1, 5.6, 5.62)):
+            writer.write(np.full((48, 64, 3), 60 * level, np.uint8), seconds)
+    levels = [round(frame.mean() / 60) for frame in read_frames(tmp_path / "live.mp4")]
+    assert levels == [0, 1, 1, 1, 1, 1, 2, 3]
+
+
 def test_every_so_manieth_frame_is_given_with_its_number_and_time(clip):
     reader = FrameReader(clip, step=4)
     assert reader.rate == 12.5 / 4
