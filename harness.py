@@ -315,9 +315,11 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
     from methods.refinement import as_it_is, open_refinement
+    from methods.video.own_frames import take_own_frames
     from storage.atomic import write_whole
 
     with ranks.raising_on_all_ranks():
+        take_own_frames(args)
         build = state_manager.find_network(args, purpose)
         refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
         device = prepare_torch(args)

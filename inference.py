@@ -35,6 +35,7 @@ TASKS = ("depth", "segmentation")  # that are wanted of a network, as far as it 
 BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
 MOST_THREADS = 16  # that decode, and as many that write
 PARTLY_FAILED = 3
+COPY = "give a whole copy of it, or leave it out"  # of a photo, which nobody can fetch
 
 
 class Predictor:
@@ -53,6 +54,8 @@ class Predictor:
         from visual.plan import build_fit
 
         build = state_manager.find_network(args, "depth")
+        if fault := _classes_fault(args):
+            raise UserError(fault)
         refine = open_refinement(args, "inference")
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
@@ -134,17 +137,20 @@ def infer(args: Namespace) -> int:
         return 0
     from visual.inputs import asked_inputs, is_camera
 
-    inputs = asked_inputs(args, runs)
-    from visual.plan import build_outputs, without_done  # with torch, which mistakes until here need not wait for
+    inputs = asked_inputs(args, runs, _classes_fault(args))
+    from visual.pipeline import complain  # with torch, which mistakes until here need not wait for
+    from visual.plan import build_outputs, without_done
 
     outputs, asked, begun = build_outputs(args, inputs, VIDEO_SUFFIX), inputs, time.perf_counter()
     if args.skip_existing:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
     for sentence in inputs.left_out:
         log.info("%s", sentence)
+    for sentence in inputs.missing:
+        complain(f"{sentence}; correct the list")
     if not (inputs.images or inputs.videos):
         log.info("nothing is left to do")
-        return 0
+        return _code(len(inputs.missing), written=True)
     predictor = Predictor(args)
     most = getattr(predictor.model, "farthest", getattr(args, "model_depth_max", math.inf))
     outputs = replace(outputs, scale=_scale(args, outputs), most=most)
@@ -158,6 +164,7 @@ def infer(args: Namespace) -> int:
         run = _run_camera if is_camera(source) else _run_video
         codes.append(run(source, name, predictor, outputs, args))
     code = codes[0] if len({*codes}) == 1 else max(PARTLY_FAILED, *codes)
+    code = code or _code(len(inputs.missing), written=True)
     if code != harness.USER_ERROR or outputs.said.total():
         _report(predictor, outputs, time.perf_counter() - begun)
     return code
@@ -223,7 +230,7 @@ def run_images(
     common = common or Common()
 
     def decode(path: Path) -> Job:
-        image = read_image(path)
+        image = read_image(path, remedy=COPY)
         advice.add(predictor.fit.advice(*image.shape[:2]))
         return Job(names[path], image.shape[:2], predictor.fit(image), path, common.found.pop(path, None))
 
@@ -323,6 +330,13 @@ def _run_film(
     if fault := reader.fault():
         complain(fault)
     return _code(failed + bool(fault), written)
+
+
+def _classes_fault(args: Namespace) -> str:
+    """What to say where classes are to be saved and the method knows none, as far as it is known yet; else ""."""
+    if "seg" not in args.save or "segmentation" in METHODS[args.method].tasks:
+        return ""
+    return f"--save seg: a network of --method {args.method} knows no classes; leave it out"
 
 
 def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:

@@ -18,6 +18,7 @@ TEACHERS = {
     "kd_teacher": "--kd-teacher",
     "kd_teacher_decoder": "--kd-teacher-decoder",
     "patch_teacher": "--patch-teacher",
+    "teacher": "--teacher",
 }
 
 
@@ -49,8 +50,10 @@ def _missing_teachers(args: Namespace) -> Iterator[str]:
     """Those that are used; training downloads the ones that have names."""
     refined = getattr(args, "patch_refine", False)
     distilled = getattr(args, "patch_distill", False) and not args.patch_teacher_cache
+    whole = getattr(args, "teacher_loss_weight", 0) > 0 and not args.teacher_cache
+    used = {"patch_teacher": refined or distilled, "teacher": whole}
     for option, flag in TEACHERS.items():
         name = getattr(args, option, "none")
-        if name != "none" and (option != "patch_teacher" or refined or distilled):
+        if name != "none" and used.get(option, True):
             places = [Path(args.checkpoint_dir) / name, Path(name)]
             yield fault_of_network(flag, name, places, NO_TEACHER, fetch=not refined, is_teacher=True)

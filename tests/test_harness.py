@@ -139,6 +139,8 @@ def test_all_that_is_named_wrongly_is_told_at_once():
         ),
         ("sgdem", {"patch_teacher": "gone.pt", "patch_distill": True, "patch_teacher_cache": "maps"}, ""),
         ("sgdem", {"patch_teacher": "gone.pt", "patch_distill": False}, ""),
+        ("sgdem", {"teacher": "gone", "teacher_loss_weight": 1.0, "teacher_cache": ""}, "--teacher gone: neither"),
+        ("sgdem", {"teacher": "gone", "teacher_loss_weight": 0.0, "teacher_cache": ""}, ""),
         ("sgdem", {"patch_teacher": "dpt-hybrid", "patch_distill": True, "patch_teacher_cache": ""}, ""),
     ],
 )

@@ -18,7 +18,7 @@ from presets.option import EACH
 from .camera import is_camera
 from .fit import Fit
 from .inputs import Inputs
-from .lens import REMEDY, find_lens
+from .lens import REMEDY, has_lens
 from .pictures import Look
 from .results import ResultFolder, clashes
 
@@ -52,7 +52,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
         raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
     look = Look(args.layout, args.colormap, () if args.range == EACH else args.range, args.color_bar)
-    camera = (args.intrinsics, args.fov)
+    camera = (args.intrinsics, args.fov, tuple(Path(word) for word in args.image_path if os.path.isdir(word)))
     outputs = ResultFolder(Path(args.output_path), extension, args.save, args.save_arrays, look, camera=camera)
     if twice := clashes(outputs, inputs.images.values()):
         target, names = next(iter(twice.items()))
@@ -64,7 +64,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
             raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
     if {"ply", "glb"} & {*args.save} or args.depth_scale.startswith("camera-height"):
         places = [*inputs.images, *([None] if inputs.videos else [])]
-        if not any(find_lens(path, (1, 1), *camera) for path in places):
+        if not any(has_lens(path, *camera) for path in places):
             raise UserError(f"--save and --depth-scale: these images say no focal length; {REMEDY}")
     return outputs
 
