@@ -24,8 +24,8 @@ import methods
 from engine import faults
 from engine.launch import STOPPING, is_ignored, started_by_torchrun
 from errors import UserError
+from methods.wanted import missing_networks
 from storage import descriptors
-from storage.catalogue import is_name
 
 if TYPE_CHECKING:
     from torch import nn
@@ -211,7 +211,7 @@ def require_folders(args: Namespace, purpose: str = "") -> None:
     Raises:
         UserError: with all that is wrong at once; where folders are not given, the option and the environment variable.
     """
-    faults = [*_unusable_folders(args), *_unknown_loaders(args), *_missing_network(args)]
+    faults = [*_unusable_folders(args), *_unknown_loaders(args), *missing_networks(args)]
     faults = [*(_not_given(args, purpose) if purpose else ()), *faults]
     if faults:
         raise UserError("; also ".join(faults))
@@ -257,19 +257,6 @@ def _unknown_loaders(args: Namespace) -> Iterator[str]:
             find_loader(purpose, name, training=use == "training")
         except UserError as error:
             yield str(error)
-
-
-def _missing_network(args: Namespace) -> Iterator[str]:
-    """What to say where --model-load names nothing; frozen networks, and runs that may go on, are not looked at."""
-    name = getattr(args, "model_load", "")
-    if not name or not methods.METHODS[args.method].trained or getattr(args, "resume", "") == "auto" or is_name(name):
-        return
-    path = Path(args.checkpoint_dir) / name
-    if not os.path.exists(path):
-        yield (
-            f"--model-load {name}: {path} is not there and holds no model.pth; give the folder of a checkpoint, such "
-            "as .../checkpoints/epoch_20, or a name of docs/models.md"
-        )
 
 
 def run_folder(args: Namespace) -> Path:

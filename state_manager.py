@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 from argparse import Namespace
@@ -212,6 +213,22 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
             f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard what is there, "
             "or another --model-name"
         )
+
+
+def tell_of_namesakes(run_folder: Path, args: Namespace) -> None:
+    """Warn where a run that is to go on begins, and one of its name and method lies in another --experiment-class."""
+    if args.resume == "never" or checkpoints(run_folder):
+        return
+    for other in sorted(Path(args.checkpoint_dir).glob(f"*/{glob.escape(args.model_name)}")):
+        existing = checkpoints(other) if other != run_folder else []
+        if existing and _newest_notes(existing).get("method") == args.method:
+            log.warning(
+                "%s: nothing to go on from, so the run begins; %s is of this name, too: "
+                "--experiment-class %s goes on with it",
+                run_folder,
+                other,
+                other.relative_to(args.checkpoint_dir).parts[0],
+            )
 
 
 def compared_options(args: Namespace, samples: tuple[int, ...]) -> dict[str, Any]:

@@ -14,10 +14,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from perspective_resample.input_view import InputView, view_of
 from storage.lock import changing
+from storage.progress import Progress
 
 from .interface import Batch, Everywhere, Found, Loader, alone
 from .overview import Entries, overview_files, table
@@ -80,7 +80,7 @@ class Evaluation:
     form: str = "text"
     _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _drawn: deque[Future] = field(default_factory=deque)
-    _bars: list[tqdm] = field(default_factory=list)
+    _bars: list[Progress] = field(default_factory=list)
 
     def predict_depth(self, images: Tensor) -> Any:
         """Depth of images (B, 3, H, W) in [0, 1]; classes are not computed."""
@@ -106,8 +106,8 @@ class Evaluation:
         return self.model.describe() if hasattr(self.model, "describe") else {}
 
     def batches(self, loader: Data) -> Iterator[Batch]:
-        """The loader's batches on the device, with a progress bar on stderr."""
-        bar = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr, disable=not self.is_first)
+        """The loader's batches on the device; tells how far they are."""
+        bar = Progress(loader, "batches", loader.spec.domain, len(loader), shown=self.is_first)
         self._bars.append(bar)
         yield from self.stream(bar)
 

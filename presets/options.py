@@ -70,7 +70,12 @@ EXPERIMENT: Group = (
             "--dataset-dir", "", "folder with kitti/, cityscapes/ ...; empty: environment IFN_DIR_DATASET", resume=FREE
         ),
         Option("--checkpoint-dir", "", "folder of all runs; empty: environment IFN_DIR_CHECKPOINT", resume=FREE),
-        Option("--experiment-class", "sgdepth_eccv_test", "first folder level of the run", resume=FREE),
+        Option(
+            "--experiment-class",
+            "sgdepth_eccv_test",
+            "first folder level of the run; a preset of another method than sgdepth names the method",
+            resume=FREE,
+        ),
         Option("--model-name", "sgdepth_base", "second folder level of the run", resume=FREE),
         Option(
             "--model-load",

@@ -56,7 +56,7 @@ def flags(place: SimpleNamespace, *more: object) -> list[str]:
 
 
 def outcome(place: SimpleNamespace, name: str) -> tuple[dict, Path]:
-    folder = place.runs / "sgdepth_eccv_test" / name
+    folder = place.runs / "dpt" / name
     return json.loads((folder / "metrics.json").read_text())["kitti_zhou_test_depth"], folder
 
 

@@ -103,7 +103,8 @@ def test_console_shows_losses_speed_and_time_left(trained):
     line = next(line for line in output.splitlines() if line.startswith("epoch 1/2 batch 2/3"))
     assert re.search(
         r"kitti_zhou_train_depth_loss \d+\.\d{4}, cityscapes_train_seg_loss \d+\.\d{4} \| "
-        r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
+        r"[\d.]+ images/s \| memory [\d.]+ GiB \| loading [\d.]+ s, "
+        r"transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
         r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d",
         line,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import Namespace
 from pathlib import Path
 from types import SimpleNamespace
@@ -68,6 +69,29 @@ def test_learning_rates_are_written_under_their_own_names(tmp_path, monkeypatch)
     monkeypatch.setattr(run._board, "scalar", lambda *what: written.append(what))
     run.after_step([outcome()])
     assert written[-2:] == [("train", "learning_rate", 1e-4, 4), ("train", "learning_rate/1", 2e-4, 4)]
+
+
+def test_ten_seconds_without_a_word_give_a_short_line(tmp_path, capsys, monkeypatch):
+    run = report(tmp_path, step=7)
+    run.memory = lambda: 3 * 2**30
+    run.after_step([outcome()])
+    assert not capsys.readouterr().out
+    now = time.perf_counter()
+    monkeypatch.setattr("time.perf_counter", lambda: now + 10)
+    run.after_step([outcome()])
+    run.after_step([outcome()])
+    (line,) = capsys.readouterr().out.splitlines()
+    assert line.startswith("epoch 1/2 batch 7/10 | street_depth_loss 0.5000 | 0.4 images/s | memory 3.0 GiB | ETA 0:0")
+
+
+def test_in_a_terminal_it_stands_behind_the_bar(tmp_path, capsys, monkeypatch):
+    run = report(tmp_path, step=7)
+    run._bar = SimpleNamespace(disable=False, set_postfix_str=print)
+    now = time.perf_counter()
+    monkeypatch.setattr("time.perf_counter", lambda: now + 10)
+    for _ in range(2):
+        run.after_step([outcome()])
+    assert capsys.readouterr().out == "street_depth_loss 0.5000 | 0.2 images/s\n"
 
 
 def test_batches_pass_through_whole(tmp_path):

@@ -147,7 +147,7 @@ def trained(street, tmp_path_factory, run) -> Path:
     done = run("train.py", "--sys-num-workers", 0, *WORDS, *places, *epochs, *loaders, *judged, *own)
     assert done.returncode == 0, done.stderr
     assert "kitti_zhou_val_depth: abs_rel" in done.stdout
-    return runs / "sgdepth_eccv_test" / "bde"
+    return runs / "bdedepth" / "bde"
 
 
 def test_a_training_writes_what_every_command_takes(trained):
