@@ -174,7 +174,7 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
     from methods.video.teaching import check_teaching
 
     check_method(args)
-    if "teacher_loss_weight" in args:
+    if hasattr(args, "teacher_loss_weight"):
         check_teaching(args)
     for name in getattr(args, "depth_validation_loaders", ()):
         if find_loader("depth", name).truth == "server":
