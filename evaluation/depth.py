@@ -24,7 +24,7 @@ METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 FURTHER = ("abs_diff", "log10", "rmse_log10")
 POOLED = ("rmse", "rmse_log")
 METRIC = ("abs_diff", "log10")  # which supervised methods report, whose depth is in metres
-OnDepth = Callable[[int, Truth, Tensor], None]
+OnDepth = Callable[[int, Truth, Tensor, Tensor | None], None]
 TENSORBOARD_NAMES = {"a1": "delta1", "a2": "delta2", "a3": "delta3"}
 
 
@@ -197,7 +197,7 @@ def evaluate_depth(
                    their `DepthMap`
     fixed_scaling: multiplies all predictions; 0 aligns them as the protocol says
     on_image:      gets the position among `batches`, the truth and the depth (H, W) of every image, shift fitted where
-                   needed, but neither scaled nor clamped
+                   needed, but neither scaled nor clamped; and what it is scaled by, None where no pixel counts
     everywhere:    gathers what all ranks found in their batches
 
     Images without a valid pixel are skipped and counted.
@@ -221,13 +221,16 @@ def evaluate_depth(
                 index = torch.from_numpy(counted).to(found.values.device, non_blocking=True)
                 target = torch.from_numpy(truth.depth.reshape(-1)[counted]).to(index.device, non_blocking=True)
                 depth = native_depth(found.at(truth.depth.shape, protocol.resize), target, index, alignment, protocol)
-                on_image(position, truth, depth)
-                position += 1
+                found_there, ratio = depth.reshape(-1)[index], None
                 if len(counted):
+                    ratio = _ratio(target, found_there, protocol, alignment, fixed_scaling)
                     names.append(truth.name)
                     further = measures_of(protocol, known)[len(METRICS) :]
-                    found_there = depth.reshape(-1)[index]
-                    scores.append(_score(target, found_there, protocol, alignment, fixed_scaling, further))
+                    judged = (found_there * ratio).clamp(*protocol.clamp)
+                    score = depth_metrics(target, judged, further, protocol.offsets)
+                    scores.append(torch.cat([ratio.double()[None], score]))
+                on_image(position, truth, depth, ratio)
+                position += 1
         measures = measures_of(protocol, known)
         table = scores.table().numpy() if scores else np.zeros((0, 1 + len(measures)))
         skipped = position - len(names)
@@ -248,18 +251,10 @@ def evaluate_depth(
     return DepthResult(domain, names, values, ratios, skipped, known, alignment, full[0].measures, protocol.pooled)
 
 
-def _score(
-    target: Tensor,
-    found: Tensor,
-    protocol: DepthProtocol,
-    alignment: Alignment,
-    fixed_scaling: float,
-    further: Sequence[str],
+def _ratio(
+    target: Tensor, found: Tensor, protocol: DepthProtocol, alignment: Alignment, fixed_scaling: float
 ) -> Tensor:
-    """Ratio and metrics (8 + further,) of one image from its pixels (N,) that count."""
+    """What the prediction of one image is multiplied with, from its pixels (N,) that count."""
     if alignment == "median":
-        ratio = median(target, protocol.lower_median) / median(found, protocol.lower_median)
-    else:
-        ratio = found.new_tensor(fixed_scaling if alignment == "fixed" else 1.0)
-    found = (found * ratio).clamp(*protocol.clamp)
-    return torch.cat([ratio.double()[None], depth_metrics(target, found, further, protocol.offsets)])
+        return median(target, protocol.lower_median) / median(found, protocol.lower_median)
+    return found.new_tensor(fixed_scaling if alignment == "fixed" else 1.0)

@@ -53,6 +53,14 @@ def obtain(name: str, address: str, fetch: bool = False) -> str:
     return digest
 
 
+def unknown(name: str) -> str:
+    """What to say of a name that `MODELS` has not."""
+    return (
+        f"{name}: no published network of this name is known{closest(name, MODELS)}; inference.py --list-models and "
+        "docs/models.md name those that are"
+    )
+
+
 def locate(name: str, fetch: bool = False) -> Path:
     """File or folder of a network of `MODELS` that lies in torch's folder: as it is, or fetched where that was asked.
 
@@ -60,10 +68,7 @@ def locate(name: str, fetch: bool = False) -> Path:
         UserError: when there is no such name, it is not there, cannot be fetched, or is damaged; with what to do.
     """
     if name not in MODELS:
-        raise UserError(
-            f"{name}: no published network of this name is known{closest(name, MODELS)}; inference.py --list-models "
-            "and docs/models.md name those that are"
-        )
+        raise UserError(unknown(name))
     entry = MODELS[name]
     if entry.is_archive:
         return _unpacked(entry, fetch)

@@ -67,6 +67,14 @@ def trained(request) -> tuple[Namespace, nn.Module, methods.method.Training]:
     return args, network, methods.training(args.method).training(args, network, no_teacher, contextlib.nullcontext)
 
 
+@pytest.mark.parametrize("name", METHODS)
+def test_runs_land_in_a_folder_of_their_method_unless_told_otherwise(name):
+    for command in METHODS[name].options:
+        first = "sgdepth_eccv_test" if name == "sgdepth" else name
+        assert arguments.parse(command, ["--method", name]).experiment_class == first
+        assert arguments.parse(command, ["--method", name, "--experiment-class", "mine"]).experiment_class == "mine"
+
+
 def test_a_step_is_finite_and_changes_weights(trained):
     args, network, training = trained
     schedule = Schedule(build_optimizer(args, training.groups), build_rule(args))
@@ -83,6 +91,9 @@ def test_a_step_is_finite_and_changes_weights(trained):
         assert all(picture.ndim == 3 for picture in outcome.look.pictures().values())
         assert all(value.isfinite() for value in outcome.look.measures().values())
         assert isinstance(outcome.look.doubt(), str)
+    errors = {"error", "automask"} if "pose" in METHODS[args.method].tasks else {"error"}
+    for outcome, batch in zip(outcomes, batches, strict=True):
+        assert batch.spec.purpose != "depth" or errors <= {*outcome.look.pictures()}
     assert updates(sum(outcome.total for outcome in outcomes), 0, 0)
     training.after_step(torch.tensor(0.0))
     changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
