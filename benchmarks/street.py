@@ -251,7 +251,7 @@ def markdown(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]
                     rows[name][metric] - (rows[table.against][metric] if signed else 0) for rows in found.values()
                 ]
                 shown = not (signed and name == table.against)
-                cells.append(_spread(values, ("+" if signed else "") + COLUMNS[metric][1]) if shown else "")
+                cells.append(_spread(values, ("+z" if signed else "") + COLUMNS[metric][1]) if shown else "")
         lines.append([row.title, *cells])
     seeds = ", ".join(map(str, found))
     body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
