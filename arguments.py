@@ -18,7 +18,7 @@ from typing import Any
 from errors import UserError, closest
 from methods import METHODS, NAMES
 from presets.files import read_file
-from presets.foreign import answer
+from presets.foreign import answer, counterpart
 from presets.option import Group, Option
 from presets.parser import make_parser, short_parser
 from presets.speed import SPEED
@@ -31,7 +31,7 @@ COMMANDS = {
     "eval_depth": "Measure the depth of a trained network.",
     "eval_segmentation": "Measure the segmentation of a trained network.",
     "eval_pose": "Measure the camera motion of a trained network.",
-    "inference": "Write depth and segmentation of an image, a folder or a video.",
+    "inference": "Write depth and segmentation of images, folders, videos or what a camera sees.",
 }
 PRESETS = Path(__file__).parent / "presets"
 ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
@@ -58,12 +58,17 @@ def groups_of(command: str, method: str) -> tuple[Group, ...]:
 
 def options_of(command: str, method: str = "") -> list[Option]:
     """All options of one command for a method, or, where none is named, for any: then each name once."""
+    return [*_options_by_name(command, method).values()]
+
+
+@cache
+def _options_by_name(command: str, method: str) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for name in [method] if method else methods_of(command):
         for _, options in groups_of(command, name):
             for option in options:
                 found.setdefault(option.name, option)
-    return [*found.values()]
+    return found
 
 
 def network_options(method: str) -> dict[str, Option]:
@@ -196,9 +201,10 @@ def _refuse_foreign(command: str, method: str, typed: Mapping[str, Any], own: Ma
         if option.name in typed and option.name not in own:
             owners = [name for name in methods_of(command) if option in options_of(command, name)]
             flag = f"--no-{option.flag.removeprefix('--')}" if typed[option.name] is False else option.flag
+            instead = counterpart(option.flag, {each.flag for each in own.values()})
             raise UserError(
-                f"{flag}: an option of --method {', '.join(owners)}, and this is --method {method}; leave it out or "
-                f"pass --method {owners[0]}"
+                f"{flag}: an option of --method {', '.join(owners)}, and this is --method {method}; "
+                f"{instead or f'leave it out or pass --method {owners[0]}'}"
             )
 
 
@@ -215,7 +221,7 @@ def _chosen(
 ) -> dict[str, Any]:
     """Values of these options in files, later ones first; those of other commands and methods are passed over."""
     values = {}
-    once = ONCE if command == "train" else (*ONCE, "model_decoder_path")  # what was trained is one checkpoint
+    once = ONCE if command == "train" else (*ONCE, "model_decoder_path", "frame_step")  # of a training alone
     for path, content in contents:
         for key, value in content.items():
             name = key.replace("-", "_")
@@ -285,25 +291,26 @@ def _told_by_name(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": method, **(MODELS[name].options if name in MODELS else {})}
 
 
-def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "") -> Namespace:
+def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "", told: str = "") -> Namespace:
     """Options for another checkpoint than the one they were parsed for, with what is stored beside it.
 
     What was said about the first network is not said about this one. A checkpoint of another method brings the
     options of that method, with their defaults.
+
+    told: its method, where there are no notes beside it; "" for that of `args`
 
     Raises:
         UserError: when the notes beside it are damaged.
     """
     values = vars(args) | {"model_load": checkpoint, "model_path": "", "model_decoder_path": decoder, "said": []}
     notes, trained = trained_with(values)
-    if "method" not in trained:
-        return Namespace(**values)
-    method = checked(Option("--method", "", "", NAMES), trained["method"], f"{notes}: method")
-    stored = {"method": method} | _stored_network(method, trained, notes)
+    method = checked(Option("--method", "", "", NAMES), trained.get("method", told or args.method), f"{notes}: method")
+    stored = {"method": method} | (_stored_network(method, trained, notes) if "method" in trained else {})
     if method != args.method:
         options = [option for command in METHODS[method].options for option in options_of(command, method)]
-        table = {option.name: option.default for option in options}
-        values = table | {name: value for name, value in values.items() if name in table or name in HISTORY}
+        table = {option.name: option.default for option in options} | _recipe("eval_depth", method)
+        shared = {*table} - {*network_options(method)} | {*HISTORY}
+        values = table | {name: value for name, value in values.items() if name in shared}
     return Namespace(**values | stored | {"said": sorted(stored)})
 
 

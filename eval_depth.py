@@ -27,8 +27,6 @@ UPLOADS = "uploads"
 
 def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
-    from evaluation.overview import overview
-
     _check(args)
     evaluation = open_evaluation(args, "eval_depth", "depth")
     _look_at_truth(args, evaluation.loaders)
@@ -39,8 +37,7 @@ def evaluate(args: Namespace) -> None:
             continue
         entries[loader.spec.domain] = evaluate_loader(args, evaluation, loader)
         evaluation.keep_overview(entries)
-    if len(entries) > 1:
-        evaluation.tell(f"\n{overview(entries)}")
+    evaluation.tell_overview(entries)
 
 
 def _check(args: Namespace) -> None:
@@ -80,12 +77,16 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
     from evaluation.tables import depth_table, judged_line, scaling_line
-    from visual.pictures import depth_comparison, encode
+    from visual.comparisons import depth_comparison
+    from visual.pictures import encode
 
-    def draw(position: int, truth: Truth, depth: Tensor) -> None:
-        evaluation.keep_picture(
-            loader, position, lambda: encode(depth_comparison(truth.image, depth, truth.depth), ".png")
-        )
+    def picture(truth: Truth, depth: Tensor, ratio: Tensor | None) -> bytes:
+        aligned = depth if ratio is None else (depth * ratio).clamp(*protocol.clamp)
+        counted = protocol.counted(truth.depth, truth.image.shape[:2])
+        return encode(depth_comparison(truth.image, aligned, truth.depth, counted), ".png")
+
+    def draw(position: int, truth: Truth, *found: Tensor | None) -> None:
+        evaluation.keep_picture(loader, position, truth.name, lambda: picture(truth, *found))
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
@@ -118,10 +119,8 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
         network=evaluation.description(),
     )
-    if result.known == "metres":
-        lines.insert(0, judged_line(said, len(result.names)))
     entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
-    evaluation.tell("\n".join(lines))
+    evaluation.tell("\n".join((judged_line(loader.spec.name, entry), *lines)))
     if args.precision_report:
         evaluation.tell(_precision_report(args, evaluation, result, judge))
     return entry

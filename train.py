@@ -38,7 +38,9 @@ log = logging.getLogger("train")
 def train(args: Namespace) -> int:
     """Run the training; returns the exit code."""
     from dataloader.fallback import settle_validation
+    from methods.video.own_frames import take_own_frames
 
+    take_own_frames(args)
     settle_validation(args, [purpose for purpose in ("depth", "segmentation") if purpose in METHODS[args.method].tasks])
     harness.require_folders(args)
     folder = harness.run_folder(args)
@@ -55,7 +57,7 @@ def _train(args: Namespace, folder: Path) -> int:
     from dataloader.prefetch import on_device
     from engine import ranks
     from engine.bad_steps import BadSteps
-    from engine.device import autocast, gradient_scaler, prepare_torch, require_compiler
+    from engine.device import autocast, gradient_scaler, memory_in_use, prepare_torch, require_compiler
     from engine.optimizer import Schedule, build_optimizer, build_rule
     from engine.run_state import RunState
     from engine.stopping import Stopped, StopRequest
@@ -66,6 +68,7 @@ def _train(args: Namespace, folder: Path) -> int:
     method, building = methods.METHODS[args.method], methods.building(args.method)
     with ranks.raising_on_all_ranks():
         state_manager.refuse_used(folder, args)
+        state_manager.tell_of_namesakes(folder, args)
         state_manager.settle_network(folder, args)
         check(args, building.check)
         judged = [purpose for purpose in ("depth", "segmentation") if purpose in method.tasks]
@@ -107,7 +110,8 @@ def _train(args: Namespace, folder: Path) -> int:
         torch._dynamo.config.optimize_ddp = False
     network = ranks.wrap_in_ddp(model, partly_idle=len({each.spec.purpose for each in data.datasets}) < len(makers))
 
-    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean)
+    memory = partial(memory_in_use, device)
+    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean, schedule.rates, memory)
     bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, method.tasks, write_whole)
     unfinished = partial(drop_unfinished, state, updates, training, bad_steps)
     with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report, data.close):
@@ -167,8 +171,11 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
         UserError: naming the options.
     """
     from dataloader.catalog import find_loader
+    from methods.video.teaching import check_teaching
 
     check_method(args)
+    if "teacher_loss_weight" in args:
+        check_teaching(args)
     for name in getattr(args, "depth_validation_loaders", ()):
         if find_loader("depth", name).truth == "server":
             raise UserError(
@@ -306,6 +313,7 @@ def validate(
     from evaluation.protocols import build_protocol, describe_depth, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
     from perspective_resample.input_view import view_of
+    from storage.progress import Progress
 
     def predict(purpose: Task, image: Tensor) -> Prediction:
         with precision():
@@ -313,7 +321,8 @@ def validate(
 
     model.eval()
     for data in sets:
-        batches = stream(stop.interruptible(data), device)
+        shown = Progress(stop.interruptible(data), "batches", data.spec.domain, len(data), report.first)
+        batches = stream(shown, device)
         judged, purpose = partial(predict, data.spec.purpose), data.spec.purpose
         size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
         if purpose == "depth":

@@ -11,7 +11,7 @@ from pathlib import Path
 from methods import METHODS
 from storage import descriptors
 
-from .commands import COLUMNS, ROOT, command, read_results, usual_options
+from .commands import COLUMNS, ROOT, command, native_precision, read_results, usual_options
 
 CLASS, TRAINED, UNTRAINED = "street", "trained", "untrained"
 
@@ -21,11 +21,13 @@ class Demo:
     """What the demo of a method needs, besides its preset ``<method>_street.toml``.
 
     last:   checkpoint that the preset ends with
+    short:  batches of an epoch where the processor computes in fp32 alone: the whole demo takes minutes there, too
     street: options of the renderer
     """
 
     method: str
     last: str
+    short: int
     street: tuple[str, ...] = ()
 
     @property
@@ -37,11 +39,24 @@ class Demo:
 DEMOS = {
     demo.method: demo
     for demo in (
-        Demo("sgdepth", "epoch_11"),
+        Demo("sgdepth", "epoch_11", short=35),
         # It sees half the size of an image, so frames are larger, and fewer.
-        Demo("spatial_kd", "epoch_8", ("--height", "192", "--width", "640", "--drives", "24")),
+        Demo("spatial_kd", "epoch_8", short=50, street=("--height", "192", "--width", "640", "--drives", "24")),
     )
 }
+
+
+def fewer_steps(demo: Demo) -> list[str]:
+    """Options for a training that takes minutes in fp32: shorter epochs, and a shorter schedule, which counts epochs.
+
+    The warm-up stays as long as it is: it is there for the first steps, which are the same.
+    """
+    import arguments
+
+    usual = arguments.parse("train", ["--config", str(demo.preset)])
+    epochs, batches = usual.train_num_epochs, usual.train_batches_per_epoch
+    print(f"fp32 on this processor: {epochs * demo.short} steps instead of {epochs * batches}", flush=True)
+    return ["--train-batches-per-epoch", str(demo.short)]
 
 
 def train(demo: Demo, common: list[str], name: str, *more: str) -> None:
@@ -137,9 +152,10 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     data, start = out / "data", time.perf_counter()
     common = usual_options(demo.preset, args.seed, data, out / "checkpoints", CLASS, workers=1)
+    length = [] if native_precision() else fewer_steps(demo)
     command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed), *demo.street)
     train(demo, common, UNTRAINED, "--train-num-epochs", "0")
-    train(demo, common, TRAINED)
+    train(demo, common, TRAINED, *length)
     checkpoints = {UNTRAINED: "epoch_0", TRAINED: demo.last}
     results = {name: evaluate(demo, common, name, checkpoint) for name, checkpoint in checkpoints.items()}
     image = picture(demo, data, common, out)

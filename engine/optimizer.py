@@ -25,6 +25,8 @@ def build_optimizer(args: Namespace, groups: Sequence[dict[str, Any]]) -> Optimi
         case "adam":
             return torch.optim.Adam(groups, eps=args.train_adam_eps, **common)
         case "adamw":
+            # PyTorch 2.6 does not note it, and its AdamW looks like Adam then.
+            groups = [{"decoupled_weight_decay": True, **group} for group in groups]
             return torch.optim.AdamW(groups, eps=args.train_adam_eps, **common)
         case "sgd":
             optimizer = torch.optim.SGD(groups, momentum=SGD_MOMENTUM, **common)
@@ -127,6 +129,12 @@ class Schedule:
         share = self.rule.warm(epoch, step) if warm else 1.0
         for group, start in zip(self.optimizer.param_groups, self._starts, strict=True):
             group["lr"] = start * self.rule.rate(epoch, step) * share
+
+    def rates(self) -> dict[str, float]:
+        """Learning rates in use: that of the first parameter group, and those of others as far as they differ."""
+        first, *others = (float(group["lr"]) for group in self.optimizer.param_groups)
+        further = {f"learning_rate/{number}": rate for number, rate in enumerate(others, 1) if rate != first}
+        return {"learning_rate": first} | further
 
     def state_dict(self) -> dict[str, Any]:
         """As ``torch.optim.lr_scheduler.StepLR`` has it, with what other rules need besides."""

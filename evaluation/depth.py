@@ -27,7 +27,7 @@ METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 FURTHER = ("abs_diff", "log10", "rmse_log10")
 POOLED = ("rmse", "rmse_log")
 METRIC = ("abs_diff", "log10")  # which supervised methods report, whose depth is in metres
-OnDepth = Callable[[int, Truth, Tensor], None]
+OnDepth = Callable[[int, Truth, Tensor, Tensor | None], None]
 TENSORBOARD_NAMES = {"a1": "delta1", "a2": "delta2", "a3": "delta3"}
 
 
@@ -220,7 +220,7 @@ def evaluate_depth(
                    their `DepthMap`
     fixed_scaling: multiplies all predictions; 0 aligns them as the protocol says
     on_image:      gets the position among `batches`, the truth and the depth (H, W) of every image, shift fitted where
-                   needed, but neither scaled nor clamped
+                   needed, but neither scaled nor clamped; and what it is scaled by, None where no pixel counts
     everywhere:    gathers what all ranks found in their batches
 
     Images without a valid pixel are skipped and counted.
@@ -244,16 +244,15 @@ def evaluate_depth(
                 index = torch.from_numpy(counted).to(found.values.device, non_blocking=True)
                 target = torch.from_numpy(truth.depth.reshape(-1)[counted]).to(index.device, non_blocking=True)
                 depth = native_depth(found.at(truth.depth.shape, protocol.resize), target, index, alignment, protocol)
-                on_image(position, truth, depth)
-                position += 1
+                found_there, ratio = depth.reshape(-1)[index], None
                 if len(counted):
+                    ratio = _ratio(target, found_there, protocol, alignment, fixed_scaling)
                     names.append(truth.name)
-                    ratio = _ratio(target, depth.reshape(-1)[index], protocol, alignment, fixed_scaling)
-                    found_there = (depth.reshape(-1)[index] * ratio).clamp(*protocol.clamp)
-                    score = depth_metrics(target, found_there, _further(protocol, known), protocol.offsets)
-                    scores.append(
-                        torch.cat([ratio.double()[None], score, *_edges(protocol, truth, counted, found_there)])
-                    )
+                    judged = (found_there * ratio).clamp(*protocol.clamp)
+                    score = depth_metrics(target, judged, _further(protocol, known), protocol.offsets)
+                    scores.append(torch.cat([ratio.double()[None], score, *_edges(protocol, truth, counted, judged)]))
+                on_image(position, truth, depth, ratio)
+                position += 1
         measures = measures_of(protocol, known)
         table = scores.table().numpy() if scores else np.zeros((0, 1 + len(measures)))
         skipped = position - len(names)

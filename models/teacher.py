@@ -1,4 +1,4 @@
-"""Frozen depth networks of others, asked one way: RGB in, inverse depth out."""
+"""Frozen depth networks, of others and of ours, asked one way: RGB in, inverse depth out."""
 
 from __future__ import annotations
 
@@ -9,15 +9,19 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from errors import check_shape
 from perspective_resample.depth import DepthMap
 from perspective_resample.input_view import InputView
+from perspective_resample.resize import bilinear_levels, lanczos
 
 from .prediction import Prediction
 
+LEAST_SIDE = 64  # that networks of ours see
+LEVELS = 255
 LEAST_INVERSE = 1e-8  # 1/m; teachers that know metres say at least this
+NEAREST = 1e-3  # metres; those that say depth say at least this
 
 
 @dataclass(frozen=True)
@@ -29,8 +33,12 @@ class Habits:
     fixed:     whether it takes inputs of the target size only
     mean, std: per channel of RGB in [0, 1]
     enlarge:   interpolation from its output to the image
-    metric:    whether its output is 1/m, not inverse depth up to scale and shift
+    metric:    whether it knows metres, not inverse depth up to scale and shift
+    depth:     whether its output is depth, which is enlarged as it is, not inverse depth
     crop:      (height, width) at the bottom, centred, for which metric results were published; () for whole images
+    resize:    interpolation from the image to its input
+    corners:   whether the corners of input and image lie on each other, not their edges
+    mirrored:  edges of images are mirrored before it sees them: sqrt(side / 2) times this, in pixels
     farthest:  metres up to which it was trained, where `metric`
     """
 
@@ -40,9 +48,18 @@ class Habits:
     std: Sequence[float] = (0.5, 0.5, 0.5)
     enlarge: str = "bicubic"
     metric: bool = False
+    depth: bool = False
     crop: tuple[int, ...] = ()
     fixed: bool = False
     farthest: float = math.inf
+    resize: str = "bicubic"
+    corners: bool = False
+    mirrored: float = 0.0
+
+    def margins(self, height: int, width: int) -> tuple[int, int]:
+        """Rows above and below, columns left and right, that are mirrored; fewer than an image has."""
+        rows, columns = (int(math.sqrt(side / 2) * self.mirrored) for side in (height, width))
+        return min(rows, height - 1), min(columns, width - 1)
 
 
 def network_size(height: int, width: int, target: tuple[int, int], multiple: int = 32) -> tuple[int, int]:
@@ -75,7 +92,7 @@ class Frozen(nn.Module):
 class Teacher(Frozen):
     """A depth network of others, asked one way.
 
-    network:  normalised images (N, 3, H, W) -> inverse depth (N, H', W')
+    network:  normalised images (N, 3, H, W) -> inverse depth, or depth, (N, H', W')
     identity: `name` and `sha256` of the weight file, "" for networks of a hub
     native:   keep the size of the images (patches) instead of bringing them to the one it was trained at
 
@@ -108,11 +125,15 @@ class Teacher(Frozen):
     def forward(self, rgb: Tensor) -> Tensor:
         """Inverse depth."""
         check_shape("teacher: rgb", rgb, None, 3, None, None)
-        size = tuple(rgb.shape[-2:])
         with torch.inference_mode():
-            x = _resized(rgb.float(), self.input_size(*size), "bicubic")
-            inverse = self.network((x - self.mean) / self.std).float()
-            inverse = _resized(inverse[:, None], size, self.habits.enlarge)[:, 0]
+            rows, columns = self.habits.margins(*rgb.shape[-2:])
+            x = pad(rgb.float(), (columns, columns, rows, rows), mode="reflect")
+            size = tuple(x.shape[-2:])
+            x = _resized(x, self.input_size(*size), self.habits.resize, self.habits.corners)
+            found = self.network((x - self.mean) / self.std).float()
+            found = _resized(found[:, None], size, self.habits.enlarge)[:, 0]
+            found = found[:, rows : size[0] - rows, columns : size[1] - columns]
+            inverse = 1 / found.clamp_min(NEAREST) if self.habits.depth else found
             if self.habits.metric:
                 inverse = inverse.clamp_min(LEAST_INVERSE)
         return inverse.clone()  # tensors of inference mode may not meet those that need gradients
@@ -133,5 +154,47 @@ class Teacher(Frozen):
         }
 
 
-def _resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    return x if tuple(x.shape[-2:]) == size else interpolate(x, size, mode=mode, align_corners=False)
+class OwnTeacher(Frozen):
+    """A network of ours as a teacher: images come before it as in evaluation, and it predicts as there.
+
+    network:  with `predict` and what else `methods.method.Network` says of it
+    identity: `name` and `sha256` of its files
+    size:     (height, width) it was trained at, for networks that do not see images at their own size
+    native:   keep the size of the images (patches), but for the nearest multiple that it takes
+
+    Shapes:  rgb (N, 3, h, w) in [0, 1], whole levels of 255
+    Returns: (N, h, w) float32 inverse depth, larger = nearer; in 1/m as far as the network knows metres.
+    Raises:  ValueError for another shape.
+    """
+
+    def __init__(self, network: nn.Module, identity: Mapping[str, str], size: tuple[int, int], native: bool = False):
+        super().__init__()
+        self.network, self.identity, self.size, self.native = network, dict(identity), size, native
+        self.freeze()
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) the network sees of an image."""
+        divisor = getattr(self.network, "size_divisor", 32)
+        fit = "multiple" if self.native else getattr(self.network, "input_fit", "squash")
+        if fit == "multiple":
+            least = math.ceil(LEAST_SIDE / divisor) * divisor
+            return max(nearest_multiple(height, divisor), least), max(nearest_multiple(width, divisor), least)
+        if fit == "height":
+            return self.size[0], nearest_multiple(width * self.size[0] / height, divisor)
+        return self.size
+
+    @torch.no_grad()
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Inverse depth."""
+        check_shape("teacher: rgb", rgb, None, 3, None, None)
+        shape = rgb.shape[2], rgb.shape[3]
+        size = self.input_size(*shape)
+        if size != shape:
+            sharp = getattr(self.network, "input_filter", "bilinear") == "lanczos"
+            rgb = lanczos(rgb, size) if sharp else bilinear_levels((rgb * LEVELS).round(), size) / LEVELS
+        depth = self.network.predict(rgb, ("depth",)).depth
+        return depth.at(shape).inverse_depth()[:, 0].float()
+
+
+def _resized(x: Tensor, size: tuple[int, int], mode: str, corners: bool = False) -> Tensor:
+    return x if tuple(x.shape[-2:]) == size else interpolate(x, size, mode=mode, align_corners=corners)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 LONGEST = 16384  # side of a resized image, pixels
 MEASURED = ("boundaries",)  # beside the usual metrics
 SAVED = ("picture", "disparity", "depth", "depth16", "npz", "seg", "ply", "glb")
+EACH = "each"  # picture has a range of its own
 KEEP_RULE = re.compile(r"last=(?P<last>[1-9]\d{0,8})|best=((?P<loader>\w+):)?(?P<metric>\w+)", re.ASCII)
 
 # What becomes of a training option when a run goes on with another value; presets/resume.py says what they mean.
@@ -80,8 +82,10 @@ def saved(text: str) -> tuple[str, ...]:
     return found
 
 
-def near_far(text: str) -> tuple[float, ...]:
-    """Two distances, the nearer first, or nothing."""
+def near_far(text: str) -> tuple[float, ...] | str:
+    """Two distances, the nearer first, nothing, or the word `EACH`."""
+    if text == EACH:
+        return text
     found = floats(text)
     if found and not (len(found) == 2 and 0 < found[0] < found[1] < float("inf")):
         raise ValueError
@@ -108,7 +112,7 @@ WORDS = {
     further_metrics: f"a list of {', '.join(MEASURED)}",
     images: "a list of images, folders or videos",
     saved: f"a list of {', '.join(SAVED)}",
-    near_far: "two distances NEAR,FAR, the nearer one first",
+    near_far: "two distances NEAR,FAR, the nearer one first, or each",
     depth_scale: "none, median, a positive factor or camera-height=METRES",
 }
 
@@ -153,7 +157,7 @@ class Option:
         if self.network:
             object.__setattr__(self, "resume", REFUSED)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Attribute of the namespace, key of opt.json."""
         return self.flag.removeprefix("--").replace("-", "_")

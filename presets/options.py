@@ -6,7 +6,8 @@ from .depth_data import DEPTH_CROP, DEPTH_DATA, DEPTH_SIZE
 from .inference import INPUTS, OUTPUTS, SHAPE
 from .judging import JUDGING
 from .keeping import KEEP
-from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
+from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, integers
+from .own_data import FRAME_STEP, OWN_DATA
 
 RESNETS = (18, 34, 50, 101, 152)
 
@@ -62,16 +63,6 @@ VIDEO_NETWORK: Group = (
         Option("--model-depth-resolutions", 4, "number of depth outputs", (1, 2, 3, 4), network=True),
     ),
 )
-DATA_DEPTH_UNIT = Option(
-    "--data-depth-unit",
-    0.0,
-    "metres per count in the depth files of own data, such as 0.001 or 1/256; 0: 1/256 in PNG, 1 in .npy of "
-    "floats, and .npy of integers is refused",
-    low=0,
-    high=1000,
-    kind=metres,
-    resume=FREE,
-)
 EXPERIMENT: Group = (
     "experiment",
     (
@@ -79,7 +70,12 @@ EXPERIMENT: Group = (
             "--dataset-dir", "", "folder with kitti/, cityscapes/ ...; empty: environment IFN_DIR_DATASET", resume=FREE
         ),
         Option("--checkpoint-dir", "", "folder of all runs; empty: environment IFN_DIR_CHECKPOINT", resume=FREE),
-        Option("--experiment-class", "sgdepth_eccv_test", "first folder level of the run", resume=FREE),
+        Option(
+            "--experiment-class",
+            "sgdepth_eccv_test",
+            "first folder level of the run; a preset of another method than sgdepth names the method",
+            resume=FREE,
+        ),
         Option("--model-name", "sgdepth_base", "second folder level of the run", resume=FREE),
         Option(
             "--model-load",
@@ -109,14 +105,7 @@ EXPERIMENT: Group = (
             ("stop", "drop"),
             resume=BETWEEN,
         ),
-        Option(
-            "--data-folder",
-            "",
-            "own data for folder_train, folder_depth_train and folder_test: every subfolder is one sequence",
-            resume=FREE,
-        ),
-        Option("--data-intrinsics", (), "fx,fy,cx,cy of own data, in pixels of the files", kind=floats, resume=NOTED),
-        DATA_DEPTH_UNIT,
+        *OWN_DATA,
     ),
 )
 DEPTH_VALIDATION: Group = (
@@ -194,7 +183,19 @@ POSE_VALIDATION: Group = (
         ),
     ),
 )
-PICTURES: Group = ("pictures", (Option("--eval-num-images", 20, "pictures written per data set", low=0),))
+PICTURES: Group = (
+    "pictures and tables",
+    (
+        Option("--eval-num-images", 20, "pictures written per data set", low=0),
+        Option(
+            "--table-format",
+            "text",
+            "form of the table over the sets that ends the output; other forms than text are alone on stdout, and all "
+            "else goes to stderr",
+            ("text", "csv", "json", "markdown", "latex"),
+        ),
+    ),
+)
 TRAINING: Group = (
     "training",
     (
@@ -335,6 +336,7 @@ DEPTH_TRAINING: Group = (
     "depth training",
     (
         *DEPTH_DATA,
+        FRAME_STEP,
         *DEPTH_SIZE,
         *DEPTH_CROP,
         Option("--depth-disparity-smoothness", 1e-3, "weight of the smoothness term", low=0, resume=NOTED),

@@ -53,6 +53,14 @@ def obtain(name: str, address: str, fetch: bool = False) -> str:
     return digest
 
 
+def unknown(name: str) -> str:
+    """What to say of a name that `MODELS` has not."""
+    return (
+        f"{name}: no published network of this name is known{closest(name, MODELS)}; inference.py --list-models and "
+        "docs/models.md name those that are"
+    )
+
+
 def locate(name: str, fetch: bool = False) -> Path:
     """File or folder of a network of `MODELS` that lies in torch's folder: as it is, or fetched where that was asked.
 
@@ -60,10 +68,7 @@ def locate(name: str, fetch: bool = False) -> Path:
         UserError: when there is no such name, it is not there, cannot be fetched, or is damaged; with what to do.
     """
     if name not in MODELS:
-        raise UserError(
-            f"{name}: no published network of this name is known{closest(name, MODELS)}; inference.py --list-models "
-            "and docs/models.md name those that are"
-        )
+        raise UserError(unknown(name))
     entry = MODELS[name]
     if entry.is_archive:
         return _unpacked(entry, fetch)
@@ -159,6 +164,28 @@ def _damaged(path: Path, address: str, fetched: bool, fault: str) -> UserError:
 def sha256(path: Path) -> str:
     """Hash of a file, in hexadecimal digits."""
     return _hash(path, "sha256")
+
+
+def identity_of(path: Path) -> dict[str, str]:
+    """`name` and `sha256` of the network that a checkpoint folder, a published folder or a weight file holds.
+
+    name:   of a file its own; of a folder the last three of its path, such as ``run/checkpoints/epoch_20``
+    sha256: of the file; where a folder has several, of their hashes in the order of their names; "" where it has none
+    """
+    folder = path.parent if path.name == "model.pth" else path
+    if folder.is_file():
+        return {"name": folder.name, "sha256": sha256(folder)}
+    files = [folder / "model.pth"]
+    if not files[0].is_file():
+        files = sorted([*folder.glob("*.pth"), *folder.glob("*.pkl")])
+    hashes = [sha256(file) for file in files]
+    joint = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+    return {"name": short_name(folder), "sha256": joint}
+
+
+def short_name(folder: str | Path) -> str:
+    """What a checkpoint folder is called wherever the folder of all runs lies: the last three of its path."""
+    return "/".join(Path(folder).parts[-3:])
 
 
 def _hash(path: Path, kind: str) -> str:

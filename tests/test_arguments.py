@@ -59,6 +59,7 @@ PUBLISHED_DEFAULTS = {
 }
 SGDEM_DEFAULTS = {
     "method": "sgdem",
+    "experiment_class": "sgdem",
     "model_num_layers": 50,
     "model_num_layers_pose": 18,
     "model_attention": "bottleneck",

@@ -16,7 +16,7 @@ from errors import UserError
 from losses.masking import DynamicClassMask
 from methods.stored import Stored, read_network
 from models.sgdepth import SGDepth
-from state_manager import checkpoints, find_network, load_into, needs_pretrained, start, verify
+from state_manager import checkpoints, find_network, load_into, needs_pretrained, start, tell_of_namesakes, verify
 from storage import checkpoint_folder
 from storage.weights import read_state_dict
 from tests import golden
@@ -172,6 +172,17 @@ def test_how_the_optimiser_computes_is_not_taken_from_a_checkpoint(tmp_path):
     scaler.step(other.optimizer)
 
 
+def test_a_run_that_cannot_go_on_is_told_of_its_namesake_in_another_class(tmp_path, caplog):
+    state = small_state()
+    work(state)
+    state.save(tmp_path / "old class" / "mine")
+    for method, count in (("sgdem", 0), ("sgdepth", 1)):
+        args = arguments(tmp_path, resume="auto", model_name="mine", method=method)
+        tell_of_namesakes(tmp_path / "new" / "mine", args)
+        tell_of_namesakes(tmp_path / "old class" / "mine", args)
+        assert caplog.text.count("--experiment-class old class goes on with it") == count
+
+
 def test_resuming_with_another_part_is_refused(tmp_path):
     state, other = small_state(), small_state()
     state.parts["patches"], other.parts["patches"] = nn.Linear(2, 1), nn.Linear(1, 1)
@@ -296,8 +307,8 @@ def test_published_files_load_in_both_containers_and_without_wrappers(tmp_path, 
     torch.save(state, tmp_path / "model.pth", _use_new_zipfile_serialization=not legacy)
     model = find_network(options(model_path=str(tmp_path / "model.pth")), "depth")(torch.device("cpu"))
     assert not model.training
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, network.state_dict()[key])
+    want = network.state_dict()
+    assert all(torch.equal(value, want[key]) for key, value in model.state_dict().items())
 
 
 @pytest.mark.usefixtures("whole_here")

@@ -13,10 +13,12 @@ import cv2
 
 from errors import UserError
 from perspective_resample.input_view import InputView
+from presets.option import EACH
 
+from .camera import is_camera
 from .fit import Fit
 from .inputs import Inputs
-from .lens import REMEDY, find_lens
+from .lens import REMEDY, has_lens
 from .pictures import Look
 from .results import ResultFolder, clashes
 
@@ -49,8 +51,8 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     extension = args.output_format
     if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
         raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
-    look = Look(args.layout, args.colormap, args.range, args.color_bar)
-    camera = (args.intrinsics, args.fov)
+    look = Look(args.layout, args.colormap, () if args.range == EACH else args.range, args.color_bar)
+    camera = (args.intrinsics, args.fov, tuple(Path(word) for word in args.image_path if os.path.isdir(word)))
     outputs = ResultFolder(Path(args.output_path), extension, args.save, args.save_arrays, look, camera=camera)
     if twice := clashes(outputs, inputs.images.values()):
         target, names = next(iter(twice.items()))
@@ -62,7 +64,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
             raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
     if {"ply", "glb"} & {*args.save} or args.depth_scale.startswith("camera-height"):
         places = [*inputs.images, *([None] if inputs.videos else [])]
-        if not any(find_lens(path, (1, 1), *camera) for path in places):
+        if not any(has_lens(path, *camera) for path in places):
             raise UserError(f"--save and --depth-scale: these images say no focal length; {REMEDY}")
     return outputs
 
@@ -70,7 +72,11 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
 def without_done(inputs: Inputs, outputs: ResultFolder, video: str) -> Inputs:
     """Inputs without those that have their outputs already, which are counted among what is left out."""
     images = {path: name for path, name in inputs.images.items() if not all(map(os.path.exists, outputs.targets(name)))}
-    videos = {path: name for path, name in inputs.videos.items() if not (outputs.folder / f"{name}{video}").exists()}
+    videos = {
+        path: name
+        for path, name in inputs.videos.items()
+        if is_camera(path) or not (outputs.folder / f"{name}{video}").exists()
+    }
     count = len(inputs.images) + len(inputs.videos) - len(images) - len(videos)
     told = (f"left out: {count} whose outputs are there (--skip-existing)",) if count else ()
     return replace(inputs, images=images, videos=videos, left_out=(*inputs.left_out, *told))

@@ -100,12 +100,21 @@ class Found:
 
 @dataclass(frozen=True)
 class Job:
-    """One image on its way: name of its outputs, (height, width) of the whole image, its view, and its file if any."""
+    """One image on its way.
+
+    name:    of its outputs
+    size:    (height, width) of the whole image
+    path:    of its file, if any
+    found:   what the network saw in it, where that is known already
+    seconds: its time in a film
+    """
 
     name: str
     size: tuple[int, int]
     view: View
     path: Path | None = None
+    found: Found | None = None
+    seconds: float = 0.0
 
 
 def as_it_is(_: Job, found: Found) -> Found:
@@ -121,7 +130,7 @@ class ResultFolder:
     arrays: besides, what the network gives of disparity, depth, classes and layers; of depth in metres as 16 bit, too
     most:   metres that 16-bit depth must reach where the network knows metres
     scale:  what is done to what the network says, with the job's lens
-    camera: intrinsics that were given, or (), and horizontal degrees that were given, or 0
+    camera: intrinsics that were given, or (), horizontal degrees that were given, or 0, and folders as in `find_lens`
     said:   what was written in which unit, counted
     """
 
@@ -132,7 +141,7 @@ class ResultFolder:
     look: Look = field(default_factory=Look)
     most: float = math.inf
     scale: Callable[[Job, Found], Found] = as_it_is
-    camera: tuple[tuple[float, ...], float] = ((), 0.0)
+    camera: tuple[tuple[float, ...], float, tuple[Path, ...]] = ((), 0.0, ())
     said: Counter[str] = field(default_factory=Counter)
     _saying: Lock = field(default_factory=Lock)
 
@@ -164,12 +173,12 @@ class ResultFolder:
                 "follows from; save disparity, or take a network that knows depth (--list-models)"
             )
 
-    def write(self, job: Job, found: Found) -> None:
-        """Write all that was asked for of one image."""
+    def write(self, job: Job, found: Found, maximum: float = 0.0) -> None:
+        """Write all that was asked for of one image; `maximum` as in `inference_picture`."""
         found.require_finite()
         found = self.scale(job, found)
         if "picture" in self.save:
-            picture = self.draw(job, found)
+            picture = self.draw(job, found, maximum)
             write_whole(self.picture(job.name), encode(picture, self.extension), durable=False)
             self._say("picture")
         self.write_arrays(job, found)
@@ -264,8 +273,10 @@ class ResultFolder:
     def report(self) -> str:
         """What was written, counted; "" where nothing was."""
         several = {"picture": "pictures", "video": "videos"}
+        words = ((count, *what.partition(" ")) for what, count in self.said.items())
         return ", ".join(
-            f"{count} {several.get(what, what) if count > 1 else what}" for what, count in self.said.items()
+            f"{count} {several.get(kind, kind) if count > 1 else kind}{space}{rest}"
+            for count, kind, space, rest in words
         )
 
     def _say(self, what: str) -> None:

@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from tqdm import tqdm
 
-from dataloader.ahead import map_ahead
 from dataloader.augment import LEVELS
 from dataloader.cache.teacher import CachedImage, CacheWriter, Recipe
 from dataloader.files import open_rgb
 from dataloader.transforms import resize_image
 from errors import UserError
 from losses.patches.selection import Grid
+from storage.ahead import map_ahead
+from storage.progress import Progress
 
 PATCHES = 64  # that pass the teacher at once
 HELD = 4  # batches of images of different sizes that wait for others of their size
@@ -47,7 +47,8 @@ def answer(teacher: Answer, pixels: Tensor, recipe: Recipe) -> Tensor:
     rgb = pixels.float() / LEVELS
     if recipe.layout == "image":
         size = (recipe.height, recipe.width)
-        return interpolate(teacher(rgb)[:, None], size, mode="bilinear", antialias=True, align_corners=False)
+        answers = [teacher(rgb), *([teacher(rgb.flip(-1)).flip(-1)] if recipe.mirrored else [])]
+        return interpolate(torch.stack(answers, 1), size, mode="bilinear", antialias=True, align_corners=False)
     grid = Grid.of(recipe.height, recipe.width, recipe.patch_size)
     windows = rgb.unfold(2, grid.size, grid.stride).unfold(3, grid.size, grid.stride)[:, :, : grid.rows, : grid.columns]
     patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, grid.size, grid.size)
@@ -73,7 +74,7 @@ def fill(
     with (
         ThreadPoolExecutor(threads) as writers,
         ThreadPoolExecutor(threads) as readers,
-        tqdm(total=len(images), desc=recipe.teacher, unit="image") as bar,
+        Progress(unit="images", title=recipe.teacher, total=len(images)) as bar,
     ):
         try:
             pictures = map_ahead(readers, partial(read_picture, recipe=recipe), images, threads + 2 * batch_size)

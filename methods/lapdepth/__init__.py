@@ -7,7 +7,7 @@ from presets.option import NOTED, Group, Option
 from presets.options import DEPTH_MAX, DEPTH_VALIDATION, EXPERIMENT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
 
 from ..method import Method
-from ..spatial_kd.options import MODEL_NORM, TRUTH_MIN
+from ..metric.options import MODEL_NORM, TRUTH_MIN
 
 NETWORK: Group = (
     "network",

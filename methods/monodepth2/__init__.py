@@ -16,6 +16,7 @@ from presets.options import (
     VIDEO_NETWORK,
 )
 from presets.refinement import REFINEMENT
+from presets.teaching import TEACHING
 from presets.views import VIEWS
 
 from ..method import Method
@@ -45,6 +46,7 @@ METHOD = Method(
             TRAINING,
             OPTIMISER,
             DEPTH_TRAINING,
+            TEACHING,
             PHOTOMETRIC,
             VIEWS,
             DEPTH_VALIDATION,

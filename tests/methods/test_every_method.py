@@ -6,6 +6,7 @@ import contextlib
 from argparse import Namespace
 from collections.abc import Callable
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -22,9 +23,11 @@ from errors import UserError
 from evaluation.mirroring import with_mirror_image
 from methods import METHODS
 from models.prediction import Prediction
+from models.teacher import OwnTeacher
 from perspective_resample.depth import DepthMap
 from tests.batches import measured_batch, street_batch
 from tests.reliability.test_stops import assert_same_state
+from visual.fit import network_input
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -52,7 +55,7 @@ def batches_for(args: Namespace) -> list[Batch]:
     return [measured_batch() if isinstance(maker, Measured) else street_batch(use) for use, maker in makers.items()]
 
 
-def no_teacher(name: str) -> nn.Module:
+def no_teacher(name: str, **_: object) -> nn.Module:
     raise AssertionError(f"{name} was asked for before its epoch")
 
 
@@ -64,6 +67,14 @@ def trained(request) -> tuple[Namespace, nn.Module, methods.method.Training]:
     torch.manual_seed(0)
     network = methods.building(args.method).network(args).train().to(memory_format=torch.channels_last)
     return args, network, methods.training(args.method).training(args, network, no_teacher, contextlib.nullcontext)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_runs_land_in_a_folder_of_their_method_unless_told_otherwise(name):
+    for command in METHODS[name].options:
+        first = "sgdepth_eccv_test" if name == "sgdepth" else name
+        assert arguments.parse(command, ["--method", name]).experiment_class == first
+        assert arguments.parse(command, ["--method", name, "--experiment-class", "mine"]).experiment_class == "mine"
 
 
 def test_a_step_is_finite_and_changes_weights(trained):
@@ -82,6 +93,9 @@ def test_a_step_is_finite_and_changes_weights(trained):
         assert all(picture.ndim == 3 for picture in outcome.look.pictures().values())
         assert all(value.isfinite() for value in outcome.look.measures().values())
         assert isinstance(outcome.look.doubt(), str)
+    errors = {"error", "automask"} if "pose" in METHODS[args.method].tasks else {"error"}
+    for outcome, batch in zip(outcomes, batches, strict=True):
+        assert batch.spec.purpose != "depth" or errors <= {*outcome.look.pictures()}
     assert updates(sum(outcome.total for outcome in outcomes), 0, 0)
     training.after_step(torch.tensor(0.0))
     changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
@@ -195,6 +209,36 @@ def test_a_checkpoint_goes_round(trained, tmp_path):
     with torch.no_grad():
         expected = network.eval().predict(image, ("depth",)).depth.values
         torch.testing.assert_close(opened.predict(image, ("depth",)).depth.values, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_checkpoint_teaches_any_other_method_as_it_is_evaluated(trained, tmp_path):
+    args, network, training = trained
+    schedule = Schedule(build_optimizer(args, training.groups), build_rule(args))
+    state = RunState(network, schedule.optimizer, schedule, training.parts, args.method, vars(args) | {"config": []})
+    folder = state.save(tmp_path / "group" / "run")
+    other = "sgdepth" if args.method == "monodepth2" else "monodepth2"
+    given = arguments.parse("train", ["--method", other, "--checkpoint-dir", str(tmp_path)])
+    door = state_manager.teacher_door(given, CPU)
+    name = str(folder.relative_to(tmp_path))
+    assert not isinstance(door(name), OwnTeacher)
+    levels = np.random.default_rng(1).integers(0, 256, (75, 130, 3), dtype=np.uint8)
+    rgb = torch.from_numpy(levels).permute(2, 0, 1)[None] / 255
+    teacher = door(name, asked="images")
+    found = teacher.train()(rgb)
+    size = teacher.input_size(75, 130)
+    assert size == (
+        (64, 64)
+        if getattr(network, "input_fit", "squash") == "squash"
+        else (64 + 16 * (args.method == "lapdepth"), 128)
+    )
+    assert found.shape == (1, 75, 130) and found.dtype == torch.float32 and bool((found > 0).all())
+    assert not teacher.training and not any(p.requires_grad for p in teacher.parameters())
+    assert teacher.identity["name"] == "/".join(folder.parts[-3:]) and len(teacher.identity["sha256"]) == 64
+    pixels = network_input(levels, size, getattr(network, "input_filter", "bilinear"))
+    with torch.no_grad():
+        direct = network.eval().predict(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255, ("depth",)).depth
+    torch.testing.assert_close(found, direct.at((75, 130)).inverse_depth()[:, 0], rtol=2e-2, atol=1e-4)
+    assert door(name, asked="patches")(rgb[..., :64, :64]).shape == (1, 64, 64)
 
 
 @pytest.mark.parametrize("command", ["eval_depth", "eval_segmentation", "eval_pose", "inference"])
