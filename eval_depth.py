@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
     _check(args)
     evaluation = open_evaluation(args, "eval_depth", "depth")
+    _look_at_truth(args, evaluation.loaders)
     entries = {}
     for loader in evaluation.loaders:
         if loader.spec.truth == "server":
@@ -51,9 +52,27 @@ def _check(args: Namespace) -> None:
             )
 
 
+def _look_at_truth(args: Namespace, loaders: Sequence[EvaluationData]) -> None:
+    """Warn of depth in a doubtful unit.
+
+    Raises:
+        UserError: when boundaries are to be judged where the truth has none.
+    """
+    from dataloader.truth import require_dense, warn_of_unit
+    from evaluation.protocols import build_protocol
+
+    for loader in loaders:
+        if loader.spec.truth == "server" and args.metrics:
+            raise UserError(f"--metrics: the truth of {loader.spec.name} is on a server alone; leave one of them out")
+        if loader.spec.truth != "server":
+            protocol = build_protocol(args, loader.spec.protocol)
+            warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
+            if protocol.boundaries:
+                require_dense(loader.spec.name, loader.samples)
+
+
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:
     """Judge the network on one loader; print, draw and keep the results; gives the entry of metrics.json."""
-    from dataloader.truth import warn_of_unit
     from evaluation.depth import evaluate_depth
     from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
@@ -72,7 +91,6 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
     protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
-    warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
 
     def judge(judged: Evaluation, on_image: OnDepth = ignore) -> DepthResult:
         batches = judged.batches(loader)
