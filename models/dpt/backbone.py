@@ -53,7 +53,8 @@ class Backbone(nn.Module):
     """
 
     def __init__(self, variant: Variant):
-        import timm
+        with torch.device("cpu"):  # parts of PyTorch 2.6 that it imports cannot be imported for the device "meta"
+            import timm
 
         super().__init__()
         self.stages, self.taps = variant.stages, variant.blocks
