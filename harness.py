@@ -27,6 +27,9 @@ from storage import descriptors
 from storage.catalogue import is_name
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from evaluation.judging import Evaluation
 
 log = logging.getLogger(__name__)
@@ -200,15 +203,16 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def require_folders(args: Namespace, purpose: str = "") -> None:
+def require_folders(args: Namespace, purpose: str = "", keeps: bool = True) -> None:
     """Check folders, loaders and network that this command names, without torch; own data needs no data set folder.
 
     purpose: of an evaluation, which needs a network and a loader
+    keeps:   whether anything is written, below the folder of all runs
 
     Raises:
         UserError: with all that is wrong at once; where folders are not given, the option and the environment variable.
     """
-    faults = [*_unusable_folders(args), *_unknown_loaders(args), *_missing_network(args)]
+    faults = [*_unusable_folders(args, keeps), *_unknown_loaders(args), *_missing_network(args)]
     faults = [*(_not_given(args, purpose) if purpose else ()), *faults]
     if faults:
         raise UserError("; also ".join(faults))
@@ -230,15 +234,16 @@ def _loaders(args: Namespace) -> Iterator[tuple[str, str]]:
             yield from ((option, name) for name in names)
 
 
-def _unusable_folders(args: Namespace) -> Iterator[str]:
-    needed = [("checkpoint_dir", "IFN_DIR_CHECKPOINT")]
-    if any(not name.startswith("folder_") for _, name in _loaders(args)):
+def _unusable_folders(args: Namespace, keeps: bool) -> Iterator[str]:
+    needed = [("checkpoint_dir", "IFN_DIR_CHECKPOINT")] if keeps else []
+    data = any(not name.startswith("folder_") for _, name in _loaders(args))
+    if data:
         needed.insert(0, ("dataset_dir", "IFN_DIR_DATASET"))
     for name, variable in needed:
         if not getattr(args, name):
             flag = f"--{name.replace('_', '-')}"
             yield f"{flag}: not given; pass {flag} FOLDER or set the environment variable {variable}"
-    if len(needed) > 1 and args.dataset_dir and not os.path.isdir(args.dataset_dir):
+    if data and args.dataset_dir and not os.path.isdir(args.dataset_dir):
         yield (
             f"--dataset-dir {args.dataset_dir}: no such folder; make one with "
             "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
@@ -320,24 +325,16 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
     """
     require_folders(args, purpose)
-    import state_manager
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from engine import ranks
-    from engine.device import autocast, compile_parts, prepare_torch
+    from engine.device import autocast
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
-    from methods.refinement import as_it_is, open_refinement
     from storage.atomic import write_whole
 
     with ranks.raising_on_all_ranks():
-        build = state_manager.find_network(args, purpose)
-        refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
-        device = prepare_torch(args)
-        network = build(device)
-        if args.sys_compile:
-            compile_parts(network, device)
-        model = refine(network).to(device)
+        model, device = open_network(args, purpose)
         chosen = getattr(model, "input_filter", "bilinear")
         loaders = build_evaluation(args, purpose, ranks.rank_and_size(), filter=chosen)
         folder = run_folder(args)
@@ -355,6 +352,25 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         is_first=ranks.is_first(),
         gather=ranks.gather_results,
     )
+
+
+def open_network(args: Namespace, purpose: str) -> tuple[nn.Module, torch.device]:
+    """The network that an evaluation names, refined where that is asked for, on the device to compute on.
+
+    Raises:
+        UserError: when it cannot be used for this purpose.
+    """
+    import state_manager
+    from engine.device import compile_parts, prepare_torch
+    from methods.refinement import as_it_is, open_refinement
+
+    build = state_manager.find_network(args, purpose)
+    refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
+    device = prepare_torch(args)
+    network = build(device)
+    if args.sys_compile:
+        compile_parts(network, device)
+    return refine(network).to(device), device
 
 
 def _warn_of_other_size(args: Namespace, purpose: str) -> None:

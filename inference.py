@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import harness
-from errors import UserError, closest
+from errors import UserError
 from methods import METHODS
 
 if TYPE_CHECKING:
@@ -149,8 +149,7 @@ def infer(args: Namespace) -> int:
         log.info("nothing is left to do")
         return 0
     predictor = Predictor(args)
-    most = getattr(predictor.model, "farthest", getattr(args, "model_depth_max", math.inf))
-    outputs = replace(outputs, scale=_scale(args, outputs), most=most)
+    outputs = scaled(args, replace(outputs, most=farthest(args, predictor.model)))
     _make(outputs.folder)
     codes = []
     if inputs.images:
@@ -338,18 +337,14 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
         UserError: with all that is missing at once.
     """
     from storage import shelf
-    from storage.catalogue import MODELS, is_name
     from visual.inputs import Inputs, find_inputs
+    from visual.lens import camera_fault
 
     faults, inputs = [], Inputs({}, {}, ())
     if not args.model_path:
         faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
-    elif not (is_name(args.model_path) or os.path.exists(args.model_path)):
-        alike = "" if Path(args.model_path).suffix or os.sep in args.model_path else closest(args.model_path, MODELS)
-        faults.append(
-            f"--model-path {args.model_path}: no such file or folder{alike}; give a checkpoint or a name that "
-            "--list-models tells"
-        )
+    elif fault := shelf.missing(args.model_path):
+        faults.append(fault)
     if not args.image_path:
         faults.append("--image-path: not given; give images, a folder of images or a video")
     try:
@@ -358,11 +353,21 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
         faults.append(str(error))
     if not args.output_path:
         faults.append("--output-path: not given; name a folder for what is written")
-    if args.intrinsics and (args.fov or len(args.intrinsics) != 4):
-        faults.append("--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them")
+    if fault := camera_fault(args.intrinsics, args.fov):
+        faults.append(fault)
     if faults:
         raise UserError("; also ".join(faults))
     return inputs
+
+
+def farthest(args: Namespace, model: Any) -> float:
+    """Metres that a network may say, where it knows metres."""
+    return getattr(model, "farthest", getattr(args, "model_depth_max", math.inf))
+
+
+def scaled(args: Namespace, outputs: ResultFolder) -> ResultFolder:
+    """The same outputs, of depth that is scaled as ``--depth-scale`` asks."""
+    return replace(outputs, scale=_scale(args, outputs))
 
 
 def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:

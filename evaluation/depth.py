@@ -1,9 +1,10 @@
 """Depth metrics of Eigen et al. (arXiv 1406.2283), for every network that predicts depth and by any protocol."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -35,7 +36,7 @@ class DepthResult:
     `measures` are METRICS, and behind them what the protocol or a prediction in metres adds.
 
     `known` and `alignment` say what the network knew and how it was aligned; "" where it was not asked. `pooled`: see
-    `DepthProtocol`.
+    `DepthProtocol`. `protocol` describes the evaluation, where its caller said so; see `protocols.describe_depth`.
     """
 
     domain: str
@@ -47,6 +48,7 @@ class DepthResult:
     alignment: Alignment | str
     measures: tuple[str, ...] = METRICS
     pooled: bool = False
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def scaled(self) -> bool:

@@ -27,18 +27,15 @@ Entries = Mapping[str, Mapping[str, Any]]
 def overview_files(folder: Path, entries: Entries) -> dict[Path, bytes]:
     """Contents of metrics_table.csv, .md and .tex by path; numbers of the CSV keep all their digits."""
     exact = csv_table(_rows(entries, WIDE))
-    header, rows = _shown(entries, WIDE)
-    return {
-        folder / f"{TABLE}{ending}": text.encode()
-        for ending, text in ((".csv", exact), (".md", _markdown(header, rows)), (".tex", _latex(header, rows)))
-    }
+    texts = ((".csv", exact), (".md", markdown(entries)), (".tex", latex(entries)))
+    return {folder / f"{TABLE}{ending}": text.encode() for ending, text in texts}
 
 
-def overview(entries: Entries) -> str:
-    """The table for the console, 3 decimals."""
-    header, rows = _shown(entries, NARROW)
+def overview(entries: Entries, about: Sequence[str] = NARROW) -> str:
+    """The table for the console, 3 decimals; `about` says what is told of a row, the name of its entry first."""
+    header, rows = _shown(entries, about)
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    said = len(NARROW)
+    said = len(about)
 
     def line(cells: Sequence[str]) -> str:
         aligned = [cell.ljust(width) for cell, width in zip(cells[:said], widths[:said], strict=True)]
@@ -53,7 +50,7 @@ def _rows(entries: Entries, about: Sequence[str]) -> list[dict[str, object]]:
     rows = []
     for domain, entry in entries.items():
         protocol = entry["protocol"]
-        told = {"set": domain, "protocol": protocol["name"]} | {key: _words(protocol[key]) for key in about[2:]}
+        told = {about[0]: domain, "protocol": protocol["name"]} | {key: _words(protocol[key]) for key in about[2:]}
         counts = {"images": entry["images"], "skipped": entry["skipped"]}
         rows.append(told | counts | {name: entry["metrics"].get(name, "") for name in metrics})
     return rows
@@ -82,14 +79,17 @@ def _cell(value: object) -> str:
     return str(value) if value != "" else "-"
 
 
-def _markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def markdown(entries: Entries, about: Sequence[str] = WIDE) -> str:
+    """The table in Markdown; `about` as of `overview`."""
+    header, rows = _shown(entries, about)
     lines = [header, ["---"] * len(header), *rows]
     return "".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |\n" for line in lines)
 
 
-def _latex(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A tabular environment with the rules of LaTeX itself, so that no package is needed."""
-    said = len(WIDE)
+def latex(entries: Entries, about: Sequence[str] = WIDE) -> str:
+    """A tabular environment with the rules of LaTeX itself, so that no package is needed; `about` as of `overview`."""
+    header, rows = _shown(entries, about)
+    said = len(about)
     columns = "l" * said + "r" * (len(header) - said)
     lines = [" & ".join("".join(LATEX.get(sign, sign) for sign in cell) for cell in line) for line in (header, *rows)]
     body = "".join(f"{line} \\\\\n" for line in lines[1:])

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from .option import Option, depth_scale, floats, images, near_far, saved
 
+COLORMAPS = ("plasma", "magma", "inferno", "viridis", "cividis", "turbo", "jet", "gray")
+
 INPUTS = (
     Option(
         "--image-path",
@@ -41,12 +43,7 @@ OUTPUTS = (
         "image, classes and disparity below each other, side by side, or disparity only",
         ("stack", "side", "only"),
     ),
-    Option(
-        "--colormap",
-        "plasma",
-        "colours of the disparity",
-        ("plasma", "magma", "inferno", "viridis", "cividis", "turbo", "jet", "gray"),
-    ),
+    Option("--colormap", "plasma", "colours of the disparity", COLORMAPS),
     Option(
         "--range",
         (),

@@ -21,7 +21,7 @@ LEVELS = {
     "state_manager": 5,
     "harness": 6,
     **dict.fromkeys(("train", "eval_depth", "eval_segmentation", "eval_pose", "inference"), 7),
-    **dict.fromkeys(("benchmarks", "docs"), 8),
+    **dict.fromkeys(("benchmarks", "docs", "hubconf"), 8),
 }
 COMMANDS = ("train.py", "eval_depth.py", "eval_segmentation.py", "eval_pose.py", "inference.py")
 FREE = ("dataloader/prepare/", "dataloader/check")  # commands of their own: may import anything, nothing imports them

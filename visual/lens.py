@@ -60,6 +60,13 @@ def find_lens(path: Path | None, size: tuple[int, int], intrinsics: tuple[float,
     return Lens(focal, focal, (width - 1) / 2, (height - 1) / 2, source)
 
 
+def camera_fault(intrinsics: tuple[float, ...], fov: float) -> str:
+    """What is wrong with what was said of the camera; "" where nothing is."""
+    if intrinsics and (fov or len(intrinsics) != 4):
+        return "--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them"
+    return ""
+
+
 def need_lens(path: Path | None, name: str, *found: object) -> Lens:
     """A lens of `find_lens`; raises `UserError` naming the image where there is none."""
     lens = find_lens(path, *found)
