@@ -47,7 +47,7 @@ PUBLISHED_EXTRAS = {
 }
 
 BUG, USER_ERROR = 1, 2
-ALONE = ("inference",)  # commands that work in one process
+ALONE = ("inference", "export")  # commands that work in one process
 
 
 def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:

@@ -28,6 +28,7 @@ from presets.resume import RATES, changes
 from storage.catalogue import method_of
 from storage.checkpoint_folder import checkpoints, discard, sweep, verify
 from storage.notes import METADATA, read
+from storage.uploads import own_upload
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,7 @@ def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Modu
     from models import build_teacher
 
     def open_teacher(name: str, decoder: str = "") -> nn.Module:
+        name = str(own_upload(name, fetch=True) or name)
         found = str(located(name, args.checkpoint_dir) or name)
         if decoder:
             return load_other(args, found, device, str(located(decoder, args.checkpoint_dir) or decoder))

@@ -41,6 +41,11 @@ EXAMPLES = {
         "--model-path runs/a/b/checkpoints/epoch_20 --image-path drive.mp4 --output-path out --depth-scale 31.5",
         "--list-models",
     ),
+    "export": (
+        "--model-path monodepth2:mono_640x192 --fetch --output mono.onnx",
+        "--model-path runs/a/b/checkpoints/epoch_20 --output a.pt2 --height 320 --width 1024 --dynamic",
+        "--model-path runs/a/b/checkpoints/epoch_20 --format safetensors --output upload --licence MIT",
+    ),
 }
 """What to type after the name of a command."""
 OFTEN = {
@@ -82,6 +87,18 @@ OFTEN = {
         "--fit",
         "--depth-scale",
         "--sys-cpu",
+    ),
+    "export": (
+        "--method",
+        "--model-path",
+        "--fetch",
+        "--format",
+        "--output",
+        "--inference-resize-height",
+        "--inference-resize-width",
+        "--dynamic",
+        "--precision",
+        "--image-path",
     ),
 }
 """Options that are used most, by command."""

@@ -20,7 +20,7 @@ LEVELS = {
     "arguments": 4,
     "state_manager": 5,
     "harness": 6,
-    **dict.fromkeys(("train", "eval_depth", "eval_segmentation", "eval_pose", "inference"), 7),
+    **dict.fromkeys(("train", "eval_depth", "eval_segmentation", "eval_pose", "inference", "export"), 7),
     **dict.fromkeys(("benchmarks", "docs", "hubconf"), 8),
 }
 COMMANDS = ("train.py", "eval_depth.py", "eval_segmentation.py", "eval_pose.py", "inference.py")
