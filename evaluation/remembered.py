@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from errors import UserError
-from storage.text import read_text
+from storage.text import read_table
 
 from .tables import METRICS_FILE, read_metrics
 
@@ -85,12 +84,4 @@ def _evaluated(run: Path, checkpoint: Path) -> bool:
 
 def _loaded(run: Path) -> dict[str, Any]:
     """Options of the evaluation in a run folder; {} where they cannot be read."""
-    return next((found for name in OPTIONS if (found := _options(run / name))), {})
-
-
-def _options(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return next((found for name in OPTIONS if (found := read_table(run / name))), {})

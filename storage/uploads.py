@@ -6,16 +6,14 @@ card, README.md.
 
 from __future__ import annotations
 
-import json
 import logging
 from pathlib import Path
-from typing import Any
 
 from errors import UserError
 
 from . import safe
 from .catalogue import HUB, hub_folder
-from .text import read_text
+from .text import read_table, read_text
 
 log = logging.getLogger(__name__)
 CONFIG = "config.json"
@@ -43,19 +41,11 @@ def own_upload(name: str, fetch: bool = False) -> Path | None:
 
 def _is_ours(folder: Path) -> bool:
     if (folder / CONFIG).is_file():
-        return _config(folder / CONFIG).get("library_name") == LIBRARY
+        return read_table(folder / CONFIG).get("library_name") == LIBRARY
     try:
         return bool(safe.notes_in(folder / safe.FILE))
     except (safe.Broken, OSError):
         return False
-
-
-def _config(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
 
 
 def _snapshot(name: str) -> Path | None:
@@ -79,7 +69,7 @@ def _fetched(name: str, source: str) -> Path | None:
     except Exception as error:  # of the hub, of its connection; whoever asks next for networks of others says which
         log.debug("%s: %s", name, error)
         return None
-    if _config(config).get("library_name") != LIBRARY:
+    if read_table(config).get("library_name") != LIBRARY:
         return None
     try:
         return Path(hf_hub_download(source, safe.FILE))
