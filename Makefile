@@ -10,6 +10,9 @@ GOLDEN_DIR ?= ../shared/golden
 NO_GOLDEN := $(if $(wildcard $(GOLDEN_DIR)),,--no-golden)
 PYTEST := $(PY) -m pytest -n 2 --dist worksteal $(NO_GOLDEN)
 
+# Processes of a test session read what one of them has compiled.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test test-long bench bench-gpu docs clean
 
 demo: $(VENV)/.installed

@@ -18,14 +18,14 @@ from typing import Any
 from errors import UserError, closest
 from methods import METHODS, NAMES
 from presets.files import read_file
-from presets.foreign import answer
+from presets.foreign import answer, counterpart
 from presets.option import Group, Option
 from presets.parser import make_parser, short_parser
 from presets.speed import SPEED
 from presets.values import checked, shown
 from storage.catalogue import MODELS, is_name, method_of
 from storage.notes import Damaged, notes_of, read
-from storage.uploads import own_upload
+from storage.uploads import name_uploads
 
 COMMANDS = {
     "train": "Train a method on video, and on labelled images where it segments.",
@@ -60,12 +60,17 @@ def groups_of(command: str, method: str) -> tuple[Group, ...]:
 
 def options_of(command: str, method: str = "") -> list[Option]:
     """All options of one command for a method, or, where none is named, for any: then each name once."""
+    return [*_options_by_name(command, method).values()]
+
+
+@cache
+def _options_by_name(command: str, method: str) -> dict[str, Option]:
     found: dict[str, Option] = {}
     for name in [method] if method else methods_of(command):
         for _, options in groups_of(command, name):
             for option in options:
                 found.setdefault(option.name, option)
-    return [*found.values()]
+    return found
 
 
 def network_options(method: str) -> dict[str, Option]:
@@ -124,7 +129,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     early = _chosen(command, contents, table)
     places = {name: option.default for name, option in table.items()} | early | _given(typed, table)
     _resolve_folders(command, places)
-    _resolve_uploads(places)
+    name_uploads(places)
     notes, trained = (Path(), {}) if command == "train" else trained_with(places)
     kept = {"method": checked(table["method"], trained["method"], f"{notes}: method")} if "method" in trained else {}
     facts = _told_by_name(command, places)
@@ -153,7 +158,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
         stored |= {name: checked(own[name], value, name) for name, value in facts.items() if name != "method"}
     values = _recipe(command, method) | followed | config | stored | given | {"method": method}
     _resolve_folders(command, values)
-    _resolve_uploads(values)
+    name_uploads(values)
     said = sorted({*config, *kept, *stored, *({*typed} & {option.name for option in options_of(command)})})
     args = Namespace(**values, config=configs, said=said, command=command, argv=argv)
     _check_together(args)
@@ -201,9 +206,10 @@ def _refuse_foreign(command: str, method: str, typed: Mapping[str, Any], own: Ma
         if option.name in typed and option.name not in own:
             owners = [name for name in methods_of(command) if option in options_of(command, name)]
             flag = f"--no-{option.flag.removeprefix('--')}" if typed[option.name] is False else option.flag
+            instead = counterpart(option.flag, {each.flag for each in own.values()})
             raise UserError(
-                f"{flag}: an option of --method {', '.join(owners)}, and this is --method {method}; leave it out or "
-                f"pass --method {owners[0]}"
+                f"{flag}: an option of --method {', '.join(owners)}, and this is --method {method}; "
+                f"{instead or f'leave it out or pass --method {owners[0]}'}"
             )
 
 
@@ -250,17 +256,6 @@ def _resolve_folders(command: str, values: dict[str, Any]) -> None:
         values[name] = values.get(name) or os.environ.get(variable, "")
 
 
-def _resolve_uploads(values: dict[str, Any]) -> None:
-    """Let networks of ours on the hub be named by their file; what else ``hf:`` names stays.
-
-    Raises:
-        UserError: when one cannot be fetched.
-    """
-    for name in ("model_load", "model_path"):
-        if found := own_upload(values.get(name, ""), values.get("fetch", False)):
-            values[name] = str(found.absolute())
-
-
 def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
     """Notes beside the checkpoint that is to be loaded, and all options in them; {} for published files.
 
@@ -301,25 +296,26 @@ def _told_by_name(command: str, values: Mapping[str, Any]) -> dict[str, Any]:
     return {"method": method, **(MODELS[name].options if name in MODELS else {})}
 
 
-def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "") -> Namespace:
+def with_checkpoint(args: Namespace, checkpoint: str, decoder: str = "", told: str = "") -> Namespace:
     """Options for another checkpoint than the one they were parsed for, with what is stored beside it.
 
     What was said about the first network is not said about this one. A checkpoint of another method brings the
     options of that method, with their defaults.
+
+    told: its method, where there are no notes beside it; "" for that of `args`
 
     Raises:
         UserError: when the notes beside it are damaged.
     """
     values = vars(args) | {"model_load": checkpoint, "model_path": "", "model_decoder_path": decoder, "said": []}
     notes, trained = trained_with(values)
-    if "method" not in trained:
-        return Namespace(**values)
-    method = checked(Option("--method", "", "", NAMES), trained["method"], f"{notes}: method")
-    stored = {"method": method} | _stored_network(method, trained, notes)
+    method = checked(Option("--method", "", "", NAMES), trained.get("method", told or args.method), f"{notes}: method")
+    stored = {"method": method} | (_stored_network(method, trained, notes) if "method" in trained else {})
     if method != args.method:
         options = [option for command in METHODS[method].options for option in options_of(command, method)]
-        table = {option.name: option.default for option in options}
-        values = table | {name: value for name, value in values.items() if name in table or name in HISTORY}
+        table = {option.name: option.default for option in options} | _recipe("eval_depth", method)
+        shared = {*table} - {*network_options(method)} | {*HISTORY}
+        values = table | {name: value for name, value in values.items() if name in shared}
     return Namespace(**values | stored | {"said": sorted(stored)})
 
 

@@ -142,10 +142,11 @@ def _pictures(args: Namespace, network: nn.Module) -> list[Tensor]:
 
     size = (args.inference_resize_height, args.inference_resize_width)
     if args.image_path:
-        found = find_inputs(args.image_path, recursive=False).images
-        if not found:
-            raise UserError("--image-path: names no image to compare on; give images or a folder of them")
-        shown = [network_input(read_image(path), size, getattr(network, "input_filter", "bilinear")) for path in found]
+        found = find_inputs(args.image_path, recursive=False)
+        if found.missing or not found.images:
+            raise UserError(f"--image-path: {'; '.join(found.missing) or 'names no image'}; give images to compare on")
+        chosen = getattr(network, "input_filter", "bilinear")
+        shown = [network_input(read_image(path), size, chosen) for path in found.images]
     else:
         shown = pictures(PICTURES, *size)
     return [torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255 for image in shown]

@@ -331,9 +331,11 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     from engine.device import autocast
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
+    from methods.video.own_frames import take_own_frames
     from storage.atomic import write_whole
 
     with ranks.raising_on_all_ranks():
+        take_own_frames(args)
         model, device = open_network(args, purpose)
         chosen = getattr(model, "input_filter", "bilinear")
         loaders = build_evaluation(args, purpose, ranks.rank_and_size(), filter=chosen)

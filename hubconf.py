@@ -152,17 +152,15 @@ class Predictor:
 
     def __init__(self, args: Namespace, name: str, options: Mapping[str, Any]):
         import inference
+        from methods.scaling import scaled
         from visual.plan import build_look
         from visual.results import ResultFolder
 
         with _own_randomness():
             self._network = inference.Predictor(args)
         self.name, self.method, self.options = name, args.method, dict(options)
-        farthest = inference.farthest(args, self.model)
-        files = ResultFolder(
-            pathlib.Path(), ".png", look=build_look(args), most=farthest, camera=(args.intrinsics, args.fov)
-        )
-        self._files = inference.scaled(args, files)
+        files = ResultFolder(pathlib.Path(), ".png", look=build_look(args), camera=(args.intrinsics, args.fov, ()))
+        self._files = scaled(args, files, self.model)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -284,9 +282,11 @@ def _judged(
     from errors import UserError
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import build_protocol, describe_depth
+    from methods.video.own_frames import take_own_frames
 
     if len(args.depth_validation_loaders) != 1:
         raise UserError(f"{','.join(args.depth_validation_loaders)}: name one loader; results are of one data set")
+    take_own_frames(args)
     loaders: list[EvaluationData] = build_evaluation(args, "depth", filter=filter)
     (data,) = loaders
     if data.spec.truth == "server":

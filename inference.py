@@ -6,7 +6,6 @@ import contextlib
 import errno
 import itertools
 import logging
-import math
 import os
 import statistics
 import sys
@@ -15,7 +14,6 @@ from argparse import Namespace
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +37,7 @@ MOST_THREADS = 16  # that decode, and as many that write
 RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
 SECONDS_BETWEEN_LINES = 10  # of progress in a log
 PARTLY_FAILED = 3
+COPY = "give a whole copy of it, or leave it out"  # of a photo, which nobody can fetch
 FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 
 
@@ -58,6 +57,8 @@ class Predictor:
         from visual.plan import build_fit
 
         build = state_manager.find_network(args, "depth")
+        if fault := _classes_fault(args):
+            raise UserError(fault)
         refine = open_refinement(args, "inference")
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
@@ -145,11 +146,15 @@ def infer(args: Namespace) -> int:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
     for sentence in inputs.left_out:
         log.info("%s", sentence)
+    for sentence in inputs.missing:
+        _complain(f"{sentence}; correct the list")
     if not (inputs.images or inputs.videos):
         log.info("nothing is left to do")
-        return 0
+        return _code(len(inputs.missing), written=True)
+    from methods.scaling import scaled
+
     predictor = Predictor(args)
-    outputs = scaled(args, replace(outputs, most=farthest(args, predictor.model)))
+    outputs = scaled(args, outputs, predictor.model)
     _make(outputs.folder)
     codes = []
     if inputs.images:
@@ -158,6 +163,7 @@ def infer(args: Namespace) -> int:
     for source, name in inputs.videos.items():
         codes.append(_run_video(source, name, predictor, outputs))
     code = codes[0] if len({*codes}) == 1 else PARTLY_FAILED
+    code = code or _code(len(inputs.missing), written=True)
     if code != harness.USER_ERROR or outputs.said.total():
         _report(predictor, outputs)
     return code
@@ -185,7 +191,7 @@ def run_images(names: dict[Path, str], predictor: Predictor, outputs: ResultFold
     advice: set[str] = set()
 
     def decode(path: Path) -> Job:
-        image = read_image(path)
+        image = read_image(path, remedy=COPY)
         advice.add(predictor.fit.advice(*image.shape[:2]))
         return Job(names[path], image.shape[:2], predictor.fit(image), path)
 
@@ -340,7 +346,7 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
     from visual.inputs import Inputs, find_inputs
     from visual.lens import camera_fault
 
-    faults, inputs = [], Inputs({}, {}, ())
+    faults, inputs = [], Inputs({}, {})
     if not args.model_path:
         faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
     elif fault := shelf.missing(args.model_path):
@@ -353,6 +359,8 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
         faults.append(str(error))
     if not args.output_path:
         faults.append("--output-path: not given; name a folder for what is written")
+    if fault := _classes_fault(args):
+        faults.append(fault)
     if fault := camera_fault(args.intrinsics, args.fov):
         faults.append(fault)
     if faults:
@@ -360,36 +368,11 @@ def _inputs(args: Namespace, runs: str) -> Inputs:
     return inputs
 
 
-def farthest(args: Namespace, model: Any) -> float:
-    """Metres that a network may say, where it knows metres."""
-    return getattr(model, "farthest", getattr(args, "model_depth_max", math.inf))
-
-
-def scaled(args: Namespace, outputs: ResultFolder) -> ResultFolder:
-    """The same outputs, of depth that is scaled as ``--depth-scale`` asks."""
-    return replace(outputs, scale=_scale(args, outputs))
-
-
-def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:
-    """What ``--depth-scale`` asks for."""
-    from evaluation.remembered import remembered_ratio
-    from methods.stored import source_of
-    from storage.catalogue import is_name
-    from visual.scale import CameraHeight, FixedScale
-
-    kind, _, number = args.depth_scale.partition("=")
-    if kind == "none":
-        return outputs.scale
-    if kind == "camera-height":
-        return CameraHeight(float(number), partial(outputs.lens, needed=True))
-    if kind == "median":
-        if not METHODS[args.method].trained:
-            raise UserError("--depth-scale median: of a frozen network no evaluation is kept; give the factor itself")
-        named = args.model_path if is_name(args.model_path) else ""
-        runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
-        ratio, place = remembered_ratio(source_of(args), named, runs)
-        return FixedScale(ratio, f"the median of {place}")
-    return FixedScale(float(kind), "as given")
+def _classes_fault(args: Namespace) -> str:
+    """What to say where classes are to be saved and the method knows none, as far as it is known yet; else ""."""
+    if "seg" not in args.save or "segmentation" in METHODS[args.method].tasks:
+        return ""
+    return f"--save seg: a network of --method {args.method} knows no classes; leave it out"
 
 
 def _make(folder: Path) -> None:

@@ -8,7 +8,7 @@ import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -28,9 +28,14 @@ from presets.resume import RATES, changes
 from storage.catalogue import method_of
 from storage.checkpoint_folder import checkpoints, discard, sweep, verify
 from storage.notes import METADATA, read
+from storage.published import identity_of
 from storage.uploads import own_upload
 
 log = logging.getLogger(__name__)
+USUAL = (192, 640)
+"""(height, width) of images in training, where nobody says otherwise."""
+Asked = Literal["network", "patches", "images"]
+"""What a teacher is opened for."""
 
 
 def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Module]:
@@ -63,25 +68,25 @@ def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Mod
 def load_other(args: Namespace, checkpoint: str, device: torch.device, decoder: str = "") -> nn.Module:
     """Another network than the one that trains, from a checkpoint or a file, or two files, in evaluation mode.
 
-    Its shape is what the notes beside it or its keys say; what neither tells is as in `args`.
+    Its method and shape are what the notes beside it or its keys say; what neither tells is as in `args`.
 
     Raises:
         UserError: when it is missing, damaged or of another kind.
     """
-    args = with_checkpoint(args, checkpoint, decoder)
-    stored = read_asked(args)
+    told = with_checkpoint(args, checkpoint, decoder)
+    stored = read_asked(told)
     if not stored.noted:
         candidates = candidates_of(stored)
+        method = args.method if args.method in candidates else next(iter(candidates), args.method)
         if len(candidates) > 1:
+            why = ", as the network that trains" if method == args.method and args.command == "train" else ""
             log.warning(
-                "%s: may be of --method %s; taken for one of %s, as the network that trains",
-                stored.path,
-                " or ".join(candidates),
-                args.method,
+                "%s: may be of --method %s; taken for one of %s%s", stored.path, " or ".join(candidates), method, why
             )
-        if args.method in candidates:
-            _settle(args, candidates[args.method], stored.path)
-    return _opened(args, stored, device).requires_grad_(False)
+        told = with_checkpoint(args, checkpoint, decoder, method)
+        if method in candidates:
+            _settle(told, candidates[method], stored.path)
+    return _opened(told, stored, device).requires_grad_(False)
 
 
 def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Module]:
@@ -92,20 +97,43 @@ def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Modu
     missing are downloaded. None of them learns, whatever it is part of.
     """
     from models import build_teacher
+    from models.teacher import OwnTeacher
 
-    def open_teacher(name: str, decoder: str = "") -> nn.Module:
+    def open_teacher(name: str, decoder: str = "", asked: Asked = "network") -> nn.Module:
+        """The network as it is, with its features and branches, or, where it is asked about `patches` or `images`, in
+        the one form of `models.teacher`: RGB (N, 3, h, w) in [0, 1] -> inverse depth (N, h, w).
+        """
         name = str(own_upload(name, fetch=True) or name)
-        found = str(located(name, args.checkpoint_dir) or name)
+        path = located(name, args.checkpoint_dir)
         if decoder:
-            return load_other(args, found, device, str(located(decoder, args.checkpoint_dir) or decoder))
-        if Path(found).exists() and not method_of(name):
-            stored = read_network(Path(found))
+            return load_other(args, str(path or name), device, str(located(decoder, args.checkpoint_dir) or decoder))
+        if path and not method_of(name):
+            stored = read_network(path)
             if stored.noted or candidates_of(stored):
-                return load_other(args, found, device)
-            name = found
-        return build_teacher(name, native=True, fetch=True).to(device)
+                network = load_other(args, str(path), device)
+                if asked == "network":
+                    return network
+                return OwnTeacher(network, identity_of(path), _trained_size(path, stored), native=asked == "patches")
+            name = str(path)
+        elif not path and "/" in name and not (Path(name).suffix or name.startswith("hf:")):
+            raise UserError(
+                f"{name}: not there, nor below {args.checkpoint_dir or 'a folder of runs'}; name what is there"
+            )
+        return build_teacher(name, native=asked != "images", fetch=True).to(device)
 
     return open_teacher
+
+
+def _trained_size(path: Path, stored: Stored) -> tuple[int, int]:
+    """(height, width) of the images that a network was trained at, as far as it is told; else the usual one."""
+    if stored.noted:
+        options = trained_with({"model_path": str(path)})[1]
+    else:
+        options = next(iter(candidates_of(stored).values())).options
+    height, width = (
+        int(options.get(f"depth_resize_{side}", usual)) for side, usual in zip(("height", "width"), USUAL, strict=True)
+    )
+    return height, width
 
 
 def settle_network(run_folder: Path, args: Namespace) -> None:

@@ -38,7 +38,9 @@ log = logging.getLogger("train")
 def train(args: Namespace) -> int:
     """Run the training; returns the exit code."""
     from dataloader.fallback import settle_validation
+    from methods.video.own_frames import take_own_frames
 
+    take_own_frames(args)
     settle_validation(args, [purpose for purpose in ("depth", "segmentation") if purpose in METHODS[args.method].tasks])
     harness.require_folders(args)
     folder = harness.run_folder(args)
@@ -167,8 +169,11 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
         UserError: naming the options.
     """
     from dataloader.catalog import find_loader
+    from methods.video.teaching import check_teaching
 
     check_method(args)
+    if "teacher_loss_weight" in args:
+        check_teaching(args)
     for name in getattr(args, "depth_validation_loaders", ()):
         if find_loader("depth", name).truth == "server":
             raise UserError(

@@ -23,11 +23,13 @@ class Demo:
     """What the demo of a method needs, besides its preset ``<method>_street.toml``.
 
     last:   checkpoint that the preset ends with
+    short:  batches of an epoch where the processor computes in fp32 alone: the whole demo takes minutes there, too
     street: options of the renderer
     """
 
     method: str
     last: str
+    short: int
     street: tuple[str, ...] = ()
 
     @property
@@ -39,9 +41,9 @@ class Demo:
 DEMOS = {
     demo.method: demo
     for demo in (
-        Demo("sgdepth", "epoch_11"),
+        Demo("sgdepth", "epoch_11", short=35),
         # It sees half the size of an image, so frames are larger, and fewer.
-        Demo("spatial_kd", "epoch_8", ("--height", "192", "--width", "640", "--drives", "24")),
+        Demo("spatial_kd", "epoch_8", short=50, street=("--height", "192", "--width", "640", "--drives", "24")),
     )
 }
 COLUMNS = {
@@ -68,6 +70,19 @@ def native_precision() -> list[str]:
     from engine.device import has_bf16
 
     return ["--train-precision", "bf16"] if has_bf16("cpu") else []
+
+
+def fewer_steps(demo: Demo) -> list[str]:
+    """Options for a training that takes minutes in fp32: shorter epochs, and a shorter schedule, which counts epochs.
+
+    The warm-up stays as long as it is: it is there for the first steps, which are the same.
+    """
+    import arguments
+
+    usual = arguments.parse("train", ["--config", str(demo.preset)])
+    epochs, batches = usual.train_num_epochs, usual.train_batches_per_epoch
+    print(f"fp32 on this processor: {epochs * demo.short} steps instead of {epochs * batches}", flush=True)
+    return ["--train-batches-per-epoch", str(demo.short)]
 
 
 def train(demo: Demo, common: list[str | Path], name: str, *more: str) -> None:
@@ -163,6 +178,8 @@ def main() -> None:
     out = out if args.method == "sgdepth" else out / args.method
     out.mkdir(parents=True, exist_ok=True)
     data, start = out / "data", time.perf_counter()
+    half = native_precision()
+    length = [] if half else fewer_steps(demo)
     common = [
         "--config",
         demo.preset,
@@ -177,11 +194,11 @@ def main() -> None:
         out / "checkpoints",
         "--experiment-class",
         CLASS,
-        *native_precision(),
+        *half,
     ]
     command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed), *demo.street)
     train(demo, common, UNTRAINED, "--train-num-epochs", "0")
-    train(demo, common, TRAINED)
+    train(demo, common, TRAINED, *length)
     checkpoints = {UNTRAINED: "epoch_0", TRAINED: demo.last}
     results = {name: evaluate(demo, common, name, checkpoint) for name, checkpoint in checkpoints.items()}
     image = picture(demo, data, common, out)

@@ -51,7 +51,7 @@ def patch_step(kind: str, setting: Setting) -> TrainStep:
     """A step of SGDEM of one of the KINDS, all of whose candidates are worth a look."""
     words = (*STEP, "--patch-teacher", KINDS[kind])
     setting = replace(setting, method="sgdem", epoch=0 if kind == "no patches" else 5)
-    step = TrainStep(replace(setting, options=(*setting.options, *words)), open_teacher=lambda _: _hybrid())
+    step = TrainStep(replace(setting, options=(*setting.options, *words)), open_teacher=lambda *_, **__: _hybrid())
     depth = step.batches[0]
     seen = {0: textured(setting.batch, *setting.size).to(step.device)}
     answers = torch.rand(setting.batch, 1, *setting.size).to(step.device) if kind == "teacher cached" else None

@@ -48,7 +48,7 @@ def replay(path: Path) -> dict[str, bool]:
             "bad_steps/"
         ) from None
     model.train()
-    training = methods.training(args.method).training(args, model, lambda name: _NoTeacher(), autocast(args, CPU))
+    training = methods.training(args.method).training(args, model, lambda *_, **__: _NoTeacher(), autocast(args, CPU))
     finite: dict[str, bool] = {}
     for place, batches in enumerate(passes):
         prefix = f"batch {place + 1}: " if len(passes) > 1 else ""

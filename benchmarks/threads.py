@@ -13,7 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -118,7 +118,7 @@ def measured(
             process.end()
 
 
-def _child(threads: int, size: tuple[int, int], batch: int) -> None:
+def _child(threads: int, size: tuple[int, int], batch: int, data: str) -> None:
     """Take a step, and one more for every line of the standard input."""
     from dataclasses import replace
 
@@ -127,7 +127,7 @@ def _child(threads: int, size: tuple[int, int], batch: int) -> None:
     from .train_step import STEPS, TrainStep, most_resident, street_folder
 
     torch.set_num_threads(threads)
-    with street_folder() as data:
+    with nullcontext(data) if data else street_folder() as data:
         step = TrainStep(replace(STEPS["SGDepth, ResNet-18"], size=size, batch=batch, data=data))
     while True:
         start, before = time.perf_counter(), time.process_time()
@@ -145,14 +145,15 @@ def main() -> None:
     parser.add_argument("--busy", type=int, nargs="*", default=[0, 1, 2], help="numbers of busy processes beside it")
     parser.add_argument("--size", type=int, nargs=2, default=[192, 640], help="height and width of the images")
     parser.add_argument("--batch", type=int, default=2, help="triplets, and as many labelled images")
+    parser.add_argument("--data", default="", help="data set folder of a street; one is rendered without it")
     parser.add_argument("--child", type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args()
     if args.child:
-        _child(args.child, tuple(args.size), args.batch)
+        _child(args.child, tuple(args.size), args.batch, args.data)
         return
     from .turns import ratio
 
-    words = ["--size", *map(str, args.size), "--batch", str(args.batch)]
+    words = ["--size", *map(str, args.size), "--batch", str(args.batch), "--data", args.data]
     found = measured(WAYS, words, args.rounds, args.busy)
     print("| step of SGDepth, ResNet-18, fp32 | beside | s on the clock | ratio | s of the processors | ratio | GB |")
     print("| --- | --- | --- | --- | --- | --- | --- |")

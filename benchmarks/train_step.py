@@ -100,7 +100,7 @@ def training_options(setting: Setting) -> Namespace:
     return arguments.parse("train", [*words, *setting.options])
 
 
-def _no_teacher(name: str) -> nn.Module:
+def _no_teacher(name: str, **_: object) -> nn.Module:
     raise ValueError(f"{name}: the measured step has no teacher")
 
 
@@ -115,7 +115,7 @@ class TrainStep:
         self,
         setting: Setting,
         wrap: Callable[[nn.Module], nn.Module] | None = None,
-        open_teacher: Callable[[str], nn.Module] = _no_teacher,
+        open_teacher: Callable[..., nn.Module] = _no_teacher,
     ):
         args = training_options(setting)
         building = methods.building(setting.method)

@@ -55,6 +55,9 @@ class RawBatch:
     dense:  the same with the gaps filled, base: a smooth version of it; None without
     teacher: answers of a teacher from its cache, float32: (B, 1, H, W) to the whole image or (B, N, s, s) to the N
             patches of its grid; None without
+    guide:  answers of the teacher of whole images from its cache, float32: (B, 1, H, W), or (B, 2, H, W) where the
+            second is that to the mirrored image, mirrored back; None without
+    draws:  (B, N, 7) uniform in [0, 1), from which pairs of pixels are made; None without
     place:  (B, N) float32, of a view: where it lies in the samples, as its maker says it; None of whole images
     views:  further views of the samples by name; K is that of the samples
     truth:  per sample at its own size; empty in training
@@ -73,6 +76,8 @@ class RawBatch:
     dense: Tensor | None = None
     base: Tensor | None = None
     teacher: Tensor | None = None
+    guide: Tensor | None = None
+    draws: Tensor | None = None
     place: Tensor | None = None
     views: Mapping[str, RawBatch] = field(default_factory=dict)
     truth: tuple[Truth, ...] = ()
@@ -112,7 +117,8 @@ class Batch:
     K, inv_K: (B, 4, 4) float32, pixels
     flip: (B,) bool, which samples are mirrored
     labels: (B, H, W) int64 train ids, 255 = ignore; None without
-    depth, dense, base, teacher: as in `RawBatch`, mirrored where the images are
+    depth, dense, base, teacher, guide: as in `RawBatch`, mirrored where the images are
+    draws: as in `RawBatch`
     place: as in `RawBatch`, of views of the mirrored images
     views: further views of the samples by name; networks see their frame 0 alone, so `inputs` has no other
     raw: what it was made from, in the memory of the host
@@ -129,6 +135,8 @@ class Batch:
     dense: Tensor | None = None
     base: Tensor | None = None
     teacher: Tensor | None = None
+    guide: Tensor | None = None
+    draws: Tensor | None = None
     place: Tensor | None = None
     views: Mapping[str, Batch] = field(default_factory=dict)
     truth: tuple[Truth, ...] = ()
@@ -221,6 +229,8 @@ def _prepared(raw: RawBatch, there: RawBatch) -> Batch:
         dense=_turned(there.dense, flip),
         base=_turned(there.base, flip),
         teacher=_turned(there.teacher, flip),
+        guide=_turned(there.guide, flip),
+        draws=there.draws,
         place=there.place,
         views={name: _prepared(view, there.views[name]) for name, view in raw.views.items()},
         truth=raw.truth,

@@ -18,6 +18,17 @@ def field_of_view(focal: float) -> float:
     return math.degrees(2 * math.atan(0.5 / focal))
 
 
+def in_words(intrinsics: Intrinsics, size: Size) -> str:
+    """Normalised intrinsics of (height, width) images, in pixels and angles."""
+    height, width = size
+    fx, fy, cx, cy = intrinsics
+    return (
+        f"fx {fx * width:.1f} fy {fy * height:.1f} cx {cx * width:.1f} cy {cy * height:.1f} pixels at "
+        f"{height} x {width}: {field_of_view(fx):.0f} degrees wide, {field_of_view(fy):.0f} high, "
+        f"pixel aspect {fx * width / (fy * height):.3f}"
+    )
+
+
 def doubts(intrinsics: Intrinsics, size: Size) -> list[str]:
     """What speaks against normalised intrinsics of (height, width) images."""
     return window_doubts(intrinsics, size) + _aspect_doubts(intrinsics, size)

@@ -270,6 +270,14 @@ _TABLE = (
         window=PixelWindow(rows=(710, 1562), columns=(0, 1704), of=(2272, 1704)),
     ),
     LoaderSpec(
+        name="folder_validation",
+        purpose="depth",
+        dataset="folder",
+        part="validation",
+        domain="folder_val_depth",
+        protocol="kitti_kitti",
+    ),
+    LoaderSpec(
         name="folder_test",
         purpose="depth",
         dataset="folder",

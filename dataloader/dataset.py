@@ -22,8 +22,11 @@ from .pictures import DecodedPictures, Pictures
 from .samples import Sample
 from .transforms import Filter
 
-ORDER, ITEM, SUBSTITUTE = 0, 1, 2
-"""Separate random streams: the order of samples, what happens to one, what takes the place of a damaged one."""
+ORDER, ITEM, SUBSTITUTE, PAIRS = 0, 1, 2, 3
+"""Separate random streams: the order of samples, what happens to one, what takes the place of a damaged one,
+which pairs of its pixels are compared."""
+DRAWS = (1000, 7)
+"""Shape of the draws that pairs are made of, see `losses.ranking.pairs`."""
 
 
 class Key(NamedTuple):
@@ -70,6 +73,8 @@ def _collate(spec: LoaderSpec, items: Sequence[Item]) -> RawBatch:
         dense=_joined([item.dense for item in items]),
         base=_joined([item.base for item in items]),
         teacher=_joined([item.teacher for item in items]),
+        guide=_joined([item.guide for item in items]),
+        draws=_joined([item.draws for item in items]),
         place=torch.tensor([item.place for item in items], dtype=torch.float32) if first.place else None,
         views={name: _collate(spec, [item.views[name] for item in items]) for name in first.views},
         truth=tuple(item.truth for item in items if item.truth is not None),
@@ -102,6 +107,8 @@ class TrainingSet:
         maker: makes the items
         seed: root of all draws
         maps: what a teacher said about the predicted frames; None without
+        guides: what a teacher of whole images said about them; None without
+        pairs: epochs in which pairs of pixels are drawn
         substitutes: samples that are tried in place of one with a damaged file; 0: such a file is an error
 
     Attributes:
@@ -116,10 +123,12 @@ class TrainingSet:
         *,
         seed: int = 1,
         maps: LoaderMaps | None = None,
+        guides: LoaderMaps | None = None,
+        pairs: range = range(0),
         substitutes: int = 0,
     ):
         self.spec, self.samples, self.maker, self.seed = spec, samples, maker, seed
-        self.maps, self.substitutes = maps, substitutes
+        self.maps, self.guides, self.pairs, self.substitutes = maps, guides, pairs, substitutes
         self.pictures: Pictures = DecodedPictures(maker.size, maker.filter)
 
     def __len__(self) -> int:
@@ -156,7 +165,14 @@ class TrainingSet:
 
     def _item(self, key: Key, sample: Sample) -> Item:
         item = self.maker(sample, stream(self.seed, self.spec, ITEM, *key), self.pictures)
-        return replace(item, teacher=self.maps(sample, key.epoch)) if self.maps else item
+        further: dict[str, np.ndarray | None] = {}
+        if self.maps:
+            further["teacher"] = self.maps(sample, key.epoch)
+        if self.guides:
+            further["guide"] = self.guides(sample, key.epoch)
+        if key.epoch in self.pairs:
+            further["draws"] = stream(self.seed, self.spec, PAIRS, *key).random(DRAWS, dtype=np.float32)
+        return replace(item, **further) if further else item
 
 
 class EvaluationSet:

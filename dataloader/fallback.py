@@ -13,7 +13,7 @@ from errors import UserError
 from .catalog import DATASETS, LOADERS, LoaderSpec, Purpose, find_loader
 from .layouts.kitti import KNOWN_FRAMES, find_split
 from .samples import Request
-from .splits import resolve, with_truth
+from .splits import cache_folder_of, resolve, with_truth
 
 log = logging.getLogger(__name__)
 
@@ -22,25 +22,38 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
     """Let `args` name validation loaders that are there, for the purposes for which nobody has named one.
 
     A default whose lists are absent gives way to the validation part of what is trained on, and that, where it cannot
-    be used, to none; one warning says which.
+    be used, to none; one warning says which. So does every default where own data keep a part for validation, which is
+    no reason to warn as long as it can be used.
     """
     trained = [name for option, names in vars(args).items() if option.endswith("_training_loaders") for name in names]
-    if not (os.path.isdir(args.dataset_dir) or all(name.startswith("folder_") for name in trained)):
+    if not (os.path.isdir(args.dataset_dir) or all(map(_is_own, trained))):
         return  # which is told as a mistake
     for purpose in purposes:
         option = f"{purpose}_validation_loaders"
         wanted = getattr(args, option)
-        there = tuple(name for name in wanted if _has_lists(find_loader(purpose, name), args.dataset_dir))
+        own = purpose == "depth" and args.data_validation_share and all(map(_is_own, args.depth_training_loaders))
+        named = () if own else wanted
+        there = tuple(name for name in named if _has_lists(find_loader(purpose, name), args.dataset_dir))
         if option in args.said or there == wanted:
             continue
-        absent = " and ".join(name for name in wanted if name not in there)
         chosen = there or tuple(_usable(args, purpose))[:1]
         setattr(args, option, chosen)
-        instead = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"
-        log.warning("--%s: not given, and %s is not there; %s", option.replace("_", "-"), absent, instead)
+        told = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"
+        if not own:
+            told = f"and {' and '.join(name for name in wanted if name not in there)} is not there; {told}"
+        elif not chosen:
+            told = f"and the part of own data that is kept for it has no depth; {told}"
+        level = logging.INFO if own and chosen else logging.WARNING
+        log.log(level, "--%s: not given, %s", option.replace("_", "-"), told)
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith("folder_")
 
 
 def _has_lists(spec: LoaderSpec, dataset_dir: str) -> bool:
+    if spec.dataset == "folder":
+        return True
     if not dataset_dir:
         return False
     if spec.dataset != "kitti":
@@ -57,7 +70,9 @@ def _usable(args: Namespace, purpose: Purpose) -> Iterator[str]:
             same = (spec.dataset, spec.split, spec.purpose) == (trained.dataset, trained.split, purpose)
             if same and spec.part == "validation" and _has_lists(spec, args.dataset_dir):
                 try:
-                    with_truth(spec, resolve(spec, args.dataset_dir, depth_gt=args.depth_gt, drop=True))
+                    own = {"data_folder": args.data_folder, "data_validation_share": args.data_validation_share}
+                    options = {"depth_gt": args.depth_gt, "cache_folder": cache_folder_of(args), "drop": True}
+                    with_truth(spec, resolve(spec, args.dataset_dir, **own, **options))
                 except UserError as error:
                     log.debug("%s: %s", spec.name, error)
                     continue

@@ -42,6 +42,7 @@ FORMATS = ["PNG", "JPEG", "BMP", "GIF", "PPM", "WEBP", "JPEG2000", "TIFF", "DIB"
 if importlib.util.find_spec("pillow_heif"):  # an extra, for photos of telephones
     importlib.import_module("pillow_heif").register_heif_opener()
     FORMATS.append("HEIF")
+FETCH = "fetch it again"  # what helps where a file of a data set is damaged
 MOST_BYTES = 1 << 30
 PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 TURNS = {  # EXIF orientation -> how to turn the stored picture upright
@@ -73,8 +74,8 @@ def open_at_once(path: str | Path, flags: int) -> int:
     return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))  # Windows has no such pipes
 
 
-def read_bytes(path: str | Path) -> bytes:
-    """Content of a file.
+def read_bytes(path: str | Path, remedy: str = FETCH) -> bytes:
+    """Content of a file; `remedy` where it is damaged.
 
     Raises:
         UserError: when it is missing, empty, no ordinary file, or longer than any image.
@@ -94,17 +95,19 @@ def read_bytes(path: str | Path) -> bytes:
             raise
         raise UserError(f"{path}: cannot be read ({fault.strerror}); check the file") from fault
     if not content:
-        raise UserError(f"{path}: the file is empty; fetch it again")
+        raise UserError(f"{path}: the file is empty; {remedy}")
     return content
 
 
-def open_stored(path: str | Path, upright: bool = False) -> Image.Image:
+def open_stored(path: str | Path, upright: bool = False, remedy: str = FETCH) -> Image.Image:
     """The decoded image in its own colour mode, turned as its EXIF data ask when `upright`.
+
+    remedy: what helps where the file is damaged
 
     Raises:
         UserError: when the file is missing, empty, damaged, cut off, not an image, or has more than `MOST_PIXELS`.
     """
-    content = read_bytes(path)
+    content = read_bytes(path, remedy)
     try:
         if content.startswith(PNG_SIGNATURE):
             _check_png(content)
@@ -118,7 +121,7 @@ def open_stored(path: str | Path, upright: bool = False) -> Image.Image:
         # Pillow's message for an unknown format holds the address of the buffer instead of a reason.
         reason = "not an image" if isinstance(fault, Image.UnidentifiedImageError) else str(fault)
         raise UserError(
-            f"{path}: cannot decode ({reason}, {len(content)} bytes starting with {content[:8]!r}); fetch it again"
+            f"{path}: cannot decode ({reason}, {len(content)} bytes starting with {content[:8]!r}); {remedy}"
         ) from fault
     return image if turn is None else image.transpose(turn)
 
@@ -185,7 +188,7 @@ def image_size(path: str | Path) -> tuple[int, int]:
     return (width, height) if turn in SIDEWAYS else (height, width)
 
 
-def open_rgb(path: str | Path) -> Image.Image:
+def open_rgb(path: str | Path, remedy: str = FETCH) -> Image.Image:
     """A picture file as an upright 8-bit Pillow RGB image; 16-bit values are divided by 256, transparency is dropped.
 
     Raises:
@@ -195,7 +198,7 @@ def open_rgb(path: str | Path) -> Image.Image:
         return nyu_files.read_picture(str(path))
     if part := parts.part_of(str(path)):
         return parts.take(part, open_rgb)
-    return to_rgb(open_stored(path, upright=True), path)
+    return to_rgb(open_stored(path, upright=True, remedy=remedy), path)
 
 
 def to_rgb(image: Image.Image, where: str | Path) -> Image.Image:
@@ -213,15 +216,15 @@ def to_rgb(image: Image.Image, where: str | Path) -> Image.Image:
         raise UserError(f"{where}: no conversion from {image.mode} to RGB ({fault}); save it as RGB") from fault
 
 
-def read_image(path: str | Path) -> np.ndarray:
-    """A picture file of any colour mode.
+def read_image(path: str | Path, remedy: str = FETCH) -> np.ndarray:
+    """A picture file of any colour mode; `remedy` where it is damaged.
 
     Returns: (H, W, 3) uint8 RGB.
 
     Raises:
         UserError: when the file is missing, empty, damaged, cut off or not an image.
     """
-    return np.asarray(open_rgb(path))
+    return np.asarray(open_rgb(path, remedy))
 
 
 def read_labels(path: str | Path, mode: str = "fromid") -> np.ndarray:

@@ -16,10 +16,11 @@ from pathlib import Path
 from tqdm import tqdm
 
 from errors import UserError
+from storage.kinds import image_suffixes
 
 from .ahead import PATIENCE
 from .catalog import LoaderSpec
-from .files import PNG_SIGNATURE, open_at_once, open_stored
+from .files import PNG_SIGNATURE, image_size, open_at_once, open_stored
 from .listing import IMAGE_TYPES, on_disk
 from .missing import DROP_HINT, first_of
 from .parts import container
@@ -30,6 +31,7 @@ log = logging.getLogger(__name__)
 
 LIMIT = 20.0  # seconds; slow network folders are left to the decoder after that
 THREADS = 16  # waiting for the disk, not computing
+SUFFIXES = image_suffixes()
 GROUP = 64  # files a thread takes at a time
 TAIL = 1024  # bytes; cameras may append a few to the picture
 PNG_TRAILER = b"IEND\xaeB`\x82"
@@ -108,10 +110,12 @@ def _look(paths: Sequence[str], deadline: float) -> dict[str, str]:
 
 
 def _fault(path: str) -> str:
-    if _looks_sound(path, path.lower().endswith(IMAGE_TYPES)):
+    kind = path.lower()
+    other = kind.endswith(SUFFIXES) and not kind.endswith(IMAGE_TYPES)
+    if not other and _looks_sound(path, kind.endswith(IMAGE_TYPES)):
         return ""
     try:
-        open_stored(path)  # has the last word, and the words
+        _ = image_size(path) if other else open_stored(path)  # has the last word, and the words
     except UserError as fault:
         return str(fault)
     return ""

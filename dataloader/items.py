@@ -31,6 +31,7 @@ class Item:
     images: {frame: (3, H, W)} uint8, the predicted frame (0) first
     depth, dense, base: (1, H, W) float32 metres, 0 = none
     teacher: (1, H, W) or (N, s, s) float32
+    guide: (1 or 2, H, W) float32; draws: (N, 7) float32
     views: further views of the sample, by name; `place` says where such a view lies in the sample
     """
 
@@ -45,6 +46,8 @@ class Item:
     dense: np.ndarray | None = None
     base: np.ndarray | None = None
     teacher: np.ndarray | None = None
+    guide: np.ndarray | None = None
+    draws: np.ndarray | None = None
     truth: Truth | None = None
     place: tuple[float, ...] = ()
     views: Mapping[str, Item] = field(default_factory=dict)

@@ -15,18 +15,20 @@ from errors import UserError
 
 from .batch import RawBatch
 from .cache.data import CachedPictures, Picture, pictures_of, provide
-from .cache.teacher import LoaderMaps, TeacherCache, image_root, open_cache
+from .cache.teacher import image_root
 from .catalog import LOADERS, LoaderSpec, Purpose, find_loader
 from .damage import Damage
 from .dataset import EvaluationSet, TrainingSet
 from .files import image_size
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
+from .layouts.folder import tell_own
 from .layouts.kitti_files import CACHE_FOLDER
 from .measured import Measured
 from .order import Order
 from .samples import FURTHER, Sample
-from .splits import resolve, tell_truth, truth_kind, with_truth
+from .splits import cache_folder_of, resolve, tell_truth, truth_kind, with_truth
+from .taught import open_answers
 from .transforms import Filter
 from .truth import require_cameras, size_doubts, warn_of_unit
 from .workers import checked, loader_options
@@ -148,7 +150,7 @@ def build_training(
         raise UserError(f"{' and '.join(flags)}: {'both are' if len(flags) > 1 else 'is'} empty; name a data set")
     for spec in specs:
         _require_kind(spec, makers[spec.purpose])
-    cache = _teacher_cache(args) if any(spec.purpose == "depth" for spec in specs) else None
+    answers = open_answers(args) if any(spec.purpose == "depth" for spec in specs) else None
     # Benchmarks have no option for this.
     damage = Damage(args.data_max_errors) if getattr(args, "data_on_error", "stop") == "skip" else None
     datasets: list[TrainingSet] = []
@@ -163,19 +165,20 @@ def build_training(
                 f"{len(samples)} samples; use a smaller batch or more data"
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
+        tell_own(spec, samples, makers[spec.purpose].size)
         if isinstance(makers[spec.purpose], Measured):
             _look_at_measured(spec, damage.sound(spec, samples) if damage else samples, makers[spec.purpose])
-        maps = None
-        if cache and spec.purpose == "depth":
-            maps = _maps_of(spec, damage.sound(spec, samples) if damage else samples, cache, args)
+        taught = {}
+        if answers and spec.purpose == "depth":
+            taught = answers.of(spec, damage.sound(spec, samples) if damage else samples)
         datasets.append(
             TrainingSet(
                 spec,
                 samples,
                 makers[spec.purpose],
                 seed=args.sys_seed,
-                maps=maps,
                 substitutes=damage.limit if damage else 0,
+                **taught,
             )
         )
         batch_sizes.append(batch_size)
@@ -213,6 +216,7 @@ def build_evaluation(
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         if told := tell_truth(spec, truth["depth_gt"]):
             log.info("  - %s", told)
+        tell_own(spec, samples, size)
         kind = truth_kind(spec, samples, **truth)
         if spec.dataset == "folder":
             unit = truth["data_depth_unit"]
@@ -276,7 +280,10 @@ def _find(
             args.dataset_dir,
             data_folder=args.data_folder,
             data_intrinsics=args.data_intrinsics,
-            cache_folder=_cache_folder(args),
+            # Only training has neighbours, benchmarks have neither option.
+            data_validation_share=getattr(args, "data_validation_share", 0.0),
+            frame_step=getattr(args, "frame_step", 1),
+            cache_folder=cache_folder_of(args),
             drop=drop,
             skip=damage is not None,
             **_truth_options(args),
@@ -294,16 +301,11 @@ def _find(
     ]
 
 
-def _cache_folder(args: Namespace) -> str:
-    # Only commands that judge depth have --cache-dir.
-    return getattr(args, "cache_dir", "") or args.checkpoint_dir
-
-
 def _tell_cache(args: Namespace, spec: LoaderSpec, samples: list[Sample]) -> None:
     """Says where depth maps are kept that are projected from laser scans, and makes the folder that was asked for."""
     if not any(sample.depth and sample.depth.cache for sample in samples):
         return
-    folder = f"{_cache_folder(args)}/{CACHE_FOLDER}"
+    folder = f"{cache_folder_of(args)}/{CACHE_FOLDER}"
     if getattr(args, "cache_dir", ""):
         try:
             os.makedirs(folder, exist_ok=True)
@@ -319,30 +321,6 @@ def _truth_options(args: Namespace) -> dict[str, Any]:
     # Only commands that judge depth have most of these, benchmarks none.
     usual = {"depth_gt": "raw", "as_released": False, "data_depth_unit": 0.0, "depth_camera": "protocol"}
     return {name: getattr(args, name, default) for name, default in usual.items()}
-
-
-def _teacher_cache(args: Namespace) -> TeacherCache | None:
-    """What --patch-teacher-cache names, where patches are distilled at all."""
-    # Benchmarks have no options for patches.
-    if not getattr(args, "patch_distill", False) or args.patch_from_epoch >= args.train_num_epochs:
-        return None
-    if not args.patch_teacher_cache:
-        return None
-    return open_cache(
-        args.patch_teacher_cache,
-        size=(args.depth_resize_height, args.depth_resize_width),
-        teacher=args.patch_teacher,
-        patch_size=args.patch_size,
-        enlarge=args.patch_enlarge,
-    )
-
-
-def _maps_of(spec: LoaderSpec, samples: list[Sample], cache: TeacherCache, args: Namespace) -> LoaderMaps:
-    """Maps of one loader; raises `UserError` when some are missing."""
-    root = image_root(spec, args.dataset_dir, args.data_folder)
-    maps = LoaderMaps(cache, spec, root, range(args.patch_from_epoch, args.patch_until_epoch))
-    maps.require(samples)
-    return maps
 
 
 def _use_data_cache(datasets: list[TrainingSet], args: Namespace, damage: Damage | None) -> None:

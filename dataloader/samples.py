@@ -61,7 +61,8 @@ class Sample:
     """Files of one image with its neighbours and truth.
 
     `images` maps frame offsets to paths; `intrinsics` are fx, fy, cx, cy divided by width and height, `measured` tells
-    whether cx is a column of pixels that somebody measured, or stands for the middle of any image;
+    whether cx is a column of pixels that somebody measured, or stands for the middle of any image, `camera` where those
+    of own data are written;
     `pose` is camera-to-world, (4, 4) float64; `labels` is empty and `depth`, `pose` are None where absent, as are
     `dense`, depth with its gaps filled, and `base`, a smooth version of it, which only training knows. `window` is that
     of the loader.
@@ -78,6 +79,7 @@ class Sample:
     dense: DepthSource | None = None
     base: DepthSource | None = None
     window: Window | None = None
+    camera: str = ""
 
 
 def check_intrinsics(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from argparse import Namespace
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ from errors import UserError
 
 from .catalog import LoaderSpec
 from .given_truth import given_kind, is_given, with_given_truth
+from .layouts.folder import OwnData, folder_samples
 from .samples import Request, Sample
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,12 @@ KITTI_TRUTH = {
 """What the depth of KITTI is compared with, by `Request.depth_gt`; the first two differ by about 3 % in Abs Rel."""
 
 
+def cache_folder_of(args: Namespace) -> str:
+    """Where a command keeps what it makes of files: projected laser scans, frames of own videos."""
+    # Only commands that judge depth have --cache-dir.
+    return getattr(args, "cache_dir", "") or args.checkpoint_dir
+
+
 def resolve(
     spec: LoaderSpec,
     dataset_dir: str | Path,
@@ -52,6 +60,8 @@ def resolve(
     data_folder: str = "",
     data_intrinsics: Sequence[float] = (),
     data_depth_unit: float = 0.0,
+    data_validation_share: float = 0.0,
+    frame_step: int = 1,
     depth_camera: str = "protocol",
     cache_folder: str = "",
     as_released: bool = False,
@@ -69,9 +79,11 @@ def resolve(
         depth_gt: "raw", "improved" or a file
         data_folder: own data
         data_intrinsics: fx, fy, cx, cy of own data in pixels of the files
-        data_depth_unit: metres per count of the depth of own data; 0: 1/256 in PNG, 1 in arrays of floats
+        data_depth_unit: of own data, as the following ones, see `OwnData`
+        data_validation_share: part of every sequence that is for validation
+        frame_step: how many frames away neighbours are
         depth_camera: camera of KITTI that evaluation is about, "left", "right", or "protocol": what the list says
-        cache_folder: below which projected laser scans are kept; empty for nowhere
+        cache_folder: below which projected laser scans and frames of own videos are kept; empty for nowhere
         as_released: KITTI 2015 depth as published, with the focal length before rectification
         drop: leave out samples with missing files and log them; poses need all
         skip: damaged images are no reason to stop, whoever reads them deals with them
@@ -107,23 +119,20 @@ def resolve(
                 f"--dataset-dir {dataset_dir}: no such folder; make one with "
                 "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
             )
-    samples = _found(request, data_folder, data_intrinsics, data_depth_unit)
+    own = OwnData(data_folder, data_intrinsics, data_depth_unit, frame_step, data_validation_share)
+    samples = _found(request, own)
     if spec.window:
         samples = [replace(sample, window=spec.window) for sample in samples]
     return with_given_truth(request, samples, depth_gt) if judged and is_given(depth_gt) else samples
 
 
-def _found(
-    request: Request, data_folder: str, data_intrinsics: Sequence[float], data_depth_unit: float
-) -> list[Sample]:
-    """What the layout of a data set finds; the other arguments as in `resolve`."""
+def _found(request: Request, own: OwnData) -> list[Sample]:
+    """What the layout of a data set finds."""
     spec = request.spec
     match spec.dataset:
         case "folder":
-            from .layouts.folder import folder_samples
-
-            samples = folder_samples(request, data_folder, data_intrinsics)
-            return [_in_unit(sample, data_depth_unit) for sample in samples] if data_depth_unit else samples
+            samples = folder_samples(request, own)
+            return [_in_unit(sample, own.depth_unit) for sample in samples] if own.depth_unit else samples
         case "cityscapes" if spec.purpose == "depth" and spec.training:
             from .layouts.cityscapes_video import cityscapes_video_samples
 

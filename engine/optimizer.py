@@ -25,6 +25,8 @@ def build_optimizer(args: Namespace, groups: Sequence[dict[str, Any]]) -> Optimi
         case "adam":
             return torch.optim.Adam(groups, eps=args.train_adam_eps, **common)
         case "adamw":
+            # PyTorch 2.6 does not note it, and its AdamW looks like Adam then.
+            groups = [{"decoupled_weight_decay": True, **group} for group in groups]
             return torch.optim.AdamW(groups, eps=args.train_adam_eps, **common)
         case "sgd":
             optimizer = torch.optim.SGD(groups, momentum=SGD_MOMENTUM, **common)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cache, partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
@@ -30,6 +30,7 @@ from .optimizer import Schedule, load_optimizer
 
 log = logging.getLogger(__name__)
 _PACKAGES = ("torch", "torchvision", "timm", "numpy", "opencv-python-headless", "pillow")
+_version = cache(version)  # which reads the notes of a package again and again
 
 
 class Stateful(Protocol):
@@ -113,7 +114,7 @@ class RunState:
         }
 
     def _about(self) -> dict[str, Any]:
-        versions = {name: version(name) for name in _PACKAGES}
+        versions = {name: _version(name) for name in _PACKAGES}
         counters = {"epoch": self.epoch, "batch": self.batch, "step": self.step}
         judged = {} if self.batch else self.validation
         options = dict(self.options)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -135,3 +136,11 @@ def mixed(difference: Tensor, dissimilarity: Tensor | None) -> Tensor:
     """The `photometric_error` of absolute differences and `dssim`: (R, B, C, H, W) each -> (R, B, H, W)."""
     error = difference.mean(2)
     return error if dissimilarity is None else SSIM_WEIGHT * dissimilarity.mean(2) + (1 - SSIM_WEIGHT) * error
+
+
+def least_error(neighbours: Mapping[int, Tensor], reference: Reference) -> Tensor:
+    """`photometric_error` of whichever neighbour looks most like the target.
+
+    Shapes:  neighbours: frame offset -> (B, C, H, W) in [0, 1], the B images of `reference`.    Returns: (B, H, W).
+    """
+    return torch.stack([photometric_error(image, reference)[0] for image in neighbours.values()]).amin(0)

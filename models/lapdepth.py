@@ -17,7 +17,8 @@ from perspective_resample.input_view import NYU_OF_LAPDEPTH
 
 from .decoders import exact
 from .encoders import ResnetEncoder
-from .metric import MetricNetwork
+from .metric import MetricNetwork, in_metres
+from .prediction import Prediction
 
 EPS = 1e-5  # added to the standard deviation of a filter
 GROUP = 16  # channels per group of group normalisation
@@ -278,6 +279,10 @@ class LapDepth(MetricNetwork):
     def depth(self, image: Tensor) -> Tensor:
         """Images (B, 3, H, W) in [0, 1], sides multiples of 16 -> metres (B, 1, H, W) float32."""
         return self.max_depth * reconstructed(self.residuals(image)).sigmoid()
+
+    def predict(self, image: Tensor, tasks: Sequence[str] = ("depth",)) -> Prediction:
+        """Depth in metres of images as `depth` takes them; it knows no other task."""
+        return Prediction(in_metres(self.depth(image))) if "depth" in tasks else Prediction()
 
     def forward(self, images: Sequence[Tensor]) -> tuple[Tensor, ...]:
         """Depth of several data sets, one after the other: batch normalisation sees each by itself."""

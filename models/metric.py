@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
@@ -11,13 +11,12 @@ from perspective_resample.depth import DepthMap
 from perspective_resample.input_view import InputView
 
 from .encoders import IMAGENET_MEAN, IMAGENET_STD
-from .prediction import Prediction
 
 LEAST = 1e-3  # metres: where protocols begin to count; a sigmoid may come to 0
 
 
 class MetricNetwork(nn.Module):
-    """A network that says depth in metres of RGB in [0, 1]; subclasses have `depth`.
+    """A network that says depth in metres of RGB in [0, 1]; see `methods.method.Network` for what subclasses have.
 
     max_depth: metres, to which their sigmoid is stretched
     """
@@ -36,12 +35,7 @@ class MetricNetwork(nn.Module):
         """RGB in [0, 1] -> ImageNet-normalised; any (B, 3, H, W). Convolutions go on in the layout of their weights."""
         return (image - self.mean) / self.std
 
-    def depth(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W), sides multiples of `size_divisor` -> metres (B, 1, H, W) float32."""
-        raise NotImplementedError
 
-    def predict(self, image: Tensor, tasks: Sequence[str] = ("depth",)) -> Prediction:
-        """Depth in metres, where the tasks need it; nothing for others."""
-        if "depth" not in tasks:
-            return Prediction()
-        return Prediction(DepthMap(self.depth(image).clamp_min(LEAST), inverse=False, known="metres"))
+def in_metres(depth: Tensor) -> DepthMap:
+    """Depth (B, 1, H, W) in metres as predictions have it: at least where protocols begin to count."""
+    return DepthMap(depth.clamp_min(LEAST), inverse=False, known="metres")

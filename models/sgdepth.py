@@ -178,6 +178,7 @@ class SGDepth(nn.Module):
                 return self.seg(self.common(self.normalise(image)))[0].argmax(1)
         finally:
             self.train(was_training)
+            torch.clear_autocast_cache()  # older versions of PyTorch take weights cast without gradient from it
 
     def depth_branch(self) -> DepthBranch:
         """What says disparity, without segmentation and motion; the weights are shared."""
@@ -195,7 +196,9 @@ class SGDepth(nn.Module):
 
     @torch.no_grad()
     def _classes(self, shared: Sequence[Tensor]) -> Tensor:
-        return self.seg(shared)[0].argmax(1)
+        classes = self.seg(shared)[0].argmax(1)
+        torch.clear_autocast_cache()  # as in `segment`
+        return classes
 
 
 def _normal(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:

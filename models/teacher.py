@@ -1,4 +1,4 @@
-"""Frozen depth networks of others, asked one way: RGB in, inverse depth out."""
+"""Frozen depth networks, of others and of ours, asked one way: RGB in, inverse depth out."""
 
 from __future__ import annotations
 
@@ -14,9 +14,12 @@ from torch.nn.functional import interpolate
 from errors import check_shape
 from perspective_resample.depth import DepthMap
 from perspective_resample.input_view import InputView
+from perspective_resample.resize import bilinear_levels, lanczos
 
 from .prediction import Prediction
 
+LEAST_SIDE = 64  # that networks of ours see
+LEVELS = 255
 LEAST_INVERSE = 1e-8  # 1/m; teachers that know metres say at least this
 
 
@@ -131,6 +134,48 @@ class Teacher(Frozen):
             "input": "the image at its own size, resized as the teacher wants it",
             "teacher": self.identity,
         }
+
+
+class OwnTeacher(Frozen):
+    """A network of ours as a teacher: images come before it as in evaluation, and it predicts as there.
+
+    network:  with `predict` and what else `methods.method.Network` says of it
+    identity: `name` and `sha256` of its files
+    size:     (height, width) it was trained at, for networks that do not see images at their own size
+    native:   keep the size of the images (patches), but for the nearest multiple that it takes
+
+    Shapes:  rgb (N, 3, h, w) in [0, 1], whole levels of 255
+    Returns: (N, h, w) float32 inverse depth, larger = nearer; in 1/m as far as the network knows metres.
+    Raises:  ValueError for another shape.
+    """
+
+    def __init__(self, network: nn.Module, identity: Mapping[str, str], size: tuple[int, int], native: bool = False):
+        super().__init__()
+        self.network, self.identity, self.size, self.native = network, dict(identity), size, native
+        self.freeze()
+
+    def input_size(self, height: int, width: int) -> tuple[int, int]:
+        """(height, width) the network sees of an image."""
+        divisor = getattr(self.network, "size_divisor", 32)
+        fit = "multiple" if self.native else getattr(self.network, "input_fit", "squash")
+        if fit == "multiple":
+            least = math.ceil(LEAST_SIDE / divisor) * divisor
+            return max(nearest_multiple(height, divisor), least), max(nearest_multiple(width, divisor), least)
+        if fit == "height":
+            return self.size[0], nearest_multiple(width * self.size[0] / height, divisor)
+        return self.size
+
+    @torch.no_grad()
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Inverse depth."""
+        check_shape("teacher: rgb", rgb, None, 3, None, None)
+        shape = rgb.shape[2], rgb.shape[3]
+        size = self.input_size(*shape)
+        if size != shape:
+            sharp = getattr(self.network, "input_filter", "bilinear") == "lanczos"
+            rgb = lanczos(rgb, size) if sharp else bilinear_levels((rgb * LEVELS).round(), size) / LEVELS
+        depth = self.network.predict(rgb, ("depth",)).depth
+        return depth.at(shape).inverse_depth()[:, 0].float()
 
 
 def _resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 
@@ -82,3 +83,18 @@ def enlarged_motion(T: Tensor, crops: Tensor) -> Tensor:
     factor = torch.ones_like(T)
     factor[:, :3, 3] = crops[:, 1:2].to(T.dtype)
     return T * factor
+
+
+def cropped_maps(maps: Tensor, crops: Tensor) -> Tensor:
+    """Maps of the images where the windows lie, enlarged to the size of the windows; bilinear, edges go on outside.
+
+    Shapes:  maps (B, C, H, W); crops (B, 8), see `Crop`.    Returns: (B, C, H, W).
+    """
+    height, width = maps.shape[-2:]
+    share, left, top = crops.to(maps.dtype)[:, 1:4].T[..., None]  # (B, 1) each
+    columns = share * torch.arange(width, device=maps.device) + left
+    rows = share * torch.arange(height, device=maps.device) + top
+    places = torch.broadcast_tensors(
+        (2 * columns / (width - 1) - 1)[:, None], (2 * rows / (height - 1) - 1)[:, :, None]
+    )
+    return F.grid_sample(maps, torch.stack(places, -1), padding_mode="border", align_corners=True)

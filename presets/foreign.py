@@ -55,6 +55,16 @@ def answer(flag: str, known: Collection[str]) -> str:
     return ""
 
 
+def counterpart(flag: str, known: Collection[str]) -> str:
+    """What stands in the place of a flag of ours, for the same data and among those that are known; else ""."""
+    data = flag.split("-")[2]  # --depth-..., --segmentation-...
+    for meaning in meanings():
+        if any(flag in flags_of(sentence) for sentence in meaning.here):
+            fitting = (sentence for sentence in meaning.here if {*flags_of(sentence)} <= {*known})
+            return next((sentence for sentence in fitting if f"--{data}-" in sentence), "")
+    return ""
+
+
 def flags_of(sentence: str) -> list[str]:
     """Our flags in a sentence."""
     words = (word.rstrip(",;:") for word in sentence.split())

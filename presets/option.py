@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 LONGEST = 16384  # side of a resized image, pixels
@@ -143,7 +144,7 @@ class Option:
         if self.network:
             object.__setattr__(self, "resume", REFUSED)
 
-    @property
+    @cached_property
     def name(self) -> str:
         """Attribute of the namespace, key of opt.json."""
         return self.flag.removeprefix("--").replace("-", "_")

@@ -9,7 +9,8 @@ from .export import CARD, EXPORTED, FORM
 from .inference import IMAGES, INPUT_SIZE, INPUTS, OUTPUTS, SHAPE
 from .judging import JUDGING
 from .keeping import KEEP
-from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, floats, integers, metres
+from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, integers
+from .own_data import FRAME_STEP, OWN_DATA
 
 RESNETS = (18, 34, 50, 101, 152)
 
@@ -66,16 +67,6 @@ VIDEO_NETWORK: Group = (
         Option("--model-depth-resolutions", 4, "number of depth outputs", (1, 2, 3, 4), network=True),
     ),
 )
-DATA_DEPTH_UNIT = Option(
-    "--data-depth-unit",
-    0.0,
-    "metres per count in the depth files of own data, such as 0.001 or 1/256; 0: 1/256 in PNG, 1 in .npy of "
-    "floats, and .npy of integers is refused",
-    low=0,
-    high=1000,
-    kind=metres,
-    resume=FREE,
-)
 EXPERIMENT: Group = (
     "experiment",
     (
@@ -113,14 +104,7 @@ EXPERIMENT: Group = (
             ("stop", "drop"),
             resume=BETWEEN,
         ),
-        Option(
-            "--data-folder",
-            "",
-            "own data for folder_train, folder_depth_train and folder_test: every subfolder is one sequence",
-            resume=FREE,
-        ),
-        Option("--data-intrinsics", (), "fx,fy,cx,cy of own data, in pixels of the files", kind=floats, resume=NOTED),
-        DATA_DEPTH_UNIT,
+        *OWN_DATA,
     ),
 )
 DEPTH_VALIDATION: Group = (
@@ -339,6 +323,7 @@ DEPTH_TRAINING: Group = (
     "depth training",
     (
         *DEPTH_DATA,
+        FRAME_STEP,
         *DEPTH_SIZE,
         *DEPTH_CROP,
         Option("--depth-disparity-smoothness", 1e-3, "weight of the smoothness term", low=0, resume=NOTED),

@@ -21,6 +21,7 @@ FACTS = {
     "nproc_per_node": ("--nproc-per-node", BETWEEN),
     "samples": ("numbers of samples", BETWEEN),
     "teacher_maps": ("maps of --patch-teacher-cache", NOTED),
+    "guiding_maps": ("maps of --teacher-cache", NOTED),
 }
 """What is compared besides the options, and its rule: processes of torchrun, how much each data set holds, what maps of
 a teacher answer to."""

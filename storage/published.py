@@ -161,6 +161,28 @@ def sha256(path: Path) -> str:
     return _hash(path, "sha256")
 
 
+def identity_of(path: Path) -> dict[str, str]:
+    """`name` and `sha256` of the network that a checkpoint folder, a published folder or a weight file holds.
+
+    name:   of a file its own; of a folder the last three of its path, such as ``run/checkpoints/epoch_20``
+    sha256: of the file; where a folder has several, of their hashes in the order of their names; "" where it has none
+    """
+    folder = path.parent if path.name == "model.pth" else path
+    if folder.is_file():
+        return {"name": folder.name, "sha256": sha256(folder)}
+    files = [folder / "model.pth"]
+    if not files[0].is_file():
+        files = sorted([*folder.glob("*.pth"), *folder.glob("*.pkl"), *folder.glob("*.safetensors")])
+    hashes = [sha256(file) for file in files]
+    joint = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
+    return {"name": short_name(folder), "sha256": joint}
+
+
+def short_name(folder: str | Path) -> str:
+    """What a checkpoint folder is called wherever the folder of all runs lies: the last three of its path."""
+    return "/".join(Path(folder).parts[-3:])
+
+
 def _hash(path: Path, kind: str) -> str:
     try:
         with path.open("rb") as file:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 from errors import UserError
 
@@ -37,6 +38,17 @@ def own_upload(name: str, fetch: bool = False) -> Path | None:
         file = folder / safe.FILE
         return file if file.is_file() and _is_ours(folder) else None
     return _fetched(name, source) if fetch else None
+
+
+def name_uploads(values: dict[str, Any]) -> None:
+    """Let networks of ours that options name by ``hf:`` be named by their file; what else it names stays.
+
+    Raises:
+        UserError: when one cannot be fetched.
+    """
+    for name in ("model_load", "model_path"):
+        if found := own_upload(values.get(name, ""), values.get("fetch", False)):
+            values[name] = str(found.absolute())
 
 
 def _is_ours(folder: Path) -> bool:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import importlib
+import os
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., "Command"]
+LONG = {f"test_{name}" for name in "cold_starts dying_processes train_step memory benchmarks bad_steps".split()}
+"""Files with a test that takes 8 seconds or more."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -34,17 +40,32 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_sessionstart(session: pytest.Session) -> None:
     """A missing folder is a mistake, so that no comparison is left out unseen."""
-    if session.config.option.no_golden:
-        return
+    import_in_turn(session.config)
     for folder, variable in ((golden.FOLDER, "GOLDEN_DIR"), (golden.RECORDINGS, "REAL_DATA_DIR")):
-        if not folder.is_dir():
+        if not folder.is_dir() and not session.config.option.no_golden:
             raise pytest.UsageError(
                 f"{folder}: no such folder; set {variable}, or leave out the tests that need it with --no-golden"
             )
 
 
+def import_in_turn(config: pytest.Config) -> None:
+    """Let every worker begin with other test modules: what one has rewritten for its assertions, the others read."""
+    worker = getattr(config, "workerinput", None)
+    if worker is None or sys.dont_write_bytecode or config.args != config.getini("testpaths"):
+        return
+    modules = [path.relative_to(ROOT).with_suffix("") for path in sorted((ROOT / "tests").rglob("test_*.py"))]
+    first = len(modules) * int(worker["workerid"].removeprefix("gw")) // worker["workercount"]
+    for module in modules[first:] + modules[:first]:
+        with contextlib.suppress(Exception, pytest.skip.Exception):  # collection tells what is wrong
+            importlib.import_module(".".join(module.parts))
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Mark what reads files from outside; ``--no-golden`` does not collect it: what does not run counts nowhere."""
+    """Mark what reads files from outside; ``--no-golden`` does not collect it: what does not run counts nowhere.
+
+    Files with a test that takes long come first, so that no process is left alone with it in the end.
+    """
+    items.sort(key=lambda item: item.path.stem not in LONG)
     for item in items:
         fixtures = [fixture.func for known in item._fixtureinfo.name2fixturedefs.values() for fixture in known]
         if any(map(golden.read_by, (item.function, *fixtures))):
@@ -65,12 +86,36 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     golden.allow(item.get_closest_marker("golden") is not None)
 
 
+@pytest.fixture(autouse=True)
+def nothing_is_known_of_files() -> None:
+    """A folder may have the name of one in which an earlier test of this process had looked at files."""
+    if integrity := sys.modules.get("dataloader.integrity"):
+        integrity._sound.clear()
+
+
 @pytest.fixture(autouse=True, scope="session")
 def one_thread() -> None:
     """Small tensors gain nothing from threads, and results do not depend on their number."""
     import torch
 
     torch.set_num_threads(1)
+
+
+def leave_writing_to_the_system() -> None:
+    """From now on this process does not wait until a disk has what it writes: nobody cuts the power of a test.
+
+    Waiting takes no time of the processor, and longer than most tests; commands in new interpreters wait.
+    """
+    os.fsync = lambda handle: None
+
+
+@pytest.fixture(autouse=True, scope="session")
+def no_waiting_for_disks() -> Iterator[None]:
+    """What is tested of writing is what processes see of it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(os, "fsync", os.fsync)  # comes back
+        leave_writing_to_the_system()
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import cache
 from pathlib import Path
 from types import CodeType, FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pytest
 
 if TYPE_CHECKING:
     import torch
@@ -103,6 +105,17 @@ def state_dict(keys: Iterable, scale: dict[str, float] | None = None, dtype: tor
             values = values * factor
         state[key] = values.to(dtype) if values.is_floating_point() else values
     return state
+
+
+@contextlib.contextmanager
+def unfilled() -> Iterator[None]:
+    """Networks made inside draw no first weights, which takes longer than most passes: a golden file fills them."""
+    import torch
+
+    with pytest.MonkeyPatch.context() as patch:
+        for name in ("normal_", "uniform_", "kaiming_normal_", "kaiming_uniform_", "trunc_normal_"):
+            patch.setattr(torch.nn.init, name, lambda tensor, *_, **__: tensor.detach().fill_(float("nan")))
+        yield
 
 
 def assert_close_to_max(found: np.ndarray, expected: np.ndarray, tolerance: float) -> None:

@@ -57,6 +57,16 @@ def test_the_preset_of_a_demo_fits_every_command(each):
     assert args.train_num_epochs * args.train_batches_per_epoch <= 1100
 
 
+@pytest.mark.parametrize("each", demo.DEMOS.values(), ids=demo.DEMOS)
+def test_in_fp32_a_demo_takes_fewer_steps_and_ends_with_the_same_checkpoint(each, capsys):
+    preset = ["--config", str(each.preset)]
+    usual, short = (arguments.parse("train", [*preset, *words]) for words in ([], demo.fewer_steps(each)))
+    steps = [args.train_num_epochs * args.train_batches_per_epoch for args in (usual, short)]
+    assert capsys.readouterr().out == f"fp32 on this processor: {steps[1]} steps instead of {steps[0]}\n"
+    assert steps[1] <= steps[0] / 2 and each.last == f"epoch_{short.train_num_epochs}"
+    assert short.train_warmup_steps < steps[1] / 2
+
+
 @pytest.fixture
 def tiny(street: Path) -> Setting:
     """A step of one sample of every data set at 64x64."""
@@ -235,9 +245,9 @@ def test_every_network_is_written_for_evaluation(title, tmp_path: Path):
     assert (evaluation.write_network(tmp_path / "network", evaluation.NETWORKS[title]) / "model.pth").is_file()
 
 
-def test_ways_to_wait_are_compared_in_processes_of_their_own():
+def test_ways_to_wait_are_compared_in_processes_of_their_own(street: Path):
     way = threads.Way({"OMP_WAIT_POLICY": "PASSIVE"}, fewer=os.cpu_count() - 1)
-    found = threads.measured({"asleep": way}, ["--size", "64", "64", "--batch", "1"], 2, [0])
+    found = threads.measured({"asleep": way}, ["--size", "64", "64", "--batch", "1", "--data", str(street)], 2, [0])
     assert [len(steps) for steps in found[0].values()] == [2]
     wall, processor, memory = found[0]["asleep"][-1]
     assert wall > 0 and processor > 0 and 0.1 < memory < 10

@@ -8,6 +8,7 @@ import importlib.util
 import json
 import re
 import shlex
+import tomllib
 from argparse import ArgumentParser
 from pathlib import Path
 
@@ -115,7 +116,12 @@ def test_every_data_command_parses():
     prepared = [words for _, words in documented("python -m dataloader.prepare") if words]
     assert {words[0] for words in prepared} == set(prepare.COMMANDS)
     for words in prepared:
-        if words not in (["cache"], ["teacher-cache"], ["cityscapes-triplets"]):  # the name alone, in a sentence
+        if words not in (
+            ["cache"],
+            ["teacher-cache"],
+            ["cityscapes-triplets"],
+            ["frames"],
+        ):  # the name alone, in a sentence
             prepare.parse(words)
     for _, words in documented("python -m dataloader.check"):
         if words:
@@ -202,3 +208,18 @@ def test_snippets_of_the_cookbook_run(street, tmp_path, run):
     assert result.returncode == 0, result.stderr
     assert "IoU of each image" in result.stdout
     assert (tmp_path / "masks.png").stat().st_size > 1000
+
+
+def test_the_oldest_versions_are_the_same_wherever_they_are_said():
+    floors = dict(line.split(">=") for line in (ROOT / "requirements.txt").read_text(encoding="utf-8").splitlines())
+    oldest = re.search(
+        r"the oldest versions that `requirements.txt` admits,(.*?), and with", DOCUMENTS["README.md"], re.S
+    )
+    said = dict(part.split() for part in oldest.group(1).split(","))
+    names = {"PyTorch": "torch", "OpenCV": "opencv-python-headless"}
+    assert {names.get(name, name.lower()): version for name, version in said.items()} == floors
+    environment = (ROOT / "environment.yml").read_text(encoding="utf-8")
+    python = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["requires-python"]
+    wanted = re.findall(r"^ +- (?!conda-forge)(.*)", environment, re.M)
+    assert wanted == [f"python{python}", "pip", "pip:", "-r requirements.txt"]
+    assert f"Python {python.removeprefix('>=')} or newer" in DOCUMENTS["README.md"]

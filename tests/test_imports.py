@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 
-from tests.commands import write_checkpoint
+from methods import METHODS
 
 ROOT = Path(__file__).parents[1]
 LEVELS = {
@@ -74,6 +75,23 @@ def test_nothing_imports_upwards_or_sideways():
     assert not wrong, "\n".join(wrong)
 
 
+BUILT_ON = {"sgdem": "sgdepth", "bdedepth": "monodepth2"}  # what they share with others has a folder of its own
+
+
+def test_methods_do_not_need_each_other_but_where_one_is_built_on_another():
+    found = set()
+    for path in sorted((ROOT / "methods").rglob("*.py")):
+        own = path.relative_to(ROOT / "methods").parts[0]
+        text = path.read_text(encoding="utf-8").replace("from ..", "from methods.")
+        names = {
+            part
+            for name in re.findall(r"(?:from|import) methods\.([\w.]+(?: import \w+)?)", text)
+            for part in re.split(r"\W", name)
+        }
+        found |= {(own, other) for other in names & {*METHODS} - {own}}
+    assert found == {*BUILT_ON.items()}
+
+
 @pytest.mark.parametrize(
     ("path", "source"),
     [
@@ -109,17 +127,6 @@ def test_help_of_the_measurements_costs_no_torch():
     code = "import sys; sys.modules['torch'] = None  # an import of it fails\n"
     code += "import runpy; sys.argv = ['benchmarks', '--help']; runpy.run_module('benchmarks', run_name='__main__')"
     assert "--gpu" in run_python("-c", code)
-
-
-def test_inference_loads_a_network_without_what_others_need_and_the_compiler_comes_when_it_is_asked_for(tmp_path):
-    model = write_checkpoint(tmp_path / "epoch_1") / "model.pth"
-    words = ["--sys-cpu", "--method", "sgdepth", "--model-path", str(model)]
-    code = f"import sys, arguments, inference\nargs = arguments.parse('inference', {words})\n"
-    code += "inference.Predictor(args)\nimport visual.pictures\n"
-    code += "print('found', *{'timm', 'matplotlib', 'tensorboard', 'torch._dynamo', 'sympy'} & {*sys.modules})\n"
-    code += "import torch\nfrom models.without_dynamo import _asked_late; _asked_late('cpu')\n"
-    code += "print(torch.compile(lambda x: x + 1, backend='eager')(torch.ones(2)).sum().item())"
-    assert run_python("-c", code).split() == ["found", "4.0"]
 
 
 UNIX = ("fcntl", "resource", "pwd", "grp", "termios")

@@ -84,11 +84,12 @@ def test_an_option_of_another_method_is_told_whose_it_is(command, method):
             arguments.parse(command, ["--method", method, *words])
         said = re.fullmatch(
             rf"{option.flag}: an option of --method ([a-z0-9_, ]+), and this is --method {method}; "
-            r"leave it out or pass --method ([a-z0-9_]+)",
+            r"(?:leave it out or pass --method ([a-z0-9_]+)|.*(--depth-crop-.*))",
             str(error.value),
         )
         owners = said[1].split(", ")
-        assert said[2] == owners[0]
+        cropped = method in ("spatial_kd", "lapdepth") and option.flag.startswith("--depth-resize-")
+        assert (said[2], said[3]) == ((None, option.flag.replace("resize", "crop")) if cropped else (owners[0], None))
         for name in METHODS:
             has = command in METHODS[name].options and option in arguments.options_of(command, name)
             assert has == (name in owners)

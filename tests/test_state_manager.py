@@ -296,8 +296,8 @@ def test_published_files_load_in_both_containers_and_without_wrappers(tmp_path, 
     torch.save(state, tmp_path / "model.pth", _use_new_zipfile_serialization=not legacy)
     model = find_network(options(model_path=str(tmp_path / "model.pth")), "depth")(torch.device("cpu"))
     assert not model.training
-    for key, value in model.state_dict().items():
-        assert torch.equal(value, network.state_dict()[key])
+    want = network.state_dict()
+    assert all(torch.equal(value, want[key]) for key, value in model.state_dict().items())
 
 
 @pytest.mark.usefixtures("whole_here")

@@ -1,7 +1,7 @@
 """Commands in processes forked from one that has imported everything: the real program, without the seconds of imports.
 
-What differs from a new interpreter is its end, handlers of `atexit` do not run, and what it has imported already;
-tests/test_cold_starts.py starts every command as a user does.
+What differs from a new interpreter is its end, handlers of `atexit` do not run, what it has imported already, and that
+it does not wait for disks; tests/test_cold_starts.py starts every command as a user does.
 """
 
 from __future__ import annotations
@@ -216,11 +216,14 @@ def _become(
     sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False, errors="backslashreplace")
     import torch
 
+    from tests.conftest import leave_writing_to_the_system
+
     torch.set_num_threads(1)
     multiprocessing.set_start_method(None, force=True)  # that of a new interpreter instead of the one used here
     os.environ.clear()
     os.environ.update(env)
     os.chdir(cwd)
+    leave_writing_to_the_system()
     if is_thin:
         thin.make_thin()
     if before:

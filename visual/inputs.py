@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import glob
-import importlib.util
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,44 +10,25 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError
+from storage.kinds import DEPTH_FOLDER, HEIF, VIDEOS, image_suffixes
 from storage.text import read_text
 
-IMAGES = (
-    ".png",
-    ".jpg",
-    ".jpeg",
-    ".jpe",
-    ".jp2",
-    ".bmp",
-    ".dib",
-    ".tif",
-    ".tiff",
-    ".webp",
-    ".gif",
-    ".ppm",
-    ".pgm",
-    ".pbm",
-    ".pnm",
-    ".tga",
-)
-HEIF = (".heic", ".heif")  # with the package pillow-heif
-VIDEOS = (".mp4", ".m4v", ".mov", ".avi", ".mkv", ".webm", ".mpg", ".mpeg", ".wmv")
 LIST = ".txt"
 MOST_NAMED = 5  # of files that are left out
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images and videos, each with the name of its outputs without extension; and why files were left out."""
+    """Images and videos, each with the name of its outputs without extension.
+
+    left_out: why files were left out
+    missing:  a sentence for each line of a list that names nothing
+    """
 
     images: dict[Path, str]
     videos: dict[Path, str]
-    left_out: tuple[str, ...]
-
-
-def image_suffixes() -> tuple[str, ...]:
-    """How names of images end that can be read here."""
-    return IMAGES + HEIF if importlib.util.find_spec("pillow_heif") else IMAGES
+    left_out: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
 
 
 def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
@@ -57,14 +37,15 @@ def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
     recursive: search folders below folders, too; their structure is kept in the names of the outputs
 
     Raises:
-        UserError: with all words that name nothing.
+        UserError: with all words that name nothing, lists among them of which no line does.
     """
     found: dict[Path, Path] = {}
     left_out: list[Path] = []
+    missing: list[str] = []
     faults = []
     for word in words:
         try:
-            for path in _expanded(word):
+            for path in _expanded(word, missing):
                 if path.is_dir():
                     _take_folder(path, recursive, found, left_out)
                 else:
@@ -76,15 +57,15 @@ def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
     names = output_names(found)
     videos = {path: name for path, name in names.items() if path.suffix.lower() in VIDEOS}
     images = {path: name for path, name in names.items() if path not in videos}
-    return Inputs(images, videos, tuple(_reasons(left_out)))
+    return Inputs(images, videos, tuple(_reasons(left_out)), tuple(dict.fromkeys(missing)))
 
 
-def _expanded(word: str) -> Iterator[Path]:
-    """Files and folders that exist, which a word names."""
+def _expanded(word: str, missing: list[str]) -> Iterator[Path]:
+    """Files and folders that exist, which a word names; what lists name in vain is noted in `missing`."""
     path = Path(word)
     if os.path.exists(path):
         if path.suffix.lower() == LIST and path.is_file():
-            yield from _listed(path)
+            yield from _listed(path, missing)
         else:
             yield path
         return
@@ -97,23 +78,31 @@ def _expanded(word: str) -> Iterator[Path]:
     parts = [part for part in word.split(",") if part]
     if len(parts) > 1 and all(os.path.exists(part) or glob.has_magic(part) for part in parts):
         for part in parts:
-            yield from _expanded(part)
+            yield from _expanded(part, missing)
         return
     raise UserError(f"--image-path {word}: does not exist; give images, folders of images, videos or a list of them")
 
 
-def _listed(path: Path) -> Iterator[Path]:
-    """What a text list names, a path a line, from where the command runs or from where the list lies."""
+def _listed(path: Path, missing: list[str]) -> Iterator[Path]:
+    """What a text list names, a path a line, from where the command runs or from where the list lies.
+
+    Raises:
+        UserError: when the list cannot be read, or nothing that it names is there.
+    """
     try:
         lines = [line.strip() for line in read_text(path, errors="surrogateescape").splitlines()]
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror}); check the list") from None
+    named: dict[str, int] = {}
     for number, line in enumerate(lines, 1):
         if line and not line.startswith("#"):
-            there = [place for place in (Path(line), path.parent / line) if os.path.exists(place)]
-            if not there:
-                raise UserError(f"{path}: line {number}: {line[:200]} does not exist; correct the list")
-            yield there[0]
+            named.setdefault(line, number)
+    places = {line: next(filter(os.path.exists, (Path(line), path.parent / line)), None) for line in named}
+    lost = [f"{path}: line {named[line]}: {line[:200]} does not exist" for line, place in places.items() if not place]
+    if len(lost) == len(named):
+        raise UserError(f"{lost[0] if lost else f'{path}: names no file'}; correct the list")
+    missing += lost
+    yield from filter(None, places.values())
 
 
 def _take_folder(folder: Path, recursive: bool, found: dict[Path, Path], left_out: list[Path]) -> None:
@@ -123,7 +112,7 @@ def _take_folder(folder: Path, recursive: bool, found: dict[Path, Path], left_ou
         UserError: when there is none.
     """
     suffixes = image_suffixes() + (VIDEOS if recursive else ())
-    paths = sorted(_walk(folder) if recursive else folder.iterdir())
+    paths = sorted(_walk(folder, left_out) if recursive else folder.iterdir())
     files = [path for path in paths if not path.name.startswith(".") and path.is_file()]
     taken = [path for path in files if path.suffix.lower() in suffixes]
     if not taken:
@@ -134,9 +123,12 @@ def _take_folder(folder: Path, recursive: bool, found: dict[Path, Path], left_ou
         found.setdefault(path, path.relative_to(folder) if recursive else Path(path.name))
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _walk(folder: Path, left_out: list[Path]) -> Iterator[Path]:
     for place, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        truth = DEPTH_FOLDER in folders and any(name.lower().endswith(image_suffixes()) for name in files)
+        left_out += [Path(place, DEPTH_FOLDER)] * truth
+        passed = (DEPTH_FOLDER,) if truth else ()
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in passed)
         yield from (Path(place, name) for name in files)
 
 
@@ -146,7 +138,9 @@ def _reasons(left_out: Iterable[Path]) -> Iterator[str]:
     for path in left_out:
         suffix = path.suffix.lower()
         reason = "no images"
-        if suffix in VIDEOS:
+        if path.name == DEPTH_FOLDER and path.is_dir():
+            reason = "depth beside images, as own data have it"
+        elif suffix in VIDEOS:
             reason = "videos, to be named by themselves or found with --recursive"
         elif suffix in HEIF:
             reason = "HEIC, which 'pip install pillow-heif' lets be read"

@@ -9,9 +9,10 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from errors import UserError
+from storage.cameras import find_camera, has_camera
 
 FILM_DIAGONAL = math.hypot(36, 24)  # millimetres
-REMEDY = "give --intrinsics fx,fy,cx,cy in pixels or --fov DEGREES"
+REMEDY = "give --intrinsics fx,fy,cx,cy in pixels or --fov DEGREES, or write an intrinsics.txt beside them"
 
 
 @dataclass(frozen=True)
@@ -40,11 +41,17 @@ class Lens:
         )
 
 
-def find_lens(path: Path | None, size: tuple[int, int], intrinsics: tuple[float, ...], fov: float) -> Lens | None:
+def find_lens(
+    path: Path | None, size: tuple[int, int], intrinsics: tuple[float, ...], fov: float, roots: tuple[Path, ...] = ()
+) -> Lens | None:
     """Lens of an upright image of (height, width) `size`; None where nobody tells.
 
     intrinsics: fx, fy, cx, cy that were given, or (); fov: horizontal degrees that were given, or 0
-    path: of the image, whose EXIF data may tell the focal length
+    path: of the image, beside which a camera may be written, and whose EXIF data may tell the focal length
+    roots: folders up to which a camera may be written above the image
+
+    Raises:
+        UserError: when a camera is written beside it that cannot be used.
     """
     height, width = size
     if intrinsics:
@@ -52,6 +59,8 @@ def find_lens(path: Path | None, size: tuple[int, int], intrinsics: tuple[float,
     if fov:
         focal = width / (2 * math.tan(math.radians(fov) / 2))
         return Lens(focal, focal, (width - 1) / 2, (height - 1) / 2, f"--fov {fov:g}")
+    if path and (camera := find_camera(_homes(path, roots), size)):
+        return Lens(*camera.in_pixels(size), source=f"{camera.place} ({camera.unit})")
     millimetres = _film_focal_length(path) if path else 0.0
     if not millimetres:
         return None
@@ -65,6 +74,17 @@ def camera_fault(intrinsics: tuple[float, ...], fov: float) -> str:
     if intrinsics and (fov or len(intrinsics) != 4):
         return "--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them"
     return ""
+
+
+def has_lens(path: Path | None, intrinsics: tuple[float, ...], fov: float, roots: tuple[Path, ...] = ()) -> bool:
+    """Whether anybody tells the lens of an image; arguments as in `find_lens`."""
+    return bool(intrinsics or fov or (path and (any(map(has_camera, _homes(path, roots))) or _film_focal_length(path))))
+
+
+def _homes(path: Path, roots: tuple[Path, ...]) -> list[Path]:
+    """Folders where the camera of an image may be written, the nearest first, as own data have it in training."""
+    above = [folder for folder in path.parents if any(root in (folder, *folder.parents) for root in roots)]
+    return list(dict.fromkeys((path.parent, *above)))
 
 
 def need_lens(path: Path | None, name: str, *found: object) -> Lens:

@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from .colour import class_image, depth_image, normals_image, plasma, probability_image
+from .colour import FAR_SHARE, class_image, depth_image, normals_image, plasma, probability_image
 
 COLUMNS = 4
 """Samples shown at most."""
@@ -60,6 +60,18 @@ def refinement_panel(image: Tensor, outlines: Tensor, disp: Tensor, refined: Ten
             plasma(2 * weight.float()),
         ]
     )
+
+
+def teacher_panel(image: Tensor, disp: Tensor, target: Tensor, counted: Tensor) -> Tensor:
+    """Image, disparity, that of its teacher in the same colours, and red where nothing is learned from it.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; disp, target (B, 1, H, W) in [0, 1], of one scale; counted (B, 1, H, W) bool
+    Returns: (3, 4*H, columns*W) in [0, 1]
+    """
+    image, disp, target, counted = (x[:COLUMNS] for x in (image.float(), disp.float(), target.float(), counted))
+    both = torch.cat((disp, target), 1).flatten(1)
+    largest = both.quantile(FAR_SHARE / 100, 1).clamp_min(1e-6).view(-1, 1, 1, 1)
+    return _stack([image, plasma(disp / largest), plasma(target / largest), mask_overlay(image, counted)])
 
 
 def class_panel(image: Tensor, ids: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from perspective_resample.input_view import InputView
 
 from .fit import Fit
 from .inputs import Inputs
-from .lens import REMEDY, find_lens
+from .lens import REMEDY, has_lens
 from .pictures import Look
 from .results import ResultFolder, clashes
 
@@ -55,7 +55,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
         raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
     look = build_look(args)
-    camera = (args.intrinsics, args.fov)
+    camera = (args.intrinsics, args.fov, tuple(Path(word) for word in args.image_path if os.path.isdir(word)))
     outputs = ResultFolder(Path(args.output_path), extension, args.save, args.save_arrays, look, camera=camera)
     if twice := clashes(outputs, inputs.images.values()):
         target, names = next(iter(twice.items()))
@@ -67,7 +67,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
             raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
     if {"ply", "glb"} & {*args.save} or args.depth_scale.startswith("camera-height"):
         places = [*inputs.images, *([None] if inputs.videos else [])]
-        if not any(find_lens(path, (1, 1), *camera) for path in places):
+        if not any(has_lens(path, *camera) for path in places):
             raise UserError(f"--save and --depth-scale: these images say no focal length; {REMEDY}")
     return outputs
 

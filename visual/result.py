@@ -110,7 +110,8 @@ class Result:
         Raises:
             UserError: when nobody tells the lens, or the network knows no distances.
         """
-        given, degrees = self.files.camera if intrinsics is None and fov is None else (intrinsics or (), fov or 0.0)
+        told = self.files.camera[:2] if intrinsics is None and fov is None else (intrinsics or (), fov or 0.0)
+        given, degrees = told
         if (given and len(given) != 4) or not 0 <= degrees < 180 or (given and degrees):
             raise UserError("intrinsics: give the four numbers (fx, fy, cx, cy) in pixels, or a fov in degrees")
         lens = find_lens(self.job.path, self.job.size, tuple(given), degrees)

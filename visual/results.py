@@ -130,7 +130,7 @@ class ResultFolder:
     arrays: besides, what the network gives of disparity, depth, classes and layers; of depth in metres as 16 bit, too
     most:   metres that 16-bit depth must reach where the network knows metres
     scale:  what is done to what the network says, with the job's lens
-    camera: intrinsics that were given, or (), and horizontal degrees that were given, or 0
+    camera: intrinsics that were given, or (), horizontal degrees that were given, or 0, and folders as in `find_lens`
     said:   what was written in which unit, counted
     """
 
@@ -141,7 +141,7 @@ class ResultFolder:
     look: Look = field(default_factory=Look)
     most: float = math.inf
     scale: Callable[[Job, Found], Found] = as_it_is
-    camera: tuple[tuple[float, ...], float] = ((), 0.0)
+    camera: tuple[tuple[float, ...], float, tuple[Path, ...]] = ((), 0.0, ())
     said: Counter[str] = field(default_factory=Counter)
     _saying: Lock = field(default_factory=Lock)
 

@@ -152,7 +152,7 @@ class FrameReader:
             return ""
         reason = "the file is cut off" if self.cut else "it is damaged" if self.holes else "the others are not there"
         total = self.total or "an unknown number of"
-        return f"{self.path}: {self.whole} of {total} frames could be decoded, {reason}; fetch the file again"
+        return f"{self.path}: {self.whole} of {total} frames could be decoded, {reason}; give a whole copy of it"
 
     def _place(self, slot: float, before: int, floor: int, by_time: bool) -> int:
         """Place of a frame in the order of all, from its time in units of the usual distance.

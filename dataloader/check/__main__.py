@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from dataloader.catalog import LOADERS, LoaderSpec
+from dataloader.prepare.training_data import add_dataset_dir
 from errors import UserError, closest
 from presets.judging import DEPTH_GT
 from presets.option import Option, metres
-from presets.options import DATA_DEPTH_UNIT
+from presets.own_data import DATA_DEPTH_UNIT, FRAME_STEP, VALIDATION_SHARE
 from presets.values import checked
 from storage import descriptors
 
@@ -31,12 +32,7 @@ def make_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument("loaders", nargs="+", metavar="LOADER", help="names as given to training and evaluation")
-    parser.add_argument(
-        "--dataset-dir",
-        default=os.environ.get("IFN_DIR_DATASET", ""),
-        metavar="DIR",
-        help="data set folder; default: environment variable IFN_DIR_DATASET",
-    )
+    add_dataset_dir(parser.add_argument)
     parser.add_argument(
         "--purpose",
         choices=PURPOSES,
@@ -61,10 +57,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--data-folder", default="", metavar="DIR", help="own data, for loaders folder_...")
     parser.add_argument(
-        "--data-intrinsics", default="", metavar="FX,FY,CX,CY", help="its camera, in pixels of the files"
+        "--data-intrinsics",
+        default="",
+        metavar="FX,FY,CX,CY",
+        help="its camera, in pixels of the files; default: intrinsics.txt or cameras.txt beside them",
     )
     parser.add_argument(
         "--data-depth-unit", default="0", metavar="METRES", help="metres per count of its depth, such as 0.001 or 1/256"
+    )
+    parser.add_argument("--data-validation-share", default="0", metavar="SHARE", help=VALIDATION_SHARE.help)
+    parser.add_argument("--frame-step", default="1", metavar="N", help=FRAME_STEP.help)
+    parser.add_argument(
+        "--cache-dir",
+        default=os.environ.get("IFN_DIR_CHECKPOINT", ""),
+        metavar="DIR",
+        help="where training keeps the frames of own videos; default: environment variable IFN_DIR_CHECKPOINT",
     )
     parser.add_argument(
         "--depth-camera", choices=("protocol", "left", "right"), default="protocol", help="camera of KITTI to evaluate"
@@ -138,6 +145,9 @@ def run(args: argparse.Namespace) -> int:
         data_folder=args.data_folder,
         data_intrinsics=intrinsics,
         data_depth_unit=checked(DATA_DEPTH_UNIT, args.data_depth_unit, DATA_DEPTH_UNIT.flag),
+        data_validation_share=checked(VALIDATION_SHARE, args.data_validation_share, VALIDATION_SHARE.flag),
+        frame_step=checked(FRAME_STEP, args.frame_step, FRAME_STEP.flag),
+        cache_dir=args.cache_dir,
         depth_camera=args.depth_camera,
         depth_cap=checked(DEPTH_CAP, args.depth_cap, DEPTH_CAP.flag),
         images=args.images,

@@ -6,9 +6,9 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from dataloader.calibration import calibration_entry, rectified_size
-from dataloader.camera import Intrinsics, Size, doubts, field_of_view
+from dataloader.camera import Intrinsics, Size, doubts, in_words
 from dataloader.check.look import Look
-from dataloader.check.report import Report
+from dataloader.check.report import SHOWN, Report
 from dataloader.listing import on_disk
 from dataloader.parts import part_of, uncut
 from dataloader.truth import check_rectified
@@ -16,41 +16,34 @@ from dataloader.velodyne import CAMERA_FILE
 from errors import UserError
 
 
-def check_camera(report: Report, looks: Iterable[Look], own: bool) -> None:
-    """Tell the intrinsics, warn where they cannot be right; `own` numbers were given by the user in pixels.
+def check_camera(report: Report, looks: Iterable[Look]) -> None:
+    """Tell the intrinsics, and warn where they cannot be right.
 
     Where images are a part of what the camera saw, that whole is judged.
     """
     seen: dict[tuple[Intrinsics, Size], str] = {}
+    told: dict[Intrinsics, str] = {}
     for look in looks:
         if 0 in look.sizes:
             whole = uncut(look.sample.images[0], look.sample.intrinsics, look.sizes[0])
-            seen[whole] = _place(look, own) if look.sample.measured else ""
-    told = set()
+            seen[whole] = _place(look) if look.sample.measured else ""
+            source = f" (from {look.sample.camera})" if look.sample.camera else ""
+            told.setdefault(whole[0], in_words(*whole) + source)
+    for sentence in [*told.values()][:SHOWN]:
+        report.tell("intrinsics", sentence)
+    if len(told) > SHOWN:
+        report.tell("intrinsics", f"and {len(told) - SHOWN} others")
     for (intrinsics, size), place in seen.items():
-        if intrinsics not in told:
-            told.add(intrinsics)
-            report.tell("intrinsics", _in_words(intrinsics, size))
         for doubt in doubts(intrinsics, size):
             remedy = f"; check {place}" if place else ""
             report.warn(f"intrinsics at {size[0]} x {size[1]}: {doubt}{remedy}")
 
 
-def _place(look: Look, own: bool) -> str:
+def _place(look: Look) -> str:
     """Where the intrinsics of a sample are written."""
-    if own:
-        return "--data-intrinsics fx,fy,cx,cy, in pixels of the files"
+    if look.sample.camera:
+        return look.sample.camera
     return "the camera files" if part_of(look.sample.images[0]) else "K in parameters.json"
-
-
-def _in_words(intrinsics: Intrinsics, size: Size) -> str:
-    height, width = size
-    fx, fy, cx, cy = intrinsics
-    return (
-        f"fx {fx * width:.1f} fy {fy * height:.1f} cx {cx * width:.1f} cy {cy * height:.1f} pixels at "
-        f"{height} x {width}: {field_of_view(fx):.0f} degrees wide, {field_of_view(fy):.0f} high, "
-        f"pixel aspect {fx * width / (fy * height):.3f}"
-    )
 
 
 def compare_calibration(report: Report, looks: Sequence[Look]) -> None:

@@ -20,13 +20,16 @@ from dataloader.index import read_index
 from dataloader.integrity import needed
 from dataloader.layouts import kitti_annotated, nyu
 from dataloader.layouts.cityscapes_triplets import find_dump
+from dataloader.layouts.folder import find_sequences, find_videos
 from dataloader.layouts.kitti import find_split
 from dataloader.lists import read_list
+from dataloader.missing import DROP_HINT
 from dataloader.samples import NO_CAMERA, Request, Sample
 from dataloader.splits import has_truth, resolve, tell_truth, with_truth
 from dataloader.truth import camera_faults, size_doubts
 from errors import UserError
 from evaluation.protocols import DEPTH_PROTOCOLS
+from visual.frames import take_all
 
 TILES = 6
 """Samples of a loader on the contact sheet."""
@@ -42,8 +45,11 @@ class Options:
     data_folder: str = ""
     data_intrinsics: tuple[float, ...] = ()
     data_depth_unit: float = 0.0
+    data_validation_share: float = 0.0
+    frame_step: int = 1
     depth_camera: str = "protocol"
     depth_cap: float = 0.0
+    cache_dir: str = ""
     images: int = 20
 
 
@@ -56,6 +62,9 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
     use = "training" if spec.training else "evaluation"
     report = Report(f"{spec.name} ({spec.purpose} {use})")
     try:
+        if spec.dataset == "folder" and options.cache_dir:
+            for fault in take_all(find_videos(options.data_folder), Path(options.cache_dir), print):
+                report.fault(f"{fault}, {DROP_HINT}")
         samples = resolve(
             spec,
             options.dataset_dir,
@@ -63,14 +72,19 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
             data_folder=options.data_folder,
             data_intrinsics=options.data_intrinsics,
             data_depth_unit=options.data_depth_unit,
+            data_validation_share=options.data_validation_share,
+            frame_step=options.frame_step,
+            cache_folder=options.cache_dir if spec.dataset == "folder" else "",  # a check keeps no laser scans
             depth_camera=options.depth_camera,
         )
         _tell_source(report, spec, options, len(samples))
         if spec.needs_truth and (told := tell_truth(spec, options.depth_gt)):
             report.tell("truth", told.partition(": ")[2])
-        count_samples(report, spec, samples)
-        if spec.dataset == "folder":
-            count_own_frames(report, Path(options.data_folder), samples)
+        own = spec.dataset == "folder"
+        count_samples(report, spec, samples, options.frame_step if own else 1)
+        if own:
+            sequences = find_sequences(options.data_folder, options.cache_dir)
+            count_own_frames(report, spec, Path(options.data_folder), sequences, samples, options.frame_step)
         if not any(has_truth(spec, sample) for sample in samples):
             with_truth(spec, samples)
     except UserError as error:
@@ -142,11 +156,13 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
 def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look], depth_cap: float) -> None:
     if spec.purpose == "depth":
         known = [look for look in looks if look.sample.intrinsics != NO_CAMERA]
-        check_camera(report, known, own=spec.dataset == "folder")
+        check_camera(report, known)
+        if spec.dataset == "folder":
+            facts.propose_size(report, looks)
         if spec.dataset == "kitti":
             compare_calibration(report, looks)
     if spec.video:
-        facts.tell_motion(report, looks)
+        facts.tell_motion(report, looks, own=spec.dataset == "folder")
     if spec.purpose == "depth" and spec.needs_truth:
         farthest = depth_cap or (DEPTH_PROTOCOLS[spec.protocol].clamp[1] if spec.protocol else FARTHEST)
         own_raster = DATASETS[spec.dataset].truth_raster == "own"

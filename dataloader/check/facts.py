@@ -11,7 +11,9 @@ from dataloader.check.look import Look, sizes_of
 from dataloader.check.report import Report, counted, first_of, share
 from dataloader.labels import CLASSES, IGNORE, TRAIN_ID_OF
 from dataloader.samples import FURTHER, Sample
+from dataloader.shape import fitting_size
 from dataloader.truth import is_stretched, misfit, unit_doubt
+from presets.depth_data import DEPTH_SIZE
 
 STILL = 0.5  # pixels of a 640 wide image; a parked car with passing traffic stays below
 FAR = 24.0  # likewise; a car turning at 30 degrees per second at 10 Hz; beyond, photometric training fails
@@ -37,8 +39,33 @@ def tell_images(report: Report, looks: Sequence[Look], known: Collection[str] = 
         report.warn(f"images are smaller than {SMALL_SIDE} pixels")
 
 
-def tell_motion(report: Report, looks: Sequence[Look]) -> None:
-    """Apparent motion between neighbours: none where the camera stands or frames are repeated."""
+def propose_size(report: Report, looks: Sequence[Look]) -> None:
+    """Tell a size of networks that has the shape of the images, and what to do with those that are higher than wide."""
+    sizes = [*sizes_of(looks)]
+    if not sizes:
+        return
+    height, width = fitting_size(sizes[0], DEPTH_SIZE[0].multiple)
+    report.tell(
+        "network size",
+        f"--depth-resize-height {height} --depth-resize-width {width} has the shape of images of {sizes[0][0]} x "
+        f"{sizes[0][1]} (height x width), and so have --depth-validation-resize-height and -width likewise",
+    )
+    upright = {size[0] > size[1] for size in sizes}
+    if True in upright:
+        report.tell(
+            "portrait",
+            "frames are higher than wide: train at that size, which shows them whole; of a network that was trained on "
+            "wide images, inference.py --fit multiple keeps their shape",
+        )
+    if len(upright) > 1:
+        report.warn("some images are higher than wide and others wider than high; train them apart, or crop one kind")
+
+
+def tell_motion(report: Report, looks: Sequence[Look], own: bool = False) -> None:
+    """Apparent motion between neighbours: none where the camera stands or frames are repeated.
+
+    own: of own data, whose neighbours may be chosen
+    """
     motions = {look.sample.name: look.motion for look in looks if look.motion is not None}
     if not motions:
         return
@@ -58,7 +85,7 @@ def tell_motion(report: Report, looks: Sequence[Look]) -> None:
     elif len(still) > SOME * len(motions):
         report.warn(
             f"{share(len(still), len(motions))} samples hardly move: {first_of(still)}; a standing camera "
-            "teaches no depth"
+            f"teaches no depth{', a slow one more with a larger --frame-step' if own else ''}"
         )
     far = sum(motion > FAR for motion in motions.values())
     if far > SOME * len(motions):

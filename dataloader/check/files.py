@@ -14,8 +14,8 @@ from tqdm import tqdm
 from dataloader.catalog import LoaderSpec
 from dataloader.check.report import SHOWN, Report, counted, first_of
 from dataloader.integrity import find_damaged, needed
-from dataloader.layouts.folder import find_sequences, ordered_frames
-from dataloader.listing import Listing, numbers_of
+from dataloader.layouts.folder import Recording
+from dataloader.listing import numbers_of
 from dataloader.numbering import have_decimals
 from dataloader.parts import container
 from dataloader.samples import Sample
@@ -57,8 +57,11 @@ def _names(folder: str) -> frozenset[str]:
         return frozenset()
 
 
-def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample]) -> None:
-    """Tell numbers of samples, recordings and cameras; warn about frames that are listed twice."""
+def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample], step: int = 1) -> None:
+    """Tell numbers of samples, recordings and cameras; warn about frames that are listed twice.
+
+    step: how many frames away neighbours are
+    """
     folders = Counter(os.path.dirname(container(sample.images[0])) for sample in samples)
     shortest, longest = min(folders.values()), max(folders.values())
     text = f"{len(samples)} from {len(folders)} folders of {shortest} to {longest} frames"
@@ -72,31 +75,37 @@ def count_samples(report: Report, spec: LoaderSpec, samples: Sequence[Sample]) -
         if spec.video and spec.training and not sides["right"]:
             report.warn("no right camera; training works, with half of the images")
     if spec.video:
-        offsets = ", ".join(f"{offset:+d}" for offset in spec.frames if offset)
+        offsets = ", ".join(f"{offset * step:+d}" for offset in spec.frames if offset)
         report.tell("neighbours", f"{offsets} there for every sample")
     twice = len(samples) - len({sample.name for sample in samples})
     if twice:
         report.warn(f"{counted(twice, 'sample')} listed more than once")
 
 
-def count_own_frames(report: Report, root: Path, samples: Sequence[Sample]) -> None:
-    """Tell how many frames of a folder with own data are used; name sequences that are not, or that have gaps."""
-    listing = Listing(root)
-    frames = {folder: ordered_frames(listing, folder) for folder in find_sequences(listing)}
+def count_own_frames(
+    report: Report, spec: LoaderSpec, root: Path, sequences: Sequence[Recording], samples: Sequence[Sample], step: int
+) -> None:
+    """Tell how many frames of a folder with own data are used; name sequences that are not, or that have gaps.
+
+    root: --data-folder
+    sequences: all that are in it
+    step: how many frames away neighbours are
+    """
+    found = {sequence.name or root.name: sequence for sequence in sequences}
+    frames = {name: sequence.frames() for name, sequence in found.items()}
     used = Counter(os.path.dirname(sample.images[0]) for sample in samples)
     total = sum(map(len, frames.values()))
     report.tell("frames", f"{total} in {counted(len(frames), 'sequence')}, {len(samples)} of them used")
-    idle = [folder or root.name for folder in frames if not used.get(str(root / folder))]
+    idle = [name for name, sequence in found.items() if not used.get(str(sequence.place))]
     if idle:
-        report.warn(
-            f"{counted(len(idle), 'sequence')} without a frame that has both neighbours: {first_of(idle)}; "
-            "it takes three frames"
-        )
+        what = "without a frame that has both neighbours" if spec.video else "without a frame for validation"
+        least = f"it takes {2 * step + 1} frames" if spec.video else "--data-validation-share is less than that"
+        report.warn(f"{counted(len(idle), 'sequence')} {what}: {first_of(idle)}; {least}")
     uneven = []
-    for folder, names in frames.items():
+    for name, names in frames.items():
         steps = number_steps(names)
         if len(steps) > 1:
-            uneven.append(f"{folder or root.name} (by {min(steps)} to {max(steps)})")
+            uneven.append(f"{name} (by {min(steps)} to {max(steps)})")
     if uneven and any(len(sample.images) > 1 for sample in samples):
         report.warn(
             f"{counted(len(uneven), 'sequence')} whose numbers advance unevenly: {first_of(uneven)}; the "

@@ -21,6 +21,7 @@ COMMANDS = {
     "splits": "fetch the published split lists and verify them",
     "lists": "write the lists of images with their depth maps from what is on disk",
     "kitti": "download KITTI raw drives",
+    "frames": "take frames out of a video of your own",
     "index": "write index files for a KITTI or Cityscapes download",
     "cityscapes-triplets": "make triplets of Cityscapes video, resized, for the training of depth",
     "fill": "fill the gaps of depth maps, and smooth them, for SD-ConvTrans",

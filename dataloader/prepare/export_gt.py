@@ -14,7 +14,7 @@ from dataloader.catalog import find_loader
 from dataloader.prepare.training_data import add_sources
 from errors import UserError
 from presets.judging import DEPTH_GT
-from presets.options import DATA_DEPTH_UNIT
+from presets.own_data import DATA_DEPTH_UNIT
 from presets.values import checked
 
 if TYPE_CHECKING:

@@ -37,6 +37,7 @@ for its edges (Farbman et al. 2008). Maps of NYU are called dense/sync_depth_den
 """
 UNITS = {"uint_16": 1 / 256, "normalized_100": 1 / 100}  # metres per count
 NYU, NYU_ALPHA, ALPHA = "nyu_v2", 0.8, 1.0
+LEAST = 3  # pixels of a side, so that there are neighbours on either side
 NOTHING = 10.0  # metres, which the toolbox of NYU Depth v2 takes for no measurement
 
 
@@ -157,16 +158,19 @@ def fill_frame(frame: Frame, alpha: float, strength: float, check: Callable[[], 
     check: called between steps; what it raises ends the work
 
     Raises:
-        UserError: a damaged file, a depth map of another size than its image, or a map that cannot be written.
+        UserError: a damaged file, a depth map of another size than its image or of nearly no pixels, or a map that
+            cannot be written.
     """
     dense_path, base_path = frame.paths
     done = dense_path.is_file()
     if done:
         dense = read_depth(replace(frame.depth, path=str(dense_path))).astype(np.float64)
+        _require_neighbours(dense_path, dense)
     else:
         counts, image = read_counts(frame.depth.path), read_image(Path(frame.image))
         if counts.shape != image.shape[:2]:
             raise UserError(misfit(frame.depth.path, counts.shape, frame.image, image.shape))
+        _require_neighbours(frame.depth.path, counts)
         if frame.hollow:
             counts = np.where(counts == round(NOTHING / frame.unit), 0, counts)
         if not counts.any():
@@ -178,6 +182,15 @@ def fill_frame(frame: Frame, alpha: float, strength: float, check: Callable[[], 
     if not done:
         _write(dense_path, dense, frame.unit)
     return 1
+
+
+def _require_neighbours(path: str | Path, depth: np.ndarray) -> None:
+    if min(depth.shape) < LEAST:
+        height, width = depth.shape
+        raise UserError(
+            f"{path}: {height} x {width} (height x width), and gaps are filled from {LEAST} x {LEAST} pixels on; leave "
+            "the frame out"
+        )
 
 
 def _write(path: Path, depth: np.ndarray, unit: float) -> None:

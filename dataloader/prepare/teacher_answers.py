@@ -47,7 +47,8 @@ def answer(teacher: Answer, pixels: Tensor, recipe: Recipe) -> Tensor:
     rgb = pixels.float() / LEVELS
     if recipe.layout == "image":
         size = (recipe.height, recipe.width)
-        return interpolate(teacher(rgb)[:, None], size, mode="bilinear", antialias=True, align_corners=False)
+        answers = [teacher(rgb), *([teacher(rgb.flip(-1)).flip(-1)] if recipe.mirrored else [])]
+        return interpolate(torch.stack(answers, 1), size, mode="bilinear", antialias=True, align_corners=False)
     grid = Grid.of(recipe.height, recipe.width, recipe.patch_size)
     windows = rgb.unfold(2, grid.size, grid.stride).unfold(3, grid.size, grid.stride)[:, :, : grid.rows, : grid.columns]
     patches = windows.permute(0, 2, 3, 1, 4, 5).reshape(-1, 3, grid.size, grid.size)

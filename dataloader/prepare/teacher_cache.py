@@ -1,4 +1,4 @@
-"""Answers of a frozen teacher to all images of a training, for ``train.py --patch-teacher-cache``."""
+"""Answers of a frozen teacher to all images of a training, for its --teacher-cache and --patch-teacher-cache."""
 
 from __future__ import annotations
 
@@ -23,9 +23,11 @@ from dataloader.prepare.training_data import (
 from errors import UserError
 
 if TYPE_CHECKING:
+    import torch
+
     from dataloader.cache.teacher import CachedImage, Recipe
     from dataloader.catalog import LoaderSpec
-    from models.teacher import Teacher
+    from models.teacher import OwnTeacher, Teacher
 
 SUMMARY = (
     "Ask a depth teacher about every image of depth training loaders and keep its answers; an interrupted run goes on."
@@ -33,8 +35,9 @@ SUMMARY = (
 PURPOSES = ("depth",)
 PATCH_MULTIPLE = 64
 ABOUT = """
-image: the teacher sees every image whole and in its own size; its answer is brought to training resolution. Fits any
---patch-size. Recommended.
+image: the teacher sees every image whole; its answer is brought to training resolution. Serves --teacher-cache, and
+--patch-teacher-cache with any --patch-size. Recommended. With --mirrored it is also asked about the mirrored image,
+which --teacher-gate uncertainty needs.
 grid: the teacher sees every candidate patch of the resized image alone, as without a cache. Three to six times larger,
 and for one --patch-size only.
 
@@ -53,13 +56,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--teacher",
         default="dpt-hybrid",
         metavar="NAME",
-        help="dpt-hybrid, dpt-large, a weight file or hf:<model>; default: dpt-hybrid",
+        help="dpt-hybrid, dpt-large, a weight file, hf:<model>, or a checkpoint of any method; default: dpt-hybrid",
     )
-    add("--out", required=True, metavar="DIR", help="folder of the cache, for --patch-teacher-cache")
+    add(
+        "--out", required=True, metavar="DIR", help="folder of the cache, for --teacher-cache and --patch-teacher-cache"
+    )
     add("--layout", choices=("image", "grid"), default="image", help="what the teacher is asked about; default: image")
+    add("--mirrored", action="store_true", help="for --layout image: also keep the answer to the mirrored image")
     add_sizes(add)
     add("--patch-size", type=int, default=0, help="for --layout grid: as in training; default: 0, 64 per 96 rows")
     add_sources(add)
+    add(
+        "--checkpoint-dir",
+        default=os.environ.get("IFN_DIR_CHECKPOINT", ""),
+        metavar="DIR",
+        help="folder of all runs, below which --teacher may lie; default: environment variable IFN_DIR_CHECKPOINT",
+    )
     add("--share", default="1/1", metavar="K/N", help="take the K-th of N shares, for several processes; default: 1/1")
     add("--batch-size", type=int, default=8, help="images that pass the teacher at once; default: 8")
     add("--workers", type=int, default=0, help="threads that read, and that write; default: 0, one per processor core")
@@ -81,13 +93,12 @@ def run(args: argparse.Namespace) -> int:
 
     from dataloader.cache.teacher import CacheWriter
     from dataloader.prepare.teacher_answers import fill
-    from models import build_teacher
 
     device = torch.device("cuda" if torch.cuda.is_available() and not args.sys_cpu else "cpu")
     if device.type == "cuda":
         # Maps keep up to 16 bits and bfloat16 has 8; TF32 is the fastest that does not show.
         torch.set_float32_matmul_precision("high")
-    teacher = build_teacher(args.teacher, native=args.layout == "grid", fetch=True)
+    teacher = open_teacher(args, device)
     writer = CacheWriter(args.out, make_recipe(args, teacher))
     mine = images[share - 1 :: shares]
     lacking = writer.lacks(mine, thorough=True)
@@ -97,7 +108,7 @@ def run(args: argparse.Namespace) -> int:
         flush=True,
     )
     threads = args.workers or os.cpu_count() or 1
-    fill(writer, teacher.to(device), lacking, device, batch_size=args.batch_size, threads=threads)
+    fill(writer, teacher, lacking, device, batch_size=args.batch_size, threads=threads)
     rest = len(writer.lacks(images)) if shares > 1 else 0
     print(
         f"{args.out}: complete"
@@ -106,6 +117,21 @@ def run(args: argparse.Namespace) -> int:
         "maps are missing until the other shares are"
     )
     return 0
+
+
+def open_teacher(args: argparse.Namespace, device: torch.device) -> Teacher | OwnTeacher:
+    """The teacher that is named, on a device.
+
+    Raises:
+        UserError: when it is missing, damaged, or no network.
+    """
+    import arguments
+    import state_manager
+
+    given = arguments.parse("eval_depth", ["--checkpoint-dir", args.checkpoint_dir])
+    return state_manager.teacher_door(given, device)(
+        args.teacher, asked="patches" if args.layout == "grid" else "images"
+    )
 
 
 def parse_share(text: str) -> tuple[int, int]:
@@ -134,6 +160,8 @@ def check_sizes(args: argparse.Namespace) -> None:
         raise UserError(
             f"--patch-size {args.patch_size}: maps of whole images fit any patch; leave it out, or pass --layout grid"
         )
+    if args.mirrored and args.layout != "image":
+        raise UserError("--mirrored: patches are not compared with mirrored ones; leave it out, or pass --layout image")
     if args.patch_size < 0 or args.patch_size % PATCH_MULTIPLE:
         raise UserError(f"--patch-size {args.patch_size}: give 0 or a multiple of {PATCH_MULTIPLE}, as in training")
 
@@ -154,7 +182,7 @@ def find_images(specs: Sequence[LoaderSpec], args: argparse.Namespace) -> list[C
     return list(found.values())
 
 
-def make_recipe(args: argparse.Namespace, teacher: Teacher) -> Recipe:
+def make_recipe(args: argparse.Namespace, teacher: Teacher | OwnTeacher) -> Recipe:
     """How the maps are made.
 
     Raises:
@@ -170,7 +198,7 @@ def make_recipe(args: argparse.Namespace, teacher: Teacher) -> Recipe:
         name = Path(args.teacher).name
     common = {"height": args.height, "width": args.width, "teacher": name, "sha256": sha256}
     if args.layout == "image":
-        return Recipe(layout="image", **common)
+        return Recipe(layout="image", mirrored=args.mirrored, **common)
     grid = Grid.of(args.height, args.width, args.patch_size)
     if not len(grid):
         raise UserError(

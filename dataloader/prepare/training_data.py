@@ -38,7 +38,13 @@ def add_sources(add: Callable[..., Any]) -> None:
     """Options that say where data are; `add` is the method of a parser."""
     add_dataset_dir(add)
     add("--data-folder", default="", metavar="DIR", help="own data, for folder_train")
-    add("--data-intrinsics", type=floats, default=(), metavar="FX,FY,CX,CY", help="its camera, pixels of the files")
+    add(
+        "--data-intrinsics",
+        type=floats,
+        default=(),
+        metavar="FX,FY,CX,CY",
+        help="its camera, pixels of the files; default: as intrinsics.txt or cameras.txt beside them say",
+    )
     add(
         "--data-on-missing",
         choices=("stop", "drop"),

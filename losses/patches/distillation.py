@@ -13,7 +13,7 @@ from torch import Tensor
 
 from perspective_resample.views import Views, synthesise
 
-from ..photometric import Reference, photometric_error
+from ..photometric import Reference, least_error
 from .refine import CachedMaps, PatchRefiner, Refined
 from .scales import Estimate
 
@@ -158,7 +158,7 @@ class PatchDistillation:
         reference, batch = Reference.of(images[0]), len(images[0])
         fresh = synthesise({0: refined.disparity}, motion, images, *camera, *self.depth_range).color
         before, after, unmoved = (
-            torch.stack([photometric_error(colors[frame][:batch], reference)[0] for frame in motion]).amin(0)
+            least_error({frame: colors[frame][:batch] for frame in motion}, reference)
             for colors in (views.color, fresh, images)
         )
         compared = counted[:, 0] & (torch.minimum(before, after) < unmoved)

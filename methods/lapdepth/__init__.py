@@ -17,7 +17,7 @@ from presets.options import (
 )
 
 from ..method import Method
-from ..spatial_kd.options import MODEL_NORM, TRUTH_MIN
+from ..metric.options import MODEL_NORM, TRUTH_MIN
 
 NETWORK: Group = (
     "network",

@@ -7,7 +7,7 @@ from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from methods.spatial_kd.build import require_multiple
+from methods.metric.build import check_crop
 
 if TYPE_CHECKING:
     from dataloader.catalog import Purpose
@@ -23,8 +23,7 @@ def check(args: Namespace) -> None:
     Raises:
         UserError: naming the option.
     """
-    for side, length in (("height", args.depth_crop_height), ("width", args.depth_crop_width)):
-        require_multiple(f"--depth-crop-{side}", length, 16)
+    check_crop(args, 16)
     if 0 < args.train_num_epochs <= args.depth_gradient_from_epoch and args.depth_gradient_weight:
         log.warning(
             "--depth-gradient-from-epoch %d: the run has %d epochs and never comes to it",

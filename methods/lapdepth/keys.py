@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from methods.method import Adopted
-from methods.spatial_kd.keys import DEPTH
+from methods.metric.keys import DEPTH
 
 UNUSED = ("encoder.encoder.layer4.", "encoder.encoder.fc.")
 

@@ -17,6 +17,7 @@ from presets.options import (
     VIDEO_NETWORK,
 )
 from presets.refinement import REFINEMENT
+from presets.teaching import TEACHING
 from presets.views import VIEWS
 
 from ..method import Method
@@ -44,6 +45,7 @@ METHOD = Method(
             TRAINING,
             OPTIMISER,
             DEPTH_TRAINING,
+            TEACHING,
             PHOTOMETRIC,
             VIEWS,
             DEPTH_VALIDATION,

@@ -12,6 +12,7 @@ from losses.objective import Objective
 from losses.pyramid import lanczos_pyramid
 from losses.views import ViewsLoss
 from methods.video.schedule import Schedule
+from methods.video.teaching import build_teaching
 from methods.video.training import VideoTraining, depth_loss
 from methods.video.views import ViewsTraining
 
@@ -19,11 +20,12 @@ from methods.video.views import ViewsTraining
 def training(
     args: Namespace,
     network: nn.Module,
-    open_teacher: Callable[[str], nn.Module],
+    open_teacher: Callable[..., nn.Module],
     autocast: Callable[[], AbstractContextManager],
 ) -> VideoTraining:
-    """Photometric loss and smoothness at all resolutions, of further views where they are wanted; no teacher."""
+    """Photometric loss and smoothness at all resolutions, of further views where they are wanted."""
     depth = depth_loss(args, ssim=args.depth_ssim, pyramid=lanczos_pyramid)
+    schedule = Schedule(teaching=build_teaching(args, open_teacher))
     if args.local_crop or args.patch_reshuffle:
         loss = ViewsLoss(
             depth,
@@ -32,6 +34,6 @@ def training(
             weight=args.consistency_weight,
             detach=args.consistency_detach == "original",
         )
-        return ViewsTraining(network, loss, Schedule(), autocast, args.train_compile)
+        return ViewsTraining(network, loss, schedule, autocast, args.train_compile)
     objective = Objective(depth, reprojection=args.depth_reprojection_weight)
-    return VideoTraining(network, objective, Schedule(), autocast, args.train_compile)
+    return VideoTraining(network, objective, schedule, autocast, args.train_compile)

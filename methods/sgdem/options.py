@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import PurePath
 from typing import Any
 
 from presets.option import FREE, NOTED, Group, Option
 from presets.refinement import PATCHES, TEACHERS
+from presets.teaching import lies_in_runs
 
 
 def _lies_in_runs(values: Mapping[str, Any], name: str) -> bool:
     """Whether an option names a teacher of patches by a path below the folder of all runs."""
-    value = str(values.get(name, ""))
-    path = PurePath(value)
-    is_path = len(path.parts) > 1 or bool(path.suffix)
-    return bool(values.get("patch_distill")) and is_path and not path.is_absolute() and not value.startswith("hf:")
+    return bool(values.get("patch_distill")) and lies_in_runs(str(values.get(name, "")))
 
 
 ATTENTION: Group = (
@@ -92,7 +89,7 @@ DISTILLATION: Group = (
         Option(
             "--patch-teacher",
             "dpt-hybrid",
-            f"frozen teacher: {TEACHERS}",
+            f"frozen teacher: a checkpoint of any method, {TEACHERS}",
             resume=NOTED,
             leans_on="checkpoint_dir",
             leans=lambda values: _lies_in_runs(values, "patch_teacher"),

@@ -17,6 +17,7 @@ from losses.patches.loss import PatchLoss
 from losses.semantic import SegmentationLoss
 from methods.refinement import build_refiner
 from methods.video.schedule import Schedule
+from methods.video.teaching import build_teaching
 from methods.video.training import VideoTraining, depth_loss, moving_objects
 from models.self_teacher import KINDS, SelfTeacher
 
@@ -24,7 +25,7 @@ from models.self_teacher import KINDS, SelfTeacher
 def training(
     args: Namespace,
     network: nn.Module,
-    open_teacher: Callable[[str], nn.Module],
+    open_teacher: Callable[..., nn.Module],
     autocast: Callable[[], AbstractContextManager],
 ) -> VideoTraining:
     """The step of SGDepth with consistency of depth and classes, and distillation from patches.
@@ -43,21 +44,20 @@ def training(
     ).to(next(network.parameters()).device)
     consistency_from = args.sd_consistency_from_epoch if weight > 0 else -1
     patches = _patches(args, network, open_teacher)
-    schedule = Schedule(moving_objects(args), consistency_from, patches)
+    schedule = Schedule(moving_objects(args), consistency_from, patches, build_teaching(args, open_teacher))
     return VideoTraining(network, objective, schedule, autocast, args.train_compile)
 
 
-def _patches(args: Namespace, network: nn.Module, open_teacher: Callable[[str], nn.Module]) -> PatchDistillation | None:
+def _patches(args: Namespace, network: nn.Module, open_teacher: Callable[..., nn.Module]) -> PatchDistillation | None:
     """Distillation with the teachers it needs; None where this run never comes to it."""
     if not (args.patch_distill and args.depth_training_loaders and args.patch_from_epoch < args.train_num_epochs):
         return None
     teacher = fixed = None
     if args.patch_teacher != "none" and not args.patch_teacher_cache:
         try:
-            teacher = open_teacher(args.patch_teacher)
+            teacher = open_teacher(args.patch_teacher, asked="patches")
         except UserError as error:
             raise UserError(f"{error}; or pass --patch-teacher none to train without it") from None
-        teacher = teacher.depth_branch() if hasattr(teacher, "depth_branch") else teacher
     if args.patch_self_teacher not in KINDS:
         other = open_teacher(args.patch_self_teacher)
         if not hasattr(other, "depth_branch"):

@@ -15,6 +15,7 @@ from presets.options import (
     TRAINING,
 )
 from presets.refinement import REFINEMENT
+from presets.teaching import TEACHING
 
 from ..method import Method
 from .options import GRADIENTS, MASKING, NETWORK, SEGMENTATION_TRAINING, SEGMENTATION_VALIDATION
@@ -32,6 +33,7 @@ METHOD = Method(
             OPTIMISER,
             GRADIENTS,
             DEPTH_TRAINING,
+            TEACHING,
             SEGMENTATION_TRAINING,
             MASKING,
             DEPTH_VALIDATION,

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from errors import UserError
+from methods.metric.build import check_crop
 
 if TYPE_CHECKING:
     from dataloader.catalog import Purpose
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from models.spatial_kd import SpatialKD
 
 log = logging.getLogger(__name__)
+OF_TEACHER = "resnext101"  # the encoder of the published ones
 OF_TEACHERS = ("kd_teacher_decoder", "kd_feature_weight", "kd_laplacian_weight", "kd_replace", "kd_replaced_weight")
 
 
@@ -24,22 +26,18 @@ def check(args: Namespace) -> None:
     Raises:
         UserError: naming the options.
     """
-    for side, length in (("height", args.depth_crop_height), ("width", args.depth_crop_width)):
-        require_multiple(f"--depth-crop-{side}", length, 32)
+    check_crop(args, 32)
     if args.kd_teacher:
         _be_student(args)
         return
     idle = [f"--{name.replace('_', '-')}" for name in OF_TEACHERS if name in args.said]
     if idle:
         log.warning("%s: without effect unless --kd-teacher is given", ", ".join(idle))
-
-
-def require_multiple(flag: str, length: int, multiple: int) -> None:
-    """Raises `UserError` where a side of training images is none of it; 0, all of the image, is not looked at."""
-    if length % multiple:
-        lower = length - length % multiple
-        near = f"nearest are {lower} and {lower + multiple}" if lower else f"the nearest is {multiple}"
-        raise UserError(f"{flag} {length}: not a multiple of {multiple}; {near}")
+    elif args.model_encoder != OF_TEACHER:
+        log.info(
+            "%s learns alone, from what was measured; --kd-teacher NETWORK makes it the student of a trained one",
+            args.model_encoder,
+        )
 
 
 def _be_student(args: Namespace) -> None:

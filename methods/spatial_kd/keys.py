@@ -9,10 +9,10 @@ from torch import Tensor
 
 from methods.keys_of_parts import count, resnet_layers
 from methods.method import Adopted
+from methods.metric.keys import DEPTH
 
 RESNETS = {18: "resnet18", 50: "resnet50", 101: "resnext101"}
 CLASSIFIERS = ("encoder.encoder.fc.", "encoder.encoder.classifier.")
-DEPTH = "the file does not tell its largest depth, which is that of --model-depth-max: 80 for KITTI, 10 for NYUv2"
 
 
 def adopt(state: Mapping[str, Any]) -> Adopted | None:

@@ -1,18 +1,12 @@
-"""Options of Spatial-KD, and of what other methods have that learn from measured depth. Imports no torch."""
+"""Options of Spatial-KD. Imports no torch."""
 
 from __future__ import annotations
 
 from presets.option import NOTED, Group, Option
 from presets.options import DEPTH_MAX
 
-MODEL_NORM = Option(
-    "--model-norm",
-    "GN",
-    "normalisation in the decoder: GN in groups of 16 channels, or BN; of a published file: as its keys tell, of a "
-    "student: that of its teacher",
-    ("GN", "BN"),
-    network=True,
-)
+from ..metric.options import MODEL_NORM, TRUTH_MIN
+
 NETWORK: Group = (
     "network",
     (
@@ -34,13 +28,6 @@ NETWORK: Group = (
         MODEL_NORM,
         DEPTH_MAX,
     ),
-)
-TRUTH_MIN = Option(
-    "--depth-truth-min",
-    1.0,
-    "metres; measured depth must be farther to count in the loss: 1 on KITTI, 0.1 indoors",
-    low=0,
-    resume=NOTED,
 )
 SUPERVISED: Group = ("supervised loss", (TRUTH_MIN,))
 DISTILLATION: Group = (

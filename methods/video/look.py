@@ -10,10 +10,25 @@ from torch import Tensor
 from dataloader.batch import Batch
 from losses.consistency import SemanticDepthConsistency
 from losses.patches.refine import Refined
+from losses.relative import aligned
 from models.prediction import Outputs
 from perspective_resample.camera import normals
 from perspective_resample.views import Views
-from visual.panels import class_panel, depth_panel, refinement_panel, segmentation_panel
+from visual.panels import class_panel, depth_panel, refinement_panel, segmentation_panel, teacher_panel
+
+
+@dataclass(frozen=True)
+class Taught:
+    """What came of a lesson.
+
+    loss:    scalar, after its weight
+    answers: (B, 1 or 2, H, W) what the teacher said of the images: as they are, and, where asked, as mirrored ones
+    counted: (B, 1, H, W) bool, pixels of the images from which the network learns
+    """
+
+    loss: Tensor
+    answers: Tensor
+    counted: Tensor
 
 
 @dataclass(frozen=True)
@@ -23,8 +38,9 @@ class Seen:
     batch: Batch
     prediction: Outputs
     views: Views | None
-    keep: Tensor | None
-    refined: Refined | None
+    keep: Tensor | None = None
+    refined: Refined | None = None
+    taught: Taught | None = None
 
     @property
     def classes(self) -> Tensor | None:
@@ -33,7 +49,9 @@ class Seen:
         return None if ids is None else SemanticDepthConsistency().to(ids.device).constrained(ids)
 
     def measures(self) -> dict[str, Tensor]:
-        """Mean and standard deviation of the depth; number of patches, and share of the images that learn from them."""
+        """Mean and deviation of the depth; number of patches, and share of images that learn from them; of pixels that
+        learn from a teacher of whole images.
+        """
         found: dict[str, Tensor] = {}
         if self.views:
             depth = self.views.depth[: self.batch.images[0].shape[0]]
@@ -43,6 +61,8 @@ class Seen:
                 "patch_count": torch.tensor(self.refined.count),
                 "patch_passed": self.refined.passed.double().mean(),
             }
+        if self.taught:
+            found["teacher_counted"] = self.taught.counted.double().mean()
         return found
 
     @torch.no_grad()
@@ -63,6 +83,9 @@ class Seen:
                 self.refined.disparity,
                 self.refined.weight,
             )
+        if self.taught:
+            target = aligned(self.taught.answers[:, :1], prediction.disp[0]).clamp(0, 1)
+            panels["teacher"] = teacher_panel(batch.images[0], prediction.disp[0], target, self.taught.counted)
         if self.classes is not None:
             panels["classes"] = class_panel(batch.images[0], self.classes)
         return panels

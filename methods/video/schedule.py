@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
 from losses.masking import DynamicClassMask
 from losses.patches.distillation import PatchDistillation
+
+from .teaching import Lesson, Teaching
 
 
 @dataclass(frozen=True)
@@ -18,15 +22,17 @@ class Phase:
     consistency: bool = False
     patches: PatchDistillation | None = None
     pauses_patches: bool = False
+    lesson: Lesson | None = None
 
 
 class Schedule:
-    """Masking, consistency and patches, each in its epochs (counted from 0).
+    """Masking, consistency, patches and teaching, each in its epochs (counted from 0).
 
     Args:
         masking: masking of moving objects, or None.
         consistency_from: first epoch of the consistency loss; below 0 for never.
         patches: patch distillation, or None.
+        teaching: by a teacher of whole images, or None.
     """
 
     def __init__(
@@ -34,8 +40,10 @@ class Schedule:
         masking: DynamicClassMask | None = None,
         consistency_from: int = -1,
         patches: PatchDistillation | None = None,
+        teaching: Teaching | None = None,
     ):
         self.masking, self.consistency_from, self.patches = masking, consistency_from, patches
+        self.teaching = teaching
 
     @property
     def parts(self) -> dict[str, DynamicClassMask | PatchDistillation]:
@@ -63,7 +71,13 @@ class Schedule:
             consistency=0 <= self.consistency_from <= epoch,
             patches=self.patches if distils else None,
             pauses_patches=self.patches is not None and self.patches.in_range(epoch) and not distils,
+            lesson=self.teaching.lesson(epoch) if self.teaching else None,
         )
+
+    def lesson_again(self, found: Sequence[Mapping[str, Any]]) -> Lesson | None:
+        """The lesson of a step that was kept; `found`: `Outcome.found` of every data set."""
+        noted = next((one["taught"] for one in found if one.get("taught")), None)
+        return self.teaching.again(noted) if self.teaching and noted else None
 
     def after_step(self, bad: Tensor | float = 0.0) -> None:
         """The network has changed; not where `bad` is 1: the step was left out and leaves no trace."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -16,8 +17,9 @@ from losses.patches.refine import Refined
 from models.prediction import Outputs
 from perspective_resample.views import Views, warp_labels
 
-from .look import Seen
+from .look import Seen, Taught
 from .schedule import Phase
+from .teaching import Lesson
 
 
 def compare(
@@ -87,23 +89,34 @@ def _outcome(
     )
     if phase.pauses_patches:
         terms.pop("loss_patch", None)  # its 0 measures nothing
+    seen, taught = Seen(batch, prediction, views, keep, refined), None
+    if phase.lesson and views:
+        taught = phase.lesson(batch, {"image": seen}, autocast)
+        seen, total = replace(seen, taught=taught), total + taught.loss
+        terms["loss_teacher"] = taught.loss
     return Outcome(
         name=batch.spec.domain,
         total=total,
         terms=terms,
-        numbers=(given(batch), predicted(prediction, refined), {**terms, "loss": total}),
-        look=Seen(batch, prediction, views, keep, refined),
+        numbers=(given(batch, taught), predicted(prediction, refined), {**terms, "loss": total}),
+        look=seen,
         raw=batch.raw,
-        found=_found(prediction, keep, refined),
+        found=_found(prediction, keep, refined) | noted(phase.lesson, taught),
     )
 
 
-def given(batch: Batch) -> dict[str, Tensor]:
-    """What a batch brings, by name."""
+def noted(lesson: Lesson | None, taught: Taught | None) -> dict[str, Any]:
+    """What `again` needs of a lesson; nothing where there was none."""
+    return {"taught": lesson.found(taught)} if lesson and taught else {}
+
+
+def given(batch: Batch, taught: Taught | None = None) -> dict[str, Tensor]:
+    """What a batch brings, by name, and what a teacher says of it."""
     given = {f"image {frame}": image for frame, image in batch.images.items()}
     given |= {f"jittered image {frame}": image for frame, image in batch.inputs.items()}
     given |= {"intrinsics": batch.K, "inverse intrinsics": batch.inv_K}
-    return given if batch.teacher is None else {**given, "cached teacher": batch.teacher}
+    given |= {} if batch.teacher is None else {"cached teacher": batch.teacher}
+    return given | ({"answers of the teacher": taught.answers} if taught else {})
 
 
 def predicted(prediction: Outputs, refined: Refined | None) -> dict[str, Tensor]:

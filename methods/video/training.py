@@ -5,6 +5,7 @@ from __future__ import annotations
 from argparse import Namespace
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -65,7 +66,8 @@ class VideoTraining:
 
     def again(self, network: nn.Module, batches: Sequence[Batch], found: Sequence[Mapping[str, Any]]) -> list[Outcome]:
         """A step that was kept: with the masks and targets of then, `Outcome.found` of every data set."""
-        return compare(network, self.objective, batches, self.resample, self.autocast, again(found))
+        phase = replace(again(found), lesson=self.schedule.lesson_again(found))
+        return compare(network, self.objective, batches, self.resample, self.autocast, phase)
 
     def after_step(self, bad: Tensor) -> None:
         """The weights have changed; not where `bad` is 1."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -20,27 +20,30 @@ from perspective_resample.rearrange import permuted_back
 from perspective_resample.views import Views
 
 from .look import Seen
-from .step import given, predicted
+from .step import given, noted, predicted
+from .teaching import Lesson
 from .training import VideoTraining
 
 
 class ViewsTraining(VideoTraining):
-    """`VideoTraining` with a `ViewsLoss`, for items of `dataloader.views`; nothing begins or ends as epochs pass."""
+    """`VideoTraining` with a `ViewsLoss`, for items of `dataloader.views`; its schedule has teaching alone."""
 
     def step(self, network: nn.Module, batches: Sequence[Batch], epoch: int, batch: int) -> list[Outcome]:
         """Forward pass and losses, one outcome per data set."""
-        return compare_views(network, self.objective, batches, self.resample, self.autocast)
+        lesson = self.schedule.phase(epoch, batch).lesson
+        return compare_views(network, self.objective, batches, self.resample, self.autocast, lesson)
 
     def again(self, network: nn.Module, batches: Sequence[Batch], found: Sequence[Mapping[str, Any]]) -> list[Outcome]:
-        """A step that was kept; nothing but the batches decides it."""
-        return compare_views(network, self.objective, batches, self.resample, self.autocast)
+        """A step that was kept; nothing but the batches and what its teacher said decides it."""
+        lesson = self.schedule.lesson_again(found)
+        return compare_views(network, self.objective, batches, self.resample, self.autocast, lesson)
 
 
 @dataclass(frozen=True)
 class SeenViews(Seen):
     """`Seen`, and the further views, by name."""
 
-    others: Mapping[str, Seen]
+    others: Mapping[str, Seen] = field(default_factory=dict)
 
     def pictures(self) -> dict[str, Tensor]:
         """Panels by name."""
@@ -53,6 +56,7 @@ def compare_views(
     batches: Sequence[Batch],
     resample: Callable[..., Views],
     autocast: Callable[[], AbstractContextManager],
+    lesson: Lesson | None = None,
 ) -> list[Outcome]:
     """Predict for the images and all views of all data sets in one call, resample, compare.
 
@@ -65,6 +69,7 @@ def compare_views(
         batches: one per data set.
         resample: `perspective_resample.views.synthesise` with the depth range of the network.
         autocast: makes the context in which the networks compute.
+        lesson: what a teacher adds to the step, if it has one.
     """
     everything = [view for batch in batches for view in (batch, *batch.views.values())]
     with autocast():
@@ -73,12 +78,18 @@ def compare_views(
     for batch in batches:
         image = next(predictions)
         views = {name: next(predictions) for name in batch.views}
-        outcomes.append(_outcome(batch, image, views, objective, resample))
+        outcomes.append(_outcome(batch, image, views, objective, resample, autocast, lesson))
     return outcomes
 
 
 def _outcome(
-    batch: Batch, image: Outputs, views: Mapping[str, Outputs], objective: ViewsLoss, resample: Callable[..., Views]
+    batch: Batch,
+    image: Outputs,
+    views: Mapping[str, Outputs],
+    objective: ViewsLoss,
+    resample: Callable[..., Views],
+    autocast: Callable[[], AbstractContextManager],
+    lesson: Lesson | None,
 ) -> Outcome:
     local, crops, others = None, None, {}
     if LOCAL in views:
@@ -94,10 +105,15 @@ def _outcome(
     both = {r: torch.cat((disp, restored[r])) for r, disp in image.disp.items()} if restored else image.disp
     warped = resample(both, image.motion, batch.images, batch.K, batch.inv_K)
     if restored:
-        others[RESHUFFLED] = Seen(batch, Outputs(disp=restored), _second(warped, len(batch.images[0])), None, None)
-    seen = SeenViews(batch, image, warped, None, None, others)
+        second = Outputs(disp=restored, motion=image.motion)
+        others[RESHUFFLED] = Seen(batch, second, _second(warped, len(batch.images[0])))
     total, terms = objective(Compared(batch.images, warped.color, both), local, crops)
-    numbers = [given(batch), predicted(image, None)]
+    seen, taught = SeenViews(batch, image, warped, others=others), None
+    if lesson:
+        taught = lesson(batch, {"image": seen, **others}, autocast)
+        seen, total = replace(seen, taught=taught), total + taught.loss
+        terms["loss_teacher"] = taught.loss
+    numbers = [given(batch, taught), predicted(image, None)]
     for name, prediction in views.items():
         numbers[0] |= {f"{name} {what}": number for what, number in given(batch.views[name]).items()}
         numbers[1] |= {f"{name} {what}": number for what, number in predicted(prediction, None).items()}
@@ -108,6 +124,7 @@ def _outcome(
         numbers=(*numbers, {**terms, "loss": total}),
         look=seen,
         raw=batch.raw,
+        found=noted(lesson, taught),
     )
 
 
@@ -117,7 +134,8 @@ def _local(batch: Batch, image: Outputs, prediction: Outputs, resample: Callable
     K, inv_K = cropped_camera(batch.K, batch.inv_K, view.place)
     motion = {frame: enlarged_motion(T, view.place) for frame, T in image.motion.items()}
     view = replace(view, K=K, inv_K=inv_K)
-    return Seen(view, prediction, resample(prediction.disp, motion, view.images, K, inv_K), None, None)
+    views = resample(prediction.disp, motion, view.images, K, inv_K)
+    return Seen(view, replace(prediction, motion=motion), views)
 
 
 def _second(views: Views, size: int) -> Views:

@@ -11,13 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from perspective_resample.depth import DepthMap
 from perspective_resample.input_view import InputView
 from perspective_resample.resize import bilinear_levels
 
 from ..decoders import OutputConv2d
 from ..encoders import WIDTHS, imagenet_network
-from ..metric import LEAST, MetricNetwork
+from ..metric import MetricNetwork, in_metres
 from ..prediction import Prediction
 from . import transformer
 from .diffusion import Diffusion, Kernel
@@ -166,6 +165,5 @@ class SDConvTrans(MetricNetwork):
         """Depth in metres of images (B, 3, H, W) at a quarter of their size, with its base; it knows no other task."""
         if "depth" not in tasks:
             return Prediction()
-        metres = [(self.max_depth * share).clamp_min(LEAST) for share in self(image)]
-        base, full = (DepthMap(values, inverse=False, known="metres") for values in metres)
+        base, full = (in_metres(self.max_depth * share) for share in self(image))
         return Prediction(full, layers={"base": base})

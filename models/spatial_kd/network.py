@@ -10,7 +10,8 @@ from torch import Tensor
 
 from perspective_resample.input_view import NYU_OF_SPATIAL_KD
 
-from ..metric import MetricNetwork
+from ..metric import MetricNetwork, in_metres
+from ..prediction import Prediction
 from .decoder import BasicDecoder, Replacement
 from .encoders import build_encoder
 
@@ -89,8 +90,12 @@ class SpatialKD(MetricNetwork):
         )
 
     def depth(self, image: Tensor) -> Tensor:
-        """Images (B, 3, H, W) in [0, 1] -> metres (B, 1, H, W)."""
+        """Images (B, 3, H, W) in [0, 1], sides multiples of 32 -> metres (B, 1, H, W)."""
         return self._decoded(image, ()).depth
+
+    def predict(self, image: Tensor, tasks: Sequence[str] = ("depth",)) -> Prediction:
+        """Depth in metres of images as `depth` takes them; it knows no other task."""
+        return Prediction(in_metres(self.depth(image))) if "depth" in tasks else Prediction()
 
     def _decoded(self, image: Tensor, replacements: Sequence[Replacement]) -> Decoded:
         half = self._half(image)

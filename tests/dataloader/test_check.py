@@ -6,6 +6,7 @@ import shutil
 import struct
 import subprocess
 import sys
+from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from dataloader.check.sheet import over_depth, over_labels, shrink_depth
 from dataloader.prepare import __main__ as prepare
 from dataloader.splits import resolve
 from errors import UserError
+from methods.video.own_frames import take_own_frames
 from tests import real_data
 
 DATE, DRIVE = "2011_09_26", "2011_09_26_drive_0001_sync"
@@ -221,6 +223,55 @@ def test_own_frames_and_four_numbers_are_examined(tmp_path, capsys):
     assert (code, "pass --data-folder DIR" in error) == (2, True)
     code, _, error = check(capsys, "folder_test", "--data-folder", tmp_path, "--data-intrinsics", "180,180,160,48")
     assert (code, "has depth; put" in error, "dataloader.check" in error) == (2, True, False)
+
+
+def test_numbers_of_another_unit_are_a_fault_that_says_what_they_would_be(tmp_path, capsys):
+    save_frames(tmp_path, frames=3)
+    code, told, error = check(
+        capsys, "folder_train", "--data-folder", tmp_path, "--data-intrinsics", "0.5625,1.875,0.5,0.5"
+    )
+    assert code == 2 and "FAULT" in told and "not usable" in told
+    assert f"{HEIGHT} x {WIDTH} (height x width), they are 180,180,160,48: give those" in error
+
+
+def test_the_doctor_says_where_the_camera_is_written_and_proposes_a_network_size(tmp_path, capsys):
+    save_frames(tmp_path / "a/wide", frames=5)
+    (tmp_path / "a/intrinsics.txt").write_text("0.5625 1.875 0.5 0.5")
+    words = ("folder_train", "--data-folder", tmp_path, "--frame-step", 2)
+    code, told, _ = check(capsys, *words)
+    assert code == 0 and "-2, +2 there for every sample" in told and "portrait" not in told
+    assert f"(from {tmp_path}/a/intrinsics.txt, divided by width and height)" in told
+    assert (
+        "network size  --depth-resize-height 192 --depth-resize-width 640 has the shape of images of 96 x 320" in told
+    )
+    save_frames(tmp_path / "a/high", frames=7, height=256, width=144)
+    (tmp_path / "a/high/intrinsics.txt").write_text("150 150 72 128")
+    code, told, _ = check(capsys, *words)
+    assert code == 0 and "network size  --depth-resize-height 512 --depth-resize-width 288" in told
+    assert "portrait" in told and "--fit multiple" in told and "WARNING       some images are higher than wide" in told
+
+
+def test_the_doctor_takes_the_frames_out_of_a_video_as_training_does(tmp_path, capsys):
+    from visual.video import VideoWriter  # late: few tests of this file need it
+
+    (tmp_path / "own").mkdir()
+    with VideoWriter(tmp_path / "own/drive.mp4", 10) as writer:
+        for number in range(4):
+            writer.write(np.asarray(scene(3.0 * number)))
+    words = ("folder_train", "--data-folder", tmp_path / "own", "--data-intrinsics", "180,180,160,48", "--cache-dir")
+    code, told, _ = check(capsys, *words, tmp_path)
+    assert code == 0 and "4 in 1 sequence, 2 of them used" in told
+    args = Namespace(
+        depth_training_loaders=("folder_train",),
+        data_folder=str(tmp_path / "own"),
+        data_on_missing="stop",
+        checkpoint_dir=str(tmp_path),
+    )
+    before = sorted(tmp_path.rglob("*.png"))
+    take_own_frames(args)
+    assert sorted(tmp_path.rglob("*.png")) == before and len(before) == 4
+    code, _, error = check(capsys, *words, "")
+    assert (code, "prepare frames" in error) == (2, True)
 
 
 def test_gaps_in_the_numbers_of_own_frames_are_a_warning(tmp_path, capsys):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from argparse import Namespace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from dataloader.fallback import settle_validation
+from tests.dataloader import tiny
 
 
 @pytest.fixture(scope="module")
@@ -25,6 +28,9 @@ def settled(data: Path | str, said: tuple[str, ...] = (), **changes: object) -> 
         "segmentation_training_loaders": ("cityscapes_train",),
         "depth_validation_loaders": ("kitti_kitti_validation",),
         "segmentation_validation_loaders": ("cityscapes_validation",),
+        "checkpoint_dir": "",
+        "data_folder": "",
+        "data_validation_share": 0.0,
     }
     args = Namespace(**{**options, **changes}, dataset_dir=str(data), depth_gt="raw", said=said)
     settle_validation(args, ("depth", "segmentation"))
@@ -57,3 +63,23 @@ def test_what_was_said_or_is_there_stays(data, street, caplog):
 def test_training_on_own_data_alone_needs_no_folder_of_data_sets():
     own = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": ()}
     assert settled("", **own).depth_validation_loaders == ()
+
+
+def test_own_data_are_measured_on_the_part_that_they_keep_where_it_has_depth(street, tmp_path, caplog):
+    for number in range(10):
+        tiny.save(tmp_path / f"{number}.png", tiny.picture(number))
+    own = {
+        "depth_training_loaders": ("folder_train",),
+        "segmentation_training_loaders": (),
+        "segmentation_validation_loaders": (),
+        "data_folder": str(tmp_path),
+        "data_validation_share": 0.2,
+    }
+    with caplog.at_level(logging.INFO):
+        assert settled(street, **own).depth_validation_loaders == ()
+        tiny.save(tmp_path / "depth/9.png", np.full(tiny.SIZE, 512, np.uint16))
+        assert settled(street, **own).depth_validation_loaders == ("folder_validation",)
+    first, _, second = caplog.records
+    assert first.getMessage().endswith("that is kept for it has no depth; nothing is measured after the epochs")
+    assert second.getMessage() == "--depth-validation-loaders: not given, folder_validation is measured"
+    assert [first.levelname, second.levelname] == ["WARNING", "INFO"]

@@ -3,8 +3,6 @@
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -327,7 +325,7 @@ def test_depth_maps_of_scans_are_kept_where_the_console_says(root, tmp_path, cap
         build_evaluation(tiny.options(root, cache_dir=str(tmp_path / "file")), "depth")
 
 
-def test_ctrl_c_reaches_the_main_process_alone(root):
+def test_ctrl_c_reaches_the_main_process_alone(root, warm):
     """A group-wide interrupt leaves workers alive, so that a step can be finished and saved."""
     code = (
         "import signal, sys, time\n"
@@ -344,20 +342,12 @@ def test_ctrl_c_reaches_the_main_process_alone(root):
         "print(len(list(steps)), flush=True)\n"
         "data.close()\n"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, str(root)],
-        cwd=Path(__file__).parents[2],
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
-    assert process.stdout.readline() == "ready\n"
+    process = warm("-c", code, root)
+    process.until("ready")
     os.killpg(process.pid, signal.SIGINT)
     started = time.monotonic()
-    output, errors = process.communicate(timeout=60)
-    assert (output, process.returncode) == ("39\n", 0), errors
-    assert "Traceback" not in errors
+    assert (process.wait(60), process.stdout) == (0, "ready\n39\n"), process.stderr
+    assert "Traceback" not in process.stderr
     assert time.monotonic() - started < 30
 
 

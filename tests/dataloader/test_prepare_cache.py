@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from dataloader.cache.data import fill
 from dataloader.prepare.__main__ import main
 from tests.commands import assert_told, error_of
 from tests.conftest import ROOT, tiny_options
@@ -73,28 +76,23 @@ def test_the_command_fills_a_cache_that_training_finds_complete(street, tmp_path
     assert there in result.stdout
 
 
-def test_a_run_that_was_interrupted_goes_on(root, tmp_path, capsys):
-    code = (
-        "import sys, time\nfrom dataloader.cache.data import fill\nfrom dataloader.prepare.__main__ import main\n"
-        "make = fill._make\n"
-        "def slow(picture):\n"
-        "    time.sleep(0.3)\n"
-        "    print('makes', file=sys.stderr, flush=True)\n"
-        "    return make(picture)\n"
-        "fill._make = slow\nsys.exit(main(sys.argv[1:]))"
-    )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, *words(root, tmp_path, "--workers", 1)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    for _ in range(4):
-        assert process.stderr.readline() == "makes\n"
-    process.send_signal(signal.SIGINT)
-    error = process.communicate(timeout=30)[1]
-    assert process.returncode == 130 and error.endswith("stopped\n") and "Traceback" not in error
+def make_slowly() -> None:
+    """Before a command: a picture takes its time, and is told of."""
+    make = fill._make
+
+    def slow(picture):
+        time.sleep(0.3)
+        print("makes", flush=True)
+        return make(picture)
+
+    fill._make = slow
+
+
+def test_a_run_that_was_interrupted_goes_on(root, tmp_path, capsys, warm):
+    process = warm("-m", "dataloader.prepare", *words(root, tmp_path, "--workers", 1), before=make_slowly)
+    process.until("makes", count=4)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait(30) == 130 and process.stderr.endswith("stopped\n") and "Traceback" not in process.stderr
     finished = stored(tmp_path)
     assert 2 <= finished < KITTI
     assert main(words(root, tmp_path)) == 0

@@ -208,3 +208,31 @@ def test_a_depth_map_of_another_size_is_told(scene, tmp_path, capsys):
     shutil.copy(write_room(tmp_path, 7, np.full((10, 10), 1000)), scene / "sync_depth_00000.png")
     assert run(tmp_path) == 2
     assert "sync_depth_00000.png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("size", [(1, 1), (2, 2), (1, 9), (9, 2)])
+@pytest.mark.parametrize("is_filled", [False, True])
+def test_an_image_of_nearly_no_pixels_ends_in_a_sentence(tmp_path, size, is_filled):
+    folder = tmp_path / "nyu_v2" / "sync" / "kitchen_0001"
+    folder.mkdir(parents=True)
+    path = folder / "sync_depth_00000.png"
+    Image.fromarray(np.full((*size, 3), 99, np.uint8)).save(folder / "rgb_00000.png")
+    cv2.imwrite(str(path), np.full(size, 2000, np.uint16))
+    dense, base = folder / "dense.png", folder / "base.png"
+    if is_filled:
+        shutil.copy(path, dense)
+    frame = fill.Frame(
+        str(folder / "rgb_00000.png"), DepthSource("map", str(path), unit=0.001), (dense, base), hollow=True
+    )
+    with pytest.raises(UserError, match=f"{size[0]} x {size[1]} .*leave the frame out"):
+        fill.fill_frame(frame, 1.0, 1.0)
+
+
+def test_three_pixels_are_enough(tmp_path):
+    folder = tmp_path / "nyu_v2" / "sync" / "kitchen_0001"
+    folder.mkdir(parents=True)
+    Image.fromarray(np.arange(27, dtype=np.uint8).reshape(3, 3, 3)).save(folder / "rgb_00000.png")
+    cv2.imwrite(str(folder / "sync_depth_00000.png"), np.diag([2000, 3000, 0]).astype(np.uint16))
+    assert run(tmp_path) == 0
+    dense = read_counts(folder / "dense/sync_depth_dense_00000.png")
+    assert dense.min() >= 2000 and dense.max() <= 3000

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,19 +17,24 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
+import arguments
+import methods
 import models
 from dataloader.batch import to_device
-from dataloader.cache.teacher import CachedImage, TeacherCache, read_recipe
+from dataloader.cache.teacher import CachedImage, TeacherCache, open_guides, read_recipe
 from dataloader.files import read_image
 from dataloader.prepare import teacher_answers
 from dataloader.prepare.__main__ import main
+from errors import UserError
 from losses.patches.refine import CachedMaps
 from losses.patches.selection import select
+from storage.notes import METADATA, as_text
 from tests.commands import assert_told
 from tests.conftest import ROOT
 from tests.dataloader import tiny
 from tests.dataloader.cache.test_teacher import DISTIL, GRID, LAYOUTS, SIZE
 from tests.dataloader.tiny import build_training
+from tests.warm import Command
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -111,6 +118,70 @@ def test_training_finds_what_the_teacher_says_of_whole_images(root, tmp_path, ca
     np.testing.assert_allclose(found, direct[0].numpy(), atol=50 / 65000)
 
 
+def test_training_finds_what_the_teacher_says_of_mirrored_images(root, tmp_path, teacher, capsys):
+    """The stand-in says the same of them, so both maps are one but for their last level."""
+    assert main(words(root, tmp_path, "--mirrored")) == 0
+    assert teacher.asked == 2 * IMAGES and read_recipe(tmp_path).shape == (2, *SIZE)
+    options = {"teacher_loss_weight": 1.0, "teacher_cache": str(tmp_path), "depth_training_batch_size": 4}
+    options |= {"teacher": "mine.pt", "teacher_loss": "ssi", "teacher_from_epoch": 0, "teacher_until_epoch": 0}
+    options |= {"train_num_epochs": 2, "depth_resize_height": SIZE[0], "depth_resize_width": SIZE[1]}
+    for gate, number in (("uncertainty", 2), ("none", 1)):
+        args = tiny.options(root, **options, teacher_gate=gate)
+        for (raw,) in build_training(args).epoch(1):
+            batch = to_device(raw, "cpu")
+            assert batch.guide.shape == (4, number, *SIZE) and batch.teacher is None and batch.draws is None
+            torch.testing.assert_close(batch.guide[:, 0], batch.guide[:, -1], atol=50 / 65000, rtol=0)
+            images = torch.where(batch.flip.view(-1, 1, 1, 1), batch.images[0].flip(-1), batch.images[0])
+            answers = torch.where(batch.flip.view(-1, 1, 1), batch.guide[:, 0].flip(-1), batch.guide[:, 0])
+            assert (answers - StandIn()(images)).abs().mean() < 2  # asked before the image was resized
+    for batch in batches(root, tmp_path):  # patches are cut from the first of both
+        assert batch.teacher.shape == (4, 1, *SIZE) and batch.guide is None
+    assert main(words(root, tmp_path)) == 2
+    assert "holds maps made with mirrored True, not False" in capsys.readouterr().err
+
+
+def test_a_cache_that_does_not_serve_whole_images_is_refused_in_a_sentence(root, tmp_path):
+    assert main(words(root, tmp_path / "image")) == 0 and main(words(root, tmp_path / "grid", "--layout", "grid")) == 0
+    for folder, teacher, mirrored, sentence in (
+        ("image", "mine.pt", True, "holds no answers to mirrored images, which --teacher-gate uncertainty compares"),
+        ("grid", "mine.pt", False, "holds answers to patches .--layout grid., whole images are taught"),
+        ("image", "other.pt", False, "made by mine.pt .SHA-256 12121212.*, --teacher is other.pt"),
+        ("image", "none", False, "contradicts --teacher none"),
+    ):
+        with pytest.raises(UserError, match=f"--teacher-cache .*{folder}: {sentence}"):
+            open_guides(tmp_path / folder, size=SIZE, teacher=teacher, mirrored=mirrored)
+    with pytest.raises(UserError, match="made for .* images, training has 64 x 64"):
+        open_guides(tmp_path / "image", size=(64, 64), teacher="", mirrored=False)
+    assert open_guides(tmp_path / "image", size=SIZE, teacher="", mirrored=False).recipe.teacher == "mine.pt"
+
+
+def test_a_checkpoint_of_ours_fills_a_cache_and_is_known_by_its_weights(root, tmp_path, monkeypatch, capsys):
+    network = methods.building("monodepth2").network(arguments.parse("train", ["--method", "monodepth2"]))
+    folder = tmp_path / "runs/street/teacher/checkpoints/epoch_1"
+    folder.mkdir(parents=True)
+    torch.save(network.state_dict(), folder / "model.pth")
+    size = dict(zip(("depth_resize_height", "depth_resize_width"), SIZE, strict=True))
+    notes = {"method": "monodepth2", "options": {"method": "monodepth2", **size}, "files": {}}
+    (folder / METADATA).write_text(as_text(notes))
+    cache, name = tmp_path / "cache", "street/teacher/checkpoints/epoch_1"
+    monkeypatch.setattr("methods.stored.verify", lambda *_, **__: None)
+    assert main(words(root, cache, "--teacher", name, "--checkpoint-dir", tmp_path / "runs")) == 0
+    recipe = read_recipe(cache)
+    assert (recipe.teacher, len(recipe.sha256)) == ("teacher/checkpoints/epoch_1", 64)
+    known = {"size": SIZE, "mirrored": False}
+    for teacher, runs in ((name, str(tmp_path / "runs")), (str(folder), ""), (str(folder / "model.pth"), "")):
+        assert open_guides(cache, teacher=teacher, runs=runs, **known)
+    assert open_guides(cache, teacher="/elsewhere/teacher/checkpoints/epoch_1", **known)  # not at hand: by name
+    torch.save({**network.state_dict(), "more": torch.zeros(1)}, folder / "model.pth")
+    with pytest.raises(UserError, match="made by teacher/checkpoints/epoch_1"):
+        open_guides(cache, teacher=name, runs=str(tmp_path / "runs"), **known)
+    capsys.readouterr()
+    assert main(words(root, tmp_path / "no", "--teacher", "street/nobody/checkpoints/epoch_1")) == 2
+    assert "street/nobody/checkpoints/epoch_1: not there, nor below" in capsys.readouterr().err
+    assert main(words(root, tmp_path / "no", "--mirrored", "--layout", "grid")) == 2
+    assert "--mirrored: patches are not compared with mirrored ones" in capsys.readouterr().err
+
+
 def test_training_finds_what_the_teacher_says_of_patches(root, tmp_path):
     assert main(words(root, tmp_path, "--layout", "grid")) == 0
     for batch in batches(root, tmp_path):
@@ -161,28 +232,26 @@ def test_shares_are_disjoint_and_make_the_whole(root, tmp_path, teacher, capsys)
     assert capsys.readouterr().out.endswith(": complete\n")
 
 
-def start(pause: float, *arguments: str) -> subprocess.Popen:
-    code = (
-        "import sys, models\nfrom dataloader.prepare.__main__ import main\n"
-        "from tests.dataloader.test_prepare_teacher_cache import StandIn\n"
-        f"StandIn.pause = {pause}\nmodels.build_teacher = lambda *_, **__: StandIn()\nsys.exit(main(sys.argv[1:]))"
-    )
-    return subprocess.Popen(
-        [sys.executable, "-c", code, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+def ask_the_stand_in(pause: float = 0.0) -> None:
+    """Before a command: its teacher is the stand-in, which takes its time."""
+    StandIn.pause = pause
+    models.build_teacher = lambda *_, **__: StandIn()
 
 
-def test_two_processes_fill_one_folder_and_a_signal_ends_one_that_can_be_repeated(root, tmp_path):
+def test_two_processes_fill_one_folder_and_a_signal_ends_one_that_can_be_repeated(root, tmp_path, warm):
+    def start(pause: float, *more: object) -> Command:
+        command = ("-m", "dataloader.prepare", *words(root, tmp_path, *more))
+        return warm(*command, before=partial(ask_the_stand_in, pause))
+
     # The images of a share are those of every other number, here with both cameras.
-    first = start(0, *words(root, tmp_path, "--share", "1/2"))
-    second = start(0.4, *words(root, tmp_path, "--share", "2/2", "--batch-size", 1))
+    first = start(0, "--share", "1/2")
+    second = start(0.4, "--share", "2/2", "--batch-size", 1)
     deadline = time.monotonic() + 60
     while not [path for path in kept(tmp_path) if "image_03" in str(path)] and time.monotonic() < deadline:
         time.sleep(0.05)
-    second.send_signal(signal.SIGINT)
-    error = second.communicate(timeout=30)[1]
-    assert second.returncode == 130 and error.endswith("stopped\n") and "Traceback" not in error
-    assert (first.communicate(timeout=60), first.returncode)[1] == 0
+    os.kill(second.pid, signal.SIGINT)
+    assert second.wait(30) == 130 and second.stderr.endswith("stopped\n") and "Traceback" not in second.stderr
+    assert first.wait(60) == 0
     assert IMAGES // 2 < len(kept(tmp_path)) < IMAGES
     assert main(words(root, tmp_path, "--share", "2/2")) == 0
     assert len(kept(tmp_path)) == IMAGES and len(batches(root, tmp_path)) == 5

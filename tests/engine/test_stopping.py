@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
-import sys
 
 import pytest
 
 from engine import ranks
 from engine.stopping import Stopped, StopRequest
-from tests.conftest import ROOT
 
 
 @pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGTERM])
@@ -58,13 +55,12 @@ def test_work_that_all_processes_share_is_given_up_after_a_signal():
             stop.everywhere(lambda: [*stop.interruptible([1])])
 
 
-def test_second_signal_ends_at_once():
+def test_second_signal_ends_at_once(warm):
     code = (
         "import os, signal, time\nfrom engine.stopping import StopRequest\nwith StopRequest():\n"
         "    os.kill(os.getpid(), signal.SIGTERM)\n    os.kill(os.getpid(), signal.SIGTERM)\n    time.sleep(30)"
     )
-    result = subprocess.run([sys.executable, "-c", code], cwd=ROOT, timeout=20, check=False)
-    assert result.returncode == 143
+    assert warm("-c", code).wait(20) == 143
 
 
 def test_the_signal_of_torchrun_may_follow_that_of_the_user(monkeypatch):

@@ -9,7 +9,8 @@ import torch.nn.functional as F
 from PIL import Image
 from torch.testing import assert_close
 
-from losses.pyramid import bilinear_pyramid, lanczos, lanczos_matrix, lanczos_pyramid
+from losses.pyramid import bilinear_pyramid, lanczos_pyramid
+from perspective_resample.resize import lanczos, lanczos_matrix
 
 
 def photograph(height: int, width: int) -> np.ndarray:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 from argparse import Namespace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -21,8 +22,10 @@ from errors import UserError
 from evaluation.mirroring import with_mirror_image
 from methods import METHODS
 from models.prediction import Prediction
+from models.teacher import OwnTeacher
 from perspective_resample.depth import DepthMap
 from tests.batches import measured_batch, street_batch
+from visual.fit import network_input
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -50,7 +53,7 @@ def batches_for(args: Namespace) -> list[Batch]:
     return [measured_batch() if isinstance(maker, Measured) else street_batch(use) for use, maker in makers.items()]
 
 
-def no_teacher(name: str) -> nn.Module:
+def no_teacher(name: str, **_: object) -> nn.Module:
     raise AssertionError(f"{name} was asked for before its epoch")
 
 
@@ -157,6 +160,36 @@ def test_a_checkpoint_goes_round(trained, tmp_path):
     with torch.no_grad():
         expected = network.eval().predict(image, ("depth",)).depth.values
         torch.testing.assert_close(opened.predict(image, ("depth",)).depth.values, expected, rtol=1e-5, atol=1e-6)
+
+
+def test_a_checkpoint_teaches_any_other_method_as_it_is_evaluated(trained, tmp_path):
+    args, network, training = trained
+    schedule = Schedule(build_optimizer(args, training.groups), build_rule(args))
+    state = RunState(network, schedule.optimizer, schedule, training.parts, args.method, vars(args) | {"config": []})
+    folder = state.save(tmp_path / "group" / "run")
+    other = "sgdepth" if args.method == "monodepth2" else "monodepth2"
+    given = arguments.parse("train", ["--method", other, "--checkpoint-dir", str(tmp_path)])
+    door = state_manager.teacher_door(given, CPU)
+    name = str(folder.relative_to(tmp_path))
+    assert not isinstance(door(name), OwnTeacher)
+    levels = np.random.default_rng(1).integers(0, 256, (75, 130, 3), dtype=np.uint8)
+    rgb = torch.from_numpy(levels).permute(2, 0, 1)[None] / 255
+    teacher = door(name, asked="images")
+    found = teacher.train()(rgb)
+    size = teacher.input_size(75, 130)
+    assert size == (
+        (64, 64)
+        if getattr(network, "input_fit", "squash") == "squash"
+        else (64 + 16 * (args.method == "lapdepth"), 128)
+    )
+    assert found.shape == (1, 75, 130) and found.dtype == torch.float32 and bool((found > 0).all())
+    assert not teacher.training and not any(p.requires_grad for p in teacher.parameters())
+    assert teacher.identity["name"] == "/".join(folder.parts[-3:]) and len(teacher.identity["sha256"]) == 64
+    pixels = network_input(levels, size, getattr(network, "input_filter", "bilinear"))
+    with torch.no_grad():
+        direct = network.eval().predict(torch.from_numpy(pixels).permute(2, 0, 1)[None] / 255, ("depth",)).depth
+    torch.testing.assert_close(found, direct.at((75, 130)).inverse_depth()[:, 0], rtol=2e-2, atol=1e-4)
+    assert door(name, asked="patches")(rgb[..., :64, :64]).shape == (1, 64, 64)
 
 
 @pytest.mark.parametrize("command", ["eval_depth", "eval_segmentation", "eval_pose", "inference"])

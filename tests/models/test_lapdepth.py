@@ -27,7 +27,8 @@ def test_state_dict_has_the_published_keys_and_shapes():
 @torch.no_grad()
 def test_taps_residuals_and_depth_match_the_published_network():
     meta, want = golden.load(NAME)
-    network = LapDepth(max_depth=meta["inputs"]["max_depth"]).eval()
+    with golden.unfilled():
+        network = LapDepth(max_depth=meta["inputs"]["max_depth"]).eval()
     network.load_state_dict(golden.state_dict(meta["keys"], meta["scale"]), strict=False)
     image = normalised(meta["inputs"]["image"]["seed"], *meta["inputs"]["image"]["shape"])
 

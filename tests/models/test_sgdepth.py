@@ -48,7 +48,9 @@ def test_state_dict_has_the_published_keys_and_shapes(index):
 def test_outputs_match_the_published_network():
     meta, want = golden.load("sgdepth_model_r18")
     config, inputs = meta["config"], meta["inputs"]
-    model = SGDepth(config["num_layers"], config["num_layers_pose"], config["split_pos"], config["depth_resolutions"])
+    shape = [config[name] for name in ("num_layers", "num_layers_pose", "split_pos", "depth_resolutions")]
+    with golden.unfilled():
+        model = SGDepth(*shape)
     model.load_state_dict(golden.state_dict(meta["keys"], meta["scale"]))
     model.eval()
     frames = {

@@ -62,7 +62,8 @@ def test_state_dicts_have_the_published_keys_and_shapes(encoder):
 @torch.no_grad()
 def test_features_maps_and_depth_match_the_published_network(encoder):
     meta, state, want = filled(*FILES[encoder])
-    network = SpatialKD(encoder, residuals=False).eval()
+    with golden.unfilled():
+        network = SpatialKD(encoder, residuals=False).eval()
     network.load_state_dict(state, strict=False)
     image = normalised(meta["inputs"]["image"]["seed"], *meta["inputs"]["image"]["shape"])
     features, maps, depth = computed(network, image)

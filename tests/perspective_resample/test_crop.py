@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.testing import assert_close
 
-from perspective_resample.crop import Crop, crop_of, cropped_camera, enlarged_motion
+from perspective_resample.crop import Crop, crop_of, cropped_camera, cropped_maps, enlarged_motion
 from perspective_resample.depth import disp_to_depth
 from perspective_resample.pose import transformation
 from perspective_resample.rearrange import permuted_back, pick
@@ -78,6 +78,18 @@ def test_a_point_is_seen_by_both_cameras_at_its_places():
         share = crops[index, 1]
         left = SIZE[1] * corner[1] / (enlarged[1] - 1)
         assert_close(near[index, 0] * share + left, seen[index, 0], rtol=1e-5, atol=1e-4)
+
+
+def test_maps_of_a_window_show_what_lies_where_its_camera_looks():
+    """Of maps that say where a pixel lies the window has the pixels that `cropped_camera` gives it."""
+    crop = published(1)
+    crops = torch.tensor([crop, crop])
+    height, width = SIZE
+    rows, columns = torch.meshgrid(torch.arange(height), torch.arange(width), indexing="ij")
+    found = cropped_maps(torch.stack((columns, rows)).float().expand(2, -1, -1, -1), crops)
+    seen = torch.stack((crop.share * columns + crop.left, crop.share * rows + crop.top))
+    seen = torch.stack((seen[0].clamp(0, width - 1), seen[1].clamp(0, height - 1)))
+    assert_close(found, seen.expand(2, -1, -1, -1), rtol=1e-4, atol=1e-3)
 
 
 def test_windows_never_leave_the_image():

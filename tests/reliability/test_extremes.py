@@ -136,7 +136,7 @@ def phases(model: nn.Module) -> dict[str, Phase]:
 def lost(model: nn.Module, extreme: Callable[..., None], precision: str, phase: str, scale: float = 1.0) -> list[str]:
     """Names of the numbers of a step that are not finite."""
     half = HALVES[precision]
-    batches = street_like(SIZE)
+    batches = street_like(SIZE, 1)
     extreme(model, batches)
     objective = Objective(
         DepthLoss(),

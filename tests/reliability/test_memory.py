@@ -89,7 +89,7 @@ def place(tmp_path_factory, rounds) -> Path:
     Image.fromarray(np.full((HEIGHT, WIDTH), 7, dtype=np.uint8)).save(folder / "labels.png")
     for kind in ("leftImg8bit", "gtFine"):
         (folder / f"cityscapes/{kind}/val/town").mkdir(parents=True)
-    for number in range(rounds(100, 2000)):
+    for number in range(rounds(64, 2000)):
         (folder / f"own/one/{number:06d}.jpg").symlink_to(folder / "image.jpg")
         (folder / f"own/one/depth/{number:06d}.npy").symlink_to(folder / "depth.npy")
         name = f"val/town/town_{number:06d}_000019"
@@ -172,7 +172,7 @@ def test_evaluated_images(place, tmp_path, warm: Warm, rounds, purpose, loader):
 
 def evaluate(place: Path, notes: Path, warm: Warm, rounds: Rounds, what: tuple[str, str, int]) -> None:
     purpose, loader, workers = what
-    count, validation = rounds(100, 2000), f"--{purpose}-validation"
+    count, validation = rounds(64, 2000), f"--{purpose}-validation"
     own = ["--data-folder", place / "own", "--data-intrinsics", "300,300,256,128"] if purpose == "depth" else []
     done = warm.run(
         f"eval_{purpose}.py",
@@ -205,7 +205,7 @@ def evaluate(place: Path, notes: Path, warm: Warm, rounds: Rounds, what: tuple[s
 
 
 def test_inferred_images(place, tmp_path, warm: Warm, rounds):
-    count, notes = rounds(100, 2000), tmp_path / "notes"
+    count, notes = rounds(64, 2000), tmp_path / "notes"
     done = warm.run(
         "inference.py",
         *inference(place, tmp_path / "out"),

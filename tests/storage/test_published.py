@@ -15,7 +15,7 @@ from arguments import network_options
 from errors import UserError
 from methods import METHODS
 from storage.catalogue import HUB, MODELS, is_name, method_of, place
-from storage.published import locate
+from storage.published import identity_of, locate
 from storage.shelf import FIRST, at_hand, listing, offer
 from tests.file_server import serve
 
@@ -166,3 +166,21 @@ def test_networks_at_hand_are_listed_and_offered(tmp_path):
     table = {line.split()[0]: line.split()[1] for line in listing(str(runs)).splitlines() if len(line.split()) > 1}
     assert table["dpt-large"] == "yes" and table["dpt-hybrid"] == "--fetch" and table["sgdepth:full"] == "browser"
     assert newest in listing(str(runs)) and "epoch_9\n" not in listing(str(runs))
+
+
+def test_a_network_is_known_by_its_weights_wherever_it_lies(tmp_path):
+    folder = tmp_path / "runs/group/run/checkpoints/epoch_3"
+    folder.mkdir(parents=True)
+    (folder / "model.pth").write_bytes(b"weights")
+    (folder / "train.pth").write_bytes(b"progress")
+    known = hashlib.sha256(b"weights").hexdigest()
+    for path in (folder, folder / "model.pth"):
+        assert identity_of(path) == {"name": "run/checkpoints/epoch_3", "sha256": known}
+    (folder / "model.pth").rename(tmp_path / "mine.pth")
+    assert identity_of(tmp_path / "mine.pth") == {"name": "mine.pth", "sha256": known}
+    (folder / "train.pth").rename(folder / "encoder.pth")
+    one = identity_of(folder)["sha256"]
+    (folder / "depth.pth").write_bytes(b"decoder")
+    assert one == hashlib.sha256(b"progress").hexdigest() != identity_of(folder)["sha256"]
+    (tmp_path / "empty").mkdir()
+    assert identity_of(tmp_path / "empty")["sha256"] == ""

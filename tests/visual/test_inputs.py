@@ -14,6 +14,7 @@ from visual.inputs import find_inputs, output_names
 def photos(tmp_path, monkeypatch) -> Path:
     """in/a.png in/b.JPG in/notes.txt in/clip.mp4 in/shot.heic in/.hidden.png in/deep/a.png in/deep/.x/b.png"""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)  # as where the extra is not installed
     for name in "a.png b.JPG notes.txt clip.mp4 shot.heic .hidden.png deep/a.png deep/.x/b.png".split():
         path = tmp_path / "in" / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -50,6 +51,15 @@ def test_folders_below_are_searched_on_request_and_keep_their_structure(photos):
     } | {"in/a.png": "a"}
 
 
+def test_depth_beside_images_is_none_of_them(photos):
+    for name in ("in/deep/depth/a.png", "in/other/depth/b.png"):
+        Path(name).parent.mkdir(parents=True)
+        Path(name).touch()
+    inputs = find_inputs(["in"], recursive=True)
+    assert Path("in/deep/depth/a.png") not in inputs.images and Path("in/other/depth/b.png") in inputs.images
+    assert "left out: depth (depth beside images, as own data have it)" in inputs.left_out
+
+
 def test_several_words_patterns_and_lists_name_files_each_once(photos):
     assert found("in/a.png", "in/b.JPG", "in/a.png") == {"in/a.png": "a", "in/b.JPG": "b"}
     assert found("in/*.[pJ]*") == {"in/a.png": "a", "in/b.JPG": "b"}
@@ -68,14 +78,23 @@ def test_several_words_patterns_and_lists_name_files_each_once(photos):
         (["in/*.bmp"], r"--image-path in/\*.bmp: no file has such a name"),
         (["in/deep/.x/nothing", "in/gone.png"], "nothing: does not exist.*; also --image-path in/gone.png"),
         (["empty"], "no image in this folder .--recursive searches those below"),
-        (["bad.txt"], "bad.txt: line 2: gone.png does not exist"),
+        (["bad.txt"], "bad.txt: line 1: gone.png does not exist; correct the list"),
+        (["none.txt"], "none.txt: names no file; correct the list"),
     ],
 )
 def test_words_that_name_nothing_are_told_all_at_once(photos, words, fault):
     Path("empty").mkdir()
-    Path("bad.txt").write_text("in/a.png\ngone.png\n")
+    Path("bad.txt").write_text("gone.png\nlost.png\n")
+    Path("none.txt").write_text("# nothing yet\n")
     with pytest.raises(UserError, match=fault):
         find_inputs(words, recursive=False)
+
+
+def test_lines_of_a_list_that_name_nothing_are_left_out_and_noted_once(photos):
+    Path("list.txt").write_text("gone.png\nin/a.png\n\ngone.png\nlost.jpg\nin/b.JPG\n")
+    inputs = find_inputs(["list.txt", "list.txt"], recursive=False)
+    assert [*map(str, inputs.images)] == ["in/a.png", "in/b.JPG"]
+    assert inputs.missing == ("list.txt: line 1: gone.png does not exist", "list.txt: line 5: lost.jpg does not exist")
 
 
 def test_names_stay_unique_whatever_they_are_lengthened_with():

@@ -4,7 +4,15 @@ import pytest
 import torch
 
 from visual.colour import class_image, depth_image
-from visual.panels import COLUMNS, class_panel, depth_panel, mask_overlay, refinement_panel, segmentation_panel
+from visual.panels import (
+    COLUMNS,
+    class_panel,
+    depth_panel,
+    mask_overlay,
+    refinement_panel,
+    segmentation_panel,
+    teacher_panel,
+)
 
 
 def make_images(count: int, height: int = 6, width: int = 8) -> list[torch.Tensor]:
@@ -72,3 +80,16 @@ def test_class_panel_names_classes():
     panel = class_panel(image, ids)
     assert torch.equal(panel[:, :6], image[0]) and torch.equal(panel[:, 6:], class_image(ids)[0])
     assert not panel[:, 6:, :4].any() and panel[:, 6:, 4:].any()
+
+
+def test_teacher_panel_colours_both_disparities_alike_and_reddens_what_does_not_learn():
+    image, _, _ = make_images(6)
+    disp = torch.rand(6, 1, 6, 8)
+    counted = torch.ones(6, 1, 6, 8, dtype=torch.bool)
+    counted[0, 0, 0, 0] = False
+    panel = teacher_panel(image, disp, disp, counted)
+    assert panel.shape == (3, 4 * 6, COLUMNS * 8) and torch.equal(panel[:, 6:12], panel[:, 12:18])
+    assert torch.equal(panel[:, :6, :8], image[0]) and (panel[:, 18:] - panel[:, :6]).abs().amax(
+        0
+    ).nonzero().tolist() == [[0, 0]]
+    assert not torch.equal(teacher_panel(image, disp, 2 * disp, counted)[:, 6:12], panel[:, 6:12])

@@ -11,7 +11,7 @@ from PIL import Image
 
 from errors import UserError
 from visual import points
-from visual.lens import Lens, find_lens, need_lens
+from visual.lens import Lens, find_lens, has_lens, need_lens
 from visual.points import build_cloud, edges, glb, ply
 
 LENS = Lens(50.0, 60.0, 31.5, 15.5, "--intrinsics")
@@ -92,6 +92,22 @@ def test_a_lens_comes_from_options_or_exif_and_says_which(tmp_path):
     assert find_lens(tmp_path / "b.jpg", (300, 400), (), 0.0) is None and find_lens(None, (3, 4), (), 0.0) is None
     with pytest.raises(UserError, match=r"b.jpg: says no focal length; give --intrinsics"):
         need_lens(tmp_path / "b.jpg", "b", (300, 400), (), 0.0)
+
+
+def test_a_lens_may_be_written_beside_the_image(tmp_path):
+    Image.new("RGB", (400, 300)).save(tmp_path / "b.jpg")
+    (tmp_path / "a/deep").mkdir(parents=True)
+    Image.new("RGB", (400, 300)).save(tmp_path / "a/deep/c.png")
+    assert not has_lens(tmp_path / "b.jpg", (), 0.0)
+    (tmp_path / "intrinsics.txt").write_text("0.75 1.0 0.5 0.5")
+    told = find_lens(tmp_path / "b.jpg", (300, 400), (), 0.0)
+    assert has_lens(tmp_path / "b.jpg", (), 0.0)
+    assert told == Lens(300, 300, 200, 150, f"{tmp_path / 'intrinsics.txt'} (normalised)")
+    assert find_lens(tmp_path / "b.jpg", (300, 400), (), 90.0).source == "--fov 90"
+    deeper = tmp_path / "a/deep/c.png"
+    assert not has_lens(deeper, (), 0.0) and find_lens(deeper, (300, 400), (), 0.0) is None
+    assert has_lens(deeper, (), 0.0, (tmp_path,)) and find_lens(deeper, (300, 400), (), 0.0, (tmp_path,)) == told
+    assert find_lens(deeper, (300, 400), (), 0.0, (tmp_path / "a",)) is None
 
 
 def test_a_lens_follows_crops_and_other_sizes():

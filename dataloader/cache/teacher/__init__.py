@@ -6,10 +6,11 @@ to an image is always the same. Maps are mirrored with the images, on the device
 
 from .folder import CacheWriter, TeacherCache
 from .images import CachedImage, cached_image, image_root
-from .lookup import LoaderMaps, open_cache
+from .lookup import GUIDES, LoaderMaps, open_cache, open_guides
 from .recipe import Recipe, noted_maps, read_recipe
 
 __all__ = [
+    "GUIDES",
     "CacheWriter",
     "CachedImage",
     "LoaderMaps",
@@ -19,5 +20,6 @@ __all__ = [
     "image_root",
     "noted_maps",
     "open_cache",
+    "open_guides",
     "read_recipe",
 ]

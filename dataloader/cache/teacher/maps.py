@@ -1,6 +1,6 @@
 """One map of a teacher as one file, with a note of the image it belongs to. Imports no torch.
 
-    image   (1, H, W) as a 16-bit PNG: linear from the least to the greatest value of the map
+    image   (1 or 2, H, W), one below the other, as a 16-bit PNG: linear from the least to the greatest value
     grid    (N, s, s) as an .npz: float16 of the values divided by a power of two
 
 What is noted (bounds or divisor, and the state of the image's file) is JSON in a text chunk of the PNG, or in the .npz.
@@ -72,13 +72,14 @@ def encode(layout: str, values: np.ndarray, source: FileState) -> bytes:
 
     Args:
         layout: `image` or `grid`.
-        values: finite numbers, (1, H, W) or (N, s, s).
+        values: finite numbers, (1 or 2, H, W) or (N, s, s).
         source: the image's file.
     """
     content = io.BytesIO()
     if layout == "image":
         low, high = float(values.min()), float(values.max())
-        levels = (values[0].astype(np.float64) - low) * (_TOP / (high - low) if high > low else 0)
+        rows = values.reshape(-1, values.shape[-1]).astype(np.float64)
+        levels = (rows - low) * (_TOP / (high - low) if high > low else 0)
         info = PngInfo()
         info.add_text(_CHUNK, json.dumps({"low": low, "high": high, "source": asdict(source)}))
         Image.fromarray(np.rint(levels).astype(np.uint16)).save(content, "PNG", pnginfo=info, compress_level=1)
@@ -90,13 +91,13 @@ def encode(layout: str, values: np.ndarray, source: FileState) -> bytes:
 
 
 def decode(layout: str, path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, FileState]:
-    """Values of a map, float32 of the shape (1, H, W) or (N, s, s), and the state its image had.
+    """Values of a map, float32 of the shape (1 or 2, H, W) or (N, s, s), and the state its image had.
 
     Raises:
         ValueError: with a few words, when the file is missing, damaged or of another shape.
     """
     try:
-        values, note = _png(path) if layout == "image" else _npz(path, shape)
+        values, note = _png(path, shape[-2]) if layout == "image" else _npz(path, shape)
         source = _source(note)
     except FileNotFoundError as fault:
         raise ValueError("no such file") from fault
@@ -126,14 +127,15 @@ def peek(layout: str, path: Path) -> FileState | None:
         return None
 
 
-def _png(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+def _png(path: Path, height: int) -> tuple[np.ndarray, dict[str, Any]]:
     image = open_stored(path)
     note = json.loads(image.info[_CHUNK])
     low, high = float(note["low"]), float(note["high"])
     levels = np.asarray(image)
     if levels.dtype.itemsize < 2 or not (math.isfinite(low) and math.isfinite(high)):
         raise ValueError("not a map")
-    return (low + levels.astype(np.float32) * np.float32((high - low) / _TOP)).astype(np.float32)[None], note
+    values = (low + levels.astype(np.float32) * np.float32((high - low) / _TOP)).astype(np.float32)
+    return (values[None] if len(values) % height else values.reshape(-1, height, values.shape[1])), note
 
 
 def _npz(path: Path, shape: tuple[int, ...]) -> tuple[np.ndarray, dict[str, Any]]:

@@ -28,6 +28,7 @@ class Recipe:
     sha256:         of the teacher's file; empty for `hf:`
     patch_size, patch_stride, patches:  side, distance and number of the candidates; 0 for whole images
     patch_automatic: whether that side is the one `--patch-size 0` gives at this height
+    mirrored:       whether maps of whole images are two: the second is the answer to the mirrored image, mirrored back
     """
 
     layout: str
@@ -39,11 +40,12 @@ class Recipe:
     patch_stride: int = 0
     patches: int = 0
     patch_automatic: bool = False
+    mirrored: bool = False
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Shape of a map."""
-        whole = (1, self.height, self.width)
+        whole = (1 + self.mirrored, self.height, self.width)
         return whole if self.layout == "image" else (self.patches, self.patch_size, self.patch_size)
 
     @property
@@ -82,13 +84,18 @@ def read_recipe(folder: str | Path) -> Recipe:
 
 def noted_maps(options: Mapping[str, Any]) -> dict[str, str]:
     """What the notes of a training say of its teacher's maps, by name; a folder may be made anew under its name."""
-    folder = options.get("patch_distill") and options.get("patch_teacher_cache")
-    if not folder:
-        return {"teacher_maps": "none"}
+    folders = {
+        "teacher_maps": options.get("patch_distill") and options.get("patch_teacher_cache"),
+        "guiding_maps": options.get("teacher_loss_weight") and options.get("teacher_cache"),
+    }
+    return {name: _layout(folder) if folder else "none" for name, folder in folders.items()}
+
+
+def _layout(folder: str) -> str:
     try:
-        return {"teacher_maps": read_recipe(folder).layout}
+        return read_recipe(folder).layout
     except UserError:
-        return {"teacher_maps": "unknown"}
+        return "unknown"
 
 
 def _checked(recipe: Recipe) -> Recipe:

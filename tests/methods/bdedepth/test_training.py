@@ -34,7 +34,9 @@ def built(*words: str) -> tuple[nn.Module, VideoTraining]:
     args = arguments.parse("train", [*WORDS, *words])
     torch.manual_seed(0)
     network = methods.building(args.method).network(args).train()
-    training = methods.training(args.method).training(args, network, lambda name: nn.Identity(), contextlib.nullcontext)
+    training = methods.training(args.method).training(
+        args, network, lambda name, **_: nn.Identity(), contextlib.nullcontext
+    )
     return network, training
 
 

@@ -23,7 +23,7 @@ def parse(*words: str, method: str = "sgdepth") -> Namespace:
 
 def built(args: Namespace, teacher: object = None) -> VideoTraining:
     network = SGDepth(depth_range=(args.model_depth_min, args.model_depth_max))
-    return methods.training(args.method).training(args, network, lambda name: teacher, contextlib.nullcontext)
+    return methods.training(args.method).training(args, network, lambda name, **_: teacher, contextlib.nullcontext)
 
 
 def test_the_published_defaults_reach_the_losses():

@@ -46,7 +46,8 @@ def published() -> tuple[SpatialKD, SpatialKD, dict, dict[str, np.ndarray]]:
     state = golden.state_dict(meta["keys"], meta["scale"])
     networks = []
     for part, kind in (("student", "mobilenetv2"), ("teacher", "resnext101")):
-        network = SpatialKD(kind)
+        with golden.unfilled():
+            network = SpatialKD(kind)
         own = {key.removeprefix(f"{part}."): v for key, v in state.items() if key.startswith((f"{part}.", "decoder."))}
         missing = network.load_state_dict(own, strict=False).missing_keys
         assert all(key.endswith("num_batches_tracked") for key in missing)
@@ -112,7 +113,8 @@ class TestThin:
         assert all(p.grad is not None for p in network.encoder.parameters())
         assert all(p.grad is None and not p.requires_grad for p in network.decoder.parameters())
         assert not network.decoder.training and network.encoder.training
-        assert all(torch.equal(value, network.state_dict()[key]) for key, value in before.items())
+        after = network.state_dict()
+        assert all(torch.equal(value, after[key]) for key, value in before.items())
         assert {*outcomes[0].terms} == {
             "loss_depth",
             "loss_feature",
@@ -199,3 +201,10 @@ class TestThin:
         state = RunState(network, schedule.optimizer, schedule, method.parts, args.method, arguments.as_table(args))
         saved = torch.load(state.save(tmp_path) / "model.pth", weights_only=True)
         assert saved.keys() == SpatialKD("resnet18").state_dict().keys() and not method.parts
+
+
+@pytest.mark.parametrize(("encoder", "is_told"), [("resnet18", True), ("resnext101", False)])
+def test_a_network_as_small_as_a_student_says_that_it_learns_alone(caplog, encoder, is_told):
+    caplog.set_level("INFO")
+    methods.building("spatial_kd").check(options("--model-encoder", encoder))
+    assert ("resnet18 learns alone, from what was measured; --kd-teacher" in caplog.text) == is_told

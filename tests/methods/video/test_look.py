@@ -35,7 +35,7 @@ def test_a_step_between_two_with_patches_has_no_patch_loss():
     args = arguments.parse("train", ["--model-num-layers", "18", "--sd-consistency-weight", "0", *words])
     torch.manual_seed(0)
     network = SGDepth().train()
-    training = methods.training("sgdem").training(args, network, lambda name: None, contextlib.nullcontext)
+    training = methods.training("sgdem").training(args, network, lambda name, **_: None, contextlib.nullcontext)
     batches = [street_batch("depth", height=96, width=128)]
     training.schedule.masking = None
     found = []
