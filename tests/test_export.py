@@ -306,18 +306,33 @@ def test_programs_of_every_method_agree(method, ending, tmp_path, capsys):
     assert "against PyTorch: largest relative difference" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("every_method")
 def test_an_onnx_file_of_images_of_any_number_and_size(tmp_path, capsys):
+    path = noted_checkpoint(tmp_path / "epoch_1", "monodepth2")
+    run("--model-path", path, "--output", tmp_path / "a.onnx", "--dynamic")
+    assert "number and size of images vary" in capsys.readouterr().out
+
+
+def test_a_program_of_pytorch_takes_images_of_any_number_and_size(tmp_path, capsys):
+    path = noted_checkpoint(tmp_path / "epoch_1", "spatial_kd")
+    run("--model-path", path, "--output", tmp_path / "a.pt2", "--dynamic")
+    assert "number and size of images vary" in capsys.readouterr().out
+    images = torch.rand(2, 3, 96, 64)
+    found = torch.export.load(tmp_path / "a.pt2").module()(images)["depth"]
+    torch.testing.assert_close(found, opened(path).predict(images, ("depth",)).depth.values)
+
+
+def test_an_onnx_file_says_what_the_network_says(tmp_path, capsys):
     if missing := missing_packages():
         pytest.skip(f"needs {', '.join(missing)}")
     import onnxruntime
 
     path = noted_checkpoint(tmp_path / "epoch_1", "spatial_kd")
-    run("--model-path", path, "--output", tmp_path / "a.onnx", "--dynamic")
-    assert "number and size of images vary" in capsys.readouterr().out
+    run("--model-path", path, "--output", tmp_path / "a.onnx")
+    assert "one image of 64x96 at a time" in capsys.readouterr().out
     session = onnxruntime.InferenceSession(tmp_path / "a.onnx", providers=["CPUExecutionProvider"])
     words = session.get_modelmeta().custom_metadata_map
     assert words["unit"] == "metres" and words["method"] == "spatial_kd" and words["output"] == "depth"
-    images = torch.rand(2, 3, 96, 64)
-    (found,) = session.run(["depth"], {"image": images.numpy()})
-    wanted = opened(path).predict(images, ("depth",)).depth.values
+    (found,) = session.run(["depth"], {"image": IMAGE.numpy()})
+    wanted = opened(path).predict(IMAGE, ("depth",)).depth.values.detach()
     np.testing.assert_allclose(found, wanted, rtol=1e-4)
