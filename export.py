@@ -30,6 +30,7 @@ BARS = {"fp32": 1e-4, "fp16": 1e-2}
 MOST_LOST = 0.1
 """Abs Rel against fp32 with which an int8 file is kept, and share of other labels with which any is."""
 ENDINGS = {".onnx": "onnx", ".pt2": "pt2", ".safetensors": "safetensors"}
+LEAST = 128  # side of images whose size may vary, pixels; less where the file is made for less
 PICTURES = 3  # of the synthetic street, where none are given
 LEARNED = ("depth_training_loaders", "segmentation_training_loaders", "train_num_epochs")
 """Options of training that weights are passed on with, besides those of the network and its size."""
@@ -207,7 +208,9 @@ def _traced(args: Namespace, deployed: nn.Module, image: Tensor) -> tuple[Export
     fixed = f"{image.shape[2]}x{image.shape[3]}"
     if args.precision == "fp16" and args.format == "pt2":
         _keep_half(deployed)
-    number, rows, columns = Dim("number"), Dim("rows", min=2), Dim("columns", min=2)
+    # The least size is LEAST, so that no map inside has a side of 1 there, which PyTorch takes for fixed.
+    least = [min(LEAST, side) // 32 for side in image.shape[2:]]
+    number, rows, columns = Dim("number"), Dim("rows", min=least[0]), Dim("columns", min=least[1])
     tries: dict[str, Any] = {f"one image of {fixed} at a time": None}
     if args.dynamic:
         image = torch.cat([image, image.flip(-1)])
@@ -217,7 +220,10 @@ def _traced(args: Namespace, deployed: nn.Module, image: Tensor) -> tuple[Export
         }
     for varies, shapes in tries.items():
         try:
-            return torch.export.export(deployed, (image,), dynamic_shapes=shapes), varies
+            program = torch.export.export(deployed, (image,), dynamic_shapes=shapes)
+            for other in _others([image[:1]], sizes="size" in varies) if shapes else ():
+                program.module()(other)  # what was taken for fixed shows here
+            return program, varies
         except Exception as error:  # of any kind, where the network computes with what should vary
             log.debug("%s: %s", varies, error)
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")

@@ -313,11 +313,12 @@ def test_an_onnx_file_of_images_of_any_number_and_size(tmp_path, capsys):
     assert "number and size of images vary" in capsys.readouterr().out
 
 
+@pytest.mark.usefixtures("every_method")
 def test_a_program_of_pytorch_takes_images_of_any_number_and_size(tmp_path, capsys):
     path = noted_checkpoint(tmp_path / "epoch_1", "spatial_kd")
-    run("--model-path", path, "--output", tmp_path / "a.pt2", "--dynamic")
+    run("--model-path", path, "--output", tmp_path / "a.pt2", "--dynamic", "--height", "128", "--width", "160")
     assert "number and size of images vary" in capsys.readouterr().out
-    images = torch.rand(2, 3, 96, 64)
+    images = torch.rand(3, 3, 160, 128)
     found = torch.export.load(tmp_path / "a.pt2").module()(images)["depth"]
     torch.testing.assert_close(found, opened(path).predict(images, ("depth",)).depth.values)
 
