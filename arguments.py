@@ -32,7 +32,7 @@ COMMANDS = {
     "eval_depth": "Measure the depth of a trained network.",
     "eval_segmentation": "Measure the segmentation of a trained network.",
     "eval_pose": "Measure the camera motion of a trained network.",
-    "inference": "Write depth and segmentation of an image, a folder or a video.",
+    "inference": "Write depth and segmentation of images, folders, videos or what a camera sees.",
     "export": "Write a trained network as a file that others run, once it agrees with PyTorch on pictures.",
 }
 PRESETS = Path(__file__).parent / "presets"
@@ -226,7 +226,7 @@ def _chosen(
 ) -> dict[str, Any]:
     """Values of these options in files, later ones first; those of other commands and methods are passed over."""
     values = {}
-    once = ONCE if command == "train" else (*ONCE, "model_decoder_path")  # what was trained is one checkpoint
+    once = ONCE if command == "train" else (*ONCE, "model_decoder_path", "frame_step")  # of a training alone
     for path, content in contents:
         for key, value in content.items():
             name = key.replace("-", "_")

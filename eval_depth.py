@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -27,10 +27,9 @@ UPLOADS = "uploads"
 
 def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
-    from evaluation.overview import overview
-
     _check(args)
     evaluation = open_evaluation(args, "eval_depth", "depth")
+    _look_at_truth(args, evaluation.loaders)
     entries = {}
     for loader in evaluation.loaders:
         if loader.spec.truth == "server":
@@ -38,8 +37,7 @@ def evaluate(args: Namespace) -> None:
             continue
         entries[loader.spec.domain] = evaluate_loader(args, evaluation, loader)
         evaluation.keep_overview(entries)
-    if len(entries) > 1:
-        evaluation.tell(f"\n{overview(entries)}")
+    evaluation.tell_overview(entries)
 
 
 def _check(args: Namespace) -> None:
@@ -54,24 +52,45 @@ def _check(args: Namespace) -> None:
             )
 
 
+def _look_at_truth(args: Namespace, loaders: Sequence[EvaluationData]) -> None:
+    """Warn of depth in a doubtful unit.
+
+    Raises:
+        UserError: when boundaries are to be judged where the truth has none.
+    """
+    from dataloader.truth import require_dense, warn_of_unit
+    from evaluation.protocols import build_protocol
+
+    for loader in loaders:
+        if loader.spec.truth == "server" and args.metrics:
+            raise UserError(f"--metrics: the truth of {loader.spec.name} is on a server alone; leave one of them out")
+        if loader.spec.truth != "server":
+            protocol = build_protocol(args, loader.spec.protocol)
+            warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
+            if protocol.boundaries:
+                require_dense(loader.spec.name, loader.samples)
+
+
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:
     """Judge the network on one loader; print, draw and keep the results; gives the entry of metrics.json."""
-    from dataloader.truth import warn_of_unit
     from evaluation.depth import evaluate_depth
     from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
     from evaluation.tables import depth_table, judged_line, scaling_line
-    from visual.pictures import depth_comparison, encode
+    from visual.comparisons import depth_comparison
+    from visual.pictures import encode
 
-    def draw(position: int, truth: Truth, depth: Tensor) -> None:
-        evaluation.keep_picture(
-            loader, position, lambda: encode(depth_comparison(truth.image, depth, truth.depth), ".png")
-        )
+    def picture(truth: Truth, depth: Tensor, ratio: Tensor | None) -> bytes:
+        aligned = depth if ratio is None else (depth * ratio).clamp(*protocol.clamp)
+        counted = protocol.counted(truth.depth, truth.image.shape[:2])
+        return encode(depth_comparison(truth.image, aligned, truth.depth, counted), ".png")
+
+    def draw(position: int, truth: Truth, *found: Tensor | None) -> None:
+        evaluation.keep_picture(loader, position, truth.name, lambda: picture(truth, *found))
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
     protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
-    warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
 
     def judge(judged: Evaluation, on_image: OnDepth = ignore) -> DepthResult:
         batches = judged.batches(loader)
@@ -100,10 +119,8 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
         network=evaluation.description(),
     )
-    if result.known == "metres":
-        lines.insert(0, judged_line(said, len(result.names)))
     entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
-    evaluation.tell("\n".join(lines))
+    evaluation.tell("\n".join((judged_line(loader.spec.name, entry), *lines)))
     if args.precision_report:
         evaluation.tell(_precision_report(args, evaluation, result, judge))
     return entry

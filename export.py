@@ -81,16 +81,17 @@ def _check(args: Namespace) -> Path:
     Raises:
         UserError: with all that is wrong at once.
     """
-    from storage import safe, shelf
+    from storage import safe
     from storage.atomic import make_writable
     from storage.programs import missing_packages
+    from storage.wanted import fault_of_path
 
     target, ending = Path(args.output), Path(args.output).suffix.lower()
     args.format = args.format or ENDINGS.get(ending, "")
     faults = []
     if not args.model_path:
         faults.append("--model-path: not given; name the network to export")
-    elif fault := shelf.missing(args.model_path):
+    elif fault := fault_of_path(args.model_path, args.fetch):
         faults.append(fault)
     if not args.output:
         faults.append("--output: not given; name the file to write, such as network.onnx")

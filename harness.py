@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import signal
 import sys
 import traceback
@@ -16,18 +17,17 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import arguments
 import methods
 from engine import faults
 from engine.launch import STOPPING, is_ignored, started_by_torchrun
 from errors import UserError
+from methods.wanted import missing_networks
 from storage import descriptors
-from storage.catalogue import is_name
 
 if TYPE_CHECKING:
-    import torch
     from torch import nn
 
     from evaluation.judging import Evaluation
@@ -212,7 +212,7 @@ def require_folders(args: Namespace, purpose: str = "", keeps: bool = True) -> N
     Raises:
         UserError: with all that is wrong at once; where folders are not given, the option and the environment variable.
     """
-    faults = [*_unusable_folders(args, keeps), *_unknown_loaders(args), *_missing_network(args)]
+    faults = [*_unusable_folders(args, keeps), *_unknown_loaders(args), *missing_networks(args)]
     faults = [*(_not_given(args, purpose) if purpose else ()), *faults]
     if faults:
         raise UserError("; also ".join(faults))
@@ -259,19 +259,6 @@ def _unknown_loaders(args: Namespace) -> Iterator[str]:
             find_loader(purpose, name, training=use == "training")
         except UserError as error:
             yield str(error)
-
-
-def _missing_network(args: Namespace) -> Iterator[str]:
-    """What to say where --model-load names nothing; frozen networks, and runs that may go on, are not looked at."""
-    name = getattr(args, "model_load", "")
-    if not name or not methods.METHODS[args.method].trained or getattr(args, "resume", "") == "auto" or is_name(name):
-        return
-    path = Path(args.checkpoint_dir) / name
-    if not os.path.exists(path):
-        yield (
-            f"--model-load {name}: {path} is not there and holds no model.pth; give the folder of a checkpoint, such "
-            "as .../checkpoints/epoch_20, or a name of docs/models.md"
-        )
 
 
 def run_folder(args: Namespace) -> Path:
@@ -325,6 +312,9 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         UserError: when no checkpoint or no loader is named, or one of them cannot be used.
     """
     require_folders(args, purpose)
+    if args.table_format != "text":
+        _leave_stdout_to_tables()
+    import state_manager
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from engine import ranks
@@ -336,7 +326,8 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
 
     with ranks.raising_on_all_ranks():
         take_own_frames(args)
-        model, device = open_network(args, purpose)
+        model, device, files = state_manager.open_network(args, purpose)
+        made = _origin(args, files, model)
         chosen = getattr(model, "input_filter", "bilinear")
         loaders = build_evaluation(args, purpose, ranks.rank_and_size(), filter=chosen)
         folder = run_folder(args)
@@ -353,26 +344,31 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
         stream=partial(stream, device=device),
         is_first=ranks.is_first(),
         gather=ranks.gather_results,
+        origin=made,
+        form=args.table_format,
     )
 
 
-def open_network(args: Namespace, purpose: str) -> tuple[nn.Module, torch.device]:
-    """The network that an evaluation names, refined where that is asked for, on the device to compute on.
+def _origin(args: Namespace, files: tuple[Path, ...], network: nn.Module) -> dict[str, Any]:
+    """What metrics.json tells of the network and the program; of several ranks rank 0 does."""
+    from evaluation.origin import origin
+    from methods.stored import located
+    from storage.catalogue import HUB, hub_files
 
-    Raises:
-        UserError: when it cannot be used for this purpose.
-    """
-    import state_manager
-    from engine.device import compile_parts, prepare_torch
-    from methods.refinement import as_it_is, open_refinement
+    if not _is_rank_0():
+        return {}
+    there = located(args.model_load, args.checkpoint_dir)
+    named = args.model_load if there is None else "" if files else str(there)
+    files = hub_files(named) if named.startswith(HUB) else files
+    command = shlex.join(("python", f"{args.command}.py", *args.argv))
+    return origin(named, files, command, getattr(network, "identity", {}).get("sha256", ""))
 
-    build = state_manager.find_network(args, purpose)
-    refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
-    device = prepare_torch(args)
-    network = build(device)
-    if args.sys_compile:
-        compile_parts(network, device)
-    return refine(network).to(device), device
+
+def _leave_stdout_to_tables() -> None:
+    """Let notes go to stderr, with the warnings."""
+    for handler in logging.getLogger().handlers:
+        if isinstance(handler, logging.StreamHandler) and handler.stream is sys.stdout:
+            handler.setStream(sys.stderr)
 
 
 def _warn_of_other_size(args: Namespace, purpose: str) -> None:

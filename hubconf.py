@@ -56,7 +56,7 @@ def depth(name_or_path: str | os.PathLike[str], method: str = "", device: str = 
     import arguments
     from errors import UserError
     from presets.inference import INPUTS
-    from storage import shelf
+    from storage.wanted import fault_of_path
     from visual.lens import camera_fault
 
     idle = {"model_path", "list_models", "save", "save_arrays", "output_format", *(option.name for option in INPUTS)}
@@ -66,7 +66,7 @@ def depth(name_or_path: str | os.PathLike[str], method: str = "", device: str = 
     said |= {name: _absolute(value) if name == "model_decoder_path" else value for name, value in options.items()}
     name = _absolute(name_or_path)
     args = arguments.parse("inference", [*_words({"model_path": name, "sys_device": device}), *_words(said)])
-    if fault := shelf.missing(name) or camera_fault(args.intrinsics, args.fov):
+    if fault := fault_of_path(name, args.fetch) or camera_fault(args.intrinsics, args.fov):
         raise UserError(fault)
     return Predictor(args, name, {"sys_device": device, **said})
 
@@ -99,8 +99,8 @@ def evaluate(
 
     said = {"depth_validation_loaders": loader, "dataset_dir": os.fspath(dataset_dir), **options}
     if not hasattr(predictor, "judge"):
-        args = arguments.parse("eval_depth", _words({"method": "dpt", "model_load": "-", **said}))
-        harness.require_folders(args, "depth", keeps=False)
+        args = arguments.parse("eval_depth", _words({"method": "dpt", **said}))
+        harness.require_folders(args, keeps=False)
         return _judged_function(args, predictor, known)
     if known:
         raise UserError(f"known {known!r}: a network of ours says itself what it knows; leave it out")
@@ -238,12 +238,12 @@ class Predictor:
 
 def _judged_network(args: Namespace) -> DepthResult:
     """Judge the network that options name."""
-    import harness
+    import state_manager
     from engine.device import autocast
     from perspective_resample.input_view import view_of
 
     with _own_randomness():
-        model, device = harness.open_network(args, "depth")
+        model, device, _ = state_manager.open_network(args, "depth")
     precision = autocast(args, device)
 
     def predict(images: Any) -> Any:
@@ -285,7 +285,8 @@ def _judged(
     from methods.video.own_frames import take_own_frames
 
     if len(args.depth_validation_loaders) != 1:
-        raise UserError(f"{','.join(args.depth_validation_loaders)}: name one loader; results are of one data set")
+        loader = ",".join(args.depth_validation_loaders)
+        raise UserError(f"loader {loader!r}: name one; results are of one data set")
     take_own_frames(args)
     loaders: list[EvaluationData] = build_evaluation(args, "depth", filter=filter)
     (data,) = loaders

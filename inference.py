@@ -1,21 +1,17 @@
-"""Depth and segmentation of images, folders of images and videos; see ``python inference.py --help``."""
+"""Depth and segmentation of images, folders, videos and cameras; see ``python inference.py --help``."""
 
 from __future__ import annotations
 
-import contextlib
-import errno
 import itertools
 import logging
+import math
 import os
-import statistics
-import sys
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import harness
 from errors import UserError
@@ -24,21 +20,20 @@ from methods import METHODS
 if TYPE_CHECKING:
     import numpy as np
 
-    from visual.inputs import Inputs
+    from visual.camera import Camera
+    from visual.ranges import Common, Smoothed
     from visual.results import Found, Job, ResultFolder
-    from visual.scale import Scale
+    from visual.video import FrameReader
 
 log = logging.getLogger(__name__)
 
 VIDEO_SUFFIX = ".mp4"
+OLD_VIDEO = "video in MPEG-4, which browsers do not play, at a constant rate ('pip install av' lets it be H.264)"
 TASKS = ("depth", "segmentation")  # that are wanted of a network, as far as it knows them
 BATCH = {"cuda": 8}  # images that pass the network at once; on a CPU one by one is as fast
 MOST_THREADS = 16  # that decode, and as many that write
-RANGE_FRAMES = 16  # frames of a video that fix the range of its disparity colours
-SECONDS_BETWEEN_LINES = 10  # of progress in a log
 PARTLY_FAILED = 3
 COPY = "give a whole copy of it, or leave it out"  # of a photo, which nobody can fetch
-FULL = (errno.ENOSPC, errno.EDQUOT)  # a disk: no later image would fit either
 
 
 class Predictor:
@@ -138,16 +133,19 @@ def infer(args: Namespace) -> int:
 
         print(listing(runs))
         return 0
-    inputs = _inputs(args, runs)
-    from visual.plan import build_outputs, without_done  # with torch, which mistakes until here need not wait for
+    from visual.inputs import asked_inputs, is_camera
 
-    outputs = build_outputs(args, inputs, VIDEO_SUFFIX)
+    inputs = asked_inputs(args, runs, _classes_fault(args))
+    from visual.pipeline import complain  # with torch, which mistakes until here need not wait for
+    from visual.plan import build_outputs, without_done
+
+    outputs, asked, begun = build_outputs(args, inputs, VIDEO_SUFFIX), inputs, time.perf_counter()
     if args.skip_existing:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
     for sentence in inputs.left_out:
         log.info("%s", sentence)
     for sentence in inputs.missing:
-        _complain(f"{sentence}; correct the list")
+        complain(f"{sentence}; correct the list")
     if not (inputs.images or inputs.videos):
         log.info("nothing is left to do")
         return _code(len(inputs.missing), written=True)
@@ -158,14 +156,16 @@ def infer(args: Namespace) -> int:
     _make(outputs.folder)
     codes = []
     if inputs.images:
-        failed = run_images(inputs.images, predictor, outputs)
+        common = look_at(asked.images, predictor, outputs) if args.range == () else None
+        failed = run_images(inputs.images, predictor, outputs, common)
         codes.append(_code(failed, written=failed < len(inputs.images)))
-    for source, name in inputs.videos.items():
-        codes.append(_run_video(source, name, predictor, outputs))
-    code = codes[0] if len({*codes}) == 1 else PARTLY_FAILED
+    for source, name in sorted(inputs.videos.items(), key=lambda item: is_camera(item[0])):
+        run = _run_camera if is_camera(source) else _run_video
+        codes.append(run(source, name, predictor, outputs, args))
+    code = codes[0] if len({*codes}) == 1 else max(PARTLY_FAILED, *codes)
     code = code or _code(len(inputs.missing), written=True)
     if code != harness.USER_ERROR or outputs.said.total():
-        _report(predictor, outputs)
+        _report(predictor, outputs, time.perf_counter() - begun)
     return code
 
 
@@ -174,198 +174,161 @@ def _code(failed: int, written: bool) -> int:
     return 0 if not failed else PARTLY_FAILED if written else harness.USER_ERROR
 
 
-def _report(predictor: Predictor, outputs: ResultFolder) -> None:
+def _report(predictor: Predictor, outputs: ResultFolder, seconds: float) -> None:
     """Say what was written, where, in which unit, and how fast."""
     if said := outputs.report():
-        print(f"Wrote to {outputs.folder}: {said}")
+        print(f"Wrote to {outputs.folder}: {said}, in {seconds:.1f} s")
     if scaled := getattr(outputs.scale, "report", str)():
         print(scaled)
     print(predictor.summary())
 
 
-def run_images(names: dict[Path, str], predictor: Predictor, outputs: ResultFolder) -> int:
+def look_at(names: dict[Path, str], predictor: Predictor, outputs: ResultFolder) -> Common | None:
+    """What the pictures of several images have in common, those that are there already too; None where each is alone.
+
+    Inverse depth up to scale and shift of one image has nothing to do with that of another.
+    """
+    from dataloader.files import read_image
+    from storage.progress import Progress
+    from visual.ranges import Common, spread
+    from visual.results import Job
+    from visual.scale import trial
+
+    if len(names) < 2 or "picture" not in outputs.save:
+        return None
+    common, scale = Common(), trial(outputs.scale)
+    some = spread(names)
+    for path in Progress(some, "images", "a look at some", len(some)):
+        try:
+            image = read_image(path)
+            view = predictor.fit(image)
+            (found,) = predictor([view.pixels])
+            if found.known == "up to scale and shift":
+                return None
+            common.keep(path, found)
+            job = Job(names[path], image.shape[:2], view, path)
+            found = scale(job, found.cut(view.inside, view.pixels.shape[:2]))
+            found.require_finite()
+            common.highest = max(common.highest, float(found.inv_depth.max()))
+        except (UserError, OSError):  # it is told when its turn comes
+            continue
+    log.info("one range of colours for all %d pictures; --range each gives every picture its own", len(names))
+    return common
+
+
+def run_images(
+    names: dict[Path, str], predictor: Predictor, outputs: ResultFolder, common: Common | None = None
+) -> int:
     """Write what is asked for of every image, named as told; returns how many failed, each of them told on stderr."""
     from dataloader.files import read_image
+    from visual.pipeline import pipeline
+    from visual.ranges import Common
     from visual.results import Job
 
     advice: set[str] = set()
+    common = common or Common()
 
     def decode(path: Path) -> Job:
         image = read_image(path, remedy=COPY)
         advice.add(predictor.fit.advice(*image.shape[:2]))
-        return Job(names[path], image.shape[:2], predictor.fit(image), path)
+        return Job(names[path], image.shape[:2], predictor.fit(image), path, common.found.pop(path, None))
+
+    def write(job: Job, found: Found) -> None:
+        outputs.write(job, found, common.highest)
 
     threads = min(os.cpu_count() or 1, MOST_THREADS)
-    failed = _pipeline(names, decode, predictor, outputs, outputs.write, threads=threads, total=len(names))
+    failed = pipeline(names, decode, predictor, outputs, write, threads=threads, total=len(names), what="images")
     for sentence in sorted(advice - {""})[:1]:
         log.warning("%s", sentence)
     return failed
 
 
-def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFolder) -> int:
+def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFolder, args: Namespace) -> int:
     """Write an MP4 of pictures; returns the exit code, which tells whether the whole video could be read.
 
-    The brightest colour stands for the largest disparity in a few frames spread over the whole video, so that
-    colours do not flicker from frame to frame; what exceeds it later stays at the brightest. A factor that is found
-    in images is the median over these frames.
+    A look at some frames spread over all of it tells where colours begin, and a factor that is found in images, which
+    is the median over these frames.
     """
+    from storage.progress import Progress
+    from visual.pipeline import complain
+    from visual.ranges import LOOKED_AT, Smoothed
     from visual.results import Job
-    from visual.video import FrameReader, VideoWriter, spread_frames
+    from visual.scale import steady
+    from visual.video import FrameReader, spread_frames
 
-    target, written = outputs.folder / f"{name}{VIDEO_SUFFIX}", False
     try:
-        reader = FrameReader(source)
+        reader = FrameReader(source, args.frame_step)
         first = []
-        for frame in spread_frames(source, RANGE_FRAMES):
+        for frame in Progress(spread_frames(source, LOOKED_AT), "frames", "a look at some"):
             view = predictor.fit(frame)
             (found,) = predictor([view.pixels])
             first.append((Job(name, frame.shape[:2], view), found.cut(view.inside, view.pixels.shape[:2])))
         if not first:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
         outputs.require(first[0][1])
-        scale = _steady(outputs.scale, first)
-        outputs = replace(outputs, scale=scale)
-        highest = max(float(scale(job, found).inv_depth.max()) for job, found in first)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        frames = iter(reader)
-        with VideoWriter(target, reader.rate) as writer:
-
-            def decode(_: int) -> Job | None:
-                number, frame = next(frames, (0, None))
-                if frame is None:
-                    return None
-                return Job(f"{name}_{number:06d}", frame.shape[:2], predictor.fit(frame))
-
-            def write(job: Job, found: Found) -> None:
-                nonlocal written
-                found.require_finite()
-                found = outputs.scale(job, found)
-                if "picture" in outputs.save:
-                    writer.write(outputs.draw(job, found, highest))
-                outputs.write_arrays(job, found)
-                written = True
-
-            # One thread on either side keeps the frames in order.
-            failed = _pipeline(itertools.count(), decode, predictor, outputs, write, threads=1, total=reader.total)
-        if written and "picture" in outputs.save:
-            outputs.said["video"] += 1
+        outputs = replace(outputs, scale=steady(outputs.scale, first))
+        largest = Smoothed(float(outputs.scale(job, found).inv_depth.max()) for job, found in first)
+        return _run_film(reader, name, predictor, outputs, largest if args.range == () else None)
     except UserError as error:
-        _complain(str(error))
+        complain(str(error))
         return harness.USER_ERROR
-    if fault := reader.fault():
-        _complain(fault)
-    return _code(failed + bool(fault), written)
 
 
-def _steady(scale: Scale | Callable, first: list[tuple[Job, Found]]) -> Scale | Callable:
-    """A scale that is the same for all frames of a video: of one that looks at images, the median over some frames."""
-    from visual.scale import CameraHeight
+def _run_camera(source: Path, name: str, predictor: Predictor, outputs: ResultFolder, args: Namespace) -> int:
+    """Write an MP4 of what a camera sees until a signal comes; returns the exit code."""
+    from engine.stopping import StopRequest
+    from visual.camera import Camera
+    from visual.pipeline import complain
+    from visual.ranges import Smoothed
 
-    if not isinstance(scale, CameraHeight):
-        return scale
-    factors = []
-    for job, found in first:
-        with contextlib.suppress(UserError):  # some frames may show no ground
-            factors.append(scale.measure(job, found))
-    if not factors:
-        raise UserError(f"{first[0][0].name}: no ground plane can be seen in it; give --depth-scale a number")
-    return replace(scale, fixed=statistics.median(factors))
+    with StopRequest() as stop:
+        try:
+            camera = Camera(source, lambda: stop.code, args.frame_step)
+            log.info("%s: until Ctrl-C", source)
+            code = _run_film(camera, name, predictor, outputs, Smoothed() if args.range == () else None)
+        except UserError as error:
+            complain(str(error))
+            code = harness.USER_ERROR
+        return stop.code or code
 
 
-def _pipeline(
-    items: Iterable,
-    decode: Callable[[Any], Job | None],
-    predictor: Predictor,
-    outputs: ResultFolder,
-    write: Callable[[Job, Found], None],
-    *,
-    threads: int,
-    total: int,
+def _run_film(
+    reader: FrameReader | Camera, name: str, predictor: Predictor, outputs: ResultFolder, largest: Smoothed | None
 ) -> int:
-    """Decode, predict and write with files handled beside the network; returns the number of failures.
+    """Write an MP4 of pictures of all frames; returns the exit code."""
+    from visual.pipeline import complain, pipeline
+    from visual.results import Job
+    from visual.video import VideoWriter
 
-    Order is kept, and the number of images in memory does not grow with theirs; a `decode` that returns None ends it.
-    """
-    from tqdm import tqdm
+    target, frames, written = outputs.folder / f"{name}{VIDEO_SUFFIX}", iter(reader.frames()), False
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with VideoWriter(target, reader.rate, live=reader.live) as writer:
 
-    from dataloader.ahead import started_ahead
+        def decode(_: int) -> Job | None:
+            frame = next(frames, None)
+            if frame is None:
+                return None
+            view = predictor.fit(frame.pixels)
+            return Job(f"{name}_{frame.number:06d}", frame.pixels.shape[:2], view, seconds=frame.seconds)
 
-    failed = 0
-    ahead = threads + predictor.batch  # images decoded before, and pictures not yet written after, those in the network
+        def write(job: Job, found: Found) -> None:
+            nonlocal written
+            found.require_finite()
+            found = outputs.scale(job, found)
+            if "picture" in outputs.save:
+                maximum = largest(float(found.inv_depth.max()), job.seconds) if largest else 0.0
+                writer.write(outputs.draw(job, found, maximum), job.seconds)
+            outputs.write_arrays(job, found)
+            written = True
 
-    def decoded() -> Iterator[Job]:
-        nonlocal failed
-        waiting = started_ahead(readers, decode, items, ahead)
-        pause = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN_LINES
-        for _, future in tqdm(waiting, total=total or None, unit="image", file=sys.stderr, mininterval=pause):
-            try:
-                job = future.result()
-            except (UserError, OSError) as error:
-                failed += 1
-                _complain(str(error))
-                continue
-            if job is None:
-                return
-            yield job
-
-    def predicted() -> Iterator[tuple[Job, Found]]:
-        jobs = decoded()
-        while batch := list(itertools.islice(jobs, predictor.batch)):
-            for job, found in zip(batch, predictor([job.view.pixels for job in batch]), strict=True):
-                outputs.require(found)
-                yield job, found.cut(job.view.inside, job.view.pixels.shape[:2])
-
-    with ThreadPoolExecutor(threads) as readers, ThreadPoolExecutor(threads) as writers:
-        for (job, _), future in started_ahead(writers, lambda pair: write(*pair), predicted(), ahead):
-            try:
-                future.result()
-            except UserError as error:
-                failed += 1
-                _complain(f"{job.name}: {error}")
-            except (OSError, ValueError) as error:
-                if getattr(error, "errno", None) in FULL:
-                    raise
-                failed += 1
-                _complain(f"{job.name}: cannot be written ({error})")
-    return failed
-
-
-def _complain(sentence: str) -> None:
-    from tqdm import tqdm
-
-    tqdm.write(f"error: {' '.join(sentence.split())}", file=sys.stderr)
-
-
-def _inputs(args: Namespace, runs: str) -> Inputs:
-    """What ``--image-path`` names, when all that is needed is there.
-
-    Raises:
-        UserError: with all that is missing at once.
-    """
-    from storage import shelf
-    from visual.inputs import Inputs, find_inputs
-    from visual.lens import camera_fault
-
-    faults, inputs = [], Inputs({}, {})
-    if not args.model_path:
-        faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
-    elif fault := shelf.missing(args.model_path):
-        faults.append(fault)
-    if not args.image_path:
-        faults.append("--image-path: not given; give images, a folder of images or a video")
-    try:
-        inputs = find_inputs(args.image_path, args.recursive)
-    except UserError as error:
-        faults.append(str(error))
-    if not args.output_path:
-        faults.append("--output-path: not given; name a folder for what is written")
-    if fault := _classes_fault(args):
-        faults.append(fault)
-    if fault := camera_fault(args.intrinsics, args.fov):
-        faults.append(fault)
-    if faults:
-        raise UserError("; also ".join(faults))
-    return inputs
+        # One thread on either side keeps the frames in order.
+        total = math.ceil(reader.total / reader.step)
+        failed = pipeline(itertools.count(), decode, predictor, outputs, write, threads=1, total=total, what="frames")
+    if written and "picture" in outputs.save:
+        outputs.said["video" if writer.modern else OLD_VIDEO] += 1
+    if fault := reader.fault():
+        complain(fault)
+    return _code(failed + bool(fault), written)
 
 
 def _classes_fault(args: Namespace) -> str:

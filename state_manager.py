@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import logging
 import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -38,21 +40,31 @@ Asked = Literal["network", "patches", "images"]
 """What a teacher is opened for."""
 
 
-def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Module]:
+@dataclass(frozen=True)
+class Opener:
+    """Builds a network that was found on a device, in evaluation mode; `files` hold it, () where none is known."""
+
+    build: Callable[[torch.device], nn.Module]
+    files: tuple[Path, ...]
+
+    def __call__(self, device: torch.device) -> nn.Module:
+        """The network."""
+        return self.build(device)
+
+
+def find_network(args: Namespace, task: Task) -> Opener:
     """Look for the network that a command asks for a task; `args` then names it as it is.
 
     ``args.model_path`` (inference) is a path; else ``args.model_load`` is one below ``args.checkpoint_dir`` or
     absolute. Of files without notes the keys tell method and shape, as far as they do; what was said counts more.
     Frozen networks are named by ``args.model_load``.
 
-    Returns: what builds it on a device, in evaluation mode.
-
     Raises:
         UserError: when none is given, it is damaged, has nothing for the task or does not fit the options, or its keys
             do not tell the method and nobody does.
     """
     if not METHODS[args.method].trained:
-        return lambda device: methods.building(args.method).network(args).to(device)
+        return Opener(lambda device: methods.building(args.method).network(args).to(device), ())
     source = source_of(args)
     trained = trained_with(vars(args))[1].get("method", args.method)
     if trained != args.method:
@@ -62,7 +74,25 @@ def find_network(args: Namespace, task: Task) -> Callable[[torch.device], nn.Mod
         _recognise(args, stored)
     if task in stored.adopted(args.method).lacks:
         raise UserError(f"{stored.path}: holds nothing for {task}; give a file or folder of the whole network")
-    return lambda device: _opened(args, stored, device)
+    return Opener(lambda device: _opened(args, stored, device), stored.files)
+
+
+def open_network(args: Namespace, purpose: Task) -> tuple[nn.Module, torch.device, tuple[Path, ...]]:
+    """The network that an evaluation names, refined where that is asked for, its device, and the files it came from.
+
+    Raises:
+        UserError: when it cannot be used for this purpose.
+    """
+    from engine.device import compile_parts, prepare_torch
+    from methods.refinement import as_it_is, open_refinement
+
+    build = find_network(args, purpose)
+    refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
+    device = prepare_torch(args)
+    network = build(device)
+    if args.sys_compile:
+        compile_parts(network, device)
+    return refine(network).to(device), device, build.files
 
 
 def load_other(args: Namespace, checkpoint: str, device: torch.device, decoder: str = "") -> nn.Module:
@@ -203,6 +233,22 @@ def refuse_used(run_folder: Path, args: Namespace) -> None:
             f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard what is there, "
             "or another --model-name"
         )
+
+
+def tell_of_namesakes(run_folder: Path, args: Namespace) -> None:
+    """Warn where a run that is to go on begins, and one of its name and method lies in another --experiment-class."""
+    if args.resume == "never" or checkpoints(run_folder):
+        return
+    for other in sorted(Path(args.checkpoint_dir).glob(f"*/{glob.escape(args.model_name)}")):
+        existing = checkpoints(other) if other != run_folder else []
+        if existing and _newest_notes(existing).get("method") == args.method:
+            log.warning(
+                "%s: nothing to go on from, so the run begins; %s is of this name, too: "
+                "--experiment-class %s goes on with it",
+                run_folder,
+                other,
+                other.relative_to(args.checkpoint_dir).parts[0],
+            )
 
 
 def compared_options(args: Namespace, samples: tuple[int, ...]) -> dict[str, Any]:

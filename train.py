@@ -57,7 +57,7 @@ def _train(args: Namespace, folder: Path) -> int:
     from dataloader.prefetch import on_device
     from engine import ranks
     from engine.bad_steps import BadSteps
-    from engine.device import autocast, gradient_scaler, prepare_torch, require_compiler
+    from engine.device import autocast, gradient_scaler, memory_in_use, prepare_torch, require_compiler
     from engine.optimizer import Schedule, build_optimizer, build_rule
     from engine.run_state import RunState
     from engine.stopping import Stopped, StopRequest
@@ -68,6 +68,7 @@ def _train(args: Namespace, folder: Path) -> int:
     method, building = methods.METHODS[args.method], methods.building(args.method)
     with ranks.raising_on_all_ranks():
         state_manager.refuse_used(folder, args)
+        state_manager.tell_of_namesakes(folder, args)
         state_manager.settle_network(folder, args)
         check(args, building.check)
         judged = [purpose for purpose in ("depth", "segmentation") if purpose in method.tasks]
@@ -109,7 +110,8 @@ def _train(args: Namespace, folder: Path) -> int:
         torch._dynamo.config.optimize_ddp = False
     network = ranks.wrap_in_ddp(model, partly_idle=len({each.spec.purpose for each in data.datasets}) < len(makers))
 
-    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean)
+    memory = partial(memory_in_use, device)
+    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean, schedule.rates, memory)
     bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, method.tasks, write_whole)
     unfinished = partial(drop_unfinished, state, updates, training, bad_steps)
     with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report, data.close):
@@ -172,7 +174,7 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
     from methods.video.teaching import check_teaching
 
     check_method(args)
-    if "teacher_loss_weight" in args:
+    if hasattr(args, "teacher_loss_weight"):
         check_teaching(args)
     for name in getattr(args, "depth_validation_loaders", ()):
         if find_loader("depth", name).truth == "server":
@@ -197,9 +199,14 @@ def what_stays(args: Namespace, purposes: Sequence[Task]) -> Keep:
     """
     from dataloader.catalog import find_loader
     from engine.keeping import build_keep
+    from evaluation.boundaries import BOUNDARIES
 
     named = [(purpose, name) for purpose in purposes for name in getattr(args, f"{purpose}_validation_loaders")]
-    return build_keep(args.keep, [find_loader(purpose, name) for purpose, name in named])
+    keep = build_keep(args.keep, [find_loader(purpose, name) for purpose, name in named])
+    for best in keep.best:
+        if best.metric in BOUNDARIES and "boundaries" not in args.metrics:
+            raise UserError(f"--keep best={best.metric}: validation tells it with --metrics boundaries; add that")
+    return keep
 
 
 def require_equal(state: RunState, data: TrainingData) -> None:
@@ -259,14 +266,20 @@ def saved_on_error(
 
 
 def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
-    """Warn of depth in a doubtful unit, and say what is judged otherwise than usual."""
-    from dataloader.truth import warn_of_unit
+    """Warn of depth in a doubtful unit, and say what is judged otherwise than usual.
+
+    Raises:
+        UserError: when boundaries are to be judged where the truth has none.
+    """
+    from dataloader.truth import require_dense, warn_of_unit
     from evaluation.protocols import build_protocol
 
     for data in sets:
         if data.spec.purpose == "depth":
             protocol = build_protocol(args, data.spec.protocol)
             warn_of_unit(data.spec.name, data.samples, protocol.clamp[1])
+            if protocol.boundaries:
+                require_dense(data.spec.name, data.samples)
             if protocol.name != data.spec.protocol:
                 log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
 
@@ -300,6 +313,7 @@ def validate(
     from evaluation.protocols import build_protocol, describe_depth, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
     from perspective_resample.input_view import view_of
+    from storage.progress import Progress
 
     def predict(purpose: Task, image: Tensor) -> Prediction:
         with precision():
@@ -307,7 +321,8 @@ def validate(
 
     model.eval()
     for data in sets:
-        batches = stream(stop.interruptible(data), device)
+        shown = Progress(stop.interruptible(data), "batches", data.spec.domain, len(data), report.first)
+        batches = stream(shown, device)
         judged, purpose = partial(predict, data.spec.purpose), data.spec.purpose
         size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
         if purpose == "depth":

@@ -167,10 +167,10 @@ def gmacs(network: nn.Module, image: Tensor) -> float:
 
 def _parsed(network: str, words: list[str]) -> Namespace:
     import arguments
-    from storage import shelf
+    from storage.wanted import fault_of_path
 
     args = arguments.parse("export", ["--model-path", network, *words])
-    if fault := shelf.missing(args.model_path):
+    if fault := fault_of_path(args.model_path, args.fetch):
         raise UserError(fault)
     return args
 

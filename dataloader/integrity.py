@@ -16,9 +16,9 @@ from pathlib import Path
 from tqdm import tqdm
 
 from errors import UserError
+from storage.ahead import PATIENCE
 from storage.kinds import image_suffixes
 
-from .ahead import PATIENCE
 from .catalog import LoaderSpec
 from .files import PNG_SIGNATURE, image_size, open_at_once, open_stored
 from .listing import IMAGE_TYPES, on_disk

@@ -165,7 +165,7 @@ def build_training(
                 f"{len(samples)} samples; use a smaller batch or more data"
             )
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
-        tell_own(spec, samples, makers[spec.purpose].size)
+        tell_own(spec, samples, makers[spec.purpose].size if spec.video else ())
         if isinstance(makers[spec.purpose], Measured):
             _look_at_measured(spec, damage.sound(spec, samples) if damage else samples, makers[spec.purpose])
         taught = {}
@@ -216,7 +216,7 @@ def build_evaluation(
         log.info("  - Can use %d images from the %s set for %s evaluation", len(samples), spec.domain, purpose)
         if told := tell_truth(spec, truth["depth_gt"]):
             log.info("  - %s", told)
-        tell_own(spec, samples, size)
+        tell_own(spec, samples)
         kind = truth_kind(spec, samples, **truth)
         if spec.dataset == "folder":
             unit = truth["data_depth_unit"]

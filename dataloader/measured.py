@@ -77,7 +77,8 @@ class Measured:
     """An image and what was measured of it: turned, cropped and mirrored alike.
 
     Image and depth are turned about the centre of the image, with black where nothing is; the window of the loader is
-    cut out; then the crop, anywhere in it. Depth takes the nearest neighbour throughout.
+    cut out; then the crop, anywhere in it. Depth takes the nearest neighbour throughout. Where images are resized, so
+    is depth, but not where the window of the loader gives all of them one size: losses resize it, once.
 
     Draws, whatever is switched on: the angle, row and column of the crop, a coin for mirroring, `Colours.draw`.
 
@@ -119,7 +120,8 @@ class Measured:
         whole = image.size[::-1]
         window = self.window(sample, whole, draw.row, draw.column)
         image = turn_window(image, draw.angle, window.box(whole))
-        height, width = size = self.resize or image.size[::-1]
+        size = self.resize or image.size[::-1]
+        height, width = truth = self._truth_size(sample, size)
         intrinsics = window.intrinsics(sample.intrinsics, whole)
 
         def item(height: int, width: int, **more: object) -> Item:
@@ -136,7 +138,7 @@ class Measured:
 
         def metres(source: DepthSource | None, farthest: float, filter: Image.Resampling) -> np.ndarray:
             if source is None:
-                return np.zeros((1, *size), np.float32)
+                return np.zeros((1, *truth), np.float32)
             depth = self._read(source, sample, whole, farthest).rotate(draw.angle, Image.Resampling.NEAREST)
             depth = depth.crop(window.box(whole))
             return np.asarray(depth if depth.size == (width, height) else depth.resize((width, height), filter))[None]
@@ -148,6 +150,14 @@ class Measured:
             base=metres(sample.base, self.dense_max, Image.Resampling.BILINEAR) if self.base else None,
             views={LOW: item(*(int(side * self.low) for side in size))} if self.low else {},
         )
+
+    def _truth_size(self, sample: Sample, size: Size) -> Size:
+        """(height, width) of depth for that of images."""
+        if not self.resize or not isinstance(sample.window, PixelWindow):
+            return size
+        sides = zip(self.crop, (sample.window.rows, sample.window.columns), strict=True)
+        height, width = (wanted or last - first for wanted, (first, last) in sides)
+        return height, width
 
     def _draw(self, rng: np.random.Generator) -> _Draw:
         angle = float(rng.uniform(-1.0, 1.0)) * self.rotation

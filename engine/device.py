@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import random
+import sys
 from argparse import Namespace
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -54,6 +55,17 @@ def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
     return device
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Most bytes that tensors took on a GPU so far, or that the process took; 0 where nobody knows."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    try:
+        import resource
+    except ImportError:  # Windows
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def device_type(args: Namespace) -> str:

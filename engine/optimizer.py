@@ -130,6 +130,12 @@ class Schedule:
         for group, start in zip(self.optimizer.param_groups, self._starts, strict=True):
             group["lr"] = start * self.rule.rate(epoch, step) * share
 
+    def rates(self) -> dict[str, float]:
+        """Learning rates in use: that of the first parameter group, and those of others as far as they differ."""
+        first, *others = (float(group["lr"]) for group in self.optimizer.param_groups)
+        further = {f"learning_rate/{number}": rate for number, rate in enumerate(others, 1) if rate != first}
+        return {"learning_rate": first} | further
+
     def state_dict(self) -> dict[str, Any]:
         """As ``torch.optim.lr_scheduler.StepLR`` has it, with what other rules need besides."""
         more = {} if self.rule.kind == "step" else {"kind": self.rule.kind, "milestones": list(self.rule.milestones)}

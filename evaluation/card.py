@@ -69,8 +69,10 @@ def card(
 
 
 def _is_whole(entry: Any) -> bool:
-    """Whether an entry is of depth and says all that a table tells; damaged files say anything."""
-    if not isinstance(entry, Mapping) or not isinstance(entry.get("metrics"), Mapping):
-        return False
-    protocol = entry.get("protocol")
-    return isinstance(protocol, Mapping) and {"name", *WIDE[2:]} <= {*protocol} and "images" in entry
+    """Whether an entry says all that a table needs; damaged files say anything."""
+    tables = ("metrics", "protocol")
+    return (
+        isinstance(entry, Mapping)
+        and all(isinstance(entry.get(each), Mapping) for each in tables)
+        and "images" in entry
+    )

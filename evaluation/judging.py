@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,17 +14,18 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from perspective_resample.input_view import InputView, view_of
 from storage.lock import changing
+from storage.progress import Progress
 
 from .interface import Batch, Everywhere, Found, Loader, alone
-from .overview import Entries, overview_files
+from .overview import Entries, overview_files, table
 from .tables import METRICS_FILE, report_files
 
 log = logging.getLogger(__name__)
 WAITING_PICTURES = 4  # that are still being drawn
+LONGEST_NAME = 160  # bytes; file systems take 255
 
 
 class Data(Protocol):
@@ -42,6 +44,13 @@ class Data(Protocol):
         """The batches."""
 
 
+def harmless(name: str) -> str:
+    """The name of an image as part of that of a file: letters, digits and ``-._``; of long ones the end."""
+    encoding = sys.getfilesystemencoding()
+    letters = re.sub(r"[^\w.-]+", "_", name.encode(encoding, "replace").decode(encoding))
+    return letters.encode(encoding)[-LONGEST_NAME:].decode(encoding, "ignore")
+
+
 @dataclass(frozen=True)
 class Evaluation:
     """A network, what to judge it on, and where the results go.
@@ -54,6 +63,8 @@ class Evaluation:
         write: puts a content into a file, whole or not at all
         is_first: whether this is rank 0, which writes and prints for all
         gather: see `Everywhere`
+        origin: what metrics.json tells of the network and the program
+        form: of the table over the sets, one of ``--table-format``; in another form than text it is alone on stdout
     """
 
     model: nn.Module
@@ -65,9 +76,11 @@ class Evaluation:
     write: Callable[[Path, bytes], None]
     is_first: bool = True
     gather: Everywhere = alone
+    origin: Mapping[str, Any] = field(default_factory=dict)
+    form: str = "text"
     _artist: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1))
     _drawn: deque[Future] = field(default_factory=deque)
-    _bars: list[tqdm] = field(default_factory=list)
+    _bars: list[Progress] = field(default_factory=list)
 
     def predict_depth(self, images: Tensor) -> Any:
         """Depth of images (B, 3, H, W) in [0, 1]; classes are not computed."""
@@ -93,8 +106,8 @@ class Evaluation:
         return self.model.describe() if hasattr(self.model, "describe") else {}
 
     def batches(self, loader: Data) -> Iterator[Batch]:
-        """The loader's batches on the device, with a progress bar on stderr."""
-        bar = tqdm(loader, desc=loader.spec.domain, unit="batch", file=sys.stderr, disable=not self.is_first)
+        """The loader's batches on the device; tells how far they are."""
+        bar = Progress(loader, "batches", loader.spec.domain, len(loader), shown=self.is_first)
         self._bars.append(bar)
         yield from self.stream(bar)
 
@@ -112,16 +125,17 @@ class Evaluation:
 
         return self.gather(finished)
 
-    def keep_picture(self, loader: Data, position: int, draw: Callable[[], bytes]) -> None:
-        """Write eval_images/<domain>/img_<number>.png beside the network, for the first images of the whole set.
+    def keep_picture(self, loader: Data, position: int, name: str, draw: Callable[[], bytes]) -> None:
+        """Write eval_images/<domain>/img_<number>_<name>.png beside the network, for the first images of the whole set.
 
         position: of the image among those of `loader`
+        name:     of the image
         draw:     makes the content of the file
         """
         number = loader.first + position
         if number >= self.pictures:
             return
-        path = self.folder / "eval_images" / loader.spec.domain / f"img_{number}.png"
+        path = self.folder / "eval_images" / loader.spec.domain / f"img_{number}_{harmless(name)}.png"
         self._drawn.append(self._artist.submit(lambda: self.write(path, draw())))
         self._await_pictures(WAITING_PICTURES)
 
@@ -149,6 +163,7 @@ class Evaluation:
         if skipped:
             log.warning("%s: %d images without usable ground truth were skipped", loader.spec.domain, skipped)
         entry = {"metrics": metrics, "images": len(rows), "skipped": skipped, "protocol": protocol} | more
+        entry |= {"origin": self.origin} if self.origin else {}
         if not self.is_first:
             return entry
         self.folder.mkdir(parents=True, exist_ok=True)  # may have vanished meanwhile
@@ -157,13 +172,19 @@ class Evaluation:
                 self.write(path, content)
         return entry
 
-    def keep_overview(self, entries: Entries) -> None:
-        """Write the table over the sets that were judged so far, in all its forms."""
+    def keep_overview(self, entries: Entries, purpose: str = "depth") -> None:
+        """Write the table over the sets that were judged so far, in all its forms; `purpose` as of `overview_files`."""
         if self.is_first:
-            for path, content in overview_files(self.folder, entries).items():
+            for path, content in overview_files(self.folder, entries, purpose).items():
                 self.write(path, content)
 
     def tell(self, text: str) -> None:
-        """Print to stdout, on rank 0 only."""
+        """Print on rank 0 only: to stdout, or to stderr where stdout is for the table alone."""
         if self.is_first:
-            print(text, flush=True)
+            print(text, file=sys.stdout if self.form == "text" else sys.stderr, flush=True)
+
+    def tell_overview(self, entries: Entries) -> None:
+        """Print the table over the sets to stdout; as text of several sets, for the lines of one have said all."""
+        text = self.form == "text"
+        if self.is_first and entries and (len(entries) > 1 or not text):
+            print("\n" * text + table(entries, self.form), end="", flush=True)

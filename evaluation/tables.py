@@ -20,18 +20,35 @@ def scaling_line(median: float, std: float) -> str:
     return f" Scaling ratios | med: {median:.3f} | std: {std:.3f}"
 
 
-def judged_line(protocol: Mapping[str, Any], images: int) -> str:
-    """What numbers in metres are of, from their entry in metrics.json: they compare with no others."""
-    low, high = protocol["range"]
+def judged_line(loader: str, entry: Mapping[str, Any]) -> str:
+    """What the numbers of a set are of, in one line, from its entry in metrics.json: they compare with no others."""
+    protocol, images, skipped = entry["protocol"], entry["images"], entry["skipped"]
+    by = f" by {protocol['name']}" if "name" in protocol else ""
     parts = (
         f"truth {protocol['ground_truth']}",
-        f"{images} images",
         f"crop {protocol['crop']}",
-        f"{low:g} m to {'the end' if high is None else f'{high:g} m'}",
+        *_reach(protocol),
         f"scaling {protocol['scaling']}",
-        "averaged with the mirror image" if protocol["flip"] else "no flip",
+        f"{images} images{f' and {skipped} left out' if skipped else ''}",
+        f"network input {_size(protocol['size'])}",
+        *(("refined patch by patch",) if protocol.get("refinement", "none") != "none" else ()),
+        "averaged with the mirror image" if protocol["flip"] else "no post-processing",
     )
-    return f" Judged | {', '.join(parts)}"
+    return f" Judged | {loader}{by}: {', '.join(parts)}"
+
+
+def _reach(protocol: Mapping[str, Any]) -> list[str]:
+    """Which truth counts, and how far predictions may reach where that is something else."""
+    if isinstance(protocol["range"], str):
+        return [protocol["range"]]
+    (low, high), (_, farthest) = protocol["range"], protocol["clamp"]
+    cap = "no cap" if high is None else f"cap {high:g} m"
+    return [f"from {low:g} m, {cap}", *([f"predictions up to {farthest:g} m"] if farthest != high else [])]
+
+
+def _size(size: Sequence[int] | str) -> str:
+    """Height and width in words."""
+    return size if isinstance(size, str) else "x".join(map(str, size))
 
 
 def depth_table(metrics: Mapping[str, float]) -> str:
@@ -94,16 +111,16 @@ def report_files(
     Returns: contents by path: metrics.json with the entry of this domain put in or replaced, others kept, and
     metrics_<domain>.csv with one row per image.  Undefined numbers are null in JSON.   Raises: as `read_metrics`.
     """
-    table = read_metrics(folder) | {domain: _plain(entry)}
+    table = read_metrics(folder) | {domain: plain(entry)}
     text = json.dumps(table, indent=2, allow_nan=False) + "\n"
     rows_as_stored = csv_table(rows).encode(errors="surrogateescape")  # images may have names that are no UTF-8
     return {folder / METRICS_FILE: text.encode(), folder / f"metrics_{domain}.csv": rows_as_stored}
 
 
-def _plain(value: object) -> object:
+def plain(value: object) -> object:
     """Nested values as JSON knows them: NaN and infinity become None."""
     if isinstance(value, Mapping):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

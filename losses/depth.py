@@ -63,11 +63,7 @@ class DepthLoss(nn.Module):
         """
         reference = Reference.of(target)
         frames = sorted(warped, reverse=True)  # the later one first, which wins where two are equal
-        unmoved = None
-        if self.automasking:
-            with torch.no_grad():
-                errors = photometric_error(torch.cat([sources[f] for f in frames]), reference, self.ssim)
-            unmoved = errors.mean(0) if self.average else errors.amin(0)
+        unmoved = self._error([sources[f] for f in frames], reference) if self.automasking else None
         views = [warped[f].view(-1, *target.shape) for f in frames]
         resolutions = sorted(disp)
         errors = reprojection_error(views, reference, unmoved, keep, self.ssim, self.average)
@@ -88,3 +84,24 @@ class DepthLoss(nn.Module):
         if table.shape[1] > 1:
             terms |= {f"loss_of/{p}": one for p, one in enumerate(table.mean(0))}
         return table.mean(), terms
+
+    def maps(
+        self, target: Tensor, sources: dict[int, Tensor], warped: dict[int, Tensor]
+    ) -> tuple[Tensor, Tensor | None]:
+        """What `forward` sees at full size, of the first disparity, for pictures; arguments as there.
+
+        Returns:
+            photometric error of the warped neighbours (B, H, W) in [0, 1]; where it is below that of the neighbours as
+            they are, so that the pixel counts, (B, H, W) bool, None without automasking.
+        """
+        reference = Reference.of(target)
+        error = self._error([image[: len(target)] for image in warped.values()], reference)
+        if not self.automasking:
+            return error, None
+        return error, error < self._error([sources[frame] for frame in warped], reference)
+
+    def _error(self, images: list[Tensor], reference: Reference) -> Tensor:
+        """Error (B, H, W) of the neighbour that fits best, or mean over them, without gradient."""
+        with torch.no_grad():
+            errors = photometric_error(torch.cat(images), reference, self.ssim)
+            return errors.mean(0) if self.average else errors.amin(0)

@@ -33,11 +33,18 @@ class Stored:
 
     path:  file or folder, for messages
     state: what it says; `noted` where notes of ours lie beside it
+    parts: its files, where they are several
     """
 
     path: Path
     state: State
     noted: bool
+    parts: tuple[Path, ...] = ()
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """All that was read."""
+        return self.parts or (self.path,)
 
     def adopted(self, method: str) -> Adopted:
         """Weights under the keys of our network; as they are where the file is no published one of this method."""
@@ -101,7 +108,8 @@ def read_network(source: Path, keep: bool = True, decoder: Path | None = None) -
             return read_network(source / safe.FILE, keep)
         for method in METHODS.values():
             if method.parts and (source / f"{next(iter(method.parts))}.pth").is_file():
-                return Stored(source, read_parts(source, tuple(method.parts)), noted=False)
+                found = tuple(path for part in method.parts if (path := source / f"{part}.pth").is_file())
+                return Stored(source, read_parts(source, tuple(method.parts)), noted=False, parts=found)
         files = [] if (source / METADATA).is_file() else [*source.glob("*.pth"), *source.glob("*.pkl")]
         encoders, decoders = ([file for file in files if part in file.name.lower()] for part in ("encoder", "decoder"))
         if len(encoders) == len(decoders) == 1 and len(files) == 2:
@@ -128,7 +136,7 @@ def _read_pair(encoder: Path, decoder: Path) -> Stored:
             f"{encoder} and {decoder}: both hold {min(common)}, so they are not encoder and decoder of one network; "
             "--model-decoder-path names the file of the decoder"
         )
-    return Stored(encoder, {**first, **second}, noted=False)
+    return Stored(encoder, {**first, **second}, noted=False, parts=(encoder, decoder))
 
 
 def candidates_of(stored: Stored) -> dict[str, Adopted]:

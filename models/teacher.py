@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import interpolate
+from torch.nn.functional import interpolate, pad
 
 from errors import check_shape
 from perspective_resample.depth import DepthMap
@@ -21,6 +21,7 @@ from .prediction import Prediction
 LEAST_SIDE = 64  # that networks of ours see
 LEVELS = 255
 LEAST_INVERSE = 1e-8  # 1/m; teachers that know metres say at least this
+NEAREST = 1e-3  # metres; those that say depth say at least this
 
 
 @dataclass(frozen=True)
@@ -32,8 +33,12 @@ class Habits:
     fixed:     whether it takes inputs of the target size only
     mean, std: per channel of RGB in [0, 1]
     enlarge:   interpolation from its output to the image
-    metric:    whether its output is 1/m, not inverse depth up to scale and shift
+    metric:    whether it knows metres, not inverse depth up to scale and shift
+    depth:     whether its output is depth, which is enlarged as it is, not inverse depth
     crop:      (height, width) at the bottom, centred, for which metric results were published; () for whole images
+    resize:    interpolation from the image to its input
+    corners:   whether the corners of input and image lie on each other, not their edges
+    mirrored:  edges of images are mirrored before it sees them: sqrt(side / 2) times this, in pixels
     farthest:  metres up to which it was trained, where `metric`
     """
 
@@ -43,9 +48,18 @@ class Habits:
     std: Sequence[float] = (0.5, 0.5, 0.5)
     enlarge: str = "bicubic"
     metric: bool = False
+    depth: bool = False
     crop: tuple[int, ...] = ()
     fixed: bool = False
     farthest: float = math.inf
+    resize: str = "bicubic"
+    corners: bool = False
+    mirrored: float = 0.0
+
+    def margins(self, height: int, width: int) -> tuple[int, int]:
+        """Rows above and below, columns left and right, that are mirrored; fewer than an image has."""
+        rows, columns = (int(math.sqrt(side / 2) * self.mirrored) for side in (height, width))
+        return min(rows, height - 1), min(columns, width - 1)
 
 
 def network_size(height: int, width: int, target: tuple[int, int], multiple: int = 32) -> tuple[int, int]:
@@ -78,7 +92,7 @@ class Frozen(nn.Module):
 class Teacher(Frozen):
     """A depth network of others, asked one way.
 
-    network:  normalised images (N, 3, H, W) -> inverse depth (N, H', W')
+    network:  normalised images (N, 3, H, W) -> inverse depth, or depth, (N, H', W')
     identity: `name` and `sha256` of the weight file, "" for networks of a hub
     native:   keep the size of the images (patches) instead of bringing them to the one it was trained at
 
@@ -111,11 +125,15 @@ class Teacher(Frozen):
     def forward(self, rgb: Tensor) -> Tensor:
         """Inverse depth."""
         check_shape("teacher: rgb", rgb, None, 3, None, None)
-        size = tuple(rgb.shape[-2:])
         with torch.inference_mode():
-            x = _resized(rgb.float(), self.input_size(*size), "bicubic")
-            inverse = self.network((x - self.mean) / self.std).float()
-            inverse = _resized(inverse[:, None], size, self.habits.enlarge)[:, 0]
+            rows, columns = self.habits.margins(*rgb.shape[-2:])
+            x = pad(rgb.float(), (columns, columns, rows, rows), mode="reflect")
+            size = tuple(x.shape[-2:])
+            x = _resized(x, self.input_size(*size), self.habits.resize, self.habits.corners)
+            found = self.network((x - self.mean) / self.std).float()
+            found = _resized(found[:, None], size, self.habits.enlarge)[:, 0]
+            found = found[:, rows : size[0] - rows, columns : size[1] - columns]
+            inverse = 1 / found.clamp_min(NEAREST) if self.habits.depth else found
             if self.habits.metric:
                 inverse = inverse.clamp_min(LEAST_INVERSE)
         return inverse.clone()  # tensors of inference mode may not meet those that need gradients
@@ -178,5 +196,5 @@ class OwnTeacher(Frozen):
         return depth.at(shape).inverse_depth()[:, 0].float()
 
 
-def _resized(x: Tensor, size: tuple[int, int], mode: str) -> Tensor:
-    return x if tuple(x.shape[-2:]) == size else interpolate(x, size, mode=mode, align_corners=False)
+def _resized(x: Tensor, size: tuple[int, int], mode: str, corners: bool = False) -> Tensor:
+    return x if tuple(x.shape[-2:]) == size else interpolate(x, size, mode=mode, align_corners=corners)

@@ -9,13 +9,15 @@ COLORMAPS = ("plasma", "magma", "inferno", "viridis", "cividis", "turbo", "jet",
 IMAGES = Option(
     "--image-path",
     (),
-    "image, folder, video, pattern such as 'in/*.png' or text list (.txt) of these; several, separated by spaces",
+    "image, folder, video, pattern such as 'in/*.png', text list (.txt) of these, camera:0; several, with "
+    "spaces between",
     kind=images,
     several=True,
 )
 INPUTS = (
     IMAGES,
     Option("--recursive", False, "search folders below folders, too; outputs keep their structure"),
+    Option("--frame-step", 1, "of videos and cameras every n-th frame alone; they play as fast as before", low=1),
     Option("--output-path", "", "folder for what is written; made where missing"),
     Option("--skip-existing", False, "leave out what has its outputs already"),
 )
@@ -68,7 +70,8 @@ OUTPUTS = (
     Option(
         "--range",
         (),
-        "NEAR,FAR, distances that get the last and the first colour; empty: every image has its own",
+        "NEAR,FAR, distances that get the last and the first colour; each: every picture has its own; empty: one for "
+        "all pictures of a run, which in a film follows the frames slowly",
         kind=near_far,
     ),
     Option("--color-bar", False, "explain the colours below the picture, with distances"),

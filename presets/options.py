@@ -74,7 +74,12 @@ EXPERIMENT: Group = (
             "--dataset-dir", "", "folder with kitti/, cityscapes/ ...; empty: environment IFN_DIR_DATASET", resume=FREE
         ),
         Option("--checkpoint-dir", "", "folder of all runs; empty: environment IFN_DIR_CHECKPOINT", resume=FREE),
-        Option("--experiment-class", "sgdepth_eccv_test", "first folder level of the run", resume=FREE),
+        Option(
+            "--experiment-class",
+            "sgdepth_eccv_test",
+            "first folder level of the run; a preset of another method than sgdepth names the method",
+            resume=FREE,
+        ),
         Option("--model-name", "sgdepth_base", "second folder level of the run", resume=FREE),
         Option(
             "--model-load",
@@ -182,7 +187,19 @@ POSE_VALIDATION: Group = (
         ),
     ),
 )
-PICTURES: Group = ("pictures", (Option("--eval-num-images", 20, "pictures written per data set", low=0),))
+PICTURES: Group = (
+    "pictures and tables",
+    (
+        Option("--eval-num-images", 20, "pictures written per data set", low=0),
+        Option(
+            "--table-format",
+            "text",
+            "form of the table over the sets that ends the output; other forms than text are alone on stdout, and all "
+            "else goes to stderr",
+            ("text", "csv", "json", "markdown", "latex"),
+        ),
+    ),
+)
 TRAINING: Group = (
     "training",
     (

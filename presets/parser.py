@@ -39,6 +39,7 @@ EXAMPLES = {
         "--model-path monodepth2:mono_640x192 --fetch --image-path photo.jpg --output-path out",
         "--model-path dpt-hybrid --image-path photos --recursive --output-path out --save picture,disparity",
         "--model-path runs/a/b/checkpoints/epoch_20 --image-path drive.mp4 --output-path out --depth-scale 31.5",
+        "--model-path monodepth2:mono_640x192 --image-path camera:0 --output-path out",
         "--list-models",
     ),
     "export": (

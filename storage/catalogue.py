@@ -74,6 +74,15 @@ def hub_folder(name: str) -> Path:
     return cache.expanduser() / f"models--{name.removeprefix(HUB).replace('/', '--')}"
 
 
+def hub_files(name: str) -> tuple[Path, ...]:
+    """Weight files of ``hf:<id>`` as fetched last, or of ``hf:<folder>``; () where none is at hand."""
+    folder = Path(name.removeprefix(HUB))
+    newest = hub_folder(name) / "refs" / "main"
+    if not folder.is_dir() and newest.is_file():
+        folder = hub_folder(name) / "snapshots" / newest.read_text(encoding="utf-8").strip()
+    return tuple(sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin")))
+
+
 def method_of(name: str) -> str:
     """Method of a network by its name; "" where the text is no name but, for example, a path that exists."""
     if not name or os.path.exists(name):

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from errors import UserError, closest
@@ -53,6 +54,14 @@ def obtain(name: str, address: str, fetch: bool = False) -> str:
     return digest
 
 
+def unknown(name: str) -> str:
+    """What to say of a name that `MODELS` has not."""
+    return (
+        f"{name}: no published network of this name is known{closest(name, MODELS)}; inference.py --list-models and "
+        "docs/models.md name those that are"
+    )
+
+
 def locate(name: str, fetch: bool = False) -> Path:
     """File or folder of a network of `MODELS` that lies in torch's folder: as it is, or fetched where that was asked.
 
@@ -60,10 +69,7 @@ def locate(name: str, fetch: bool = False) -> Path:
         UserError: when there is no such name, it is not there, cannot be fetched, or is damaged; with what to do.
     """
     if name not in MODELS:
-        raise UserError(
-            f"{name}: no published network of this name is known{closest(name, MODELS)}; inference.py --list-models "
-            "and docs/models.md name those that are"
-        )
+        raise UserError(unknown(name))
     entry = MODELS[name]
     if entry.is_archive:
         return _unpacked(entry, fetch)
@@ -161,11 +167,23 @@ def sha256(path: Path) -> str:
     return _hash(path, "sha256")
 
 
+def digest_of(files: Sequence[Path]) -> str:
+    """SHA-256 of a file; of several that of the lines ``sha256sum`` prints of them, in the order of their names.
+
+    Raises:
+        UserError: when one of them cannot be read.
+    """
+    if len(files) == 1:
+        return sha256(files[0])
+    lines = [f"{sha256(path)}  {path.name}\n" for path in sorted(files, key=lambda path: path.name)]
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
+
+
 def identity_of(path: Path) -> dict[str, str]:
     """`name` and `sha256` of the network that a checkpoint folder, a published folder or a weight file holds.
 
     name:   of a file its own; of a folder the last three of its path, such as ``run/checkpoints/epoch_20``
-    sha256: of the file; where a folder has several, of their hashes in the order of their names; "" where it has none
+    sha256: as of `digest_of`; "" where it has no file
     """
     folder = path.parent if path.name == "model.pth" else path
     if folder.is_file():
@@ -173,9 +191,7 @@ def identity_of(path: Path) -> dict[str, str]:
     files = [folder / "model.pth"]
     if not files[0].is_file():
         files = sorted([*folder.glob("*.pth"), *folder.glob("*.pkl"), *folder.glob("*.safetensors")])
-    hashes = [sha256(file) for file in files]
-    joint = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
-    return {"name": short_name(folder), "sha256": joint}
+    return {"name": short_name(folder), "sha256": digest_of(files) if files else ""}
 
 
 def short_name(folder: str | Path) -> str:

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
 from pathlib import Path
 
-from errors import closest
-
-from .catalogue import HUB, MODELS, Published, is_name
+from .catalogue import HUB, MODELS, Published
 
 FIRST = "monodepth2:mono_640x192"
 """What to try where nothing is at hand: small, and fetched without a browser."""
@@ -37,14 +34,6 @@ def offer(runs: str, image: str) -> str:
         return f"none is at hand; fetch one (licence: {MODELS[FIRST].licence}): {line}"
     more = f" and {len(names) - 5} more (--list-models)" if len(names) > 5 else ""
     return f"at hand {'is' if len(names) == 1 else 'are'} {', '.join(names[:5])}{more}; for example: {line}"
-
-
-def missing(name: str) -> str:
-    """What to say where ``--model-path`` names nothing; "" where it is a file or folder, or has the form of a name."""
-    if is_name(name) or os.path.exists(name):
-        return ""
-    alike = "" if Path(name).suffix or os.sep in name else closest(name, MODELS)
-    return f"--model-path {name}: no such file or folder{alike}; give a checkpoint or a name that --list-models tells"
 
 
 def listing(runs: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import asdict
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from .record import drive_folder, street_files, write_drive, write_street
 from .workers import Job, run_jobs
 
 SUMMARY = "synthetic.json"
+SECONDS_BETWEEN = 10.0  # of progress in a log
 
 
 def write_dataset(
@@ -60,7 +62,9 @@ def write_dataset(
     jobs += [(write_street, (out, recipe, street)) for street in new_streets]
     total = sum(drive.frames for drive in all_drives) + len(streets)
     left = sum(drive.frames for drive in missing) + len(new_streets)
-    with tqdm(total=total, initial=total - left, unit="frame", desc="street", disable=not progress) as bar:
+    pause = 0.1 if sys.stderr.isatty() else SECONDS_BETWEEN
+    counted = {"total": total, "initial": total - left, "unit": "frame", "desc": "street", "mininterval": pause}
+    with tqdm(**counted, disable=not progress) as bar:
         run_jobs(jobs, workers, bar.update)
     for path, text in split_lists(all_drives).items():
         files.write_text(out / path, text)

@@ -59,6 +59,7 @@ PUBLISHED_DEFAULTS = {
 }
 SGDEM_DEFAULTS = {
     "method": "sgdem",
+    "experiment_class": "sgdem",
     "model_num_layers": 50,
     "model_num_layers_pose": 18,
     "model_attention": "bottleneck",
@@ -322,7 +323,7 @@ def test_the_network_of_another_checkpoint_is_its_own(tmp_path):
     assert (other.method, other.model_num_layers, "model_attention" in other) == ("sgdepth", 18, False)
     assert (training.method, training.model_num_layers, training.model_attention) == ("sgdem", 34, "bottleneck")
     nowhere = arguments.with_checkpoint(training, "nowhere")
-    assert (nowhere.model_num_layers, nowhere.model_attention, nowhere.said) == (34, "bottleneck", [])
+    assert (nowhere.model_num_layers, nowhere.model_attention, nowhere.said) == (34, "bottleneck", ["method"])
 
 
 def test_the_attention_of_a_checkpoint_is_stored_with_it(tmp_path):

@@ -80,6 +80,16 @@ def test_a_new_table_replaces_the_old_one_and_nothing_else():
     assert generate.renewed(new, "x.md") == new
 
 
+def test_systems_are_trained_judged_and_used_and_say_what_was_broken():
+    rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in generate.methods().splitlines()[2:]]
+    trained = {row[0].split("`")[1]: row for row in rows if METHODS[row[0].split("`")[1]].trained}
+    assert set(trained) == {name for name, method in METHODS.items() if method.trained} and len(trained) >= 7
+    section = DOCUMENTS["docs/methods.md"].split("\n## As published\n")[1]
+    for name, (*_, uses, broken) in trained.items():
+        assert uses == "train, evaluate, infer" and len(broken) > 20
+        assert f"| {METHODS[name].about.split(' (')[0].split(':')[0]} |" in section
+
+
 def test_the_list_of_options_is_whole():
     flags = {option.flag for command in arguments.COMMANDS for option in arguments.options_of(command)}
     assert flags == set(re.findall(r"^\| `(--[a-z-]+)`", DOCUMENTS["docs/flags.md"], re.MULTILINE))

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 import re
+import shlex
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,6 +21,8 @@ import eval_pose
 import eval_segmentation
 from errors import UserError
 from evaluation.depth import METRICS
+from evaluation.judging import harmless
+from evaluation.overview import table
 from evaluation.protocols import DEPTH_PROTOCOLS
 from tests import commands, real_data
 from tests.dataloader import test_cityscapes_depth, test_ddad, test_diml, test_kitti_eigen, tiny
@@ -92,6 +96,11 @@ def read(place: SimpleNamespace) -> dict:
     return json.loads((run_folder(place) / "metrics.json").read_text())
 
 
+def first_picture(place: SimpleNamespace, domain: str, name: str = "judged", number: int = 0) -> Path:
+    (path,) = (run_folder(place).with_name(name) / "eval_images" / domain).glob(f"img_{number}_*.png")
+    return path
+
+
 def rows(place: SimpleNamespace, domain: str, name: str = "judged") -> list[dict[str, str]]:
     path = run_folder(place).with_name(name) / f"metrics_{domain}.csv"
     return list(csv.DictReader(path.read_text().splitlines()))
@@ -104,12 +113,15 @@ def test_several_processes_give_the_numbers_and_pictures_of_one(place, judged, p
     assert both.wait() == [0, 0], both.stderr
     alone, shared = run_folder(place), run_folder(place).with_name(f"shared_{purpose}")
     whole = {domain: entry for domain, entry in read(place).items() if domain.endswith(purpose)}
-    assert json.loads((shared / "metrics.json").read_text()) == whole
+    found = json.loads((shared / "metrics.json").read_text())
+    for entry in (*whole.values(), *found.values()):
+        assert purpose in entry["origin"].pop("command")
+    assert found == whole
     assert [line for line in both.stdout.splitlines() if "0." in line] == [
         line for line in judged[purpose].splitlines() if "0." in line
     ]
     files = [path.relative_to(shared) for path in shared.rglob("*") if path.suffix in (".csv", ".png")]
-    assert len(files) == {"depth": 2 + 1 + 2 * 2, "pose": 1}[purpose]
+    assert len(files) == {"depth": 2 + 1 + 2 * 2, "pose": 2}[purpose]
     assert all((shared / name).read_bytes() == (alone / name).read_bytes() for name in files)
 
 
@@ -162,6 +174,34 @@ def test_several_depth_sets_end_in_one_table(place, judged):
     }
 
 
+def test_metrics_file_says_where_the_numbers_come_from(place, judged):
+    for domain, entry in read(place).items():
+        made = entry["origin"]
+        assert made["checkpoint"] == str(place.runs / "start") and made["files"] == ["model.pth"]
+        assert made["sha256"] == hashlib.sha256((place.runs / "start/model.pth").read_bytes()).hexdigest()
+        assert set(made["versions"]) == {"python", "torch", "numpy", "sgdem"}
+        purpose = {"depth": "depth", "seg": "segmentation", "pose": "pose"}[domain.rpartition("_")[2]]
+        assert shlex.split(made["command"]) == ["python", f"eval_{purpose}.py", *flags(place, purpose)]
+
+
+@pytest.mark.parametrize("purpose", SCRIPTS)
+def test_one_line_above_the_numbers_says_what_they_are_of(place, judged, purpose):
+    lines = judged[purpose].splitlines()
+    for loader in LOADERS[purpose].split(","):
+        (line,) = (number for number, line in enumerate(lines) if line.startswith(f" Judged | {loader}"))
+        assert "truth " in lines[line] and f"network input {HEIGHT}x{WIDTH}" in lines[line]
+        assert re.search(r"0\.\d{3}", " ".join(lines[line + 1 : line + 5]))
+
+
+@pytest.mark.parametrize("form", ["json", "latex"])
+def test_a_table_in_another_form_is_alone_on_stdout(place, judged, form, run):
+    more = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", form, "--eval-num-images", 0)
+    done = run("eval_depth.py", *flags(place, "depth", *more, "--table-format", form))
+    kept = json.loads((run_folder(place).with_name(form) / "metrics.json").read_text())
+    assert done.returncode == 0 and done.stdout == table(kept, form)
+    assert " Judged | kitti_zhou_test" in done.stderr and "abs_rel" in done.stderr
+
+
 def test_mirrored_images_are_averaged_on_request_and_that_is_said(place, judged, capsys):
     common = ("--depth-validation-loaders", "kitti_zhou_test", "--model-name", "both", "--eval-num-images", 0)
     eval_depth.evaluate(arguments.parse("eval_depth", flags(place, "depth", *common, "--post-process")))
@@ -195,14 +235,18 @@ def test_segmentation_and_pose_print_the_published_lines(place, judged):
     assert last == f"Trajectory error: {metrics['ate_mean']:.3f}, std: {metrics['ate_std']:.3f}"
 
 
-def test_pictures_stack_image_prediction_and_truth_at_native_size(place, judged):
+def test_pictures_are_named_after_their_frames_and_begin_with_the_image_at_native_size(place, judged):
     pictures = run_folder(place) / "eval_images"
     for domain in ("kitti_zhou_test_depth", "kitti_kitti_val_depth"):
-        assert sorted(path.name for path in (pictures / domain).iterdir()) == ["img_0.png", "img_1.png"]
-        assert Image.open(pictures / domain / "img_0.png").size == (WIDTH, 3 * HEIGHT)
-    picture = np.asarray(Image.open(pictures / "cityscapes_val_seg" / "img_0.png"))
+        names = [harmless(row["name"]) for row in rows(place, domain)[:2]]
+        assert {path.name for path in (pictures / domain).iterdir()} == {
+            f"img_{number}_{name}.png" for number, name in enumerate(names)
+        }
+        width, height = Image.open(first_picture(place, domain)).size
+        assert width == WIDTH and height > 4 * HEIGHT
+    picture = np.asarray(Image.open(first_picture(place, "cityscapes_val_seg")))
     image = np.asarray(Image.open(min((place.data / "cityscapes/leftImg8bit/val").rglob("*.png"))))
-    assert picture.shape == (3 * len(image), image.shape[1], 3) and (picture[: len(image)] == image).all()
+    assert picture.shape[1] == image.shape[1] and (picture[: len(image)] == image).all()
 
 
 def test_batches_change_no_number_and_other_domains_stay(place, judged):
@@ -344,7 +388,7 @@ def test_own_truth_of_another_size_is_judged_and_drawn(place, tmp_path, caplog):
     entry = json.loads((folder / "metrics.json").read_text())["folder_test_depth"]
     assert entry["images"] == 2 and entry["protocol"]["ground_truth"] == "folder, 0.1 m per count"
     assert "folder_test: median depth of 256.05 m, outside 0.5 to 80 m" in caplog.text
-    assert Image.open(folder / "eval_images/folder_test_depth/img_1.png").size == (96, 3 * 32)
+    assert Image.open(first_picture(place, "folder_test_depth", "own", 1)).width == 96
 
 
 @pytest.mark.parametrize("purpose", SCRIPTS)
@@ -406,7 +450,7 @@ def test_real_laser_scans_and_labels_are_evaluated(place, tmp_path):
         "cityscapes_val_seg": 1,
     }
     assert found["kitti_zhou_test_depth"]["metrics"]["abs_rel"] < 2
-    assert Image.open(folder / "eval_images/kitti_zhou_test_depth/img_0.png").size == (1242, 3 * 375)
+    assert Image.open(first_picture(place, "kitti_zhou_test_depth", "real")).width == 1242
 
 
 SETS = {  # what judges each, against which truth, how many images

@@ -98,7 +98,7 @@ def test_the_form_of_an_upload_loads_by_hf_and_its_card_says_what_it_is(checkpoi
     card = (tmp_path / "up" / "README.md").read_text()
     for word in ("method | sgdepth", "1/m up to scale", "kitti_kitti_train", "cityscapes_train", "CC BY 4.0", "garg"):
         assert word in card, word
-    assert "| 0.250 |" in card and "KITTI is published under" in card and card.startswith("---\nlibrary_name: sgdem")
+    assert " 0.250 |" in card and "KITTI is published under" in card and card.startswith("---\nlibrary_name: sgdem")
     wanted = opened(checkpoint).predict(IMAGE, ("depth",)).depth.values
     for name in (f"hf:{tmp_path / 'up'}", tmp_path / "up", tmp_path / "up" / "model.safetensors"):
         assert torch.equal(opened(name).predict(IMAGE, ("depth",)).depth.values, wanted)

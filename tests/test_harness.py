@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import sys
 from argparse import Namespace
@@ -12,6 +13,7 @@ import pytest
 
 import harness
 from errors import UserError
+from methods.wanted import missing_networks
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -100,6 +102,8 @@ def test_all_that_is_named_wrongly_is_told_at_once():
         dataset_dir="/nowhere",
         checkpoint_dir="/runs",
         model_load="typo",
+        kd_teacher="dpt-hybird",
+        kd_teacher_decoder="",
         depth_validation_loaders=("kitti_zhou_tset", "kitti_zhou_test"),
         segmentation_training_loaders=("cityscapes_trian",),
     )
@@ -110,5 +114,37 @@ def test_all_that_is_named_wrongly_is_told_at_once():
         "also --depth-validation-loaders kitti_zhou_tset: no such loader (closest: kitti_zhou_test",
         "also --segmentation-training-loaders cityscapes_trian: no such loader",
         "also --model-load typo: /runs/typo is not there",
+        "also --kd-teacher dpt-hybird: neither a weight file nor a known teacher (closest: dpt-hybrid",
     ):
         assert part in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("method", "options", "fault"),
+    [
+        (
+            "monodepth2",
+            {"model_load": "monodepth2:mono_640x19"},
+            "no published network .*closest: monodepth2:mono_640x192",
+        ),
+        ("monodepth2", {"model_load": "monodepth2:mono_640x192"}, "is not there; pass --fetch"),
+        ("monodepth2", {"model_load": "monodepth2:mono_640x192", "fetch": True}, ""),
+        ("dpt", {"model_load": "gone.pt"}, "--model-load gone.pt: neither a weight file"),
+        ("dpt", {"model_load": "hf:some/model"}, ""),
+        ("spatial_kd", {"kd_teacher": "gone/epoch_1"}, "--kd-teacher gone/epoch_1: neither"),
+        (
+            "sgdem",
+            {"patch_teacher": "gone.pt", "patch_distill": True, "patch_teacher_cache": ""},
+            "--patch-teacher gone",
+        ),
+        ("sgdem", {"patch_teacher": "gone.pt", "patch_distill": True, "patch_teacher_cache": "maps"}, ""),
+        ("sgdem", {"patch_teacher": "gone.pt", "patch_distill": False}, ""),
+        ("sgdem", {"teacher": "gone", "teacher_loss_weight": 1.0, "teacher_cache": ""}, "--teacher gone: neither"),
+        ("sgdem", {"teacher": "gone", "teacher_loss_weight": 0.0, "teacher_cache": ""}, ""),
+        ("sgdem", {"patch_teacher": "dpt-hybrid", "patch_distill": True, "patch_teacher_cache": ""}, ""),
+    ],
+)
+def test_networks_that_are_not_there_are_told_without_a_look_at_files(tmp_path, monkeypatch, method, options, fault):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    told = "; also ".join(missing_networks(Namespace(method=method, checkpoint_dir=str(tmp_path), **options)))
+    assert re.search(fault, told) if fault else not told

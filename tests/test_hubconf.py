@@ -246,7 +246,7 @@ def test_networks_and_functions_are_compared_in_one_table(predictor, street):
     assert table.results[predictor.name].metrics == judged.metrics
     header, *rows = str(compare({"a_b": judged, "flat": table.results["flat"]})).splitlines()
     assert header.startswith("network | protocol") and rows[0].startswith("a_b ") and "that of the image" in rows[1]
-    assert "a\\_b" in compare({"a_b": judged}).latex() and "| a_b |" in compare({"a_b": judged}).markdown()
+    assert "a\\_b" in compare({"a_b": judged}).latex() and "| a_b  " in compare({"a_b": judged}).markdown()
     capped = evaluate(predictor, "kitti_zhou_test", street, depth_cap=20, **VALIDATED)
     with pytest.raises(UserError, match=r"a and b: judged differently, range \[0.001, 80.0\] and \[0.001, 20.0\]"):
         compare({"a": judged, "b": capped})

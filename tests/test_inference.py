@@ -423,6 +423,17 @@ def test_mistakes_are_told_before_anything_is_written(model_path, tmp_path, monk
     assert names(tmp_path / "in") == {"a.png"}
 
 
+def test_a_name_that_is_none_and_a_folder_that_cannot_be_made_are_told_with_the_rest(tmp_path, monkeypatch):
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    (tmp_path / "file").touch()
+    words = ["--image-path", "gone.png", "--output-path", str(tmp_path / "file" / "out"), "--model-path"]
+    for name, fault in (("monodepth2:mono_640x19", "closest: monodepth2:mono_640x192"), ("dpt-large", "pass --fetch")):
+        with pytest.raises(UserError) as error:
+            inference.infer(arguments.parse("inference", [*words, name]))
+        for part in (fault, "also --image-path gone.png", f"also --output-path {tmp_path}/file/out: cannot be made"):
+            assert part in str(error.value)
+
+
 def test_no_model_is_one_sentence(run):
     assert "--model-path: not given" in commands.error_of(run("inference.py", "--image-path", "x"))
 
@@ -528,6 +539,82 @@ def test_what_cannot_be_saved_or_scaled_is_told_first(model_path, tmp_path, word
     with pytest.raises(UserError, match=fault):
         infer(model_path, tmp_path / "a.png", tmp_path / "out", *words)
     assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_a_folder_have_one_range_of_colours_unless_each_has_its_own(model_path, tmp_path, monkeypatch):
+    for number in range(3):
+        make_photo(50, 90, number).save(tmp_path / f"{number}.png")
+    passes = itertools.count(1)
+
+    def say(network: torch.nn.Module, images: torch.Tensor, tasks: tuple) -> Prediction:
+        values = torch.full((1, 1, HEIGHT, WIDTH), float(next(passes)))
+        return Prediction(DepthMap(values, True, "up to scale"))
+
+    monkeypatch.setattr("models.sgdepth.SGDepth.predict", say)
+    words = (model_path, tmp_path, tmp_path / "out", "--layout", "only", "--colormap", "gray")
+    for more, expected in (((), (85, 170, 255)), (("--range", "each"), (255, 255, 255)), (("--range", "0.25,9"), None)):
+        assert infer(*words, "--output-format", ".png", *more) == 0
+        levels = tuple(np.asarray(Image.open(tmp_path / "out" / f"{number}.png"))[0, 0, 0] for number in range(3))
+        assert expected is None or levels == expected
+    assert next(passes) == 10  # what was looked at first is not computed again
+
+
+def test_colours_of_a_video_do_not_flicker(model_path, tmp_path, monkeypatch):
+    with VideoWriter(tmp_path / "drive.avi", 10) as writer:
+        for seed in range(4):
+            writer.write(np.asarray(make_photo(48, 80, seed)))
+    largest, drawn = itertools.cycle((1.0, 3.0)), []
+
+    def say(network: torch.nn.Module, images: torch.Tensor, tasks: tuple) -> Prediction:
+        return Prediction(DepthMap(torch.full((1, 1, HEIGHT, WIDTH), next(largest)), True, "up to scale"))
+
+    monkeypatch.setattr("models.sgdepth.SGDepth.predict", say)
+    draw = ResultFolder.draw
+    monkeypatch.setattr(ResultFolder, "draw", lambda *words: drawn.append(words[3]) or draw(*words))
+    assert infer(model_path, tmp_path / "drive.avi", tmp_path / "out") == 0
+    assert len(drawn) == 4 and max(abs(value - 2.0) for value in drawn) < 0.1
+
+
+def test_a_camera_is_shown_until_the_first_signal(model_path, tmp_path, monkeypatch, capsys):
+    class Fake:
+        def __init__(self, number: int):
+            self.shown = 0
+
+        def isOpened(self) -> bool:  # noqa: N802
+            return True
+
+        def read(self) -> tuple[bool, np.ndarray]:
+            self.shown += 1
+            if self.shown == 5:
+                os.kill(os.getpid(), signal.SIGINT)
+            return True, np.full((48, 80, 3), 40 * self.shown % 255, np.uint8)
+
+        def get(self, _: int) -> float:
+            return 10.0
+
+        def set(self, *_: object) -> bool:
+            return True
+
+        def release(self) -> None:
+            pass
+
+    monkeypatch.setattr(cv2, "VideoCapture", Fake)
+    inputs = ("camera:0", tmp_path / "out", "--frame-step", 1)
+    assert infer(model_path, *inputs) == 130
+    monkeypatch.undo()
+    said = capsys.readouterr()
+    assert "1 video" in said.out and not said.err
+    assert names(tmp_path / "out") == {"camera_0.mp4"} and describe(tmp_path / "out" / "camera_0.mp4")[1] >= 3
+
+
+def test_videos_that_browsers_do_not_play_are_told(model_path, tmp_path, monkeypatch, capsys):
+    with VideoWriter(tmp_path / "drive.avi", 10) as writer:
+        for seed in range(2):
+            writer.write(np.asarray(make_photo(48, 80, seed)))
+    monkeypatch.setattr("visual.video.is_there", lambda: False)
+    assert infer(model_path, tmp_path / "drive.avi", tmp_path / "out", "--frame-step", 2) == 0
+    assert "1 video in MPEG-4, which browsers do not play" in capsys.readouterr().out
+    assert describe(tmp_path / "out" / "drive.mp4") == (5, 1)
 
 
 def test_a_video_has_one_scale_for_all_its_frames(model_path, tmp_path, monkeypatch):

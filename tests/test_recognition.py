@@ -323,7 +323,7 @@ def test_fine_tuning_the_released_network_goes_on_without_the_file(runs, street,
         done = run("train.py", *options, "--train-num-epochs", epochs, "--sd-consistency-weight", 0)
         assert done.returncode == 0, done.stderr
         (loaded / "model.pth").unlink(missing_ok=True)
-    folder = tmp_path / "sgdepth_eccv_test/sgdepth_base"
+    folder = tmp_path / "sgdem/sgdepth_base"
     assert [path.name for path in checkpoints(folder)] == ["epoch_1", "epoch_2"]
     noted = json.loads((folder / "checkpoints/epoch_2" / METADATA).read_text())["options"]
     assert (noted["model_attention"], noted["model_num_layers"], noted["method"]) == ("released", 18, "sgdem")

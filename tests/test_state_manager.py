@@ -16,7 +16,7 @@ from errors import UserError
 from losses.masking import DynamicClassMask
 from methods.stored import Stored, read_network
 from models.sgdepth import SGDepth
-from state_manager import checkpoints, find_network, load_into, needs_pretrained, start, verify
+from state_manager import checkpoints, find_network, load_into, needs_pretrained, start, tell_of_namesakes, verify
 from storage import checkpoint_folder
 from storage.weights import read_state_dict
 from tests import golden
@@ -170,6 +170,17 @@ def test_how_the_optimiser_computes_is_not_taken_from_a_checkpoint(tmp_path):
     scaler = torch.amp.GradScaler("cpu")  # refuses to work with anything else
     scaler.scale(other.model(torch.rand(2, 3, 4, 4)).sum()).backward()
     scaler.step(other.optimizer)
+
+
+def test_a_run_that_cannot_go_on_is_told_of_its_namesake_in_another_class(tmp_path, caplog):
+    state = small_state()
+    work(state)
+    state.save(tmp_path / "old class" / "mine")
+    for method, count in (("sgdem", 0), ("sgdepth", 1)):
+        args = arguments(tmp_path, resume="auto", model_name="mine", method=method)
+        tell_of_namesakes(tmp_path / "new" / "mine", args)
+        tell_of_namesakes(tmp_path / "old class" / "mine", args)
+        assert caplog.text.count("--experiment-class old class goes on with it") == count
 
 
 def test_resuming_with_another_part_is_refused(tmp_path):

@@ -88,12 +88,14 @@ def test_tensorboard_has_the_published_tags(trained):
         f"{domain}_depth_std",
         "cityscapes_train_seg_loss",
         "masking_threshold",
+        "learning_rate",
     } <= found["train"]
     depth = ("abs_rel", "rmse_log", "delta1", "ratio_median", "ratio_norm_std")
     assert {f"kitti_zhou_val_depth_{name}" for name in depth} <= found["validation"]
     segmentation = ("meaniou", "meanacc", "totalacc", "freqwacc", "meanprec")
     assert {f"cityscapes_val_seg_{name}" for name in segmentation} <= found["validation"]
-    assert found["images"] == {f"{domain}_images", "cityscapes_train_seg_images"}
+    pictures = {f"{domain}_{name}" for name in ("images", "error", "automask")}
+    assert found["images"] == {*pictures, "cityscapes_train_seg_images"}
 
 
 def test_console_shows_losses_speed_and_time_left(trained):
@@ -101,7 +103,8 @@ def test_console_shows_losses_speed_and_time_left(trained):
     line = next(line for line in output.splitlines() if line.startswith("epoch 1/2 batch 2/3"))
     assert re.search(
         r"kitti_zhou_train_depth_loss \d+\.\d{4}, cityscapes_train_seg_loss \d+\.\d{4} \| "
-        r"[\d.]+ images/s \| loading [\d.]+ s, transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
+        r"[\d.]+ images/s \| memory [\d.]+ GiB \| loading [\d.]+ s, "
+        r"transfer [\d.]+ s, forward [\d.]+ s, optimizer [\d.]+ s \| "
         r"waiting for data \d+ % \| ETA \d+:\d\d:\d\d",
         line,
     )

@@ -16,7 +16,7 @@ from tests.models.dpt_file import write as write_dpt
 
 pytestmark = pytest.mark.usefixtures("thin")
 
-RUN = Path("sgdepth_eccv_test/sgdepth_base")
+RUN = Path("sgdem/sgdepth_base")
 DOMAIN = "kitti_zhou_train_depth"
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import glob
 import os
+from argparse import Namespace
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from errors import UserError
+from storage import shelf
 from storage.kinds import DEPTH_FOLDER, HEIF, VIDEOS, image_suffixes
 from storage.text import read_text
+from storage.wanted import fault_of_path
+
+from .camera import is_camera, require_camera
+from .lens import camera_fault
 
 LIST = ".txt"
 MOST_NAMED = 5  # of files that are left out
@@ -19,7 +25,9 @@ MOST_NAMED = 5  # of files that are left out
 
 @dataclass(frozen=True)
 class Inputs:
-    """Images and videos, each with the name of its outputs without extension.
+    """Images and films, each with the name of its outputs without extension.
+
+    Cameras are among the films, under the word that names them.
 
     left_out: why files were left out
     missing:  a sentence for each line of a list that names nothing
@@ -32,7 +40,7 @@ class Inputs:
 
 
 def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
-    """Images and videos that words name: files, folders, patterns such as ``*.png``, and text lists of all these.
+    """Images and films that words name: files, folders, patterns such as ``*.png``, text lists of these, cameras.
 
     recursive: search folders below folders, too; their structure is kept in the names of the outputs
 
@@ -49,13 +57,13 @@ def find_inputs(words: Iterable[str], recursive: bool) -> Inputs:
                 if path.is_dir():
                     _take_folder(path, recursive, found, left_out)
                 else:
-                    found.setdefault(path, Path(path.name))
+                    found.setdefault(path, Path(path.name.replace(":", "_") if is_camera(path) else path.name))
         except UserError as error:
             faults.append(str(error))
     if faults:
         raise UserError("; also ".join(faults))
     names = output_names(found)
-    videos = {path: name for path, name in names.items() if path.suffix.lower() in VIDEOS}
+    videos = {path: name for path, name in names.items() if path.suffix.lower() in VIDEOS or is_camera(path)}
     images = {path: name for path, name in names.items() if path not in videos}
     return Inputs(images, videos, tuple(_reasons(left_out)), tuple(dict.fromkeys(missing)))
 
@@ -69,6 +77,10 @@ def _expanded(word: str, missing: list[str]) -> Iterator[Path]:
         else:
             yield path
         return
+    if is_camera(path):
+        require_camera(path)
+        yield path
+        return
     if glob.has_magic(word):
         matches = sorted(glob.glob(word, recursive=True))
         if not matches:
@@ -80,7 +92,7 @@ def _expanded(word: str, missing: list[str]) -> Iterator[Path]:
         for part in parts:
             yield from _expanded(part, missing)
         return
-    raise UserError(f"--image-path {word}: does not exist; give images, folders of images, videos or a list of them")
+    raise UserError(f"--image-path {word}: does not exist; give images, folders of images, videos, camera:0 or a list")
 
 
 def _listed(path: Path, missing: list[str]) -> Iterator[Path]:
@@ -173,3 +185,42 @@ def output_names(places: Mapping[Path, Path]) -> dict[Path, str]:
                 place = places[path]
                 names[path] = place.with_name(longer[least](path, place, number)).as_posix()
                 tried[path] += 1
+
+
+def _unwritable(folder: Path) -> str:
+    """Why a folder cannot be made, or nothing be written to it; "" where it can."""
+    there = next(path for path in (folder.absolute(), *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        return f"{there} is no folder"
+    return "" if os.access(there, os.W_OK | os.X_OK) else f"{there} may not be written to"
+
+
+def asked_inputs(args: Namespace, runs: str, *found: str) -> Inputs:
+    """What ``--image-path`` names, when all else that inference needs to be told is there.
+
+    runs:  folder of all runs, whose checkpoints are offered where no network is named
+    found: what else is wrong, "" where nothing is
+
+    Raises:
+        UserError: with all that is missing at once.
+    """
+    faults, inputs = [], Inputs({}, {})
+    if not args.model_path:
+        faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
+    faults += filter(None, [fault_of_path(args.model_path, args.fetch)])
+    if not args.image_path:
+        faults.append("--image-path: not given; give images, a folder of images, a video or camera:0")
+    try:
+        inputs = find_inputs(args.image_path, args.recursive)
+    except UserError as error:
+        faults.append(str(error))
+    if not args.output_path:
+        faults.append("--output-path: not given; name a folder for what is written")
+    elif reason := _unwritable(Path(args.output_path)):
+        faults.append(f"--output-path {args.output_path}: cannot be made ({reason}); name another folder")
+    faults += filter(None, found)
+    if fault := camera_fault(args.intrinsics, args.fov):
+        faults.append(fault)
+    if faults:
+        raise UserError("; also ".join(faults))
+    return inputs

@@ -1,12 +1,31 @@
 """What TensorBoard shows of a training batch: rows of one kind, one column per sample."""
 
+from collections.abc import Callable
+
+import numpy as np
 import torch
 from torch import Tensor
 
-from .colour import FAR_SHARE, class_image, depth_image, normals_image, plasma, probability_image
+from .colour import (
+    FAR_SHARE,
+    class_image,
+    coloured,
+    depth_image,
+    dot_size,
+    error_image,
+    near_end,
+    normals_image,
+    plasma,
+    probability_image,
+    truth_image,
+)
+from .comparisons import LARGEST_ERROR, error_bar
+from .pictures import scale_bar
 
 COLUMNS = 4
 """Samples shown at most."""
+LARGEST_PHOTOMETRIC = 0.5
+"""Photometric error that gets the last colour."""
 MASKED = (1.0, 0.0, 0.0)
 
 
@@ -34,13 +53,50 @@ def depth_panel(
 
 
 def measured_panel(image: Tensor, truth: Tensor, *depths: Tensor) -> Tensor:
-    """Image, coloured predicted depths and coloured measurements, black where there are none.
+    """Image, coloured predicted depths and coloured measurements, as dots on black where they are sparse.
+
+    All depths of a sample have one range, that of its measurements.
 
     Shapes:  image (B, 3, H, W) in [0, 1]; truth (B, 1, H, W), 0 = none; depths (B, 1, H, W) each, > 0
     Returns: (3, rows*H, columns*W) in [0, 1]
     """
     image, truth, *depths = (x[:COLUMNS].float() for x in (image, truth, *depths))
-    return _stack([image, *map(depth_image, depths), depth_image(truth, truth > 0)])
+    valid = truth > 0
+    near = torch.where(
+        valid.flatten(1).any(1)[:, None, None, None], near_end(truth, valid), near_end(depths[0], depths[0] > 0)
+    )
+    return _stack([image, *(depth_image(depth, near=near) for depth in depths), truth_image(truth, near)])
+
+
+def error_panel(image: Tensor, truth: Tensor, depth: Tensor) -> Tensor:
+    """Relative errors of predicted depth where it was measured, over the dark image, and a bar of their colours.
+
+    Shapes:  as of `measured_panel`
+    Returns: (3, H + h, columns*W) in [0, 1]
+    """
+    image, truth, depth = (x[:COLUMNS].float() for x in (image, truth, depth))
+    errors = error_image(image, depth, truth, LARGEST_ERROR, dot_size(truth))
+    return _with_bar(_stack([errors]), error_bar)
+
+
+def photometric_panel(image: Tensor, error: Tensor) -> Tensor:
+    """Image, photometric error of its warped neighbours, and a bar of the colours.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; error (B, H, W) in [0, 1]
+    Returns: (3, 2*H + h, columns*W) in [0, 1]
+    """
+    shown = coloured(error[:COLUMNS, None].float() / LARGEST_PHOTOMETRIC, "turbo")
+    return _with_bar(_stack([image[:COLUMNS].float(), shown]), photometric_bar)
+
+
+def mask_panel(image: Tensor, keep: Tensor) -> Tensor:
+    """Image, and the image tinted red where a mask drops pixels.
+
+    Shapes:  image (B, 3, H, W) in [0, 1]; keep (B, H, W), 1 = keep, 0 = drop
+    Returns: (3, 2*H, columns*W) in [0, 1]
+    """
+    image = image[:COLUMNS].float()
+    return _stack([image, mask_overlay(image, keep[:COLUMNS])])
 
 
 def refinement_panel(image: Tensor, outlines: Tensor, disp: Tensor, refined: Tensor, weight: Tensor) -> Tensor:
@@ -103,6 +159,19 @@ def mask_overlay(image: Tensor, mask: Tensor) -> Tensor:
     keep = mask.reshape(-1, 1, height, width).to(image)
     tint = image.new_tensor(MASKED).view(1, 3, 1, 1)
     return keep * image + (1 - keep) * (image + tint) / 2
+
+
+def photometric_bar(width: int) -> np.ndarray:
+    """Explains the colours of photometric errors.  Returns: (h, width, 3) uint8."""
+    return scale_bar(
+        width, "photometric error", "turbo", lambda share: f"{LARGEST_PHOTOMETRIC * share:.2g}" + "+" * (share == 1)
+    )
+
+
+def _with_bar(panel: Tensor, bar: Callable[[int], np.ndarray]) -> Tensor:
+    """A panel (3, H, W) with a bar of its width below it, (3, H + h, W)."""
+    strip = torch.from_numpy(bar(panel.shape[2]).copy()).permute(2, 0, 1).to(panel) / 255
+    return torch.cat([panel, strip], dim=1)
 
 
 def _stack(rows: list[Tensor]) -> Tensor:

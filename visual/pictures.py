@@ -1,7 +1,8 @@
-"""The pictures that evaluation and inference write: uint8 RGB (H, W, 3), rows stacked from top to bottom."""
+"""The pictures that inference writes: uint8 RGB (H, W, 3); colour bars and files of all pictures."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import cv2
@@ -10,7 +11,7 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
-from .colour import class_image, class_table, depth_image
+from .colour import class_table
 
 
 @dataclass(frozen=True)
@@ -31,35 +32,6 @@ class Look:
 
 
 PUBLISHED = Look()
-
-
-def depth_comparison(image: np.ndarray, depth: Tensor, truth: np.ndarray) -> np.ndarray:
-    """Image, predicted depth and sparse ground truth, each coloured by its own 95th percentile.
-
-    Shapes:  image (h, w, 3) uint8, shown at the size of the truth; depth (H, W), any scale; truth (H, W) metres,
-             0 = no measurement
-    Returns: (3*H, W, 3) uint8
-    """
-    measured = torch.from_numpy(truth)[None, None]
-    found = depth_image(depth.float()[None, None])
-    return np.concatenate([_fit(image, truth), to_bytes(found), to_bytes(depth_image(measured, measured > 0))])
-
-
-def segmentation_comparison(image: np.ndarray, ids: Tensor, labels: np.ndarray) -> np.ndarray:
-    """Image, predicted classes and ground truth.
-
-    Shapes:  image (h, w, 3) uint8, shown at the size of the labels; ids, labels (H, W) train ids
-    Returns: (3*H, W, 3) uint8
-    """
-    truth = class_image(torch.from_numpy(labels)[None])
-    return np.concatenate([_fit(image, labels), to_bytes(class_image(ids[None])), to_bytes(truth)])
-
-
-def _fit(image: np.ndarray, truth: np.ndarray) -> np.ndarray:
-    """An image (h, w, 3) at the size of its ground truth (H, W)."""
-    if image.shape[:2] == truth.shape:
-        return image
-    return cv2.resize(image, truth.shape[::-1], interpolation=cv2.INTER_LINEAR)  # OpenCV counts width first
 
 
 def inference_picture(
@@ -105,6 +77,16 @@ def colour_bar(width: int, ends: tuple[float, float], look: Look) -> np.ndarray:
     Returns: (h, width, 3) uint8
     """
     title = look.unit or "up to scale and shift"
+    return scale_bar(width, title, look.colormap, lambda share: _mark(ends, share, look.unit))
+
+
+def scale_bar(width: int, title: str, colormap: str, mark: Callable[[float], str]) -> np.ndarray:
+    """A strip of colours with a title before it and marks below it.
+
+    mark: what is said at a share of the strip, 0 to 1
+
+    Returns: (h, width, 3) uint8
+    """
     font, size = ImageFont.load_default(10.0), max(min(width // 40, 32), 8) * 1.0
     size = min(size, 10.0 * 0.35 * width / font.getlength(title))  # however narrow the picture
     font, row = ImageFont.load_default(size), round(1.3 * size)
@@ -112,13 +94,12 @@ def colour_bar(width: int, ends: tuple[float, float], look: Look) -> np.ndarray:
     draw, left = ImageDraw.Draw(strip), round(font.getlength(title) + size)
     draw.text((size / 2, row / 2 + 1), title, "black", font, "lm")
     levels = np.broadcast_to(np.linspace(0, 255, width - left).astype(np.uint8), (row, width - left))
-    strip.paste(Image.fromarray(_coloured(levels, look.colormap)), (left, 0))
+    strip.paste(Image.fromarray(_coloured(levels, colormap)), (left, 0))
     count = max(min(int((width - left) / font.getlength("0.0888 88")), 6), 2)
     for number in range(count):
         share = number / (count - 1)
         anchor = "lm" if number == 0 else "rm" if number == count - 1 else "mm"
-        place = (left + share * (width - left - 1), 1.5 * row + 2)
-        draw.text(place, _mark(ends, share, look.unit), "black", font, anchor)
+        draw.text((left + share * (width - left - 1), 1.5 * row + 2), mark(share), "black", font, anchor)
     return np.asarray(strip)
 
 

@@ -13,7 +13,9 @@ import cv2
 
 from errors import UserError
 from perspective_resample.input_view import InputView
+from presets.option import EACH
 
+from .camera import is_camera
 from .fit import Fit
 from .inputs import Inputs
 from .lens import REMEDY, has_lens
@@ -42,7 +44,7 @@ def build_fit(args: Namespace, model: Any) -> Fit:
 
 def build_look(args: Namespace) -> Look:
     """How pictures look."""
-    return Look(args.layout, args.colormap, args.range, args.color_bar)
+    return Look(args.layout, args.colormap, () if args.range == EACH else args.range, args.color_bar)
 
 
 def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
@@ -75,7 +77,11 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
 def without_done(inputs: Inputs, outputs: ResultFolder, video: str) -> Inputs:
     """Inputs without those that have their outputs already, which are counted among what is left out."""
     images = {path: name for path, name in inputs.images.items() if not all(map(os.path.exists, outputs.targets(name)))}
-    videos = {path: name for path, name in inputs.videos.items() if not (outputs.folder / f"{name}{video}").exists()}
+    videos = {
+        path: name
+        for path, name in inputs.videos.items()
+        if is_camera(path) or not (outputs.folder / f"{name}{video}").exists()
+    }
     count = len(inputs.images) + len(inputs.videos) - len(images) - len(videos)
     told = (f"left out: {count} whose outputs are there (--skip-existing)",) if count else ()
     return replace(inputs, images=images, videos=videos, left_out=(*inputs.left_out, *told))

@@ -16,6 +16,7 @@ from torch import Tensor
 from tqdm import tqdm
 
 from engine.outcome import Outcome
+from storage.progress import SECONDS_BETWEEN
 
 from .board import Board
 
@@ -24,7 +25,7 @@ DOUBT_FROM_STEP = 300  # before that a healthy run is erratic
 
 
 class Report:
-    """Progress of a run. Reads the device on logging steps only.
+    """Progress of a run. Reads the device on logging steps only, and, for a short line, every ten seconds.
 
     Args:
         folder: run folder; gets ``train/``, ``validation/`` and ``images/`` with TensorBoard events.
@@ -33,6 +34,8 @@ class Report:
         state: has ``epoch``, ``batch`` and ``step``, which others advance.
         rank_and_size: of this process; rank 0 prints and writes for all.
         average: takes the mean of a tensor over the ranks.
+        rates: learning rates, by name.
+        memory: bytes in use on the device; 0 where nobody knows.
     """
 
     def __init__(
@@ -42,11 +45,14 @@ class Report:
         state: Any,
         rank_and_size: tuple[int, int] = (0, 1),
         average: Callable[[Tensor], Tensor] = lambda values: values,
+        rates: Callable[[], Mapping[str, float]] = dict,
+        memory: Callable[[], int] = int,
     ):
-        self.args, self.state, self.average = args, state, average
+        self.args, self.state, self.average, self.rates, self.memory = args, state, average, rates, memory
         self.first, self.world_size = rank_and_size[0] == 0, rank_and_size[1]
         self._board = Board(folder)
         self._started, self._images, self._steps = time.perf_counter(), 0, 0
+        self._told = self._started
         self._spent = dict.fromkeys(("loading", "transfer", "forward", "optimizer"), 0.0)
         self._warned = self._mute = False
         self._bar: tqdm | None = None
@@ -98,6 +104,8 @@ class Report:
             self._to_board(outcomes)
         if to_console:
             self._console(outcomes)
+        elif self.first and time.perf_counter() - self._told >= SECONDS_BETWEEN:
+            self._glance(outcomes)
         if index == 0 and self.first:
             self._pictures(outcomes)
 
@@ -114,6 +122,9 @@ class Report:
             scalars = {"loss": outcome.total, **outcome.terms, **outcome.look.measures()}
             values = self._averages(scalars.values())
             self.scalars("train", outcome.name, dict(zip(scalars, values, strict=True)))
+        if self.first:
+            for name, rate in self.rates().items():
+                self._board.scalar("train", name, rate, self.state.step)
 
     def _averages(self, scalars: Iterable[Tensor]) -> list[float]:
         """Means over the ranks; reads the device once."""
@@ -122,17 +133,39 @@ class Report:
 
     def _console(self, outcomes: Sequence[Outcome]) -> None:
         spent = time.perf_counter() - self._started
-        total = self.args.train_batches_per_epoch * self.args.train_num_epochs
-        left = total - self.state.epoch * self.args.train_batches_per_epoch - self.state.batch
-        eta = timedelta(seconds=round(spent / self._steps * left))
+        phases = ", ".join(f"{phase} {seconds:.1f} s" for phase, seconds in self._spent.items())
+        waiting = f"waiting for data {100 * self._spent['loading'] / spent:.0f} %"
         totals = self._averages(outcome.total for outcome in outcomes)
-        losses = ", ".join(f"{outcome.name}_loss {total:.4f}" for outcome, total in zip(outcomes, totals, strict=True))
-        self._say(
-            f"epoch {self.state.epoch + 1}/{self.args.train_num_epochs} batch {self.state.batch}/"
-            f"{self.args.train_batches_per_epoch} | {losses} | {self._images / spent:.1f} images/s | "
-            f"{', '.join(f'{phase} {seconds:.1f} s' for phase, seconds in self._spent.items())} | "
-            f"waiting for data {100 * self._spent['loading'] / spent:.0f} % | ETA {eta}"
-        )
+        self._say(f"{self._place()} | {self._numbers(outcomes, totals)} | {phases} | {waiting} | {self._rest()}")
+
+    def _glance(self, outcomes: Sequence[Outcome]) -> None:
+        """A short line, or what stands behind the bar; of several ranks, the losses of the first."""
+        numbers = self._numbers(outcomes, [outcome.total.item() for outcome in outcomes])
+        if self._bar is not None and not self._bar.disable:
+            self._told = time.perf_counter()
+            self._bar.set_postfix_str(numbers)
+        else:
+            self._say(f"{self._place()} | {numbers} | {self._rest()}")
+
+    def _place(self) -> str:
+        batches, epochs = self.args.train_batches_per_epoch, self.args.train_num_epochs
+        return f"epoch {self.state.epoch + 1}/{epochs} batch {self.state.batch}/{batches}"
+
+    def _numbers(self, outcomes: Sequence[Outcome], totals: Sequence[float]) -> str:
+        """Losses, speed and memory."""
+        pairs = zip(outcomes, totals, strict=True)
+        words = [", ".join(f"{outcome.name}_loss {total:.4f}" for outcome, total in pairs)]
+        words.append(f"{self._images / (time.perf_counter() - self._started):.1f} images/s")
+        if memory := self.memory():
+            words.append(f"memory {memory / 2**30:.1f} GiB")
+        return " | ".join(words)
+
+    def _rest(self) -> str:
+        """Time that the rest of the run takes."""
+        batches = self.args.train_batches_per_epoch
+        left = batches * (self.args.train_num_epochs - self.state.epoch) - self.state.batch
+        seconds = (time.perf_counter() - self._started) / self._steps * left
+        return f"ETA {timedelta(seconds=round(seconds))}"
 
     def _pictures(self, outcomes: Sequence[Outcome]) -> None:
         for outcome in outcomes:
@@ -175,6 +208,7 @@ class Report:
     def _say(self, line: str) -> None:
         if not self.first or self._mute:
             return
+        self._told = time.perf_counter()
         try:
             tqdm.write(line)
         except OSError as error:  # a full disk, or a reader that is gone

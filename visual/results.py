@@ -109,12 +109,21 @@ class Found:
 
 @dataclass(frozen=True)
 class Job:
-    """One image on its way: name of its outputs, (height, width) of the whole image, its view, and its file if any."""
+    """One image on its way.
+
+    name:    of its outputs
+    size:    (height, width) of the whole image
+    path:    of its file, if any
+    found:   what the network saw in it, where that is known already
+    seconds: its time in a film
+    """
 
     name: str
     size: tuple[int, int]
     view: View
     path: Path | None = None
+    found: Found | None = None
+    seconds: float = 0.0
 
 
 def as_it_is(_: Job, found: Found) -> Found:
@@ -173,12 +182,12 @@ class ResultFolder:
                 "follows from; save disparity, or take a network that knows depth (--list-models)"
             )
 
-    def write(self, job: Job, found: Found) -> None:
-        """Write all that was asked for of one image."""
+    def write(self, job: Job, found: Found, maximum: float = 0.0) -> None:
+        """Write all that was asked for of one image; `maximum` as in `inference_picture`."""
         found.require_finite()
         found = self.scale(job, found)
         if "picture" in self.save:
-            picture = self.draw(job, found)
+            picture = self.draw(job, found, maximum)
             write_whole(self.picture(job.name), encode(picture, self.extension), durable=False)
             self._say("picture")
         self.write_arrays(job, found)
@@ -283,8 +292,10 @@ class ResultFolder:
     def report(self) -> str:
         """What was written, counted; "" where nothing was."""
         several = {"picture": "pictures", "video": "videos"}
+        words = ((count, *what.partition(" ")) for what, count in self.said.items())
         return ", ".join(
-            f"{count} {several.get(what, what) if count > 1 else what}" for what, count in self.said.items()
+            f"{count} {several.get(kind, kind) if count > 1 else kind}{space}{rest}"
+            for count, kind, space, rest in words
         )
 
     def _say(self, what: str) -> None:

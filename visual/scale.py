@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import contextlib
+import statistics
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -78,3 +80,24 @@ class CameraHeight:
 
 
 Scale = FixedScale | CameraHeight
+
+
+def trial(scale: Callable[[Job, Found], Found]) -> Callable[[Job, Found], Found]:
+    """The same scale for a first look, of which the report knows nothing."""
+    return replace(scale, found=[]) if isinstance(scale, CameraHeight) else scale
+
+
+def steady(scale: Callable[[Job, Found], Found], first: Iterable[tuple[Job, Found]]) -> Callable[[Job, Found], Found]:
+    """A scale that is the same for all frames of a video: of one that looks at images, the median over some frames.
+
+    Raises: UserError where none of them shows ground.
+    """
+    if not isinstance(scale, CameraHeight):
+        return scale
+    first, factors = [*first], []
+    for job, found in first:
+        with contextlib.suppress(UserError):  # some frames may show no ground
+            factors.append(scale.measure(job, found))
+    if not factors:
+        raise UserError(f"{first[0][0].name}: no ground plane can be seen in it; give --depth-scale a number")
+    return replace(scale, fixed=statistics.median(factors))

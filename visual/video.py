@@ -1,10 +1,11 @@
-"""Video files as frames and back, through OpenCV; sound is not carried over."""
+"""Video files as frames and back, through OpenCV, H.264 through PyAV; sound is not carried over."""
 
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from errors import UserError
 
 from .containers import avi_packets, is_cut, program_stream
 from .decoder import OPTIONS, attempts
+from .h264 import H264, is_there
 
 CODEC = "mp4v"
 UNKNOWN_RATE = 25.0  # frames per second, for files that do not say
@@ -57,23 +59,39 @@ def describe(path: Path) -> tuple[float, int]:
     return (rate if 0 < rate < 1000 else UNKNOWN_RATE), max(int(count), 0)
 
 
+class Frame(NamedTuple):
+    """One frame of a film: its number in the file, its time in seconds, uint8 RGB (H, W, 3)."""
+
+    number: int
+    seconds: float
+    pixels: np.ndarray
+
+
 class FrameReader:
     """The frames of a video that are whole, in order, with their numbers in the file, from 0.
 
     A frame that cannot be decoded, that the file breaks off in, or that the decoder had to guess a part of is left
     out and keeps its number, and so is what was predicted from it. Where the frames of a file are evenly spaced their
-    times tell how many are missing in between; in others they are counted.
+    times tell how many are missing in between; in others they are counted. They are upright, as the file says.
+
+    step: only every step-th frame is given
 
     Attributes:
-        whole: frames given so far
+        live: whether frames come when they can
+        step: as given
+        rate: usual frames per second of those that are given
+        whole: frames found so far
         cut: whether the file is shorter than its headers say
         holes: whether frames were missing between others
         total: frames as the file states them, or more where there are more; 0 where it does not know
     """
 
-    def __init__(self, path: Path):
-        self.path = path
-        self.rate, self.total = describe(path)
+    live = False
+
+    def __init__(self, path: Path, step: int = 1):
+        self.path, self.step = path, step
+        self._rate, self.total = describe(path)
+        self.rate = self._rate / step
         self.whole, self.holes, self.cut = 0, False, is_cut(path)
         if stream := program_stream(path):
             self.total = 0  # what FFmpeg estimates from times falls short
@@ -84,18 +102,28 @@ class FrameReader:
 
     def __iter__(self) -> Iterator[tuple[int, np.ndarray]]:
         """Number and frame, uint8 RGB (H, W, 3).   Raises: UserError as `describe`."""
-        held = None
-        for number, frame, follows in self._decoded():
-            if held and follows:
-                self.whole += 1
-                yield held
-            held = None if frame is None else (number, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
-        if held and not self._breaks_off(held[0]):
+        return ((frame.number, frame.pixels) for frame in self.frames())
+
+    def frames(self) -> Iterator[Frame]:
+        """Frames with their times, of evenly spaced ones from their numbers.   Raises: UserError as `describe`."""
+        for number, milliseconds, frame in self._whole():
             self.whole += 1
+            if number % self.step == 0:
+                seconds = number / self._rate if self._even else milliseconds / 1000
+                yield Frame(number, seconds, cv2.cvtColor(frame, cv2.COLOR_BGR2RGB))
+
+    def _whole(self) -> Iterator[tuple[int, float, np.ndarray]]:
+        """Number, time in milliseconds and frame, BGR, of those that are whole."""
+        held = None
+        for number, milliseconds, frame, follows in self._decoded():
+            if held and follows:
+                yield held
+            held = None if frame is None else (number, milliseconds, frame)
+        if held and not self._breaks_off(held[0]):
             yield held
 
-    def _decoded(self) -> Iterator[tuple[int, np.ndarray | None, bool]]:
-        """Number and frame, None for one that is or may be wrong, and whether the one before is whole for all we know.
+    def _decoded(self) -> Iterator[tuple[int, float, np.ndarray | None, bool]]:
+        """Number, time and frame, None for a wrong one, and whether the one before is whole for all we know.
 
         What is predicted from a wrong frame is wrong as well, up to a frame that is not predicted. Where frames are
         reordered the decoder is ahead by one, so that its complaint may concern that very frame: the next one counts.
@@ -112,7 +140,7 @@ class FrameReader:
                 if failures > max(self.total - self.whole, LEAST_ATTEMPTS):
                     return
                 continue
-            slot = found.time * self.rate / 1000
+            slot = found.time * self._rate / 1000
             if before < 0 and not self._there:
                 first = slot  # a film may begin late
             astray = on_time and awaited > 0
@@ -131,7 +159,8 @@ class FrameReader:
                 awaited = max(awaited - 1, 0)
             if not awaited:
                 good = before
-            yield number, None if awaited or lost else found.frame, bool(self._there) or not broken
+            right = None if awaited or lost else found.frame
+            yield number, found.time, right, bool(self._there) or not broken
 
     def _breaks_off(self, last: int) -> bool:
         """Whether the last frame may be half there."""
@@ -176,7 +205,7 @@ class FrameReader:
                 return False
         if not found:  # damage may be in the way
             last = self._last_time()
-        return abs((last - start) * self.rate / 1000 - (self.total - 1)) < 0.5
+        return abs((last - start) * self._rate / 1000 - (self.total - 1)) < 0.5
 
     def _last_time(self) -> float:
         """Milliseconds of the last frame that can be decoded, for files that cannot be sought in."""
@@ -212,33 +241,62 @@ def spread_frames(path: Path, count: int) -> Iterator[np.ndarray]:
 class VideoWriter:
     """Writes an MP4 that appears under its name only when it is complete.
 
-    All frames have the size of the first; the codec drops an odd last row or column.
+    With the package `av` it is H.264 with the time of every frame, else MPEG-4 of OpenCV at a constant rate, and so are
+    files of other kinds. All frames have the size of the first; an odd last row or column is dropped.
+
+    live: frames come when they can; at a constant rate one is shown until the next
+
+    Attributes:
+        modern: whether it is H.264, which browsers play
     """
 
-    def __init__(self, path: Path, rate: float):
-        self.path, self.rate = path, rate
+    def __init__(self, path: Path, rate: float, live: bool = False):
+        self.path, self.rate, self.live = path, rate, live
+        self.modern = path.suffix == ".mp4" and is_there()
         self._part = path.with_name(f".{path.stem}.{os.getpid()}.part{path.suffix}")
-        self._writer: cv2.VideoWriter | None = None
+        self._writer: cv2.VideoWriter | H264 | None = None
+        self._first, self._count, self._before = 0.0, 0, np.empty(0)
 
     def __enter__(self) -> "VideoWriter":
         return self
 
-    def write(self, frame: np.ndarray) -> None:
-        """Append one frame, uint8 RGB (H, W, 3).   Raises: UserError where OpenCV cannot write the file."""
+    def write(self, frame: np.ndarray, seconds: float | None = None) -> None:
+        """Append one frame, uint8 RGB (H, W, 3), of a time in the film; without it, the next at the usual rate.
+
+        Raises: UserError where the file cannot be written.
+        """
+        seconds = self._count / self.rate if seconds is None else seconds
         if self._writer is None:
-            size = (frame.shape[1], frame.shape[0])
-            part = _encodable(self._part.absolute())
-            self._writer = cv2.VideoWriter(part, cv2.VideoWriter_fourcc(*CODEC), self.rate, size)
-            if not self._writer.isOpened():
-                raise UserError(
-                    f"{self.path}: OpenCV cannot write a video of {size[0]}x{size[1]} pixels here; "
-                    "check the folder, or extract the frames and pass them as a folder"
-                )
-        self._writer.write(cv2.cvtColor(frame, cv2.COLOR_RGB2BGR))
+            self._writer, self._first = self._begun(frame.shape[0], frame.shape[1]), seconds
+        if isinstance(self._writer, H264):
+            self._writer.write(frame, seconds - self._first)
+        else:
+            while self.live and 0 < self._count < round((seconds - self._first) * self.rate):
+                self._writer.write(self._before)
+                self._count += 1
+            self._before = cv2.cvtColor(frame, cv2.COLOR_RGB2BGR)
+            self._writer.write(self._before)
+        self._count += 1
+
+    def _begun(self, height: int, width: int) -> "cv2.VideoWriter | H264":
+        part = _encodable(self._part.absolute())
+        if self.modern:
+            return H264(Path(part), self.rate, (height, width))
+        writer = cv2.VideoWriter(part, cv2.VideoWriter_fourcc(*CODEC), self.rate, (width, height))
+        if not writer.isOpened():
+            raise UserError(
+                f"{self.path}: OpenCV cannot write a video of {width}x{height} pixels here; "
+                "check the folder, or extract the frames and pass them as a folder"
+            )
+        return writer
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
-        if self._writer is not None:
-            self._writer.release()
-        if kind is None and self._writer is not None:
-            os.replace(self._part, self.path)
-        self._part.unlink(missing_ok=True)
+        try:
+            if isinstance(self._writer, H264):
+                (self._writer.close if kind is None else self._writer.abandon)()
+            elif self._writer is not None:
+                self._writer.release()
+            if kind is None and self._writer is not None:
+                os.replace(self._part, self.path)
+        finally:
+            self._part.unlink(missing_ok=True)

@@ -157,7 +157,7 @@ def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Se
     if spec.purpose == "depth":
         known = [look for look in looks if look.sample.intrinsics != NO_CAMERA]
         check_camera(report, known)
-        if spec.dataset == "folder":
+        if spec.dataset == "folder" and spec.video:  # others learn from crops
             facts.propose_size(report, looks)
         if spec.dataset == "kitti":
             compare_calibration(report, looks)

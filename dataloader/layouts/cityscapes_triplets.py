@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import NamedTuple
 
 from errors import UserError
+from storage.ahead import map_shown
 from storage.text import read_text
 
-from ..ahead import map_shown
 from ..camera import Intrinsics, Size
 from ..files import image_size
 from ..listing import IMAGE_TYPES, Listing, on_disk

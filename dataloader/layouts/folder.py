@@ -93,10 +93,10 @@ def folder_samples(request: Request, own: OwnData) -> list[Sample]:
     return samples
 
 
-def tell_own(spec: LoaderSpec, samples: Sequence[Sample], network: tuple[int, int]) -> None:
+def tell_own(spec: LoaderSpec, samples: Sequence[Sample], network: tuple[int, ...] = ()) -> None:
     """Say which cameras own data have and where that is written; warn of what cannot be right.
 
-    network: (height, width) of its images
+    network: (height, width) to which whole images are resized; () where they are not
     """
     seen = {(sample.camera, sample.intrinsics): sample for sample in samples if sample.camera}
     sizes = {}
@@ -110,7 +110,7 @@ def tell_own(spec: LoaderSpec, samples: Sequence[Sample], network: tuple[int, in
             log.info("  - %s: %s: %s", spec.name, camera, in_words(intrinsics, size))
         for doubt in doubts(intrinsics, size):
             log.warning("%s: %s", camera, doubt)
-    for size in sizes:
+    for size in sizes if network else ():
         if doubt := shape_doubt(size, network, DEPTH_SIZE[0].multiple):
             log.warning("%s: %s", spec.name, doubt)
 

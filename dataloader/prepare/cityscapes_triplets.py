@@ -12,7 +12,6 @@ from itertools import groupby
 from pathlib import Path
 
 from PIL import Image
-from tqdm import tqdm
 
 from dataloader.calibration import read_camera
 from dataloader.described import describe
@@ -34,6 +33,7 @@ from dataloader.prepare.training_data import add_dataset_dir
 from dataloader.transforms import FILTERS
 from errors import UserError
 from storage.atomic import free_bytes
+from storage.progress import Progress
 from street.workers import run_jobs
 
 log = logging.getLogger(__name__)
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
     lacking = [shot for shot in shots if not _is_there(out, shot)]
     _tell_room(out, size, len(shots), len(lacking))
     jobs = [(_make_run, (root, out, size, run, cameras.of(run[0]))) for run in _runs(lacking, cameras)]
-    with tqdm(total=len(lacking), desc="make triplets", unit="triplet", disable=None, mininterval=0.5) as bar:
+    with Progress(unit="triplets", title="make triplets", total=len(lacking)) as bar:
         run_jobs(jobs, args.workers or os.cpu_count() or 1, bar.update)
     print(f"{out}: complete, {len(shots)} triplets, {len(lacking)} of them made now")
     return 0

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from tqdm import tqdm
 
 from dataloader.catalog import find_loader
 from dataloader.prepare.training_data import add_sources
@@ -16,6 +15,7 @@ from errors import UserError
 from presets.judging import DEPTH_GT
 from presets.own_data import DATA_DEPTH_UNIT
 from presets.values import checked
+from storage.progress import Progress
 
 if TYPE_CHECKING:
     from dataloader.samples import Sample
@@ -89,5 +89,5 @@ def run(args: argparse.Namespace) -> int:
 def _maps(samples: Sequence[Sample]) -> Iterator[tuple[str, np.ndarray]]:
     from dataloader.files import read_depth
 
-    for sample in tqdm(samples, desc="read truth", unit="map", disable=None):
+    for sample in Progress(samples, "maps", "read truth", len(samples)):
         yield sample.name, read_depth(sample.depth)

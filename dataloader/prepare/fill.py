@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from dataloader.catalog import LOADERS, LoaderSpec
 from dataloader.companions import companion_path
@@ -23,6 +22,7 @@ from dataloader.samples import DepthSource
 from dataloader.truth import misfit
 from errors import UserError, closest
 from storage.atomic import make_writable
+from storage.progress import Progress
 from street.workers import run_jobs
 
 if TYPE_CHECKING:
@@ -122,7 +122,7 @@ def _fill(spec: LoaderSpec, samples: list[Sample], args: argparse.Namespace) -> 
             f"{spec.name}: depth of exactly {NOTHING:g} m counts as none, as in the toolbox of the data set", flush=True
         )
     empty = 0
-    with tqdm(total=len(lacking), desc=spec.name, unit="frame", disable=None) as bar:
+    with Progress(unit="frames", title=spec.name, total=len(lacking)) as bar:
 
         def report(made: int) -> None:
             nonlocal empty

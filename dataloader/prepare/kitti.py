@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import re
 import shutil
+import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from tqdm import tqdm
 
 from dataloader.layouts.kitti_eigen import eigen_test_frames
 from dataloader.layouts.kitti_files import SEQUENCES
+from dataloader.missing import first_of
 from dataloader.prepare import archives
 from errors import UserError
 from storage.download import NotOffered, download, part_path, remote_size
@@ -114,7 +116,8 @@ def run(args: argparse.Namespace) -> int:
     """Fetch and unpack; returns the exit code.
 
     Raises:
-        UserError: nothing to fetch, an unknown drive, no connection, too little room, or a damaged archive.
+        UserError: nothing to fetch, an unknown drive, no connection, after what is there was unpacked, too little
+            room, or a damaged archive.
     """
     if not args.base_url.startswith(("http://", "https://")):
         raise UserError(f"--base-url {args.base_url}: not an address; it starts with https:// or http://")
@@ -123,7 +126,7 @@ def run(args: argparse.Namespace) -> int:
     listed = split_drives(args.out, args.split) if args.split or not named else []
     drives = sorted({*named, *listed})
     todo = plan(root, drives, parts, args.base_url.rstrip("/"))
-    sizes = _sizes(todo, must_exist={f"{drive.name}.zip" for drive in named})
+    sizes, lacking, fault = _sizes(todo, root, must_exist={f"{drive.name}.zip" for drive in named})
     total = sum(sizes.values()) / 2**30
     print(f"{root}: {len(drives)} drives wanted, {len(sizes)} archives to fetch ({total:.1f} GiB)")
     _check_room(root, sizes, args.jpg, args.keep_archives)
@@ -135,6 +138,12 @@ def run(args: argparse.Namespace) -> int:
         if not args.keep_archives:
             path.unlink()
         tqdm.write(f"{path.name}: {count} files unpacked")
+    if lacking:
+        print("to be fetched:", *lacking, sep="\n")
+        raise UserError(
+            f"{fault}; check the connection, or fetch {first_of(lacking)} elsewhere, put what you have as it is into "
+            f"{root} and run the same command again, which goes on from there"
+        )
     return 0
 
 
@@ -194,19 +203,35 @@ def plan(root: Path, drives: Sequence[Drive], parts: tuple[str, ...], base_url: 
     return todo
 
 
-def _sizes(todo: Sequence[Archive], must_exist: set[str]) -> dict[Archive, int]:
-    """Bytes of every archive; what a list names but the server does not offer is told and left out."""
-    sizes = {}
+def _sizes(todo: Sequence[Archive], root: Path, must_exist: set[str]) -> tuple[dict[Archive, int], list[str], str]:
+    """Bytes of the archives that can be had; what a list names but the server does not offer is told and left out.
+
+    Archives that somebody has put into `root` are taken as they are where the server cannot be reached.
+
+    Returns: besides, the addresses of those that have to be fetched then, and why they cannot be.
+    """
+    sizes: dict[Archive, int] = {}
+    fault, lacking = "", []
     for archive in tqdm(todo, desc="look up sizes", unit="zip", leave=False, disable=None):
+        path = root / archive.name
         try:
-            sizes[archive] = remote_size(archive.url)
+            if not fault:
+                sizes[archive] = remote_size(archive.url)
+                continue
         except NotOffered as error:
             if archive.name in must_exist:
                 raise
             tqdm.write(f"left out: {error}")
-    if todo and not sizes:
+            continue
+        except UserError as error:
+            fault = str(error).partition("; ")[0]
+        if zipfile.is_zipfile(path):
+            sizes[archive] = path.stat().st_size
+        else:
+            lacking.append(archive.url)
+    if todo and not (sizes or lacking):
         raise UserError(f"{todo[0].url}: neither this nor any other archive is offered; check --base-url")
-    return sizes
+    return sizes, lacking, fault
 
 
 def _check_room(root: Path, sizes: dict[Archive, int], jpg: bool, keep: bool) -> None:

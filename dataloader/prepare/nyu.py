@@ -7,7 +7,6 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from dataloader.layouts.nyu import FOLDER, LABELLED, find_splits, numbers_of_part
 from dataloader.listing import Listing
@@ -15,6 +14,7 @@ from dataloader.nyu_files import count_labelled, member, read_depth, read_pictur
 from dataloader.prepare.put import put
 from dataloader.prepare.training_data import add_dataset_dir
 from errors import UserError
+from storage.progress import Progress
 
 PLACES = {"test": "official_splits/test", "train": "official_splits/train"}
 SUMMARY = "Extract the test images of NYU Depth v2 from the labelled .mat file, as BTS and its heirs do."
@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     numbers = numbers_of_part(args.splits or find_splits(Listing(Path(source).parent), source), count, args.part)
     folder = Path(out) / FOLDER / PLACES[args.part]
     written = 0
-    for number in tqdm(numbers, desc="extract", unit="image", disable=None):
+    for number in Progress(numbers, "images", "extract", len(numbers)):
         written += _extract(source, number, folder / rooms[number])
     print(f"{folder}: {len(numbers)} images, {written} of them extracted now")
     return 0

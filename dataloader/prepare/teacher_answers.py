@@ -11,15 +11,15 @@ import numpy as np
 import torch
 from torch import Tensor
 from torch.nn.functional import interpolate
-from tqdm import tqdm
 
-from dataloader.ahead import map_ahead
 from dataloader.augment import LEVELS
 from dataloader.cache.teacher import CachedImage, CacheWriter, Recipe
 from dataloader.files import open_rgb
 from dataloader.transforms import resize_image
 from errors import UserError
 from losses.patches.selection import Grid
+from storage.ahead import map_ahead
+from storage.progress import Progress
 
 PATCHES = 64  # that pass the teacher at once
 HELD = 4  # batches of images of different sizes that wait for others of their size
@@ -74,7 +74,7 @@ def fill(
     with (
         ThreadPoolExecutor(threads) as writers,
         ThreadPoolExecutor(threads) as readers,
-        tqdm(total=len(images), desc=recipe.teacher, unit="image") as bar,
+        Progress(unit="images", title=recipe.teacher, total=len(images)) as bar,
     ):
         try:
             pictures = map_ahead(readers, partial(read_picture, recipe=recipe), images, threads + 2 * batch_size)

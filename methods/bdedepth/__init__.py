@@ -50,6 +50,8 @@ BACKBONE_WEIGHTS: Group = (
 METHOD = Method(
     name="bdedepth",
     about="BDEdepth (RA-L 2024): Monodepth2 with an encoder for details, trained on enlarged crops and permuted blocks",
+    broken="training without `--resume` crashed, and on several GPUs without a launcher; HRNet needed a module "
+    "that torchvision has removed",
     tasks=("depth", "pose"),
     options={
         "train": (

@@ -50,6 +50,7 @@ SUPERVISED: Group = (
 METHOD = Method(
     name="lapdepth",
     about="LapDepth (TCSVT 2021): depth in metres from measured depth, put together from a Laplacian pyramid",
+    broken="training without DDP crashed; frozen statistics moved under synchronised normalisation",
     tasks=("depth",),
     options={
         "train": (SYSTEM, NETWORK, EXPERIMENT, TRAINING, OPTIMISER, MEASURED_TRAINING, SUPERVISED, DEPTH_VALIDATION),

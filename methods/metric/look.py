@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from dataloader.batch import Batch
-from visual.panels import measured_panel
+from visual.panels import error_panel, measured_panel
 
 FLAT = 0.03  # standard deviation by mean below which a depth map says nothing
 
@@ -27,8 +27,9 @@ class Seen:
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
-        """The network's image, its depth, and what was measured."""
-        return {"images": measured_panel(self.batch.inputs[0], self.batch.depth, self.depth)}
+        """The network's image, its depth, and what was measured; the relative error of the depth."""
+        image, truth = self.batch.inputs[0], self.batch.depth
+        return {"images": measured_panel(image, truth, self.depth), "error": error_panel(image, truth, self.depth)}
 
     def doubt(self) -> str:
         """A sentence where the depth is nearly the same everywhere."""

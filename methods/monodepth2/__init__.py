@@ -36,6 +36,8 @@ PHOTOMETRIC: Group = (
 METHOD = Method(
     name="monodepth2",
     about="Monodepth2 (ICCV 2019): depth and camera motion from video alone, with the loss that the others grew from",
+    broken="with today's NumPy, Pillow and torchvision neither true depth is exported nor an image resized or "
+    "jittered; evaluation on CUDA and JPEG alone",
     tasks=("depth", "pose"),
     options={
         "train": (

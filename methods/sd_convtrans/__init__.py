@@ -14,6 +14,8 @@ SIZE: Group = ("size of the larger picture", DEPTH_SIZE)
 METHOD = Method(
     name="sd_convtrans",
     about="SD-ConvTrans: depth in metres, learned from dense depth: the base of a small picture guides the detail",
+    broken="no training that runs, no KITTI; a diffusion kernel that is random in every pass, and on CUDA alone; "
+    "NaN in its loss on normals",
     tasks=("depth",),
     options={
         "train": (

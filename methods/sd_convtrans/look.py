@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from methods.metric.look import Seen
-from visual.panels import measured_panel
+from visual.panels import error_panel, measured_panel
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,9 @@ class SeenLayers(Seen):
 
     @torch.no_grad()
     def pictures(self) -> dict[str, Tensor]:
-        """The larger picture, its base, its depth, and what that was compared with."""
+        """The larger picture, its base, its depth, and what that was compared with; the relative error of the depth."""
         image = self.batch.inputs[0]
         size = image.shape[2:]
         base, depth = (F.interpolate(each.float(), size, mode="bilinear") for each in (self.base, self.depth))
-        return {"images": measured_panel(image, F.interpolate(self.target, size), base, depth)}
+        target = F.interpolate(self.target, size)
+        return {"images": measured_panel(image, target, base, depth), "error": error_panel(image, target, depth)}

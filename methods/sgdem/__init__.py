@@ -25,6 +25,8 @@ METHOD = Method(
     name="sgdem",
     about="SGDEM: SGDepth with attention between channels, consistency of depth and classes, and distillation from a "
     "frozen DPT teacher, patch by patch; ResNet-50",
+    broken="no training script; imports that are not shipped, CUDA alone, windows on the screen; a consistency "
+    "loss that is always 0",
     tasks=("depth", "segmentation", "pose"),
     options={
         "train": (

@@ -23,6 +23,8 @@ from .options import GRADIENTS, MASKING, NETWORK, SEGMENTATION_TRAINING, SEGMENT
 METHOD = Method(
     name="sgdepth",
     about="SGDepth (ECCV 2020) with its published flags, file layouts and checkpoints; ResNet-18",
+    broken="training on odometry and benchmark lists ended where a batch had both cameras; inference on class "
+    "19, on grey images and without CUDA",
     tasks=("depth", "segmentation", "pose"),
     options={
         "train": (

@@ -9,12 +9,21 @@ from torch import Tensor
 
 from dataloader.batch import Batch
 from losses.consistency import SemanticDepthConsistency
+from losses.depth import DepthLoss
 from losses.patches.refine import Refined
 from losses.relative import aligned
 from models.prediction import Outputs
 from perspective_resample.camera import normals
 from perspective_resample.views import Views
-from visual.panels import class_panel, depth_panel, refinement_panel, segmentation_panel, teacher_panel
+from visual.panels import (
+    class_panel,
+    depth_panel,
+    mask_panel,
+    photometric_panel,
+    refinement_panel,
+    segmentation_panel,
+    teacher_panel,
+)
 
 
 @dataclass(frozen=True)
@@ -33,7 +42,10 @@ class Taught:
 
 @dataclass(frozen=True)
 class Seen:
-    """A batch of one data set, what was predicted, and what it was compared with; see `engine.outcome.Look`."""
+    """A batch of one data set, what was predicted, and what it was compared with; see `engine.outcome.Look`.
+
+    loss: by which neighbours were compared, for pictures of its error; None for none
+    """
 
     batch: Batch
     prediction: Outputs
@@ -41,6 +53,7 @@ class Seen:
     keep: Tensor | None = None
     refined: Refined | None = None
     taught: Taught | None = None
+    loss: DepthLoss | None = None
 
     @property
     def classes(self) -> Tensor | None:
@@ -75,6 +88,10 @@ class Seen:
         depth = views.depth[:size]
         near = [views.color[frame][:size] for frame in sorted(views.color)]
         panels = {"images": depth_panel(depth, normals(depth, batch.inv_K), batch.images[0], *near, self.keep)}
+        if self.loss and views.color:
+            error, moved = self.loss.maps(batch.images[0], batch.images, views.color)
+            panels["error"] = photometric_panel(batch.images[0], error)
+            panels |= {} if moved is None else {"automask": mask_panel(batch.images[0], moved)}
         if self.refined:
             panels["patches"] = refinement_panel(
                 batch.images[0],

@@ -89,7 +89,7 @@ def _outcome(
     )
     if phase.pauses_patches:
         terms.pop("loss_patch", None)  # its 0 measures nothing
-    seen, taught = Seen(batch, prediction, views, keep, refined), None
+    seen, taught = Seen(batch, prediction, views, keep, refined, loss=objective.depth), None
     if phase.lesson and views:
         taught = phase.lesson(batch, {"image": seen}, autocast)
         seen, total = replace(seen, taught=taught), total + taught.loss

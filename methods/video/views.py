@@ -108,7 +108,7 @@ def _outcome(
         second = Outputs(disp=restored, motion=image.motion)
         others[RESHUFFLED] = Seen(batch, second, _second(warped, len(batch.images[0])))
     total, terms = objective(Compared(batch.images, warped.color, both), local, crops)
-    seen, taught = SeenViews(batch, image, warped, others=others), None
+    seen, taught = SeenViews(batch, image, warped, loss=objective.depth, others=others), None
     if lesson:
         taught = lesson(batch, {"image": seen, **others}, autocast)
         seen, total = replace(seen, taught=taught), total + taught.loss

@@ -209,6 +209,19 @@ def test_images_may_be_resized_after_the_crop_and_shown_smaller_too(sample):
     assert item.depth.shape == (1, 32, 48) and {*np.unique(item.depth)} <= {*np.unique(crop.depth)}
 
 
+@pytest.mark.parametrize(("crop", "size"), [((0, 0), (16, 24)), ((8, 0), (8, 24))])
+def test_depth_of_a_window_of_pixels_is_left_to_be_resized_once(sample, crop, size):
+    framed = replace(sample, window=PixelWindow(rows=(4, 20), columns=(2, 26), of=(24, 32)), dense=sample.depth)
+    item = item_of(framed, seed=1, crop=crop, resize=(32, 48), dense=True, base=True, low=0.75)
+    cut = item_of(framed, seed=1, crop=crop, dense=True, base=True)
+    assert pixels(item).shape == (32, 48, 3) and pixels(item.views[LOW]).shape == (24, 36, 3)
+    for name in ("depth", "dense", "base"):
+        assert getattr(item, name).shape == (1, *size)
+        assert np.array_equal(getattr(item, name), getattr(cut, name))
+    other = replace(framed, window=replace(framed.window, of=(48, 64)))  # as if images had half the usual size
+    assert item_of(other, seed=1, crop=(0, 0), resize=(32, 48)).depth.shape == (1, 16, 24)
+
+
 def test_depth_of_another_size_than_its_image_is_refused(tmp_path):
     sample = made(tmp_path)
     np.save(tmp_path / "0.npy", depth_of(size=(24, 34)))

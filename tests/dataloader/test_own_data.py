@@ -109,8 +109,12 @@ def test_the_camera_of_a_sequence_lies_in_its_folder_or_above(tmp_path, caplog):
     assert first.camera == f"{tmp_path / 'a/cameras.txt'}, in pixels of the files"
     assert second.camera == f"{tmp_path / 'intrinsics.txt'}, divided by width and height"
     with caplog.at_level(logging.INFO):
-        tell_own(TRAIN, [first, second], (64, 192))
+        tell_own(TRAIN, [first, second], (96, 96))
     assert "cameras.txt, in pixels of the files: fx 40.0 fy 42.0 cx 40.0 cy 12.0 pixels at 24 x 80" in caplog.text
+    assert "images of 24 x 80 are squashed to 96 x 96 (height x width), another shape" in caplog.text
+    caplog.clear()
+    tell_own(MEASURED, [first])  # learns from crops
+    assert "squashed" not in caplog.text
 
 
 def test_a_file_above_the_data_folder_is_not_looked_at(tmp_path):

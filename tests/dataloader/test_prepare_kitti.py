@@ -145,6 +145,27 @@ def test_an_interrupted_download_goes_on_in_the_next_run(tmp_path, monkeypatch):
     assert archives.is_complete(tmp_path / "kitti" / "Raw_data" / DATE / name[:-4], kitti.DEFAULT_PARTS)
 
 
+def test_without_a_connection_archives_are_taken_from_where_it_says_they_belong(tmp_path, monkeypatch):
+    monkeypatch.setattr(kitti, "remote_size", functools.partial(kitti.remote_size, attempts=1))
+    nowhere, root = "http://127.0.0.1:9", tmp_path / "kitti" / "Raw_data"
+    words = ("--drives", f"{DATE}/0001", f"{DATE}/0002", "--parts", "oxts")
+    with pytest.raises(
+        UserError, match=f"cannot be reached .*; check the connection, or fetch {nowhere}/{DATE}_calib"
+    ) as told:
+        get(nowhere, tmp_path, *words)
+    assert f"into {root} and run the same command again" in str(told.value)
+    files = offered("0001", "0002")
+    for address, content in files.items():
+        if "0002" not in address:
+            (root / address.rpartition("/")[2]).write_bytes(content)
+    with pytest.raises(UserError, match=f"fetch {nowhere}/{DATE}_drive_0002/{DATE}_drive_0002_sync.zip elsewhere"):
+        get(nowhere, tmp_path, *words)
+    assert archives.is_complete(root / DATE / f"{DATE}_drive_0001_sync", ("oxts",))
+    (root / f"{DATE}_drive_0002_sync.zip").write_bytes(files[f"{DATE}_drive_0002/{DATE}_drive_0002_sync.zip"])
+    assert get(nowhere, tmp_path, *words) == 0
+    assert archives.is_complete(root / DATE / f"{DATE}_drive_0002_sync", ("oxts",)) and not [*root.glob("*.zip")]
+
+
 def test_a_damaged_archive_is_removed_and_named(tmp_path):
     files = offered("0001")
     key = f"{DATE}_drive_0001/{DATE}_drive_0001_sync.zip"

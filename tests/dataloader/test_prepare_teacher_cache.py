@@ -124,7 +124,8 @@ def test_training_finds_what_the_teacher_says_of_mirrored_images(root, tmp_path,
     assert teacher.asked == 2 * IMAGES and read_recipe(tmp_path).shape == (2, *SIZE)
     options = {"teacher_loss_weight": 1.0, "teacher_cache": str(tmp_path), "depth_training_batch_size": 4}
     options |= {"teacher": "mine.pt", "teacher_loss": "ssi", "teacher_from_epoch": 0, "teacher_until_epoch": 0}
-    options |= {"train_num_epochs": 2, "depth_resize_height": SIZE[0], "depth_resize_width": SIZE[1]}
+    options |= {"train_num_epochs": 2, "segmentation_training_loaders": ()}
+    options |= {"depth_resize_height": SIZE[0], "depth_resize_width": SIZE[1]}
     for gate, number in (("uncertainty", 2), ("none", 1)):
         args = tiny.options(root, **options, teacher_gate=gate)
         for (raw,) in build_training(args).epoch(1):

@@ -117,6 +117,14 @@ def test_warm_up_rises_to_the_rate_of_the_schedule_and_counts_optimiser_steps():
     assert trained(2, 4, 2, 0) == [1.0, 1.0, 1.0, 1.0]
 
 
+def test_rates_in_use_are_told_by_name():
+    groups = [*weight(), {**weight()[0], "lr": 3e-4}, *weight()]
+    schedule = Schedule(build_optimizer(options(), groups), Rule(step_size=2))
+    assert schedule.rates() == {"learning_rate": 1e-4, "learning_rate/1": 3e-4}
+    schedule.set(2, 0)
+    assert schedule.rates() == pytest.approx({"learning_rate": 1e-5, "learning_rate/1": 3e-5})
+
+
 def test_a_schedule_goes_on_from_published_and_own_files():
     optimizer = torch.optim.SGD(weight(), 1e-3)
     theirs = torch.optim.lr_scheduler.StepLR(optimizer, 2, 0.5)

@@ -95,7 +95,7 @@ def test_aligned_depth_ends_at_the_far_end_of_the_clamp():
         lambda rgb: (1 / seen(rgb)).where(rgb[:, :1] > 0, -10.0),
         "up to scale and shift",
         depth,
-        on_image=lambda position, truth, found: drawn.append(found.numpy()),
+        on_image=lambda position, truth, found, _: drawn.append(found.numpy()),
     )
     assert drawn[0][0, 0] == 80
     np.testing.assert_allclose(drawn[0][1:], depth[1:], rtol=1e-4)
@@ -159,7 +159,7 @@ def test_a_network_with_a_crop_sees_and_answers_for_its_crop_alone(inverse):
     drawn = []
     options = {"protocol": replace(OWN_SIZE, view=InputView(resized=False, crop=(30, 50))), "inverse": inverse}
     result = judge(
-        look, "metres", depth, on_image=lambda position, truth, found: drawn.append(found.numpy()), **options
+        look, "metres", depth, on_image=lambda position, truth, found, _: drawn.append(found.numpy()), **options
     )
     assert sizes == [(1, 3, 30, 50)] and result.metrics["abs_rel"] < 1e-6
     np.testing.assert_allclose(drawn[0][inside], depth[inside], rtol=1e-5)

@@ -142,6 +142,11 @@ def test_images_without_a_valid_pixel_are_skipped_and_counted():
     assert result.skipped == 1 and result.names == ("image 0", "image 2")
     assert [position for position, *_ in seen] == [0, 1, 2]
     assert seen[1][2].shape == (20, 30)
+    assert [ratio if ratio is None else ratio.item() for *_, ratio in seen] == [
+        result.ratios[0],
+        None,
+        result.ratios[1],
+    ]
     assert all(math.isfinite(value) for value in result.metrics.values())
 
 

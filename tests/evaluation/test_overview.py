@@ -2,9 +2,12 @@
 
 import csv
 import io
+import json
 import math
+import re
 
-from evaluation.overview import overview, overview_files
+from evaluation.overview import markdown, overview, overview_files, table
+from evaluation.protocols import segmentation_protocol
 
 PROTOCOL = {
     "name": "kitti_zhou",
@@ -56,9 +59,54 @@ def test_the_files_say_the_whole_protocol(tmp_path):
     assert float(first["abs_rel"]) == 0.12345678901234567 and (first["log10"], second["ratio_median"]) == ("", "")
     assert (first["range"], first["clamp"], first["size"]) == ("0.001 to 80 m", "0.001 to 80 m", "192x640")
     assert (second["range"], second["flip"], second["protocol"]) == ("0 to - m", "yes", "nyu & co")
-    lines = files["metrics_table.md"].splitlines()
-    assert len(lines) == 4 and len({line.count("|") for line in lines}) == 1 and "| 0.123 |" in lines[2]
-    latex = files["metrics_table.tex"]
-    assert latex.startswith("\\begin{tabular}{lllllllll") and latex.endswith("\\end{tabular}\n")
+    for form, ending in (("csv", "csv"), ("markdown", "md"), ("latex", "tex")):
+        assert table(ENTRIES, form) == files[f"metrics_table.{ending}"]
+    assert {path.name for path in overview_files(tmp_path, ENTRIES, "pose")} == {
+        f"metrics_table_pose.{ending}" for ending in ("csv", "md", "tex")
+    }
+
+
+def test_markdown_has_numbers_to_the_right_and_columns_of_one_width():
+    lines = markdown(ENTRIES).splitlines()
+    assert len(lines) == 4 and len({len(line) for line in lines}) == 1
+    rule = [cell.strip() for cell in lines[1].strip("|").split("|")]
+    assert [cell.endswith(":") for cell in rule] == [False] * 9 + [True] * 6 and not any("*" in line for line in lines)
+    assert "|   0.123 | 0.900 |" in lines[2] and "|   0.250 | 0.500 |" in lines[3]
+    assert r"nyu \| co" in markdown(
+        {"one": ENTRIES["nyu_v2_test_depth"] | {"protocol": PROTOCOL | {"name": "nyu | co"}}}
+    )
+
+
+def test_latex_needs_no_package_and_escapes_what_it_must():
+    latex = table(ENTRIES, "latex")
+    assert latex.startswith("\\begin{tabular}{lllllllllrrrrrr}") and latex.endswith("\\end{tabular}\n")
     assert "kitti\\_zhou\\_test\\_depth & kitti\\_zhou & " in latex and "nyu \\& co" in latex
-    assert latex.count("\\\\\n") == 3
+    assert "abs\\_rel" in latex and not re.search(r"(?<!\\)_", latex) and "textbf" not in latex
+    rows = [line for line in latex.splitlines() if line.endswith("\\\\")]
+    assert len(rows) == 3 and {line.count("&") - line.count("\\&") for line in rows} == {14}
+
+
+def test_json_is_what_metrics_json_holds():
+    found = json.loads(table(ENTRIES, "json"))
+    assert found["kitti_zhou_test_depth"] == ENTRIES["kitti_zhou_test_depth"]
+    assert found["nyu_v2_test_depth"]["metrics"]["log10"] is None
+
+
+def test_text_is_what_the_console_shows():
+    assert table(ENTRIES, "text") == f"{overview(ENTRIES)}\n"
+
+
+def test_sets_of_labels_and_poses_have_the_columns_they_know():
+    protocol = segmentation_protocol(ground_truth="cityscapes labels", size=(512, 1024))
+    entry = {"metrics": {"miou": 0.5}, "images": 500, "skipped": 0, "protocol": protocol}
+    header, row = overview({"cityscapes_val_seg": entry}).split("\n")
+    assert [cell.strip() for cell in header.split("|")] == [
+        "set",
+        "ground_truth",
+        "scaling",
+        "images",
+        "skipped",
+        "miou",
+    ]
+    assert len(row) == len(header) and "cityscapes labels" in row
+    assert "range" in table({"one": entry}, "csv") and "clamp" not in table({"one": entry}, "csv")

@@ -6,7 +6,7 @@ import io
 import pytest
 
 from errors import UserError
-from evaluation import tables
+from evaluation import protocols, tables
 from evaluation.depth import METRICS
 
 
@@ -53,9 +53,30 @@ def test_a_damaged_metrics_file_is_refused_by_name(tmp_path, damaged):
         tables.report_files(tmp_path, "one", {}, [{"name": "x"}])
 
 
-def test_numbers_in_metres_say_what_they_are_of():
-    protocol = {"ground_truth": "improved", "crop": "garg", "range": [1e-3, 80.0], "scaling": "none", "flip": False}
-    said = tables.judged_line(protocol, 652)
-    assert said == " Judged | truth improved, 652 images, crop garg, 0.001 m to 80 m, scaling none, no flip"
-    said = tables.judged_line(protocol | {"range": [0.0, None], "flip": True}, 1)
-    assert said.endswith("0 m to the end, scaling none, averaged with the mirror image")
+def entry(images: int = 697, skipped: int = 0, **protocol: object) -> dict[str, object]:
+    usual = {"name": "kitti_zhou", "ground_truth": "raw", "crop": "garg", "range": [1e-3, 80.0], "clamp": [1e-3, 80.0]}
+    usual |= {"scaling": "median per image", "size": [192, 640], "flip": False, "refinement": "none"}
+    return {"images": images, "skipped": skipped, "protocol": usual | protocol}
+
+
+def test_one_line_says_what_numbers_are_of():
+    assert tables.judged_line("kitti_zhou_test", entry()) == (
+        " Judged | kitti_zhou_test by kitti_zhou: truth raw, crop garg, from 0.001 m, cap 80 m, scaling median per "
+        "image, 697 images, network input 192x640, no post-processing"
+    )
+    other = {"range": [0.0, None], "clamp": [0.0, 80.0], "flip": True, "refinement": {"teacher": "none"}}
+    assert tables.judged_line("one", entry(2, 1, **other, size="that of the image")) == (
+        " Judged | one by kitti_zhou: truth raw, crop garg, from 0 m, no cap, predictions up to 80 m, scaling median "
+        "per image, 2 images and 1 left out, network input that of the image, refined patch by patch, averaged with "
+        "the mirror image"
+    )
+
+
+def test_the_line_serves_what_is_no_depth():
+    for protocol in (
+        protocols.segmentation_protocol(ground_truth="cityscapes labels", size=(512, 1024)),
+        protocols.pose_protocol(ground_truth="camera poses", size=(192, 640)),
+    ):
+        said = tables.judged_line("one", {"images": 3, "skipped": 0, "protocol": protocol})
+        assert said.startswith(f" Judged | one: truth {protocol['ground_truth']}, crop none, {protocol['range']}, ")
+        assert "\n" not in said

@@ -147,6 +147,19 @@ def test_average_is_never_below_the_minimum():
     assert DepthLoss(smoothness=0.0, average=True)(target, sources, warped, disp)[0] > minimum
 
 
+@pytest.mark.parametrize("average", [False, True])
+def test_maps_are_what_the_loss_takes_the_mean_of(average):
+    target, sources, warped, disp = scene()
+    loss, plain = (DepthLoss(smoothness=0.0, average=average, automasking=masks) for masks in (True, False))
+    error, moved = loss.maps(target, sources, warped)
+    assert error.shape == moved.shape == (1, 16, 24) and not error.requires_grad and moved.any() and not moved.all()
+    first = {f: view[:1].requires_grad_() for f, view in warped.items()}
+    assert_close(plain(target, sources, first, {0: disp[0]})[0], error.mean())
+    assert plain.maps(target, sources, first)[1] is None
+    unmoved, _ = loss.maps(target, sources, sources)
+    assert_close(loss(target, sources, first, {0: disp[0]})[0], error.where(moved, unmoved).mean())
+
+
 def test_window_statistics_equal_pooling():
     torch.manual_seed(1)
     a, b = torch.rand(2, 3, 9, 11).double(), torch.rand(2, 3, 9, 11).double()

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import math
 import sys
+from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -13,6 +16,7 @@ from errors import UserError
 from models import build_teacher, hf, teacher_identity
 from models.decoders import OutputConv2d
 from models.hf import HubNetwork
+from models.teacher import Habits, Teacher
 
 
 def test_without_the_package_one_sentence_says_how_to_get_it(monkeypatch):
@@ -106,7 +110,7 @@ def test_depth_anything_sees_multiples_of_fourteen_and_answers_at_the_size_of_th
 def test_the_last_convolution_of_a_hub_network_leaves_autocast():
     hub = nn.Module()
     hub.head = nn.Sequential(nn.Conv2d(3, 4, 1), nn.Conv2d(4, 1, 1), nn.ReLU())
-    HubNetwork(hub, metric=False)
+    HubNetwork(hub)
     assert [type(layer) for layer in hub.head] == [nn.Conv2d, OutputConv2d, nn.ReLU]
 
 
@@ -117,7 +121,68 @@ def test_networks_that_know_metres_are_inverted(depth_anything, kind, name):
     with torch.no_grad():
         depth = teacher.network.network(pixel_values=(rgb - teacher.mean) / teacher.std).predicted_depth
     torch.testing.assert_close(teacher(rgb), 1 / depth.clamp_min(1e-3))
-    assert teacher.habits.metric
+    assert teacher.habits.metric and teacher.farthest == (20 if kind == "metric" else math.inf)
+    large = torch.rand(1, 3, 84, 84)
+    small = torch.nn.functional.interpolate(large, (56, 56), mode="bicubic")
+    with torch.no_grad():
+        depth = teacher.network.network(pixel_values=(small - teacher.mean) / teacher.std).predicted_depth
+    enlarged = torch.nn.functional.interpolate(depth[:, None], (84, 84), mode="bilinear")[:, 0]
+    found = Teacher(teacher.network, replace(teacher.habits, fixed=True), {})
+    torch.testing.assert_close(found(large), 1 / enlarged.clamp_min(1e-3))
+    assert found.predict(rgb).depth.known == "metres"
+
+
+@pytest.fixture(scope="module", params=[1, 2])
+def zoedepth(request, transformers, tmp_path_factory) -> str:
+    """Name of a saved ZoeDepth with bins of one or of two data sets."""
+    torch.manual_seed(0)
+    backbone = transformers.Dinov2Config(
+        hidden_size=16,
+        num_hidden_layers=4,
+        num_attention_heads=2,
+        mlp_ratio=2,
+        image_size=64,
+        patch_size=16,
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+        reshape_hidden_states=False,
+    )
+    bins = [{"n_bins": 8, "min_depth": 0.001, "max_depth": far, "name": name} for name, far in (("a", 10), ("b", 80))]
+    config = transformers.ZoeDepthConfig(
+        backbone_config=backbone,
+        neck_hidden_sizes=[8, 8, 16, 16],
+        fusion_hidden_size=16,
+        bottleneck_features=16,
+        num_relative_features=8,
+        bin_embedding_dim=16,
+        num_attractors=[2, 2, 2, 2],
+        bin_configurations=bins[: request.param],
+        num_patch_transformer_layers=4,
+        patch_transformer_hidden_size=128,
+        patch_transformer_intermediate_size=32,
+        patch_transformer_num_attention_heads=2,
+    )
+    processor = transformers.ZoeDepthImageProcessor(size={"height": 64, "width": 96}, ensure_multiple_of=32)
+    folder = tmp_path_factory.mktemp("hub") / "zoe"
+    return save(folder, transformers.ZoeDepthForDepthEstimation(config), processor)
+
+
+def test_zoedepth_says_metres_as_its_own_processor_has_them(transformers, zoedepth):
+    teacher = build_teacher(zoedepth)
+    assert teacher.habits.metric and teacher.farthest in (10, 80)
+    image = torch.from_numpy(np.random.RandomState(0).randint(0, 256, (3, 90, 130), np.uint8))
+    processor = transformers.AutoImageProcessor.from_pretrained(zoedepth.removeprefix("hf:"))
+    with torch.no_grad():
+        answer = teacher.network.network(**processor(images=image, return_tensors="pt"))
+    (want,) = processor.post_process_depth_estimation(answer, source_sizes=[(90, 130)])
+    found = teacher.predict(image[None].float() / 255).depth
+    assert found.known == "metres"
+    torch.testing.assert_close(found.depth()[0, 0], want["predicted_depth"], rtol=1e-4, atol=1e-4)
+
+
+def test_images_smaller_than_their_margins_are_mirrored_as_far_as_they_go():
+    habits = Habits(mirrored=3.0)
+    assert habits.margins(90, 130) == (20, 24) and habits.margins(8, 1) == (6, 0)
+    assert Habits().margins(90, 130) == (0, 0)
 
 
 def test_dpt_sees_images_at_the_size_it_was_trained_at(transformers, tmp_path):

@@ -3,12 +3,18 @@
 import pytest
 import torch
 
-from visual.colour import class_image, depth_image
+from visual.colour import class_image, coloured, depth_image, dimmed
+from visual.comparisons import error_bar
 from visual.panels import (
     COLUMNS,
+    LARGEST_PHOTOMETRIC,
     class_panel,
     depth_panel,
+    error_panel,
     mask_overlay,
+    mask_panel,
+    measured_panel,
+    photometric_panel,
     refinement_panel,
     segmentation_panel,
     teacher_panel,
@@ -47,6 +53,49 @@ def test_mask_overlay_reddens_only_what_is_dropped():
     assert torch.equal(found[:, :, :2], image[:, :, :2]) and torch.equal(found[:, :, 4:], image[:, :, 4:])
     assert torch.allclose(found[:, 0, 2:4], (image[:, 0, 2:4] + 1) / 2)
     assert torch.allclose(found[:, 1:, 2:4], image[:, 1:, 2:4] / 2)
+
+
+def measured(count: int = 2, height: int = 40, width: int = 80) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Images, measurements of a tenth of their pixels, depth that is half as far again."""
+    generator = torch.Generator().manual_seed(0)
+    depth = 2 + 50 * torch.rand(count, 1, height, width, generator=generator)
+    truth = depth.where(torch.rand(depth.shape, generator=generator) < 0.1, 0.0)
+    return torch.rand(count, 3, height, width, generator=generator), truth, 1.5 * depth
+
+
+def test_measured_depth_and_predictions_have_one_range():
+    image, truth, depth = measured()
+    truth[1] = 0
+    panel = measured_panel(image, truth, depth / 1.5)
+    first, found, dots = panel.split(40, dim=1)
+    assert torch.equal(first[:, :, 80:], image[1])
+    shown = truth[0, 0] > 0
+    torch.testing.assert_close(found[:, :, :80][:, shown], dots[:, :, :80][:, shown])
+    assert not dots[:, :, :80][:, ~shown].any()
+    assert torch.equal(found[:, :, 80:], depth_image(depth[1:] / 1.5)[0]) and not dots[:, :, 80:].any()
+
+
+def test_error_panel_colours_what_was_measured_and_explains_the_colours():
+    image, truth, depth = measured()
+    panel = error_panel(image, truth, depth)
+    bar = error_bar(160)
+    assert panel.shape == (3, 40 + len(bar), 160) and torch.equal(
+        panel[:, 40:], torch.tensor(bar).permute(2, 0, 1) / 255
+    )
+    last = coloured(torch.ones(1, 1, 1, 1), "turbo").view(3, 1)
+    assert torch.equal(panel[:, :40, :80][:, truth[0, 0] > 0], last.expand(3, int((truth[0] > 0).sum())))
+    assert torch.equal(panel[:, :40, 80:][:, truth[1, 0] == 0], dimmed(image)[1][:, truth[1, 0] == 0])
+
+
+def test_photometric_and_mask_panels_have_the_image_above():
+    image = make_images(2, 40, 80)[0]
+    error = torch.linspace(0, 1, 80).expand(2, 40, 80)
+    panel = photometric_panel(image, error)
+    assert panel.shape[1] > 80 and torch.equal(panel[:, :40, 80:], image[1])
+    torch.testing.assert_close(panel[:, 40:80, :80], coloured(error[:1, None] / LARGEST_PHOTOMETRIC, "turbo")[0])
+    keep = error > 0.5
+    panel = mask_panel(image, keep)
+    assert panel.shape == (3, 80, 160) and torch.equal(panel[:, 40:, :80], mask_overlay(image, keep)[0])
 
 
 def test_segmentation_panel_shows_probabilities_truth_and_image():

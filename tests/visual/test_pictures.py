@@ -5,11 +5,9 @@ import re
 import cv2
 import numpy as np
 import pytest
-import torch
 
 from tests import golden
-from visual.colour import class_table
-from visual.pictures import depth_comparison, encode, inference_picture, segmentation_comparison
+from visual.pictures import encode, inference_picture
 
 
 def draw_levels(text: str) -> np.ndarray:
@@ -59,34 +57,6 @@ def test_a_fixed_range_gives_equal_disparities_equal_colours():
 
 def test_disparity_of_zero_is_drawn():
     assert inference_picture(np.zeros((4, 4, 3), np.uint8), np.zeros((2, 2), np.float32), None).shape == (8, 4, 3)
-
-
-def test_depth_comparison_paints_what_was_not_measured_black():
-    image = np.full((5, 7, 3), 9, np.uint8)
-    truth = np.zeros((5, 7), np.float32)
-    truth[2, 3] = 10
-    picture = depth_comparison(image, torch.rand(5, 7) + 1, truth)
-    assert picture.shape == (15, 7, 3) and picture.dtype == np.uint8
-    assert (picture[:5] == image).all() and picture[5:10].any(2).all()
-    assert np.argwhere(picture[10:].any(2)).tolist() == [[2, 3]]
-
-
-@pytest.mark.parametrize("size", [(32, 96), (128, 384), (50, 77)])
-def test_comparisons_have_the_size_of_the_truth(size):
-    image = np.full((64, 192, 3), 9, np.uint8)
-    image[:32] = 200
-    depth = depth_comparison(image, torch.rand(size) + 1, np.full(size, 7, np.float32))
-    classes = segmentation_comparison(image, torch.zeros(size, dtype=torch.uint8), np.zeros(size, np.uint8))
-    for picture in (depth, classes):
-        assert picture.shape == (3 * size[0], size[1], 3)
-        assert (picture[: size[0] // 3] == 200).all() and (picture[size[0] * 2 // 3 : size[0]] == 9).all()
-
-
-def test_segmentation_comparison_shows_both_in_class_colours():
-    ids = np.array([[0, 10], [13, 255]], np.uint8)
-    picture = segmentation_comparison(np.zeros((2, 2, 3), np.uint8), torch.from_numpy(ids[::-1].copy()), ids)
-    assert (picture[4:] == class_table().numpy()[ids]).all()
-    assert (picture[2:4] == class_table().numpy()[ids[::-1]]).all()
 
 
 def test_encode_keeps_the_order_of_colours_and_names_what_does_not_fit():

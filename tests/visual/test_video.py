@@ -12,11 +12,15 @@ from visual.containers import is_cut, program_stream
 from visual.video import FrameReader, VideoWriter, describe, read_frames, spread_frames
 
 
-@pytest.fixture
-def clip(tmp_path):
+@pytest.fixture(params=["H.264", "MPEG-4"])
+def clip(request, tmp_path, monkeypatch):
     """Ten frames that get brighter, red on the left."""
     path = tmp_path / "clip.mp4"
+    if request.param == "H.264":
+        pytest.importorskip("av")
+    monkeypatch.setattr("visual.video.is_there", lambda: request.param == "H.264")
     with VideoWriter(path, 12.5) as writer:
+        assert writer.modern == (request.param == "H.264")
         for level in range(10):
             frame = np.full((48, 64, 3), 20 * level, np.uint8)
             frame[:, :32] = 230, 20, 20
@@ -46,6 +50,59 @@ def test_a_file_that_is_no_video_is_named(tmp_path):
         describe(path)
     with pytest.raises(UserError, match="broken.mp4"):
         list(read_frames(path))
+
+
+def test_browsers_can_play_it_and_every_frame_keeps_its_time(tmp_path):
+    av = pytest.importorskip("av")
+    path, times = tmp_path / "clip.mp4", [0.0, 0.04, 0.5, 0.54, 1.2]
+    with VideoWriter(path, 25) as writer:
+        for seconds in times:  # that begin later than the film
+            writer.write(np.full((49, 65, 3), 100, np.uint8), 3 + seconds)
+    with av.open(str(path)) as file:
+        (stream,) = file.streams
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert (stream.width, stream.height) == (64, 48)
+    reader = FrameReader(path)
+    assert [frame.seconds for frame in reader.frames()] == pytest.approx(times, abs=1e-3)
+    assert [(frame.number, frame.seconds) for frame in FrameReader(path, step=2).frames()] == [
+        (0, 0.0),
+        (2, pytest.approx(0.5, abs=1e-3)),
+        (4, pytest.approx(1.2, abs=1e-3)),
+    ]
+    assert not reader.fault()
+
+
+def test_live_frames_stay_until_the_next_at_a_constant_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr("visual.video.is_there", lambda: False)
+    with VideoWriter(tmp_path / "live.mp4", 10, live=True) as writer:
+        for level, seconds in enumerate((5.0, 5.1, 5.6, 5.62)):
+            writer.write(np.full((48, 64, 3), 60 * level, np.uint8), seconds)
+    levels = [round(frame.mean() / 60) for frame in read_frames(tmp_path / "live.mp4")]
+    assert levels == [0, 1, 1, 1, 1, 1, 2, 3]
+
+
+def test_every_so_manieth_frame_is_given_with_its_number_and_time(clip):
+    reader = FrameReader(clip, step=4)
+    assert reader.rate == 12.5 / 4
+    assert [(frame.number, frame.seconds) for frame in reader.frames()] == [(0, 0.0), (4, 0.32), (8, 0.64)]
+    assert reader.whole == 10 and not reader.fault()
+
+
+def test_a_film_of_a_turned_telephone_is_upright(tmp_path):
+    path = tmp_path / "turned.mp4"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), 10, (64, 48))
+    picture = np.zeros((48, 64, 3), np.uint8)
+    picture[:, :32] = 255  # the left half, which a quarter turn to the right brings to the top
+    for _ in range(3):
+        writer.write(picture)
+    writer.release()
+    data = bytearray(path.read_bytes())
+    one = 1 << 16
+    place = data.index(struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30), data.index(b"tkhd"))
+    data[place : place + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)
+    path.write_bytes(data)
+    for frame in (*read_frames(path), *spread_frames(path, 2)):
+        assert frame.shape == (64, 48, 3) and frame[:28].mean() > 230 > 20 > frame[36:].mean()
 
 
 def test_an_interrupted_video_leaves_nothing(tmp_path):

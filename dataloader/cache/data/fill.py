@@ -11,12 +11,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from errors import UserError
+from storage.ahead import started_ahead
 from storage.lock import wait_for
+from storage.progress import Progress
 
-from ...ahead import started_ahead
 from ...pictures import DecodedPictures
 from ..teacher.maps import FileState
 from .folder import DataCache
@@ -100,7 +100,7 @@ def _fill(
         return
     _sweep(folder)
     _check_room(folder, found, lacking, tell)
-    with tqdm(total=len(lacking), desc="fill the data cache", unit="picture", disable=None, mininterval=0.5) as bar:
+    with Progress(unit="pictures", title="fill the data cache", total=len(lacking)) as bar:
         for content in dict.fromkeys(picture.content for picture in lacking):
             pictures = [picture for picture in lacking if picture.content == content]
             entries = _make_shards(folder, content, pictures, threads, bar, faults)
@@ -135,7 +135,7 @@ def _make_shards(
     content: Content,
     pictures: Sequence[Picture],
     threads: int,
-    bar: tqdm,
+    bar: Progress,
     faults: dict[Picture, str] | None,
 ) -> list[Entry]:
     """Entries of the pictures, all of one content; when interrupted, those that are finished are kept."""

@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from errors import UserError
+from storage.ahead import map_shown
 
-from ...ahead import map_shown
 from ...described import describe
 from ...parts import container
 from ..teacher.maps import FileState

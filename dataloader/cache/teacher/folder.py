@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from errors import UserError, check_shape
+from storage.ahead import map_shown
 from storage.atomic import write_whole
 
-from ...ahead import map_shown
 from ...described import describe
 from . import maps
 from .images import CachedImage

@@ -73,7 +73,7 @@ def test_three_views_pass_the_depth_network_in_one_call(step, batch):
     torch.testing.assert_close(outcome.total, outcome.terms["loss_depth"] + outcome.terms["loss_consistency"])
     names = [name for stage in outcome.numbers for name in stage]
     assert {"local image -1", "reshuffled jittered image 0", "local disparity 0", "motion 1"} <= {*names}
-    assert {"images", "local", "reshuffled"} == {*outcome.look.pictures()}
+    assert {"images", "error", "automask", "local", "reshuffled"} == {*outcome.look.pictures()}
     (again,) = training.again(network, [batch], [outcome.found])
     assert again.total.item() == outcome.total.item()
     outcome.total.backward()
@@ -147,7 +147,7 @@ def trained(street, tmp_path_factory, run) -> Path:
     done = run("train.py", "--sys-num-workers", 0, *WORDS, *places, *epochs, *loaders, *judged, *own)
     assert done.returncode == 0, done.stderr
     assert "kitti_zhou_val_depth: abs_rel" in done.stdout
-    return runs / "sgdepth_eccv_test" / "bde"
+    return runs / "bdedepth" / "bde"
 
 
 def test_a_training_writes_what_every_command_takes(trained):

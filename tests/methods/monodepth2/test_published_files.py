@@ -65,7 +65,9 @@ def test_a_folder_tells_method_shape_and_size(folder, network, command, caplog):
     caplog.set_level(logging.INFO)
     words = ["--model-path", str(folder)] if command == "inference" else ["--model-load", str(folder)]
     args = arguments.parse(command, words)
-    found = find_network(args, "pose" if command == "eval_pose" else "depth")(CPU)
+    opener = find_network(args, "pose" if command == "eval_pose" else "depth")
+    assert {*opener.files} == {*folder.glob("*.pth")}
+    found = opener(CPU)
     assert torch.equal(said(found), said(network))
     assert (args.method, args.model_num_layers, args.model_depth_resolutions) == ("monodepth2", 18, 2)
     prefix = {"inference": "inference", "eval_depth": "depth_validation", "eval_pose": "pose_validation"}[command]
@@ -167,7 +169,7 @@ def trained(folder, street, tmp_path_factory, run: Run) -> Path:
 
 
 def test_training_begins_from_a_published_folder(trained, network):
-    run_folder = trained / "sgdepth_eccv_test/mono"
+    run_folder = trained / "monodepth2/mono"
     state = torch.load(run_folder / "checkpoints/epoch_1/model.pth", weights_only=True)
     before = network.state_dict()
     assert state.keys() == before.keys()
@@ -178,7 +180,7 @@ def test_training_begins_from_a_published_folder(trained, network):
 
 
 def test_every_command_takes_what_was_trained_and_what_was_published(trained, folder, street, tmp_path, run):
-    own = trained / "sgdepth_eccv_test/mono/checkpoints/epoch_1"
+    own = trained / "monodepth2/mono/checkpoints/epoch_1"
     places = ["--sys-cpu", "--sys-num-workers", 0, "--dataset-dir", street, "--checkpoint-dir", tmp_path]
     for name, source in (("own", own), ("published", folder)):
         judged = run(
@@ -192,7 +194,7 @@ def test_every_command_takes_what_was_trained_and_what_was_published(trained, fo
             "kitti_zhou_validation",
         )
         assert judged.returncode == 0, judged.stderr
-        entry = json.loads((tmp_path / "sgdepth_eccv_test" / name / "metrics.json").read_text())["kitti_zhou_val_depth"]
+        entry = json.loads((tmp_path / "monodepth2" / name / "metrics.json").read_text())["kitti_zhou_val_depth"]
         assert entry["protocol"]["size"] == list(SIZE) and 0 < entry["metrics"]["abs_rel"] < 10
     moved = run(
         "eval_pose.py",

@@ -58,7 +58,9 @@ def test_a_pair_is_recognised_by_its_keys(form, command, tmp_path, caplog):
     flag = "--model-path" if command == "inference" else "--model-load"
     source = [flag, encoder, "--model-decoder-path", decoder] if form == "pair" else [flag, encoder.parent]
     args = parsed(command, *source, "--model-depth-max", 10)
-    found = find_network(args, "depth")(CPU)
+    opener = find_network(args, "depth")
+    found = opener(CPU)
+    assert opener.files == (encoder, decoder)
     assert (args.method, args.model_encoder, args.model_norm) == ("spatial_kd", "resnet18", "BN")
     assert torch.equal(said(found), said(model)) and "largest depth" not in caplog.text
 

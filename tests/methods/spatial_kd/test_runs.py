@@ -51,7 +51,7 @@ def trained(street: Path, runs: Path, name: str, *more: object) -> Path:
     values = COMMON | {"--dataset-dir": street, "--checkpoint-dir": runs, "--model-name": name}
     words = [*(str(word) for pair in values.items() for word in pair), "--sys-cpu", *map(str, more)]
     assert train.train(arguments.parse("train", words)) == 0
-    return runs / "sgdepth_eccv_test" / name / "checkpoints"
+    return runs / "spatial_kd" / name / "checkpoints"
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def student(street, runs) -> Path:
 
 
 def test_a_student_goes_on_to_the_same_bit(street, runs, student):
-    begun = runs / "sgdepth_eccv_test" / "parts" / "checkpoints" / "epoch_1"
+    begun = runs / "spatial_kd" / "parts" / "checkpoints" / "epoch_1"
     shutil.copytree(student.with_name("epoch_1"), begun)
     trained(street, runs, "parts", "--resume", "auto")
     one, other = (torch.load(path / "model.pth", weights_only=True) for path in (student, begun.with_name("epoch_2")))
@@ -77,7 +77,7 @@ def test_a_students_checkpoint_has_the_decoder_of_its_teacher_and_its_norm(runs,
 def test_a_student_is_judged_in_metres_without_scaling(street, runs, student):
     words = ["--checkpoint-dir", runs, "--dataset-dir", street, "--model-load", student, "--model-name", "judged"]
     eval_depth.evaluate(arguments.parse("eval_depth", [*map(str, words), "--sys-cpu", "--eval-num-images", "1"]))
-    (entry,) = json.loads((runs / "sgdepth_eccv_test" / "judged" / "metrics.json").read_text()).values()
+    (entry,) = json.loads((runs / "spatial_kd" / "judged" / "metrics.json").read_text()).values()
     protocol = entry["protocol"]
     assert (protocol["scaling"], protocol["name"], protocol["flip"]) == ("none", "kitti_annotated", False)
     assert {"abs_rel", "abs_diff", "log10"} <= {*entry["metrics"]}
