@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,6 +29,7 @@ def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
     _check(args)
     evaluation = open_evaluation(args, "eval_depth", "depth")
+    _look_at_truth(args, evaluation.loaders)
     entries = {}
     for loader in evaluation.loaders:
         if loader.spec.truth == "server":
@@ -51,28 +52,46 @@ def _check(args: Namespace) -> None:
             )
 
 
+def _look_at_truth(args: Namespace, loaders: Sequence[EvaluationData]) -> None:
+    """Warn of depth in a doubtful unit.
+
+    Raises:
+        UserError: when boundaries are to be judged where the truth has none.
+    """
+    from dataloader.truth import require_dense, warn_of_unit
+    from evaluation.protocols import build_protocol
+
+    for loader in loaders:
+        if loader.spec.truth == "server" and args.metrics:
+            raise UserError(f"--metrics: the truth of {loader.spec.name} is on a server alone; leave one of them out")
+        if loader.spec.truth != "server":
+            protocol = build_protocol(args, loader.spec.protocol)
+            warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
+            if protocol.boundaries:
+                require_dense(loader.spec.name, loader.samples)
+
+
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:
     """Judge the network on one loader; print, draw and keep the results; gives the entry of metrics.json."""
-    from dataloader.truth import warn_of_unit
     from evaluation.depth import evaluate_depth
     from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
     from evaluation.tables import depth_table, judged_line, scaling_line
-    from visual.comparisons import depth_comparison
+    from visual.comparisons import depth_comparison, titled
     from visual.pictures import encode
 
     def picture(truth: Truth, depth: Tensor, ratio: Tensor | None) -> bytes:
         aligned = depth if ratio is None else (depth * ratio).clamp(*protocol.clamp)
         counted = protocol.counted(truth.depth, truth.image.shape[:2])
-        return encode(depth_comparison(truth.image, aligned, truth.depth, counted), ".png")
+        drawn = depth_comparison(truth.image, aligned, truth.depth, counted)
+        return encode(titled(drawn, truth.name), ".png")
 
     def draw(position: int, truth: Truth, *found: Tensor | None) -> None:
-        evaluation.keep_picture(loader, position, truth.name, lambda: picture(truth, *found))
+        evaluation.keep_picture(loader, position, lambda: picture(truth, *found))
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
     protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
-    warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
 
     def judge(judged: Evaluation, on_image: OnDepth = ignore) -> DepthResult:
         batches = judged.batches(loader)

@@ -31,6 +31,7 @@ from storage.catalogue import method_of
 from storage.checkpoint_folder import checkpoints, discard, sweep, verify
 from storage.notes import METADATA, read
 from storage.published import identity_of
+from storage.uploads import own_upload
 
 log = logging.getLogger(__name__)
 USUAL = (192, 640)
@@ -76,6 +77,24 @@ def find_network(args: Namespace, task: Task) -> Opener:
     return Opener(lambda device: _opened(args, stored, device), stored.files)
 
 
+def open_network(args: Namespace, purpose: Task) -> tuple[nn.Module, torch.device, tuple[Path, ...]]:
+    """The network that an evaluation names, refined where that is asked for, its device, and the files it came from.
+
+    Raises:
+        UserError: when it cannot be used for this purpose.
+    """
+    from engine.device import compile_parts, prepare_torch
+    from methods.refinement import as_it_is, open_refinement
+
+    build = find_network(args, purpose)
+    refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
+    device = prepare_torch(args)
+    network = build(device)
+    if args.sys_compile:
+        compile_parts(network, device)
+    return refine(network).to(device), device, build.files
+
+
 def load_other(args: Namespace, checkpoint: str, device: torch.device, decoder: str = "") -> nn.Module:
     """Another network than the one that trains, from a checkpoint or a file, or two files, in evaluation mode.
 
@@ -114,6 +133,7 @@ def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Modu
         """The network as it is, with its features and branches, or, where it is asked about `patches` or `images`, in
         the one form of `models.teacher`: RGB (N, 3, h, w) in [0, 1] -> inverse depth (N, h, w).
         """
+        name = str(own_upload(name, fetch=True) or name)
         path = located(name, args.checkpoint_dir)
         if decoder:
             return load_other(args, str(path or name), device, str(located(decoder, args.checkpoint_dir) or decoder))

@@ -199,9 +199,14 @@ def what_stays(args: Namespace, purposes: Sequence[Task]) -> Keep:
     """
     from dataloader.catalog import find_loader
     from engine.keeping import build_keep
+    from evaluation.boundaries import BOUNDARIES
 
     named = [(purpose, name) for purpose in purposes for name in getattr(args, f"{purpose}_validation_loaders")]
-    return build_keep(args.keep, [find_loader(purpose, name) for purpose, name in named])
+    keep = build_keep(args.keep, [find_loader(purpose, name) for purpose, name in named])
+    for best in keep.best:
+        if best.metric in BOUNDARIES and "boundaries" not in args.metrics:
+            raise UserError(f"--keep best={best.metric}: validation tells it with --metrics boundaries; add that")
+    return keep
 
 
 def require_equal(state: RunState, data: TrainingData) -> None:
@@ -261,14 +266,20 @@ def saved_on_error(
 
 
 def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
-    """Warn of depth in a doubtful unit, and say what is judged otherwise than usual."""
-    from dataloader.truth import warn_of_unit
+    """Warn of depth in a doubtful unit, and say what is judged otherwise than usual.
+
+    Raises:
+        UserError: when boundaries are to be judged where the truth has none.
+    """
+    from dataloader.truth import require_dense, warn_of_unit
     from evaluation.protocols import build_protocol
 
     for data in sets:
         if data.spec.purpose == "depth":
             protocol = build_protocol(args, data.spec.protocol)
             warn_of_unit(data.spec.name, data.samples, protocol.clamp[1])
+            if protocol.boundaries:
+                require_dense(data.spec.name, data.samples)
             if protocol.name != data.spec.protocol:
                 log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
 

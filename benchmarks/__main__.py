@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 from storage import descriptors
 
-PARTS = ("step", "student", "kernels", "loading", "scaling", "patches", "evaluation")
+PARTS = ("step", "student", "convtrans", "kernels", "loading", "scaling", "patches", "evaluation")
 
 
 def main() -> None:
@@ -32,7 +32,7 @@ def _measure(chosen: argparse.Namespace) -> None:
 
     from engine.device import has_bf16
 
-    from . import evaluation, gpu, kernels, loading, patches, scaling, student, train_step
+    from . import convtrans, evaluation, gpu, kernels, loading, patches, scaling, student, train_step
     from .unit import THREADS, seconds, unit_step
 
     if chosen.gpu and not torch.cuda.is_available():
@@ -52,6 +52,7 @@ def _measure(chosen: argparse.Namespace) -> None:
     measure = {
         "step": lambda: train_step.main(precisions, rounds, size, batch, compiled=chosen.compile),
         "student": lambda: student.main(rounds, (128, 256) if chosen.quick else (352, 704), batch),
+        "convtrans": lambda: convtrans.main(rounds, *((96, 128), 1, 18) if chosen.quick else ((480, 640), batch)),
         "kernels": lambda: kernels.main(size),
         "loading": lambda: loading.main(rounds, size, batch),
         "scaling": lambda: scaling.main(train_step.Setting(size=size, batch=batch)),

@@ -27,7 +27,7 @@ from street.plan import Recipe as Street
 from street.plan import plan
 from street.render import Renderer
 
-from .demo import ROOT, command, native_precision
+from .commands import ROOT, command, read_results, usual_options
 
 PRESET = ROOT / "presets" / "sgdem_street.toml"
 CLASS = "ablation"
@@ -144,22 +144,7 @@ def make_teacher(folder: Path, data: Path, informative: bool) -> list[str]:
 def run(row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
     """Train one row, or go on with it, and judge it."""
     runs = out / "checkpoints"
-    common = [
-        "--config",
-        PRESET,
-        "--sys-cpu",
-        "--sys-seed",
-        str(seed),
-        "--sys-num-workers",
-        "0",
-        "--dataset-dir",
-        data,
-        "--checkpoint-dir",
-        runs,
-        "--experiment-class",
-        CLASS,
-        *native_precision(),
-    ]
+    common = usual_options(PRESET, seed, data, runs, CLASS)
     wanted = ROWS[row]
     more = list(wanted.options)
     if wanted.informative is not None:
@@ -182,7 +167,7 @@ def run(row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
     judged = ["--model-name", f"eval_{row}", "--model-load", f"{CLASS}/{row}/checkpoints/{wanted.last}"]
     for script in ("eval_depth.py", "eval_segmentation.py"):
         command(script, *common, *judged, "--eval-num-images", "4")
-    found = json.loads((runs / CLASS / f"eval_{row}" / "metrics.json").read_text())
+    found = read_results(runs, CLASS, f"eval_{row}")
     return {**found["kitti_zhou_val_depth"]["metrics"], **found["cityscapes_val_seg"]["metrics"]}
 
 

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import json
-import subprocess
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +11,8 @@ from pathlib import Path
 from methods import METHODS
 from storage import descriptors
 
-ROOT = Path(__file__).parents[1]
+from .commands import COLUMNS, ROOT, command, native_precision, read_results, usual_options
+
 CLASS, TRAINED, UNTRAINED = "street", "trained", "untrained"
 
 
@@ -46,30 +44,6 @@ DEMOS = {
         Demo("spatial_kd", "epoch_8", short=50, street=("--height", "192", "--width", "640", "--drives", "24")),
     )
 }
-COLUMNS = {
-    "abs_rel": ("Abs Rel", ".3f"),
-    "rmse": ("RMSE", ".2f"),
-    "a1": ("a1", ".3f"),
-    "miou": ("mIoU", ".3f"),
-    "ate_mean": ("ATE", ".3f"),
-}
-"""Metrics of the table: title and format."""
-
-
-def command(*words: str | Path) -> None:
-    """Run one of the project's commands, shown as a user would type it; stop the demo where it fails."""
-    line = [str(word) for word in words]
-    print(f"\n$ python {' '.join(line)}", flush=True)
-    code = subprocess.run([sys.executable, *line], cwd=ROOT, check=False).returncode
-    if code:
-        sys.exit(code)
-
-
-def native_precision() -> list[str]:
-    """Options for bf16 where the processor computes in it by itself; elsewhere it takes several times as long."""
-    from engine.device import has_bf16
-
-    return ["--train-precision", "bf16"] if has_bf16("cpu") else []
 
 
 def fewer_steps(demo: Demo) -> list[str]:
@@ -85,24 +59,23 @@ def fewer_steps(demo: Demo) -> list[str]:
     return ["--train-batches-per-epoch", str(demo.short)]
 
 
-def train(demo: Demo, common: list[str | Path], name: str, *more: str) -> None:
+def train(demo: Demo, common: list[str], name: str, *more: str) -> None:
     """Train one network, or take the checkpoint an earlier demo left."""
     unjudged = [word for task in ("depth", "segmentation") for word in (f"--{task}-validation-loaders", "")]
     unjudged = unjudged if "segmentation" in METHODS[demo.method].tasks else unjudged[:2]
     command("train.py", *common, "--model-name", name, "--resume", "auto", *unjudged, *more)
 
 
-def evaluate(demo: Demo, common: list[str | Path], name: str, checkpoint: str) -> dict:
+def evaluate(demo: Demo, common: list[str], name: str, checkpoint: str) -> dict:
     """What the network of a checkpoint can do, depth first; the content of its metrics.json."""
     where = ["--model-name", f"eval_{name}", "--model-load", f"{CLASS}/{name}/checkpoints/{checkpoint}"]
     for script in ("eval_depth", "eval_segmentation", "eval_pose"):
         if script in METHODS[demo.method].options:
             command(f"{script}.py", *common, *where, "--eval-num-images", "4")
-    folder = Path(common[common.index("--checkpoint-dir") + 1])
-    return json.loads((folder / CLASS / f"eval_{name}" / "metrics.json").read_text())
+    return read_results(Path(common[common.index("--checkpoint-dir") + 1]), CLASS, f"eval_{name}")
 
 
-def constant_depth(common: list[str | Path]) -> float:
+def constant_depth(common: list[str]) -> float:
     """Abs Rel of the same depth everywhere, scaled by its median like the networks."""
     import arguments
     from dataloader.batch import to_device
@@ -111,13 +84,13 @@ def constant_depth(common: list[str | Path]) -> float:
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import DEPTH_PROTOCOLS
 
-    args = arguments.parse("eval_depth", [str(word) for word in common])
+    args = arguments.parse("eval_depth", common)
     (data,) = build_evaluation(args, "depth")
     batches = (to_device(raw, "cpu") for raw in data)
     return evaluate_depth(predict, batches, DEPTH_PROTOCOLS[data.spec.protocol]).metrics["abs_rel"]
 
 
-def picture(demo: Demo, data: Path, common: list[str | Path], out: Path, count: int = 4) -> Path:
+def picture(demo: Demo, data: Path, common: list[str], out: Path, count: int = 4) -> Path:
     """Inference on held-out frames, side by side."""
     import cv2
 
@@ -178,24 +151,8 @@ def main() -> None:
     out = out if args.method == "sgdepth" else out / args.method
     out.mkdir(parents=True, exist_ok=True)
     data, start = out / "data", time.perf_counter()
-    half = native_precision()
-    length = [] if half else fewer_steps(demo)
-    common = [
-        "--config",
-        demo.preset,
-        "--sys-cpu",
-        "--sys-seed",
-        str(args.seed),
-        "--sys-num-workers",
-        "1",
-        "--dataset-dir",
-        data,
-        "--checkpoint-dir",
-        out / "checkpoints",
-        "--experiment-class",
-        CLASS,
-        *half,
-    ]
+    common = usual_options(demo.preset, args.seed, data, out / "checkpoints", CLASS, workers=1)
+    length = [] if native_precision() else fewer_steps(demo)
     command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed), *demo.street)
     train(demo, common, UNTRAINED, "--train-num-epochs", "0")
     train(demo, common, TRAINED, *length)

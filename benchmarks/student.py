@@ -10,8 +10,6 @@ from torch import Tensor
 
 import arguments
 import methods
-from dataloader.batch import UNCHANGED, Batch, RawBatch, to_device
-from dataloader.catalog import find_loader
 from engine.bad_steps import BadSteps
 from engine.device import autocast, gradient_scaler, prepare_torch
 from engine.optimizer import Schedule, build_optimizer, build_rule
@@ -19,11 +17,11 @@ from engine.run_state import RunState
 from engine.updates import Updates
 from models.spatial_kd import SpatialKD
 
+from .measured import measured
 from .plain import PlainStudent
 from .turns import beside, in_turn, shown
 
 EPOCH = 30  # in which the whole share of the maps is replaced
-EVERY = 3  # pixels there is one measurement among
 
 
 class Student:
@@ -92,23 +90,6 @@ class PlainRun:
         total.backward()
         self.optimizer.step()
         return total.detach()
-
-
-def measured(size: int, height: int, width: int) -> Batch:
-    """Random images with depth for a share of their pixels."""
-    rng = torch.Generator().manual_seed(0)
-    depth = 2 + 60 * torch.rand(size, 1, height, width, generator=rng)
-    raw = RawBatch(
-        spec=find_loader("depth", "kitti_annotated_train", training=True),
-        frames=(0,),
-        images=torch.randint(256, (size, 1, 3, height, width), generator=rng, dtype=torch.uint8),
-        K=torch.eye(4).repeat(size, 1, 1),
-        flip=torch.zeros(size, dtype=torch.bool),
-        jitter=torch.tensor(UNCHANGED).repeat(size, 1),
-        depth=depth.where(torch.rand(depth.shape, generator=rng) < 1 / EVERY, 0.0),
-        names=tuple(map(str, range(size))),
-    )
-    return to_device(raw, "cpu")
 
 
 def main(rounds: int, size: tuple[int, int], batch: int) -> None:

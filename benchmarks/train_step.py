@@ -20,6 +20,7 @@ import arguments
 import methods
 from dataloader.batch import to_device
 from dataloader.loaders import build_training
+from dataloader.measured import Measured
 from engine.bad_steps import BadSteps
 from engine.device import autocast, gradient_scaler, prepare_torch
 from engine.optimizer import Schedule, build_optimizer, build_rule
@@ -27,6 +28,7 @@ from engine.run_state import RunState
 from engine.updates import Updates
 from street import write_dataset
 
+from .measured import measured
 from .plain import PlainStep
 from .turns import Times, beside, in_turn, shown
 
@@ -70,6 +72,9 @@ STEPS = {
     "Monodepth2, ResNet-18": Setting("monodepth2", RESNET_18),
     "BDEdepth, ResNet-18": Setting("bdedepth", ("--model-backbone", "resnet", *RESNET_18)),
     "BDEdepth, HRNet-W18": Setting("bdedepth"),
+    "Spatial-KD alone, ResNet-18": Setting("spatial_kd", ("--model-encoder", "resnet18")),
+    "LapDepth, ResNeXt-101": Setting("lapdepth"),
+    "SD-ConvTrans, ResNet-18": Setting("sd_convtrans", RESNET_18),
 }
 """What is measured, by its name in the tables."""
 
@@ -89,7 +94,9 @@ def training_options(setting: Setting) -> Namespace:
     words += ["--sys-device", setting.device, "--train-precision", setting.precision]
     words += ["--train-weights-init", "scratch", "--train-learning-rate", "0", "--train-batches-per-epoch", "1"]
     words += ["--depth-training-loaders", "kitti_zhou_train", "--depth-training-batch-size", str(setting.batch)]
-    words += ["--depth-resize-height", height, "--depth-resize-width", width]
+    known = {option.name for option in arguments.options_of("train", setting.method)}
+    kind = "resize" if "depth_resize_height" in known else "crop"
+    words += [f"--depth-{kind}-height", height, f"--depth-{kind}-width", width]
     if "segmentation" in methods.METHODS[setting.method].tasks:
         words += ["--segmentation-training-loaders", "" if setting.depth_only else "cityscapes_train"]
         words += ["--segmentation-training-batch-size", str(setting.batch)]
@@ -120,8 +127,12 @@ class TrainStep:
         args = training_options(setting)
         building = methods.building(setting.method)
         self.device, self.epoch = prepare_torch(args, training=True), setting.epoch
-        data = build_training(args, building.items(args))
-        self.batches = [to_device(raw, self.device) for raw in next(iter(data.epoch(0)))]
+        makers = building.items(args)
+        if any(isinstance(maker, Measured) for maker in makers.values()):
+            self.batches = [measured(setting.batch, *setting.size, self.device)]
+        else:
+            data = build_training(args, makers)
+            self.batches = [to_device(raw, self.device) for raw in next(iter(data.epoch(0)))]
         self.model = building.network(args).to(self.device).to(memory_format=torch.channels_last).train()
         self.precision = autocast(args, self.device)
         self.training = methods.training(setting.method).training(args, self.model, open_teacher, self.precision)

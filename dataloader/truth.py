@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
+from scipy.ndimage import binary_erosion
 
 from errors import UserError
 
@@ -29,7 +30,10 @@ CROPPED = (0.9, 1.1)  # sides of an image in those of its truth between which a 
 ROUNDED = 0.01  # how far these may differ in images that were resized
 SAME_SIZE = 0.02  # how far disparity may differ in size from the images that its calibration is of
 NEAREST_MEDIAN = 0.5  # metres; below, the unit is rather another one
-LOOKED_AT = 5  # maps of a loader whose median is taken before an evaluation
+LOOKED_AT = 5  # maps of a loader that are looked at before an evaluation
+DENSE = 0.5
+"""Share of measured pixels that have all eight neighbours measured, from which on truth can have edges: about 1 in maps
+without gaps, 0 in laser scans."""
 REMEDY = (
     "fetch the calibration again and leave it as it is, also where images were resized: truth has a size of its own"
 )
@@ -170,11 +174,35 @@ def unit_doubt(median: float, farthest: float) -> str:
 
 def warn_of_unit(name: str, samples: Sequence[Sample], farthest: float) -> None:
     """Warn where the depth of a loader's samples, of which a few are read, is doubtful as in `unit_doubt`."""
-    chosen = np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).round().astype(int)) if samples else ()
-    maps = [read_depth(samples[place].depth) for place in chosen if samples[place].depth]
-    medians = [np.median(known) for each in maps if (known := each[each > 0]).size]
+    medians = [np.median(known) for each in _looked_at(samples) if (known := each[each > 0]).size]
     if medians and (doubt := unit_doubt(float(np.median(medians)), farthest)):
         log.warning("%s: %s", name, doubt)
+
+
+def require_dense(name: str, samples: Sequence[Sample]) -> None:
+    """Check that the truth of a loader can have edges: it is no laser scan, nor are its maps, of which a few are read.
+
+    Raises:
+        UserError: where it is.
+    """
+    fault = "comes from laser scans"
+    if not any(source.kind in ("velodyne", "lidar") for source in _sources(samples)):
+        known = [each > 0 for each in _looked_at(samples)]
+        number = sum(int(each.sum()) for each in known)
+        inside = sum(int(binary_erosion(each, np.ones((3, 3))).sum()) for each in known)
+        if inside >= DENSE * number:
+            return
+        fault = f"is measured on all sides of only {inside / number:.0%} of its pixels"
+    raise UserError(
+        f"--metrics boundaries: dense truth is needed, and that of {name} {fault}; take --depth-gt improved where that "
+        "is dense, as on the synthetic street, or name another loader"
+    )
+
+
+def _looked_at(samples: Sequence[Sample]) -> list[np.ndarray]:
+    """Depth of a few samples, from the first to the last."""
+    chosen = np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).round().astype(int)) if samples else ()
+    return [read_depth(samples[place].depth) for place in chosen if samples[place].depth]
 
 
 def _size(source: DepthSource) -> Size | None:

@@ -90,13 +90,15 @@ def most_used_options() -> str:
 
 
 def methods() -> str:
-    """What can be chosen by ``--method``."""
+    """What can be chosen by ``--method``, what can be done with it, and what could not as it was published."""
+    uses = {"train": "train", "eval_depth": "evaluate", "inference": "infer"}
     rows = []
     for name in NAMES:
         method = METHODS[name]
         default = " (default)" if name == NAMES[0] else ""
-        rows.append([f"`{name}`{default}", method.about, ", ".join(method.tasks)])
-    return _table(["`--method`", "system", "gives"], rows)
+        known = ", ".join(use for command, use in uses.items() if command in method.options)
+        rows.append([f"`{name}`{default}", method.about, ", ".join(method.tasks), known, method.broken or "-"])
+    return _table(["`--method`", "system", "gives", "can", "broken as published, works here"], rows)
 
 
 def all_options() -> str:

@@ -21,6 +21,7 @@ BETTER: Mapping[str, Mapping[str, Callable[..., Any]]] = {
     "depth": {
         **{"abs_rel": min, "sq_rel": min, "rmse": min, "rmse_log": min, "a1": max, "a2": max, "a3": max},
         **{"abs_diff": min, "log10": min, "rmse_log10": min, "rmse_pooled": min, "rmse_log_pooled": min},
+        **{"edge_acc": min, "edge_comp": min},
     },
     "segmentation": {"miou": max, "accuracy": max},
 }

@@ -1,9 +1,11 @@
 """Depth metrics of Eigen et al. (arXiv 1406.2283), for every network that predicts depth and by any protocol."""
 
+import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +17,13 @@ from errors import UserError
 from perspective_resample.depth import DepthMap, Known
 
 from .alignment import Alignment, alignment_of, fitted, median
+from .boundaries import BOUNDARIES, boundary_errors
 from .interface import Batch, Batches, Everywhere, Predict, Truth, alone, ignore, joined_names, require_finite
 from .mirroring import with_mirror_image
 from .protocols import DepthProtocol
 from .rows import Rows
 
+log = logging.getLogger(__name__)
 METRICS = ("abs_rel", "sq_rel", "rmse", "rmse_log", "a1", "a2", "a3")
 FURTHER = ("abs_diff", "log10", "rmse_log10")
 POOLED = ("rmse", "rmse_log")
@@ -32,10 +36,11 @@ TENSORBOARD_NAMES = {"a1": "delta1", "a2": "delta2", "a3": "delta3"}
 class DepthResult:
     """Scores of one loader: `values` (N, M) in the order of `measures` and `ratios` (N,), both float64.
 
-    `measures` are METRICS, and behind them what the protocol or a prediction in metres adds.
+    `measures` are METRICS, and behind them what the protocol or a prediction in metres adds. Those of BOUNDARIES are
+    NaN for an image whose truth has no edge, and then their means are over the other images.
 
     `known` and `alignment` say what the network knew and how it was aligned; "" where it was not asked. `pooled`: see
-    `DepthProtocol`.
+    `DepthProtocol`. `protocol` describes the evaluation, where its caller said so; see `protocols.describe_depth`.
     """
 
     domain: str
@@ -47,6 +52,7 @@ class DepthResult:
     alignment: Alignment | str
     measures: tuple[str, ...] = METRICS
     pooled: bool = False
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def scaled(self) -> bool:
@@ -57,10 +63,19 @@ class DepthResult:
     def metrics(self) -> dict[str, float]:
         """The plain mean over images of every metric, and roots of the mean square over all of them where pooled."""
         means = dict(zip(self.measures, self.values.mean(axis=0).tolist(), strict=True))
+        means |= {name: _mean_of_known(self._column(name)) for name in BOUNDARIES if name in means}
         if not self.pooled:
             return means
         squares = dict(zip(self.measures, np.square(self.values).mean(axis=0).tolist(), strict=True))
         return means | {f"{name}_pooled": math.sqrt(squares[name]) for name in POOLED}
+
+    @property
+    def without_edges(self) -> int:
+        """Number of images that have no boundary errors, though they were asked for."""
+        return int(np.isnan(self._column(BOUNDARIES[0])).sum()) if BOUNDARIES[0] in self.measures else 0
+
+    def _column(self, name: str) -> np.ndarray:
+        return self.values[:, self.measures.index(name)]
 
     @property
     def rows(self) -> list[dict[str, object]]:
@@ -94,8 +109,18 @@ class DepthResult:
 
 
 def measures_of(protocol: DepthProtocol, known: Known | str) -> tuple[str, ...]:
-    """Names of what is computed for an image: METRICS first."""
-    return tuple(dict.fromkeys((*METRICS, *protocol.further, *(METRIC if known == "metres" else ()))))
+    """Names of what is computed for an image: METRICS first, BOUNDARIES last."""
+    return (*METRICS, *_further(protocol, known), *(BOUNDARIES if protocol.boundaries else ()))
+
+
+def _further(protocol: DepthProtocol, known: Known | str) -> tuple[str, ...]:
+    return tuple(dict.fromkeys((*protocol.further, *(METRIC if known == "metres" else ()))))
+
+
+def _mean_of_known(values: np.ndarray) -> float:
+    """Mean of what is not NaN; NaN where nothing else is there."""
+    known = values[~np.isnan(values)]
+    return float(known.mean()) if len(known) else math.nan
 
 
 def depth_metrics(
@@ -225,10 +250,9 @@ def evaluate_depth(
                 if len(counted):
                     ratio = _ratio(target, found_there, protocol, alignment, fixed_scaling)
                     names.append(truth.name)
-                    further = measures_of(protocol, known)[len(METRICS) :]
                     judged = (found_there * ratio).clamp(*protocol.clamp)
-                    score = depth_metrics(target, judged, further, protocol.offsets)
-                    scores.append(torch.cat([ratio.double()[None], score]))
+                    score = depth_metrics(target, judged, _further(protocol, known), protocol.offsets)
+                    scores.append(torch.cat([ratio.double()[None], score, *_edges(protocol, truth, counted, judged)]))
                 on_image(position, truth, depth, ratio)
                 position += 1
         measures = measures_of(protocol, known)
@@ -246,9 +270,15 @@ def evaluate_depth(
         )
     full = [part for part in parts if part.names]  # a share without images does not know all measures
     values, ratios = (np.concatenate([getattr(part, name) for part in full]) for name in ("values", "ratios"))
-    require_finite(domain, names, ~np.isnan(values).any(axis=1))
+    require_finite(domain, names, ~np.isnan(values[:, : len(METRICS)]).any(axis=1))
     known, alignment = (max(getattr(part, name) for part in parts) for name in ("known", "alignment"))
-    return DepthResult(domain, names, values, ratios, skipped, known, alignment, full[0].measures, protocol.pooled)
+    result = DepthResult(domain, names, values, ratios, skipped, known, alignment, full[0].measures, protocol.pooled)
+    if result.without_edges:
+        log.warning(
+            "%s: the truth of %d of %d images has no depth edge; %s leave them out",
+            *(domain, result.without_edges, len(names), " and ".join(BOUNDARIES)),
+        )
+    return result
 
 
 def _ratio(
@@ -258,3 +288,16 @@ def _ratio(
     if alignment == "median":
         return median(target, protocol.lower_median) / median(found, protocol.lower_median)
     return found.new_tensor(fixed_scaling if alignment == "fixed" else 1.0)
+
+
+def _edges(protocol: DepthProtocol, truth: Truth, counted: np.ndarray, found: Tensor) -> tuple[Tensor, ...]:
+    """Boundary errors (2,) of one image where they are asked for.
+
+    found (N,) metres: predictions for the pixels `counted` of the flattened truth, aligned and clamped
+    """
+    if not protocol.boundaries:
+        return ()
+    known, depth = np.zeros(truth.depth.size, bool), np.zeros(truth.depth.size)
+    known[counted], depth[counted] = True, found.double().cpu().numpy()
+    maps = (truth.depth, depth.reshape(truth.depth.shape), known.reshape(truth.depth.shape))
+    return (torch.from_numpy(boundary_errors(*(each[None] for each in maps))[0]).to(found.device),)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import platform
 import subprocess
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from storage.published import sha256
+from storage.published import digest_of
 
 ROOT = Path(__file__).parents[1]
 PATIENCE = 30  # seconds for git
@@ -46,18 +45,6 @@ def _place(files: Sequence[Path]) -> str:
     folders = {path.absolute().parent for path in files}
     alone = len(files) == 1 and files[0].name != "model.pth"
     return str(files[0].absolute() if alone or len(folders) > 1 else folders.pop())
-
-
-def digest_of(files: Sequence[Path]) -> str:
-    """SHA-256 of a file; of several that of the lines ``sha256sum`` prints of them, in the order of their names.
-
-    Raises:
-        UserError: when one of them cannot be read.
-    """
-    if len(files) == 1:
-        return sha256(files[0])
-    lines = [f"{sha256(path)}  {path.name}\n" for path in sorted(files, key=lambda path: path.name)]
-    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
 
 
 def versions() -> dict[str, str]:

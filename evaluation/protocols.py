@@ -38,6 +38,7 @@ class DepthProtocol:
         further: metrics beside the customary seven, see `depth.FURTHER`.
         offsets: metres added to what errors are divided by, and to what logarithms are taken of.
         pooled: whether squared errors are averaged over all images, too, before the root is taken.
+        boundaries: whether `boundaries.boundary_errors` are computed, too.
     """
 
     name: str
@@ -57,6 +58,7 @@ class DepthProtocol:
     further: tuple[str, ...] = ()
     offsets: tuple[float, float] = (0.0, 0.0)
     pooled: bool = False
+    boundaries: bool = False
 
     def valid(self, depth: np.ndarray) -> np.ndarray:
         """Marks what counts by window and range.  depth (H, W) in metres, 0 = no measurement -> bool (H, W)."""
@@ -173,7 +175,7 @@ def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
 
     Its name says what differs from the row.  Raises: UserError when nothing would be left to judge.
     """
-    row = DEPTH_PROTOCOLS[args.depth_protocol or usual]
+    row = replace(DEPTH_PROTOCOLS[args.depth_protocol or usual], boundaries="boundaries" in args.metrics)
     changed: list[str] = []
     protocol = row
     if args.depth_crop != "protocol" and CROPS[args.depth_crop] != (row.rows, row.columns):

@@ -29,6 +29,7 @@ class Method:
     options: groups of its options by command; a command that is missing does not take the method
     trained: False for frozen networks, which --model-load names instead of a checkpoint
     parts:   files of a published folder, without .pth, each with a key that tells it; a folder with the first is one
+    broken:  what of its published code did not work, in a few words, for the table of README; "" where all did
     pair:    where networks are published in two files, a key that tells that of the encoder, and one for the decoder's
     """
 
@@ -39,6 +40,7 @@ class Method:
     trained: bool = True
     parts: Mapping[str, str] = field(default_factory=dict)
     pair: tuple[str, ...] = ()
+    broken: str = ""
 
 
 class Network(Protocol):

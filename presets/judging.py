@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .option import FREE, Option, ground_truth
+from .option import FREE, Option, further_metrics, ground_truth
 
 DEPTH_PROTOCOLS = (
     *("kitti_zhou", "kitti_kitti", "cityscapes", "kitti_eigen", "kitti_eigen_benchmark", "kitti_benchmark"),
@@ -71,6 +71,14 @@ JUDGING = (
         "--flip-average",
         False,
         "take the mean of the prediction and that of the mirrored image, as LapDepth does",
+        resume=FREE,
+    ),
+    Option(
+        "--metrics",
+        (),
+        "further metrics, separated by commas; boundaries: edge_acc and edge_comp, how many pixels edges of depth lie "
+        "from those of dense truth, and back (boundaries)",
+        kind=further_metrics,
         resume=FREE,
     ),
     DEPTH_GT,

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 LONGEST = 16384  # side of a resized image, pixels
+MEASURED = ("boundaries",)  # beside the usual metrics
 SAVED = ("picture", "disparity", "depth", "depth16", "npz", "seg", "ply", "glb")
 EACH = "each"  # picture has a range of its own
 KEEP_RULE = re.compile(r"last=(?P<last>[1-9]\d{0,8})|best=((?P<loader>\w+):)?(?P<metric>\w+)", re.ASCII)
@@ -60,6 +61,14 @@ def keep_rules(text: str) -> tuple[str, ...]:
     return rules
 
 
+def further_metrics(text: str) -> tuple[str, ...]:
+    """Names of `MEASURED` between commas, each once."""
+    found = tuple(dict.fromkeys(names(text)))
+    if not {*found} <= {*MEASURED}:
+        raise ValueError
+    return found
+
+
 def images(text: str) -> tuple[str, ...]:
     """Paths and patterns, separated by what no path holds."""
     return tuple(part for part in text.split("\0") if part)
@@ -100,6 +109,7 @@ WORDS = {
     metres: "a number of metres or a fraction such as 1/256",
     ground_truth: "raw, improved or an .npz file of depth maps",
     keep_rules: "a list such as best=abs_rel,last=3 or best=kitti_zhou_validation:a1; last once, and at least 1",
+    further_metrics: f"a list of {', '.join(MEASURED)}",
     images: "a list of images, folders or videos",
     saved: f"a list of {', '.join(SAVED)}",
     near_far: "two distances NEAR,FAR, the nearer one first, or each",

@@ -11,6 +11,7 @@ import logging
 import os
 import shutil
 import zipfile
+from collections.abc import Sequence
 from pathlib import Path
 
 from errors import UserError, closest
@@ -166,21 +167,31 @@ def sha256(path: Path) -> str:
     return _hash(path, "sha256")
 
 
+def digest_of(files: Sequence[Path]) -> str:
+    """SHA-256 of a file; of several that of the lines ``sha256sum`` prints of them, in the order of their names.
+
+    Raises:
+        UserError: when one of them cannot be read.
+    """
+    if len(files) == 1:
+        return sha256(files[0])
+    lines = [f"{sha256(path)}  {path.name}\n" for path in sorted(files, key=lambda path: path.name)]
+    return hashlib.sha256(os.fsencode("".join(lines))).hexdigest()
+
+
 def identity_of(path: Path) -> dict[str, str]:
     """`name` and `sha256` of the network that a checkpoint folder, a published folder or a weight file holds.
 
     name:   of a file its own; of a folder the last three of its path, such as ``run/checkpoints/epoch_20``
-    sha256: of the file; where a folder has several, of their hashes in the order of their names; "" where it has none
+    sha256: as of `digest_of`; "" where it has no file
     """
     folder = path.parent if path.name == "model.pth" else path
     if folder.is_file():
         return {"name": folder.name, "sha256": sha256(folder)}
     files = [folder / "model.pth"]
     if not files[0].is_file():
-        files = sorted([*folder.glob("*.pth"), *folder.glob("*.pkl")])
-    hashes = [sha256(file) for file in files]
-    joint = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest() if hashes else ""
-    return {"name": short_name(folder), "sha256": joint}
+        files = sorted([*folder.glob("*.pth"), *folder.glob("*.pkl"), *folder.glob("*.safetensors")])
+    return {"name": short_name(folder), "sha256": digest_of(files) if files else ""}
 
 
 def short_name(folder: str | Path) -> str:

@@ -12,10 +12,11 @@ import torch
 
 import arguments
 from benchmarks import __main__ as bench
-from benchmarks import demo, evaluation, gpu, loading, patches, scaling, student, threads, train_step, turns
+from benchmarks import convtrans, demo, evaluation, gpu, loading, patches, scaling, student, threads, train_step, turns
 from benchmarks.train_step import STEPS, Setting, TrainStep, make_run
 from benchmarks.unit import seconds
 from methods import METHODS
+from models.sd_convtrans import SDConvTrans
 from tests import golden, warm
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -82,7 +83,7 @@ def test_every_step_of_the_table_is_taken_and_has_a_floor(name, tiny):
     step.model.zero_grad()
     assert alone().isfinite()
     assert [call[0] for call in alone.calls] == ["segment"] * ("masking" in name) + ["__call__"]
-    assert all(weight.grad is not None for weight in step.model.parameters())
+    assert all(weight.grad is not None for weight in step.model.parameters() if weight.requires_grad)
 
 
 @pytest.mark.parametrize("precision", ["bf16", "fp16"])
@@ -126,6 +127,18 @@ def forked(monkeypatch) -> None:
 def test_memory_of_a_step_grows_with_the_batch(tiny):
     least, most = (train_step.peak_bytes(replace(tiny, batch=batch)) for batch in (1, 6))
     assert 0 < least < most
+
+
+def test_the_step_of_sd_convtrans_stands_beside_its_parts(monkeypatch, capsys):
+    passes = []
+    monkeypatch.setattr(
+        "models.sd_convtrans.SDConvTrans.pyramid",
+        lambda self, x, real=SDConvTrans.pyramid: passes.append(1) or real(self, x),
+    )
+    convtrans.main(1, (64, 64), 1, layers=18)
+    row = [cell.strip() for cell in capsys.readouterr().out.splitlines()[2].split("|")[1:-1]]
+    assert row[0] == "ResNet-18, fp32" and len(row) == 4 and all(row)
+    assert len(passes) == 2 * (1 + 2 + 2)  # noted once; the parts and the step, each to warm up and once more
 
 
 def test_what_is_compared_is_timed_in_turn():

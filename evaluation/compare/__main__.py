@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import logging
 import os
 import shlex
 import signal
@@ -27,8 +28,8 @@ def make_parser() -> argparse.ArgumentParser:
     """Options of the command."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluation.compare",
-        description="Compares run folders of evaluations: metrics with their protocol, paired bootstrap intervals of the "
-        "differences, every image, error by distance, class and image region, the frames where one beats the other "
+        description="Compares run folders of evaluations: metrics with their protocol, paired bootstrap intervals of "
+        "the differences, every image, error by distance, class and image region, the frames where one beats the other "
         "most, with error maps, and curves of their trainings, in one HTML file. Numbers are those that eval_depth.py "
         "has stored. Error maps and errors by distance, class and region are not stored: the networks are run again "
         "on some frames, with the options that the run folder keeps, so checkpoint and data must still be there; "
@@ -59,7 +60,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=int,
         default=100,
         metavar="N",
-        help="run the networks on N frames spread over the set, besides those that differ most; 0: do not run them (default 100)",
+        help="run the networks on N frames spread over the set, besides those that differ most; 0: not (default 100)",
     )
     parser.add_argument("--resamples", type=int, default=10000, metavar="N", help="of the bootstrap (default 10000)")
     parser.add_argument("--seed", type=int, default=0, help="of the bootstrap (default 0)")
@@ -82,8 +83,8 @@ def run(args: argparse.Namespace) -> int:
     runs = open_runs(args.runs, args.checkpoint_dir)
     sets = [_compared(args, runs, domain) for domain in common_sets(runs, args.set)]
     method = (
-        f"Differences are means over images; intervals: paired bootstrap over images, 95 %, {args.resamples} resamples, "
-        f"seed {args.seed}. Neighbouring frames of a drive resemble each other, which makes true intervals wider."
+        f"Differences are means over images; intervals: paired bootstrap over images, 95 %, {args.resamples} "
+        f"resamples, seed {args.seed}. Neighbouring frames of a drive are alike, which makes true intervals wider."
     )
     command = shlex.join(["python", "-m", "evaluation.compare", *args.argv])
     try:
@@ -133,9 +134,8 @@ def _compared(args: argparse.Namespace, runs: Sequence[Run], domain: str) -> Set
         found.notes.append(f"{domain}: the metrics are no means over images, so single images are not compared")
         return found
     if args.metric and args.metric not in found.metrics:
-        raise UserError(
-            f"--metric {args.metric}: {domain} has none{closest(args.metric, found.metrics)}; choose from {', '.join(found.metrics)}"
-        )
+        known = f"{closest(args.metric, found.metrics)}; choose from {', '.join(found.metrics)}"
+        raise UserError(f"--metric {args.metric}: {domain} has none{known}")
     found.metric = args.metric or found.metrics[0]
     place = found.metrics.index(found.metric)
     values = {name: each.of(found.images, found.metrics) for name, each in numbers.items()}
@@ -159,12 +159,15 @@ def _look_again(args: argparse.Namespace, runs: Sequence[Run], found: Set, store
     chosen = list(dict.fromkeys((*spread, *drawn)))
     results: dict[str, Again] = {}
     classes: Classes = {}
+    logging.disable(logging.WARNING)  # what the evaluation has said before
     try:
         for run in segmenting_first(runs, found.domain):
             results[run.name] = again(run, found.domain, chosen, drawn, classes)
     except (UserError, OSError, ValueError) as error:
         found.notes.append(f"{found.domain}: no error maps, nor errors by distance, class and region: {error}")
         return
+    finally:
+        logging.disable(logging.NOTSET)
     for run in runs:
         changed = [
             name

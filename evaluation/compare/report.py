@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 
 from engine.keeping import BETTER
+from evaluation.comparison import SHOWN
 from evaluation.overview import exact, latex, markdown, overview
 
 from .charts import bars, lines, scatter
 from .statistics import Difference
 
-SHOWN = ("network", "protocol", "ground_truth", "crop", "range", "clamp", "scaling", "size", "flip")
 STYLE = """
 body { font: 15px/1.45 system-ui, sans-serif; max-width: 1180px; margin: 2em auto; padding: 0 1em; color: #1a1a1a }
 table { border-collapse: collapse; margin: 1em 0; font-variant-numeric: tabular-nums; display: block; overflow-x: auto }

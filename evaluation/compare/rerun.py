@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shlex
 from argparse import Namespace
@@ -24,15 +23,14 @@ from dataloader.labels import CLASSES
 from dataloader.loaders import EvaluationData, build_evaluation
 from dataloader.prefetch import stream
 from dataloader.workers import loader_options
-from engine.device import autocast, prepare_torch
+from engine.device import autocast
 from errors import UserError
 from evaluation.depth import evaluate_depth
 from evaluation.protocols import DepthProtocol, build_protocol
 from methods import METHODS
-from methods.refinement import open_refinement
 from methods.video.own_frames import take_own_frames
 from perspective_resample.input_view import view_of
-from storage.text import read_text
+from storage.text import read_table
 from visual.comparisons import depth_comparison
 from visual.pictures import encode
 
@@ -94,7 +92,7 @@ def options_of(run: Run, domain: str) -> Namespace:
     """
     for name in OPTIONS:
         path = run.folder / name
-        if path.is_file() and "depth_validation_loaders" in json.loads(read_text(path)):
+        if "depth_validation_loaders" in read_table(path):
             args = arguments.parse("eval_depth", ["--config", str(path)])
             if args.model_load:
                 return args
@@ -115,10 +113,7 @@ def again(run: Run, domain: str, names: Sequence[str], drawn: Sequence[str], cla
     """
     args = options_of(run, domain)
     take_own_frames(args)
-    opened = state_manager.find_network(args, "depth")
-    refine = open_refinement(args, "depth_validation")
-    device = prepare_torch(args)
-    model = refine(opened(device)).to(device)
+    model, device = state_manager.open_network(args, "depth")[:2]
     data = _narrowed(args, domain, names, getattr(model, "input_filter", "bilinear"))
     protocol = replace(build_protocol(args, data.spec.protocol), view=view_of(model, data.spec.dataset))
     precision = autocast(args, device)

@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from errors import UserError, closest
+from evaluation.comparison import ALIKE
 from evaluation.tables import METRICS_FILE, read_metrics
 from storage.text import read_text
 
-ALIKE = ("name", "ground_truth", "crop", "range", "clamp", "camera", "scaling", "flip")
-"""Of a protocol, what makes numbers incomparable where it differs; the size of its input is a matter of the network."""
+SAME = ("name", *ALIKE, "scaling", "flip")
+"""Of a protocol, what must be the same; the size of its input is a matter of the network."""
 CURVES = ("train", "validation")
 
 
@@ -114,7 +115,7 @@ def differences(runs: Sequence[Run], domain: str) -> list[str]:
     found = []
     for run in runs[1:]:
         other = run.entries[domain]["protocol"]
-        for key in ALIKE:
+        for key in SAME:
             if first.get(key) != other.get(key):
                 what = "protocol" if key == "name" else key.replace("_", " ")
                 ours, theirs = (each.get(key, "not said") for each in (first, other))

@@ -7,6 +7,7 @@ from presets.options import (
     DEPTH_TRAINING,
     DEPTH_VALIDATION,
     EXPERIMENT,
+    EXPORT,
     INFERENCE,
     OPTIMISER,
     PICTURES,
@@ -49,6 +50,8 @@ BACKBONE_WEIGHTS: Group = (
 METHOD = Method(
     name="bdedepth",
     about="BDEdepth (RA-L 2024): Monodepth2 with an encoder for details, trained on enlarged crops and permuted blocks",
+    broken="training without `--resume` crashed, and on several GPUs without a launcher; HRNet needed a module "
+    "that torchvision has removed",
     tasks=("depth", "pose"),
     options={
         "train": (
@@ -68,6 +71,7 @@ METHOD = Method(
         "eval_depth": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, DEPTH_VALIDATION, REFINEMENT, PICTURES),
         "eval_pose": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, INFERENCE, REFINEMENT),
+        "export": (VIDEO_NETWORK, BACKBONE, EXPERIMENT, EXPORT),
     },
     parts={
         "encoder": "encoder.conv1.weight",

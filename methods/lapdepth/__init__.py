@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from presets.measured import MEASURED_TRAINING
 from presets.option import NOTED, Group, Option
-from presets.options import DEPTH_MAX, DEPTH_VALIDATION, EXPERIMENT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
+from presets.options import (
+    DEPTH_MAX,
+    DEPTH_VALIDATION,
+    EXPERIMENT,
+    EXPORT,
+    INFERENCE,
+    OPTIMISER,
+    PICTURES,
+    SYSTEM,
+    TRAINING,
+)
 
 from ..method import Method
 from ..metric.options import MODEL_NORM, TRUTH_MIN
@@ -40,10 +50,12 @@ SUPERVISED: Group = (
 METHOD = Method(
     name="lapdepth",
     about="LapDepth (TCSVT 2021): depth in metres from measured depth, put together from a Laplacian pyramid",
+    broken="training without DDP crashed; frozen statistics moved under synchronised normalisation",
     tasks=("depth",),
     options={
         "train": (SYSTEM, NETWORK, EXPERIMENT, TRAINING, OPTIMISER, MEASURED_TRAINING, SUPERVISED, DEPTH_VALIDATION),
         "eval_depth": (SYSTEM, NETWORK, EXPERIMENT, DEPTH_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, EXPERIMENT, INFERENCE),
+        "export": (NETWORK, EXPERIMENT, EXPORT),
     },
 )

@@ -7,6 +7,7 @@ from presets.options import (
     DEPTH_TRAINING,
     DEPTH_VALIDATION,
     EXPERIMENT,
+    EXPORT,
     INFERENCE,
     OPTIMISER,
     PICTURES,
@@ -35,6 +36,8 @@ PHOTOMETRIC: Group = (
 METHOD = Method(
     name="monodepth2",
     about="Monodepth2 (ICCV 2019): depth and camera motion from video alone, with the loss that the others grew from",
+    broken="with today's NumPy, Pillow and torchvision neither true depth is exported nor an image resized or "
+    "jittered; evaluation on CUDA and JPEG alone",
     tasks=("depth", "pose"),
     options={
         "train": (
@@ -52,6 +55,7 @@ METHOD = Method(
         "eval_depth": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, DEPTH_VALIDATION, REFINEMENT, PICTURES),
         "eval_pose": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, INFERENCE, REFINEMENT),
+        "export": (VIDEO_NETWORK, EXPERIMENT, EXPORT),
     },
     parts={
         "encoder": "encoder.conv1.weight",

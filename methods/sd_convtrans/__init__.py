@@ -5,7 +5,7 @@ from __future__ import annotations
 from presets.depth_data import DEPTH_SIZE
 from presets.measured import MEASURED_TRAINING
 from presets.option import Group
-from presets.options import DEPTH_VALIDATION, EXPERIMENT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
+from presets.options import DEPTH_VALIDATION, EXPERIMENT, EXPORT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
 
 from ..method import Method
 from .options import LOSS, NETWORK, TRANSFORMER_WEIGHTS
@@ -14,6 +14,8 @@ SIZE: Group = ("size of the larger picture", DEPTH_SIZE)
 METHOD = Method(
     name="sd_convtrans",
     about="SD-ConvTrans: depth in metres, learned from dense depth: the base of a small picture guides the detail",
+    broken="no training that runs, no KITTI; a diffusion kernel that is random in every pass, and on CUDA alone; "
+    "NaN in its loss on normals",
     tasks=("depth",),
     options={
         "train": (
@@ -30,5 +32,6 @@ METHOD = Method(
         ),
         "eval_depth": (SYSTEM, NETWORK, EXPERIMENT, DEPTH_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, EXPERIMENT, INFERENCE),
+        "export": (NETWORK, EXPERIMENT, EXPORT),
     },
 )

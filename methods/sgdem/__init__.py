@@ -6,6 +6,7 @@ from presets.options import (
     DEPTH_TRAINING,
     DEPTH_VALIDATION,
     EXPERIMENT,
+    EXPORT,
     INFERENCE,
     OPTIMISER,
     PICTURES,
@@ -24,6 +25,8 @@ METHOD = Method(
     name="sgdem",
     about="SGDEM: SGDepth with attention between channels, consistency of depth and classes, and distillation from a "
     "frozen DPT teacher, patch by patch; ResNet-50",
+    broken="no training script; imports that are not shipped, CUDA alone, windows on the screen; a consistency "
+    "loss that is always 0",
     tasks=("depth", "segmentation", "pose"),
     options={
         "train": (
@@ -47,5 +50,6 @@ METHOD = Method(
         "eval_segmentation": (SYSTEM, NETWORK, ATTENTION, EXPERIMENT, SEGMENTATION_VALIDATION, PICTURES),
         "eval_pose": (SYSTEM, NETWORK, ATTENTION, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, ATTENTION, EXPERIMENT, INFERENCE, REFINEMENT),
+        "export": (NETWORK, ATTENTION, EXPERIMENT, EXPORT),
     },
 )

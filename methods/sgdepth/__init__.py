@@ -6,6 +6,7 @@ from presets.options import (
     DEPTH_TRAINING,
     DEPTH_VALIDATION,
     EXPERIMENT,
+    EXPORT,
     INFERENCE,
     OPTIMISER,
     PICTURES,
@@ -22,6 +23,8 @@ from .options import GRADIENTS, MASKING, NETWORK, SEGMENTATION_TRAINING, SEGMENT
 METHOD = Method(
     name="sgdepth",
     about="SGDepth (ECCV 2020) with its published flags, file layouts and checkpoints; ResNet-18",
+    broken="training on odometry and benchmark lists ended where a batch had both cameras; inference on class "
+    "19, on grey images and without CUDA",
     tasks=("depth", "segmentation", "pose"),
     options={
         "train": (
@@ -42,5 +45,6 @@ METHOD = Method(
         "eval_segmentation": (SYSTEM, NETWORK, EXPERIMENT, SEGMENTATION_VALIDATION, PICTURES),
         "eval_pose": (SYSTEM, NETWORK, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, EXPERIMENT, INFERENCE, REFINEMENT),
+        "export": (NETWORK, EXPERIMENT, EXPORT),
     },
 )

@@ -14,6 +14,7 @@ import pytest
 import arguments
 from engine.keeping import BETTER, Keep, build_keep
 from errors import UserError
+from evaluation.boundaries import BOUNDARIES
 from evaluation.depth import FURTHER, METRICS, POOLED
 from methods.stored import read_network
 from storage.checkpoint_folder import checkpoints, verify
@@ -217,7 +218,7 @@ def test_rules_come_from_presets_too(tmp_path):
 
 
 def test_every_metric_of_depth_says_which_way_is_better():
-    assert set(BETTER["depth"]) == {*METRICS, *FURTHER, *(f"{name}_pooled" for name in POOLED)}
+    assert set(BETTER["depth"]) == {*METRICS, *FURTHER, *BOUNDARIES, *(f"{name}_pooled" for name in POOLED)}
     assert {name for name, choose in BETTER["depth"].items() if choose is max} == {"a1", "a2", "a3"}
 
 

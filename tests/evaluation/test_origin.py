@@ -13,6 +13,7 @@ import pytest
 
 from evaluation import origin
 from storage.catalogue import hub_files
+from storage.published import digest_of, identity_of
 
 
 @pytest.fixture
@@ -71,9 +72,10 @@ def test_the_hash_is_that_of_the_file_and_of_several_that_of_their_list(tmp_path
     for file in files:
         file.write_bytes(file.name.encode())
     hashes = {file.name: hashlib.sha256(file.name.encode()).hexdigest() for file in files}
-    assert origin.digest_of(files[:1]) == hashes["encoder.pth"]
+    assert digest_of(files[:1]) == hashes["encoder.pth"]
     listed = "".join(f"{hashes[name]}  {name}\n" for name in ("depth.pth", "encoder.pth"))
-    assert origin.digest_of(files) == hashlib.sha256(listed.encode()).hexdigest()
+    assert digest_of(files) == hashlib.sha256(listed.encode()).hexdigest()
+    assert identity_of(tmp_path)["sha256"] == digest_of(files)  # teachers are told apart by the same
     told = origin.origin("", files, "python eval_depth.py")
     assert (told["checkpoint"], told["files"]) == (str(tmp_path), ["depth.pth", "encoder.pth"])
     assert origin.origin("", files[:1], "")["checkpoint"] == str(files[0])

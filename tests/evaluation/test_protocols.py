@@ -76,7 +76,7 @@ def test_what_a_network_says_of_itself_counts_more():
 
 def build(usual: str, **changes: object) -> DepthProtocol:
     options = {"depth_protocol": "", "depth_crop": "protocol", "depth_cap": 0.0, "depth_camera": "protocol"}
-    options["eval_protocol"] = ""
+    options |= {"eval_protocol": "", "metrics": ()}
     options |= {
         "post_process": False,
         "flip_average": False,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -25,6 +26,7 @@ from models.prediction import Prediction
 from models.teacher import OwnTeacher
 from perspective_resample.depth import DepthMap
 from tests.batches import measured_batch, street_batch
+from tests.reliability.test_stops import assert_same_state
 from visual.fit import network_input
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -99,6 +101,42 @@ def test_a_step_is_finite_and_changes_weights(trained):
     changed = {name for name, value in network.named_parameters() if not torch.equal(value, before[name])}
     assert {name.split(".")[0] for name in changed} == {name.split(".")[0] for name in before}
     assert isinstance(training.end_epoch(0), dict)
+
+
+def running(args: Namespace, seed: int) -> tuple[RunState, Callable[[], None]]:
+    """A training from the weights of a seed, and what takes its next step."""
+    torch.manual_seed(seed)
+    network = methods.building(args.method).network(args).train().to(memory_format=torch.channels_last)
+    training = methods.training(args.method).training(args, network, no_teacher, contextlib.nullcontext)
+    schedule = Schedule(build_optimizer(args, training.groups), build_rule(args))
+    updates = Updates(schedule.optimizer, schedule, torch.amp.GradScaler("cpu", enabled=False))
+    state = RunState(network, schedule.optimizer, schedule, training.parts | updates.parts, args.method)
+    batches = batches_for(args)
+
+    def step() -> None:
+        training.begin_epoch(state.epoch, state.batch)
+        updates.begin_epoch(state.batch)
+        outcomes = training.step(network, batches, state.epoch, state.batch)
+        assert updates(sum(outcome.total for outcome in outcomes), state.epoch, state.batch)
+        training.after_step(torch.tensor(0.0))
+        state.batch, state.step = state.batch + 1, state.step + 1
+
+    return state, step
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_a_training_goes_on_from_its_checkpoint_to_the_same_bit(name, tmp_path):
+    args = options(name)
+    args.patch_distill = False
+    whole, step = running(args, seed=0)
+    step()
+    begun = whole.save(tmp_path / "begun")
+    step()
+    parts, step = running(args, seed=1)
+    parts.model.load_state_dict(torch.load(begun / "model.pth", weights_only=True))
+    parts.load_progress(begun, strict=True)
+    step()
+    assert_same_state(whole.save(tmp_path / "whole"), parts.save(tmp_path / "parts"))
 
 
 def test_a_step_comes_again_as_it_was(trained):

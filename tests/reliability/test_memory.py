@@ -44,8 +44,8 @@ def note_memory(keep: bool = False) -> None:
     notes = open(os.environ["NOTES"], "w", buffering=1)  # noqa: SIM115
 
     def noted(plain):
-        def call(*args):
-            found = plain(*args)
+        def call(*args, **more):
+            found = plain(*args, **more)
             kept.extend([found] * keep)
             print(memory(), file=notes)
             return found

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import os
+import signal
 from argparse import Namespace
 from dataclasses import replace
 
@@ -16,12 +18,12 @@ from torch.testing import assert_close
 
 import arguments
 import methods
-import train
 from dataloader.batch import Batch, to_device
 from methods.sd_convtrans.targets import cell_means, resized_where, targets
 from methods.sd_convtrans.training import SDConvTransTraining
 from models.sd_convtrans import SDConvTrans
 from tests.batches import measured_batch
+from tests.reliability.test_stops import assert_same_state
 
 pytestmark = pytest.mark.usefixtures("thin")
 SIZES = ((12, 12), (16, 16))
@@ -156,18 +158,21 @@ def test_what_data_lack_is_told_once(caplog):
     assert "python -m dataloader.prepare fill kitti_zhou_train" in caplog.text
 
 
-def test_a_run_that_goes_on_learns_the_same_to_the_last_bit(street, tmp_path):
+def test_a_run_that_is_killed_goes_on_to_the_same_bit(street, tmp_path, run, warm):
     """Also what is left out at random inside the transformer."""
     words = ["--config", "presets/sd_convtrans_street.toml", "--sys-cpu", "--sys-num-workers", "0"]
     words += ["--dataset-dir", str(street), "--checkpoint-dir", str(tmp_path), "--depth-validation-loaders", ""]
     words += ["--train-batches-per-epoch", "2", "--depth-training-batch-size", "2", "--train-checkpoint-frequency", "1"]
     words += ["--depth-resize-height", "64", "--depth-resize-width", "64", "--train-precision", "fp32"]
-    for name, epochs in (("whole", "2"), ("parts", "1"), ("parts", "2")):
-        more = ["--model-name", name, "--train-num-epochs", epochs, "--resume", "auto"]
-        assert train.train(arguments.parse("train", [*words, *more])) == 0
-    folders = (next(tmp_path.glob(f"*/{name}/checkpoints/epoch_2")) for name in ("whole", "parts"))
-    whole, parts = (torch.load(folder / "model.pth") for folder in folders)
-    assert all(torch.equal(value, parts[key]) for key, value in whole.items())
+    words += ["--train-num-epochs", "2", "--resume", "auto"]
+    victim = warm("train.py", *words, "--model-name", "parts")
+    victim.until("saved")
+    os.kill(victim.pid, signal.SIGKILL)
+    assert victim.wait() == -signal.SIGKILL
+    for name in ("whole", "parts"):
+        done = run("train.py", *words, "--model-name", name)
+        assert done.returncode == 0, done.stderr
+    assert_same_state(*(next(tmp_path.glob(f"*/{name}/checkpoints/epoch_2")) for name in ("whole", "parts")))
 
 
 @pytest.mark.parametrize("kind", ["hu2019", "released"])
