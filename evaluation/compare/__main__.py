@@ -92,8 +92,10 @@ def run(args: argparse.Namespace) -> int:
     except OSError as error:
         raise UserError(f"--out {args.out}: cannot be written ({error.strerror or error}); give another file") from None
     for each in sets:
-        for note in (*(f"{each.domain}: {fault}" for fault in each.faults), *each.notes):
-            print(f"warning: {note}", file=sys.stderr)
+        for fault in each.faults:
+            print(f"warning: {each.domain}: {fault}", file=sys.stderr)
+        for note in each.notes:
+            print(f"note: {note}", file=sys.stderr)
     print(tables(sets, args.table_format, method), end="")
     print(f"report: {args.out}", file=sys.stderr)
     return 0
@@ -208,12 +210,15 @@ def _curves(runs: Sequence[Run]) -> dict:
     """Curves of the trainings of runs, by tag: losses and validation."""
     from .runs import read_curves, training_of
 
-    found: dict = {}
+    trainings: dict = {}
     for each in runs:
-        folder = training_of(each)
-        for tag, points in read_curves(folder).items() if folder else ():
+        if folder := training_of(each):
+            trainings.setdefault(folder, []).append(each.name)
+    found: dict = {}
+    for folder, names in trainings.items():
+        for tag, points in read_curves(folder).items():
             if tag.startswith("validation") or tag.endswith("loss"):
-                found.setdefault(tag, {})[each.name] = points
+                found.setdefault(tag, {})[" and ".join(names)] = points
     return dict(sorted(found.items(), key=lambda pair: (-len(pair[1]), pair[0]))[:MOST_CURVES])
 
 

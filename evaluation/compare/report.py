@@ -12,9 +12,10 @@ import numpy as np
 
 from engine.keeping import BETTER
 from evaluation.comparison import SHOWN
-from evaluation.overview import exact, latex, markdown, overview
+from evaluation.overview import exact, latex, markdown, overview, words
 
 from .charts import bars, lines, scatter
+from .runs import SAME
 from .statistics import Difference
 
 STYLE = """
@@ -25,7 +26,7 @@ th:first-child, td:first-child, td.word, th.word { text-align: left }
 .red { color: #c00000; font-weight: 600 } div.red { border: 2px solid #c00000; padding: .5em 1em; font-weight: 400 }
 .certain { font-weight: 600 } .note { color: #555 } figure { display: inline-block; margin: .5em; vertical-align: top }
 figcaption { font-size: 13px; overflow-wrap: anywhere; max-width: 480px }
-img { max-width: 480px } svg { max-width: 100% }
+img { width: 480px } svg { max-width: 100% }
 pre { background: #f5f5f5; padding: .7em; overflow-x: auto } .frame { border-top: 1px solid #ddd; margin-top: 1em }
 """
 
@@ -135,28 +136,25 @@ def _set(each: Set) -> list[str]:
 
 
 def _metrics(each: Set) -> str:
-    """Metrics and protocol of every run; what differs from the first run's protocol is red."""
-    entries = [*each.entries.values()]
-    first = entries[0]["protocol"]
-    said = [key for key in dict.fromkeys(key for entry in entries for key in entry["protocol"])]
-    names = list(dict.fromkeys(name for entry in entries for name in entry["metrics"] if name != "class_iou"))
+    """Metrics of every run, and below them its protocol; what differs from that of the first run is red."""
+    entries = each.entries
+    first = next(iter(entries.values()))["protocol"]
+    said = list(dict.fromkeys(key for entry in entries.values() for key in entry["protocol"]))
+    names = list(dict.fromkeys(name for entry in entries.values() for name in entry["metrics"]))
+    numbers = [
+        [run, str(entry["images"]), *(_number(entry["metrics"].get(name)) for name in names)]
+        for run, entry in entries.items()
+    ]
     rows = []
-    for run, entry in each.entries.items():
-        cells = [f"<td class='word'>{escape(run)}</td>", f"<td>{entry['images']}</td>"]
-        cells += [f"<td>{_number(entry['metrics'].get(name))}</td>" for name in names]
-        for key in said:
-            value = entry["protocol"].get(key, "-")
-            red = " red" * (value != first.get(key, "-") and bool(each.faults))
-            cells.append(f"<td class='word{red}'>{escape(_words(value))}</td>")
-        rows.append(f"<tr>{''.join(cells)}</tr>")
-    header = "".join(f"<th>{escape(name.replace('_', ' '))}</th>" for name in ("", "images", *names, *said))
-    return f"<table><tr>{header}</tr>{''.join(rows)}</table>"
-
-
-def _words(value: Any) -> str:
-    if isinstance(value, list):
-        return " to ".join("any" if part is None else f"{part:g}" for part in value)
-    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)
+    for run, entry in entries.items():
+        values = [(key, entry["protocol"].get(key, "-")) for key in said]
+        red = [" red" * (key in SAME and value != first.get(key, "-")) for key, value in values]
+        cells = [
+            f"<td class='word{mark}'>{escape(words(value))}</td>" for mark, (_, value) in zip(red, values, strict=True)
+        ]
+        rows.append(f"<tr><td>{escape(run)}</td>{''.join(cells)}</tr>")
+    header = "".join(f"<th class='word'>{escape(key.replace('_', ' '))}</th>" for key in ("judged by", *said))
+    return f"{_table(['', 'images', *names], numbers)}<table><tr>{header}</tr>{''.join(rows)}</table>"
 
 
 def _pair(each: Set, pair: Pair) -> list[str]:
