@@ -81,6 +81,11 @@ def test_nothing_imports_upwards_or_sideways():
     assert not wrong, "\n".join(wrong)
 
 
+def test_no_file_of_the_product_is_longer_than_400_lines():
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
+
+
 BUILT_ON = {"sgdem": "sgdepth", "bdedepth": "monodepth2"}  # what they share with others has a folder of its own
 
 
