@@ -200,7 +200,6 @@ def _gather(found: Set, results: dict, names: Sequence[str], count: int, seen: b
     words = (
         "" if "class" not in found.errors else ", classes as a network sees them" if seen else ", classes of the truth"
     )
-    found.looked_at = count
     found.notes.append(f"{found.domain}: errors by group are means over the pixels of {count} images{words}")
     if "class" not in found.errors:
         found.notes.append(f"{found.domain}: no errors by class, for neither the truth nor a network knows any")

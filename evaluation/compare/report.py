@@ -64,7 +64,6 @@ class Set:
     pairs: list[Pair] = field(default_factory=list)
     errors: dict[str, tuple[list[str], dict[str, np.ndarray]]] = field(default_factory=dict)
     pictures: dict[str, dict[str, bytes]] = field(default_factory=dict)
-    looked_at: int = 0
     notes: list[str] = field(default_factory=list)
 
 
