@@ -13,7 +13,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist worksteal $(NO_GOLDEN)
 # Processes of a test session read what one of them has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long bench bench-gpu docs clean
+.PHONY: demo test test-long bench bench-gpu docs docs-site clean
 
 demo: $(VENV)/.installed
 	$(PY) -m benchmarks.demo --method $(METHOD) --seed $(SEED) --out $(OUT)
@@ -36,6 +36,11 @@ bench-gpu: $(VENV)/.installed
 
 docs: $(VENV)/.installed
 	$(PY) -m docs
+
+# The documents as pages, in site/; a link that leads nowhere is an error.
+docs-site: $(VENV)/.installed
+	$(PY) -m mkdocs --version >/dev/null 2>&1 || $(PY) -m pip install --disable-pip-version-check -q mkdocs
+	$(PY) -m mkdocs build --strict --quiet
 
 $(VENV)/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; pass PYTHON=...")'

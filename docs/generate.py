@@ -59,8 +59,9 @@ _PART = re.compile(r"(<!-- generated: (?P<name>[^>]+?) -->\n).*?(<!-- end of gen
 
 
 def documents() -> list[Path]:
-    """README.md, CHANGELOG.md and everything in docs."""
-    return [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+    """README.md, CHANGELOG.md, CONTRIBUTING.md and everything in docs."""
+    named = (ROOT / f"{name}.md" for name in ("README", "CHANGELOG", "CONTRIBUTING"))
+    return [*named, *sorted((ROOT / "docs").glob("*.md"))]
 
 
 def renewed(text: str, where: str) -> str:

@@ -89,7 +89,7 @@ def _rows(entries: Entries, about: Sequence[str]) -> list[dict[str, object]]:
     rows = []
     for domain, entry in entries.items():
         protocol = entry["protocol"] | {"protocol": entry["protocol"].get("name", "")}
-        said = {about[0]: domain} | {key: _words(protocol.get(key, "")) for key in told[1:]}
+        said = {about[0]: domain} | {key: words(protocol.get(key, "")) for key in told[1:]}
         counts = {"images": entry["images"], "skipped": entry["skipped"]}
         rows.append(said | counts | {name: entry["metrics"].get(name, "") for name in metrics})
     return rows
@@ -101,7 +101,7 @@ def _told(entries: Entries, about: Sequence[str]) -> list[str]:
     return [about[0], *(key for key in about[1:] if {"protocol": "name"}.get(key, key) in known)]
 
 
-def _words(value: object) -> str:
+def words(value: object) -> str:
     """An entry of a protocol: sizes as 192x640, ranges as 0.001 to 80 m, of which either end may be missing."""
     if isinstance(value, bool):
         return "yes" if value else "no"

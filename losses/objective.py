@@ -46,6 +46,8 @@ class Objective(nn.Module):
         keep: Tensor | None = None,
         ids: Tensor | None = None,
         refined: Refined | None = None,
+        sure: Tensor | None = None,
+        K: Tensor | None = None,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of one data set.
 
@@ -58,6 +60,8 @@ class Objective(nn.Module):
             keep: (B, H, W) pixels that count for depth, or None for all.
             ids: (B, H, W) predicted classes, or None where consistency is not asked for in this step.
             refined: refined disparity, or None where patches are not asked for in this step.
+            sure: (B, H, W) how sure the predicted classes are, where `consistency` weighs them.
+            K: (B, 4, 4) intrinsics in pixels, for consistency.
 
         Returns:
             scalar; named terms: `loss_depth` before, the others after their weights. Terms of a loss that is
@@ -69,9 +73,8 @@ class Objective(nn.Module):
             terms["loss_depth"] = depth
             total = total + self.reprojection * depth
             if self.consistency is not None:
-                terms["loss_sd"] = (
-                    total.new_zeros(()) if ids is None else (self.consistency_weight * self.consistency(disp[0], ids))
-                )
+                apart = total.new_zeros(()) if ids is None else self.consistency(disp[0], ids, sure, K)
+                terms["loss_sd"] = self.consistency_weight * apart
                 total = total + terms["loss_sd"]
             if self.patches is not None:
                 terms["loss_patch"] = total.new_zeros(()) if refined is None else self.patches(disp[0], refined)

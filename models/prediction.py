@@ -15,13 +15,15 @@ class Outputs:
     """What a self-supervised network predicts for one data set in training; what was not asked for is empty.
 
     `disp[r]` (B, 1, H/2^r, W/2^r) sigmoid disparity in (0, 1), r = 0 the finest;
-    `logits` (B, C, H, W) before softmax; `ids` (B, H, W) int64 most likely class, without gradient;
+    `logits` (B, C, H, W) before softmax; `ids` (B, H, W) int64 most likely class, `sure` (B, H, W) its probability
+    without that of the next one, both without gradient;
     `motion[f]` (B, 4, 4), points of the target camera -> camera of frame f.
     """
 
     disp: dict[int, Tensor] = field(default_factory=dict)
     logits: Tensor | None = None
     ids: Tensor | None = None
+    sure: Tensor | None = None
     motion: dict[int, Tensor] = field(default_factory=dict)
 
     def prediction(self, depth_range: tuple[float, float]) -> Prediction:

@@ -114,7 +114,7 @@ class SGDepth(nn.Module):
                 conv.bias.add_(disparity_bias)
 
     def forward(
-        self, inputs: Sequence[dict[int, Tensor]], purposes: Sequence[str], classify: bool = False
+        self, inputs: Sequence[dict[int, Tensor]], purposes: Sequence[str], classify: bool = False, weigh: bool = False
     ) -> tuple[Outputs, ...]:
         """Predict for several data sets with one pass through the shared part.
 
@@ -122,6 +122,7 @@ class SGDepth(nn.Module):
             inputs: per data set, frame offset -> (B, 3, H, W); frame 0 always, -1 and 1 where motion is wanted.
             purposes: per data set, ``depth`` or ``segmentation``.
             classify: also say the classes of the images of depth data sets, without gradient.
+            weigh: and how sure they are.
 
         Raises:
             UserError: when the data sets differ in size.
@@ -140,11 +141,13 @@ class SGDepth(nn.Module):
         predictions = []
         for images, purpose, part in zip(normal, purposes, parts, strict=True):
             mine = [scale_gradient(x, scales[purpose]) for x in part]
+            ids, sure = self._classes(mine, weigh) if classify and purpose == "depth" else (None, None)
             predictions.append(
                 Outputs(
                     disp=self._disparity(mine) if purpose == "depth" else {},
                     logits=self._logits(mine) if purpose == "segmentation" else None,
-                    ids=self._classes(mine) if classify and purpose == "depth" else None,
+                    ids=ids,
+                    sure=sure,
                     motion=neighbour_motion(self.pose, images),
                 )
             )
@@ -195,10 +198,10 @@ class SGDepth(nn.Module):
         return exact(self.seg(shared)[0])
 
     @torch.no_grad()
-    def _classes(self, shared: Sequence[Tensor]) -> Tensor:
-        classes = self.seg(shared)[0].argmax(1)
+    def _classes(self, shared: Sequence[Tensor], weigh: bool) -> tuple[Tensor, Tensor | None]:
+        scores = self.seg(shared)[0]
         _forget_casts()
-        return classes
+        return scores.argmax(1), _margin(exact(scores)) if weigh else None
 
 
 def _forget_casts() -> None:
@@ -209,3 +212,9 @@ def _forget_casts() -> None:
 
 def _normal(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:
     return ((image - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _margin(scores: Tensor) -> Tensor:
+    """How much more probable the most likely class is than the next one: (B, C, H, W) -> (B, H, W) in [0, 1]."""
+    first, second = scores.softmax(1).topk(2, 1).values.unbind(1)
+    return first - second

@@ -38,7 +38,7 @@ def load_file(path: Path, repeated: bool = False) -> Any:
         scan(path)
         with path.open("rb") as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
-        check_loaded(content, repeated)
+        check_loaded(content, path.stat().st_size, repeated)
         return content
     except Exception as error:  # torch raises a dozen kinds for damaged files
         if isinstance(error, OSError) and error.filename is not None:

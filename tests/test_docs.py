@@ -21,6 +21,7 @@ from dataloader.check.__main__ import make_parser
 from dataloader.prepare import __main__ as prepare
 from docs import generate
 from errors import UserError
+from evaluation.compare import __main__ as compare
 from evaluation.depth import METRICS
 from methods import METHODS
 from tests.commands import write_checkpoint
@@ -55,8 +56,8 @@ def known_flags() -> set[str]:
     options = [option for command in arguments.COMMANDS for option in arguments.options_of(command)]
     flags = {"--config", *(flag for option in options for flag in (option.flag, *option.also))}
     flags |= {f"--no-{option.flag[2:]}" for option in options if isinstance(option.default, bool)}
-    parsers = [make_parser(), *(ArgumentParser() for _ in prepare.COMMANDS)]
-    for command, parser in zip(prepare.COMMANDS, parsers[1:], strict=True):
+    parsers = [make_parser(), compare.make_parser(), *(ArgumentParser() for _ in prepare.COMMANDS)]
+    for command, parser in zip(prepare.COMMANDS, parsers[2:], strict=True):
         prepare.module_of(command).add_arguments(parser)
     return flags | set(re.findall(r"--[a-z-]+", "".join(parser.format_usage() for parser in parsers)))
 
@@ -137,6 +138,11 @@ def test_every_data_command_parses():
         if words:
             names = make_parser().parse_args(words).loaders
             assert all(any(spec.name == name for spec in LOADERS.values()) for name in names), names
+
+
+def test_every_comparison_parses():
+    found = [words for _, words in documented("python -m evaluation.compare") if words]
+    assert found and all(len(compare.make_parser().parse_args(words).runs) >= 2 for words in found)
 
 
 def test_make_targets_and_variables_exist():

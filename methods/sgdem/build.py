@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["check", "items", "network"]
 log = logging.getLogger(__name__)
 CITYSCAPES_CLASSES = 20  # with background
+USUAL_WEIGHT = {"boundary": 0.01, "triplet": 0.1, "plane": 0.1}  # to begin with; no more is known of them
 
 
 def check(args: Namespace) -> None:
@@ -37,6 +38,7 @@ def check(args: Namespace) -> None:
             f"{consistency}: knows the classes of Cityscapes only; pass 0 with --model-num-classes "
             f"{args.model_num_classes}"
         )
+    _warn_of_consistency(args, bool(consistency))
     if args.patch_distill and args.depth_training_loaders:
         _check_patches(args)
     sizes = (args.depth_training_batch_size, args.segmentation_training_batch_size)
@@ -47,6 +49,26 @@ def check(args: Namespace) -> None:
     warn_of_late(args, parts)
     if args.patch_teacher_cache and not args.patch_distill:
         log.warning("--patch-teacher-cache: not used without --patch-distill")
+
+
+def _warn_of_consistency(args: Namespace, wanted: bool) -> None:
+    """What looks as if it did something else, and a weight that was made for another loss."""
+    variant = args.sd_consistency_variant
+    if not wanted:
+        for name in ("sd_consistency_variant", "sd_consistency_margin"):
+            if name in args.said:
+                log.warning("--%s: without effect with --sd-consistency-weight 0", name.replace("_", "-"))
+        return
+    if "sd_consistency_margin" in args.said and variant != "triplet":
+        log.warning("--sd-consistency-margin: without effect unless --sd-consistency-variant is triplet")
+    if variant in USUAL_WEIGHT and "sd_consistency_weight" not in args.said:
+        log.warning(
+            "--sd-consistency-variant %s: the weight of %g is meant for decided; give --sd-consistency-weight, %g to "
+            "begin with",
+            variant,
+            args.sd_consistency_weight,
+            USUAL_WEIGHT[variant],
+        )
 
 
 def _check_patches(args: Namespace) -> None:

@@ -46,17 +46,23 @@ CONSISTENCY: Group = (
     "semantic-depth consistency",
     (
         Option(
-            "--sd-consistency-weight",
-            0.0,
-            "weight of disparity steps inside one semantic region; 0: off",
-            low=0,
-            resume=NOTED,
+            "--sd-consistency-weight", 0.0, "weight of the loss of depth against classes; 0: off", low=0, resume=NOTED
         ),
         Option(
             "--sd-consistency-variant",
             "decided",
-            "decided: blind to the scale of the disparity; paper: as drawn in the published figure",
-            ("decided", "paper"),
+            "decided: disparity steps inside an object, blind to its scale; paper: as drawn in the published figure; "
+            "boundary: smooth inside regions, free across their borders; triplet: apart at borders; plane: normals of "
+            "road and sidewalk agree",
+            ("decided", "paper", "boundary", "triplet", "plane"),
+            resume=NOTED,
+        ),
+        Option(
+            "--sd-consistency-margin",
+            0.1,
+            "triplet: by how much disparities across a border are farther than those of the same side, as a share of "
+            "the disparity",
+            low=0,
             resume=NOTED,
         ),
         Option(

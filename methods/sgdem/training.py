@@ -38,7 +38,7 @@ def training(
         depth_loss(args),
         SegmentationLoss(args.model_num_classes, ranks.denominator),
         reprojection=args.depth_reprojection_weight,
-        consistency=SemanticDepthConsistency(args.sd_consistency_variant, ranks.denominator) if weight > 0 else None,
+        consistency=_consistency(args) if weight > 0 else None,
         consistency_weight=weight,
         patches=PatchLoss(args.patch_loss_weight, ranks.denominator) if args.patch_distill else None,
     ).to(next(network.parameters()).device)
@@ -46,6 +46,15 @@ def training(
     patches = _patches(args, network, open_teacher)
     schedule = Schedule(moving_objects(args), consistency_from, patches, build_teaching(args, open_teacher))
     return VideoTraining(network, objective, schedule, autocast, args.train_compile)
+
+
+def _consistency(args: Namespace) -> SemanticDepthConsistency:
+    return SemanticDepthConsistency(
+        args.sd_consistency_variant,
+        ranks.denominator,
+        (args.model_depth_min, args.model_depth_max),
+        args.sd_consistency_margin,
+    )
 
 
 def _patches(args: Namespace, network: nn.Module, open_teacher: Callable[..., nn.Module]) -> PatchDistillation | None:

@@ -45,6 +45,7 @@ class Seen:
     """A batch of one data set, what was predicted, and what it was compared with; see `engine.outcome.Look`.
 
     loss: by which neighbours were compared, for pictures of its error; None for none
+    consistency: by which depth and classes were compared; None for none
     """
 
     batch: Batch
@@ -54,12 +55,13 @@ class Seen:
     refined: Refined | None = None
     taught: Taught | None = None
     loss: DepthLoss | None = None
+    consistency: SemanticDepthConsistency | None = None
 
     @property
     def classes(self) -> Tensor | None:
         """Predicted classes where the consistency loss acts, 255 elsewhere, (B, H, W); None where it is off."""
         ids = self.prediction.ids
-        return None if ids is None else SemanticDepthConsistency().to(ids.device).constrained(ids)
+        return None if ids is None or self.consistency is None else self.consistency.constrained(ids)
 
     def measures(self) -> dict[str, Tensor]:
         """Mean and deviation of the depth; number of patches, and share of images that learn from them; of pixels that

@@ -47,12 +47,19 @@ def compare(
             _segment(plain, batch) if phase.masking and batch.spec.purpose == "depth" else {} for batch in batches
         ]
         predictions = network(
-            [batch.inputs for batch in batches], [batch.spec.purpose for batch in batches], classify=phase.consistency
+            [batch.inputs for batch in batches], [batch.spec.purpose for batch in batches], **_asked(objective, phase)
         )
     return [
         _outcome(batch, prediction, ids, objective, resample, autocast, phase)
         for batch, prediction, ids in zip(batches, predictions, segmented, strict=True)
     ]
+
+
+def _asked(objective: Objective, phase: Phase) -> dict[str, bool]:
+    """What the network says of classes; nothing to one that knows none."""
+    consistency = objective.consistency if phase.consistency else None
+    weighs = consistency is not None and consistency.weighs
+    return ({"classify": True} if phase.consistency else {}) | ({"weigh": True} if weighs else {})
 
 
 def _outcome(
@@ -85,11 +92,21 @@ def _outcome(
         )
     warped = views.color if views else {}
     total, terms = objective(
-        batch.images, batch.labels, prediction.disp, prediction.logits, warped, keep, prediction.ids, refined
+        batch.images,
+        batch.labels,
+        prediction.disp,
+        prediction.logits,
+        warped,
+        keep,
+        prediction.ids,
+        refined,
+        prediction.sure,
+        batch.K,
     )
     if phase.pauses_patches:
         terms.pop("loss_patch", None)  # its 0 measures nothing
-    seen, taught = Seen(batch, prediction, views, keep, refined, loss=objective.depth), None
+    seen = Seen(batch, prediction, views, keep, refined, loss=objective.depth, consistency=objective.consistency)
+    taught = None
     if phase.lesson and views:
         taught = phase.lesson(batch, {"image": seen}, autocast)
         seen, total = replace(seen, taught=taught), total + taught.loss

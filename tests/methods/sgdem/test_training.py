@@ -6,6 +6,7 @@ import contextlib
 from argparse import Namespace
 
 import pytest
+import torch
 
 import arguments
 import methods
@@ -13,6 +14,7 @@ from methods.refinement import build_refiner
 from methods.video.schedule import Phase
 from methods.video.training import VideoTraining, moving_objects
 from models.sgdepth import SGDepth
+from tests.batches import street_batch
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -99,6 +101,44 @@ def test_every_option_of_the_patches_reaches_them():
         == vars(build_refiner(args))
         == {"size": 128, "maximum": 5, "enlarge": True, "blend": "released", "share": 0.25, "chunk": 9}
     )
+
+
+@pytest.mark.parametrize(
+    ("variant", "seen"), [("boundary", [0, 2, 13]), ("triplet", [0, 2, 13]), ("plane", [0])], ids=lambda word: str(word)
+)
+def test_every_consistency_is_a_loss_of_a_step(variant, seen):
+    words = ["--model-num-layers", "18", "--sd-consistency-variant", variant, "--sd-consistency-weight", "0.5"]
+    words += ["--sd-consistency-margin", "0.3", "--sd-consistency-from-epoch", "0", "--no-patch-distill"]
+    args = parse(*words, "--no-masking-enable", "--model-depth-min", "0.5", method="sgdem")
+    training = built(args)
+    consistency = training.objective.consistency
+    assert (consistency.depth_range, consistency.margin) == ((0.5, 100.0), 0.3)
+    network = SGDepth().train()
+    with torch.no_grad():
+        network.seg.multires.convs[0].bias[seen] = 5.0
+    training.begin_epoch(0, 0)
+    (outcome,) = training.step(network, [street_batch("depth")], 0, 0)
+    assert (outcome.look.prediction.sure is not None) == (variant == "boundary")
+    grad = torch.autograd.grad(outcome.terms["loss_sd"], outcome.look.prediction.disp[0])[0]
+    assert outcome.terms["loss_sd"] > 0 and bool(grad.any()) and bool(grad.isfinite().all())
+    assert torch.equal(outcome.look.classes, consistency.constrained(outcome.look.prediction.ids))
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--sd-consistency-variant", "boundary"], "the weight of 10 is meant for decided"),
+        (["--sd-consistency-variant", "boundary", "--sd-consistency-weight", "0.01"], ""),
+        (["--sd-consistency-variant", "plane", "--sd-consistency-weight", "0"], "variant: without effect"),
+        (["--sd-consistency-margin", "0.2"], "without effect unless --sd-consistency-variant is triplet"),
+        (["--sd-consistency-margin", "0.2", "--sd-consistency-weight", "0"], "margin: without effect with"),
+        (["--sd-consistency-margin", "0.2", "--sd-consistency-variant", "triplet"], "give --sd-consistency-weight"),
+    ],
+)
+def test_a_consistency_without_effect_or_of_another_weight_is_told(words, told, caplog):
+    methods.building("sgdem").check(parse(*words, method="sgdem"))
+    said = [message for message in caplog.messages if "sd-consistency" in message]
+    assert len(said) == bool(told) and told in "".join(said)
 
 
 def test_every_option_of_the_losses_reaches_them():

@@ -1,0 +1,1 @@
+"""``python -m evaluation.compare``: evaluations side by side. A command: it may import anything, nothing imports it."""
