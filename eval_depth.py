@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -29,7 +29,9 @@ def evaluate(args: Namespace) -> None:
     """Judge the network of --model-load on every loader; print, draw and keep the results, with one table over all."""
     _check(args)
     evaluation = open_evaluation(args, "eval_depth", "depth")
-    _look_at_truth(args, evaluation.loaders)
+    from methods.truth import look_at_truth
+
+    look_at_truth(args, evaluation.loaders)
     entries = {}
     for loader in evaluation.loaders:
         if loader.spec.truth == "server":
@@ -50,25 +52,6 @@ def _check(args: Namespace) -> None:
                 f"--precision-report with --sys-compile: needs PyTorch 2.6, and this is {torch.__version__}; leave one "
                 "of them out"
             )
-
-
-def _look_at_truth(args: Namespace, loaders: Sequence[EvaluationData]) -> None:
-    """Warn of depth in a doubtful unit.
-
-    Raises:
-        UserError: when boundaries are to be judged where the truth has none.
-    """
-    from dataloader.truth import require_dense, warn_of_unit
-    from evaluation.protocols import build_protocol
-
-    for loader in loaders:
-        if loader.spec.truth == "server" and args.metrics:
-            raise UserError(f"--metrics: the truth of {loader.spec.name} is on a server alone; leave one of them out")
-        if loader.spec.truth != "server":
-            protocol = build_protocol(args, loader.spec.protocol)
-            warn_of_unit(loader.spec.name, loader.samples, protocol.clamp[1])
-            if protocol.boundaries:
-                require_dense(loader.spec.name, loader.samples)
 
 
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:

@@ -275,14 +275,14 @@ def _judged(
     """Judge what predicts by the protocol that options name; `view` says what it sees of the images of a loader."""
     import dataclasses
 
-    from tqdm import tqdm
-
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from errors import UserError
     from evaluation.depth import evaluate_depth
     from evaluation.protocols import build_protocol, describe_depth
+    from methods.truth import look_at_truth
     from methods.video.own_frames import take_own_frames
+    from storage.progress import Progress
 
     if len(args.depth_validation_loaders) != 1:
         loader = ",".join(args.depth_validation_loaders)
@@ -292,9 +292,10 @@ def _judged(
     (data,) = loaders
     if data.spec.truth == "server":
         raise UserError(f"{data.spec.name}: a server has its truth; eval_depth.py writes the files to upload")
+    look_at_truth(args, loaders)
     protocol = dataclasses.replace(build_protocol(args, data.spec.protocol), view=view(data.spec))
     scaling = args.depth_validation_fixed_scaling
-    shown = tqdm(data, desc=data.spec.domain, unit="batch", file=sys.stderr, disable=None)
+    shown = Progress(data, "batches", data.spec.domain, len(data))
     result = evaluate_depth(predict, stream(shown, device), protocol, fixed_scaling=scaling)
     size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
     told = describe_depth(

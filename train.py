@@ -142,6 +142,7 @@ def prepare(args: Namespace, folder: Path) -> Run:
     from engine.run_folder import refuse_used, tell_of_namesakes
     from engine.run_state import RunState
     from engine.updates import build_updates
+    from methods.truth import look_at_truth
     from storage.atomic import write_whole
     from visual.report import Report
 
@@ -163,7 +164,8 @@ def prepare(args: Namespace, folder: Path) -> Run:
         chosen = getattr(model, "input_filter", "bilinear")
         sets = [build_evaluation(args, purpose, rank, filter=chosen) for purpose in judged]
         validation = [*chain.from_iterable(sets)]
-        look_at_truth(validation, args)
+        look_at_truth(args, validation)
+        tell_protocols(args, validation)
         updates = build_updates(args, training.groups, device)
         options = state_manager.compared_options(args, data.lengths)
         parts = training.parts | updates.parts
@@ -305,21 +307,13 @@ def drop_unfinished(state: RunState, updates: Updates, training: Training, bad_s
     bad_steps.require_sound()
 
 
-def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
-    """Warn of depth in a doubtful unit, and say what is judged otherwise than usual.
-
-    Raises:
-        UserError: when boundaries are to be judged where the truth has none.
-    """
-    from dataloader.truth import require_dense, warn_of_unit
+def tell_protocols(args: Namespace, sets: Sequence[EvaluationData]) -> None:
+    """Say what is judged otherwise than usual."""
     from evaluation.protocols import build_protocol
 
     for data in sets:
         if data.spec.purpose == "depth":
             protocol = build_protocol(args, data.spec.protocol)
-            warn_of_unit(data.spec.name, data.samples, protocol.clamp[1])
-            if protocol.boundaries:
-                require_dense(data.spec.name, data.samples)
             if protocol.name != data.spec.protocol:
                 log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
 

@@ -51,7 +51,9 @@ def agreement(wanted: Iterable[Maps], found: Iterable[Maps], relative: bool = Fa
                 changed.append(float((a != b).mean()))
                 continue
             a, b = a.astype(np.float64), b.astype(np.float64)
-            off = np.abs(b - a) / (np.ptp(a) if relative else np.abs(a))
-            largest = max(largest, float(np.nan_to_num(off, nan=np.inf).max()))
+            off = np.abs(b - a)
+            with np.errstate(divide="ignore"):  # infinitely far from 0, and from a map without contrast
+                np.divide(off, np.ptp(a) if relative else np.abs(a), out=off, where=off != 0)
+            largest = max(largest, float(np.nan_to_num(off, nan=np.inf, posinf=np.inf).max()))
             means.append(float(off.mean()))
     return Agreement(largest, float(np.mean(means)), max(changed, default=0.0), len(means))

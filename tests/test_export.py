@@ -212,6 +212,14 @@ def test_a_file_that_disagrees_is_not_kept(checkpoint, tmp_path, monkeypatch):
     assert not any(tmp_path.iterdir())
 
 
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("relative", [False, True])
+def test_maps_without_contrast_agree_with_themselves_alone(relative):
+    flat = [{"depth": np.zeros((1, 1, 2, 2), np.float32)}]
+    assert agreement(flat, flat, relative).largest == 0
+    assert agreement(flat, [{"depth": flat[0]["depth"] + 1e-6}], relative).largest == np.inf
+
+
 def test_agreement_sees_every_kind_of_difference():
     depth = np.array([[[[1.0, 2.0], [4.0, 8.0]]]])
     labels = np.zeros((1, 2, 2), np.uint8)

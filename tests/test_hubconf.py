@@ -201,6 +201,13 @@ def test_evaluation_says_what_the_command_says(predictor, folder, street, tmp_pa
     assert judged.protocol == entry["protocol"] and len(judged.names) == entry["images"]
 
 
+def test_boundaries_are_judged_by_dense_truth_alone(street):
+    with pytest.raises(UserError, match="dense truth is needed, and that of kitti_zhou_validation comes from laser"):
+        evaluate(
+            lambda image: np.ones(image.shape[:2]), "kitti_zhou_validation", street, "metres", metrics="boundaries"
+        )
+
+
 def test_a_function_of_an_image_is_judged_as_what_it_says_it_gives(street):
     sizes = set()
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-FITS = ("squash", "pad", "crop", "multiple")
 LEAST = 64  # rows and columns that a network needs
 ODD = 1.6  # how many times another shape an image may have before advice is due
 

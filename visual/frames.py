@@ -14,13 +14,13 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from tqdm import tqdm
 
 from errors import UserError
 from storage import lock
 from storage.atomic import free_bytes, make_writable, write_whole
 from storage.frames import NOTES, place_of, read_notes
 from storage.kinds import VIDEOS, image_suffixes
+from storage.progress import Progress
 
 from .video import FrameReader
 
@@ -138,7 +138,7 @@ def _write(reader: FrameReader, choose: Callable[[int], int], folder: Path, kind
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     with (
         ThreadPoolExecutor(threads) as pool,
-        tqdm(total=reader.total or None, desc="frames", unit="frame", disable=None, mininterval=0.5) as bar,
+        Progress(unit="frames", title=f"take frames out of {reader.path.name}", total=reader.total) as bar,
     ):
         while group := list(itertools.islice(frames, AHEAD * threads)):
             try:
@@ -146,7 +146,7 @@ def _write(reader: FrameReader, choose: Callable[[int], int], folder: Path, kind
             except OSError as error:
                 raise UserError(f"{error.filename}: {error.strerror}; make room, or choose another folder") from None
             there, written = there + len(group), written + new
-            bar.update(reader.whole - bar.n)
+            bar.update(reader.whole - bar.done)
             if new and not checked:
                 checked = True
                 _require_room(folder / f"{group[-1][0]:06d}{kind}", reader, there)

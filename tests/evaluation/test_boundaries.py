@@ -28,6 +28,7 @@ from errors import UserError
 from evaluation.boundaries import BOUNDARIES, boundary_errors, depth_edges
 from evaluation.depth import METRICS, evaluate_depth
 from evaluation.protocols import DEPTH_PROTOCOLS
+from methods.truth import look_at_truth
 from perspective_resample.depth import DepthMap
 from tests import commands
 from tests.dataloader import indoor, test_cityscapes_depth, test_ddad, test_diml, tiny
@@ -342,10 +343,10 @@ def test_training_refuses_scans_and_takes_dense_truth(street):
         args = arguments.parse("train", [*given, *more, "--metrics", "boundaries", "--sys-num-workers", "0"])
         sets = build_evaluation(args, "depth")
         if fits:
-            train.look_at_truth(sets, args)
+            look_at_truth(args, sets)
         else:
             with pytest.raises(UserError, match="dense truth is needed"):
-                train.look_at_truth(sets, args)
+                look_at_truth(args, sets)
     rules = ["--keep", "best=edge_acc"]
     assert train.what_stays(arguments.parse("train", [*given, *rules, "--metrics", "boundaries"]), ["depth"]).best
     with pytest.raises(UserError, match="--keep best=edge_acc: .* --metrics boundaries"):
