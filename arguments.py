@@ -117,7 +117,15 @@ def reparsed(args: Namespace, method: str) -> Namespace:
         UserError: as `parse`, for an option on the command line that this method does not have, and when the command
             does not take the method.
     """
-    return _parsed(args.command, args.argv, checked(method_option(args.command), method, "--method"))
+    return _parsed(args.command, args.argv, _taken(args.command, method, "--method"))
+
+
+def _taken(command: str, method: Any, where: str) -> Any:
+    """The method of a network, which the command must take; `where` says so.  Raises `UserError` where it does not."""
+    option = method_option(command)
+    if isinstance(method, str) and method in METHODS and method not in option.choices:
+        raise UserError(f"{where}: {method!r} is not one of {', '.join(option.choices)}, all that {command}.py takes")
+    return checked(option, method, where)
 
 
 def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
@@ -131,7 +139,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     _resolve_folders(command, places)
     name_uploads(places)
     notes, trained = (Path(), {}) if command == "train" else trained_with(places)
-    kept = {"method": checked(table["method"], trained["method"], f"{notes}: method")} if "method" in trained else {}
+    kept = {"method": _taken(command, trained["method"], f"{notes}: method")} if "method" in trained else {}
     facts = _told_by_name(command, places)
     kept |= {name: value for name, value in facts.items() if name == "method"}
     named = told or (early | kept | _given(typed, {"method": table["method"]})).get("method", "")

@@ -28,6 +28,8 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
     trained = [name for option, names in vars(args).items() if option.endswith("_training_loaders") for name in names]
     if not (os.path.isdir(args.dataset_dir) or all(map(_is_own, trained))):
         return  # which is told as a mistake
+    if any(map(_is_own, trained)) and not os.path.exists(args.data_folder):
+        return  # likewise
     for purpose in purposes:
         option = f"{purpose}_validation_loaders"
         wanted = getattr(args, option)

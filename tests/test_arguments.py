@@ -304,6 +304,15 @@ def test_evaluation_takes_the_network_from_the_checkpoint(tmp_path):
     assert arguments.parse("inference", ["--model-path", str(folder)]).model_num_layers == 50
 
 
+def test_a_checkpoint_of_a_method_that_a_command_does_not_take_is_told_as_that(tmp_path):
+    folder = str(checkpoint(tmp_path / "run/epoch_1", method="monodepth2"))
+    with pytest.raises(UserError) as told:
+        arguments.parse("eval_segmentation", ["--model-load", folder])
+    takes = ", ".join(arguments.methods_of("eval_segmentation"))
+    where = f"{folder}/{METADATA}: method"
+    assert str(told.value) == f"{where}: 'monodepth2' is not one of {takes}, all that eval_segmentation.py takes"
+
+
 def test_a_checkpoint_that_is_older_than_an_option_has_its_default(tmp_path):
     folder = checkpoint(tmp_path / "epoch_1", method="sgdem", model_num_layers=34)
     config = write(tmp_path / "a.toml", 'model-attention = "released"\nmodel-aspp = true\nmodel-split-pos = 2\n')

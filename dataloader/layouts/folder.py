@@ -68,7 +68,7 @@ def folder_samples(request: Request, own: OwnData) -> list[Sample]:
     """
     spec = request.spec
     if not own.folder:
-        raise UserError(f"{spec.name}: reads own data; pass --data-folder DIR --data-intrinsics fx,fy,cx,cy")
+        raise UserError(f"{spec.name}: reads own data; pass --data-folder DIR, the folder of your sequences or a video")
     if len(own.intrinsics) not in (0, 4):
         raise UserError(f"{GIVEN}: {len(own.intrinsics)} numbers; give fx,fy,cx,cy in pixels of the files")
     if spec.part == "validation" and not own.validation_share:

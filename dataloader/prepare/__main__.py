@@ -40,6 +40,9 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
 
     Returns:
         The options and the name of the chosen sub-command.
+
+    Raises:
+        UserError: where --out is empty.
     """
     overview = "\n".join(f"  {name:20} {summary}" for name, summary in COMMANDS.items())
     top = argparse.ArgumentParser(
@@ -58,7 +61,11 @@ def parse(argv: Sequence[str]) -> tuple[argparse.Namespace, str]:
         allow_abbrev=False,
     )
     module.add_arguments(parser)
-    return parser.parse_args(argv[1:]), chosen
+    options = parser.parse_args(argv[1:])
+    # An empty name, such as that of a variable that is not set, would mean the current folder.
+    if "--out=" in argv or ("--out", "") in zip(argv, argv[1:], strict=False):
+        raise UserError("--out '': an empty name; say where to write (is a variable in it not set?)")
+    return options, chosen
 
 
 def module_of(command: str) -> ModuleType:
@@ -69,13 +76,13 @@ def module_of(command: str) -> ModuleType:
 def main(argv: Sequence[str]) -> int:
     """Run one sub-command; returns the exit code."""
     descriptors.prepare()
-    options, chosen = parse(argv)
     # Signals become exceptions, so that workers end and unfinished folders go, in background jobs as well.
     for number in STOPPING:
         if not is_ignored(number):
             signal.signal(number, lambda number, _: sys.exit(128 + number))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
+        options, chosen = parse(argv)
         return module_of(chosen).run(options)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)

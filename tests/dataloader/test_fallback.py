@@ -62,7 +62,14 @@ def test_what_was_said_or_is_there_stays(data, street, caplog):
 
 def test_training_on_own_data_alone_needs_no_folder_of_data_sets():
     own = {"depth_training_loaders": ("folder_train",), "segmentation_training_loaders": ()}
-    assert settled("", **own).depth_validation_loaders == ()
+    assert settled("", data_folder=".", **own).depth_validation_loaders == ()
+
+
+@pytest.mark.parametrize("folder", ["", "nowhere"])
+def test_own_data_that_are_not_there_are_no_part_without_depth(folder, street, caplog):
+    own = {"depth_training_loaders": ("folder_train",), "data_folder": folder, "data_validation_share": 0.1}
+    settled(street, **own)
+    assert not caplog.records
 
 
 def test_own_data_are_measured_on_the_part_that_they_keep_where_it_has_depth(street, tmp_path, caplog):

@@ -39,6 +39,13 @@ def levels(folder: Path) -> dict[str, int]:
     return {name: round(image.mean() / 20) for name, image in images.items()}
 
 
+@pytest.mark.parametrize("out", [["--out", ""], ["--out="]])
+def test_an_empty_name_to_write_to_is_no_name_of_the_current_folder(clip, out, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["frames", str(clip), *out]) == 2
+    assert capsys.readouterr().err.startswith("error: --out '': an empty name; ") and not [*tmp_path.iterdir()]
+
+
 def test_all_frames_are_taken_and_an_interrupted_run_goes_on(clip, tmp_path, capsys):
     words = ["frames", str(clip), "--out", str(tmp_path / "a")]
     assert main(words) == 0
