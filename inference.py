@@ -144,6 +144,8 @@ def infer(args: Namespace) -> int:
         inputs = without_done(inputs, outputs, VIDEO_SUFFIX)
     for sentence in inputs.left_out:
         log.info("%s", sentence)
+    if args.frame_step > 1 and not asked.videos:
+        log.warning("--frame-step %d: without effect, no videos are among the inputs", args.frame_step)
     for sentence in inputs.missing:
         complain(f"{sentence}; correct the list")
     if not (inputs.images or inputs.videos):

@@ -117,6 +117,8 @@ def test_colours_and_points(predictor, photo):
     assert seen.colour().shape == (40, 72, 3) and (seen.colour("viridis") != seen.colour()).any()
     near = seen.colour("gray", range=(seen.depth.min() * 0.5, seen.depth.max() * 2))
     assert near.std() < seen.colour("gray").std() or near.max() < 255
+    with pytest.raises(UserError, match="--intrinsics 0.7,1.2,0.5,0.5: no pixels"):
+        seen.points(intrinsics=(0.7, 1.2, 0.5, 0.5))
     points = seen.points(intrinsics=(50, 50, 35.5, 19.5))
     assert points.dtype == np.float32 and points.shape[1] == 6 and 0 <= points[:, 3:].min() <= points[:, 3:].max() <= 1
     rows = np.round(points[:, 1] / points[:, 2] * 50 + 19.5).astype(int)

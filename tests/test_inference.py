@@ -510,6 +510,12 @@ def test_portraits_are_fitted_as_asked(model_path, tmp_path, caplog, kind, disp)
     assert ("--fit crop" in caplog.text) == (kind == "squash")
 
 
+def test_a_step_between_frames_says_that_images_have_none(model_path, tmp_path, caplog):
+    make_photo().save(tmp_path / "a.png")
+    assert infer(model_path, tmp_path / "a.png", tmp_path / "out", "--frame-step", "3") == 0
+    assert "--frame-step 3: without effect, no videos are among the inputs" in caplog.text
+
+
 def test_a_network_made_for_images_of_their_own_shape_sees_them_so(model_path):
     model = SimpleNamespace(input_fit="multiple", size_divisor=16)
     plain = ["--method", "sgdepth", "--model-path", str(model_path)]
@@ -528,6 +534,8 @@ def test_a_network_made_for_images_of_their_own_shape_sees_them_so(model_path):
         (("--depth-scale", "-3"), "not none, median, a positive factor or camera-height=METRES"),
         (("--intrinsics", "1,2,3"), "--intrinsics: give the four numbers"),
         (("--intrinsics", "9,9,3,3", "--fov", "80"), "--intrinsics: give the four numbers"),
+        (("--intrinsics", "0.6,1.9,0.5,0.5"), "--intrinsics 0.6,1.9,0.5,0.5: no pixels"),
+        (("--intrinsics", "0,60,30,20"), "--intrinsics 0,60,30,20: no pixels"),
         (("--save", "ply"), "these images say no focal length; give --intrinsics"),
         (("--depth-scale", "camera-height=1.5"), "these images say no focal length"),
         (("--depth-scale", "median"), "no evaluation of .*model.pth is stored"),

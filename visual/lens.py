@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import ExifTags, Image
 
 from errors import UserError
-from storage.cameras import find_camera, has_camera
+from storage.cameras import find_camera, has_camera, unit_of
 
 FILM_DIAGONAL = math.hypot(36, 24)  # millimetres
 REMEDY = "give --intrinsics fx,fy,cx,cy in pixels or --fov DEGREES, or write an intrinsics.txt beside them"
@@ -73,6 +73,9 @@ def camera_fault(intrinsics: tuple[float, ...], fov: float) -> str:
     """What is wrong with what was said of the camera; "" where nothing is."""
     if intrinsics and (fov or len(intrinsics) != 4):
         return "--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them"
+    if intrinsics and unit_of(intrinsics) != "pixels":
+        shown = ",".join(f"{value:g}" for value in intrinsics)
+        return f"--intrinsics {shown}: no pixels, as those divided by width and height; give pixels of the images"
     return ""
 
 

@@ -13,7 +13,7 @@ from errors import UserError, closest
 from presets.inference import COLORMAPS
 from storage.atomic import write_whole
 
-from .lens import find_lens
+from .lens import camera_fault, find_lens
 from .pictures import Look, encode, inference_picture
 from .points import build_cloud
 from .results import ENDINGS, METRIC, Found, Job, ResultFolder
@@ -114,6 +114,8 @@ class Result:
         given, degrees = told
         if (given and len(given) != 4) or not 0 <= degrees < 180 or (given and degrees):
             raise UserError("intrinsics: give the four numbers (fx, fy, cx, cy) in pixels, or a fov in degrees")
+        if fault := camera_fault(tuple(given), degrees):
+            raise UserError(fault)
         lens = find_lens(self.job.path, self.job.size, tuple(given), degrees)
         if lens is None:
             raise UserError(f"{self.job.name}: says no focal length; give intrinsics=(fx, fy, cx, cy) or fov=degrees")
