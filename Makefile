@@ -24,9 +24,9 @@ test: $(VENV)/.installed-dev
 	$(if $(NO_GOLDEN),@echo "$(GOLDEN_DIR): no such folder; tests that compare with golden files are left out")
 	$(PYTEST)
 
-# Every fault of tests/reliability/ as often as it is promised.
+# Every fault of tests/reliability/ as often as it is promised, and files of every method.
 test-long: $(VENV)/.installed-dev
-	$(PYTEST) tests/reliability --full
+	$(PYTEST) tests/reliability tests/test_export.py --full
 
 bench: $(VENV)/.installed
 	$(PY) -m benchmarks $(if $(QUICK),--quick)

@@ -24,7 +24,8 @@ from presets.parser import make_parser, short_parser
 from presets.speed import SPEED
 from presets.values import checked, shown
 from storage.catalogue import MODELS, is_name, method_of
-from storage.notes import METADATA, Damaged, read
+from storage.notes import Damaged, notes_of, read
+from storage.uploads import name_uploads
 
 COMMANDS = {
     "train": "Train a method on video, and on labelled images where it segments.",
@@ -32,6 +33,7 @@ COMMANDS = {
     "eval_segmentation": "Measure the segmentation of a trained network.",
     "eval_pose": "Measure the camera motion of a trained network.",
     "inference": "Write depth and segmentation of images, folders, videos or what a camera sees.",
+    "export": "Write a trained network as a file that others run, once it agrees with PyTorch on pictures.",
 }
 PRESETS = Path(__file__).parent / "presets"
 ONCE = ("resume", "overwrite")  # said for one start; repeating a run from its opt.json does not repeat them
@@ -122,10 +124,12 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     typed, configs = _command_line(command, argv)
     contents = [(path, read_file(path)) for path in configs]
     table = {option.name: option for option in options_of(command)}
-    table = {name: table[name] for name in ("method", "checkpoint_dir", "model_load", "model_path") if name in table}
+    first = ("method", "checkpoint_dir", "model_load", "model_path", "fetch")
+    table = {name: table[name] for name in first if name in table}
     early = _chosen(command, contents, table)
     places = {name: option.default for name, option in table.items()} | early | _given(typed, table)
     _resolve_folders(command, places)
+    name_uploads(places)
     notes, trained = (Path(), {}) if command == "train" else trained_with(places)
     kept = {"method": checked(table["method"], trained["method"], f"{notes}: method")} if "method" in trained else {}
     facts = _told_by_name(command, places)
@@ -154,6 +158,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
         stored |= {name: checked(own[name], value, name) for name, value in facts.items() if name != "method"}
     values = _recipe(command, method) | followed | config | stored | given | {"method": method}
     _resolve_folders(command, values)
+    name_uploads(values)
     said = sorted({*config, *kept, *stored, *({*typed} & {option.name for option in options_of(command)})})
     args = Namespace(**values, config=configs, said=said, command=command, argv=argv)
     _check_together(args)
@@ -245,7 +250,7 @@ def _every_name() -> frozenset[str]:
 
 
 def _resolve_folders(command: str, values: dict[str, Any]) -> None:
-    if command == "inference":
+    if command in ("inference", "export"):
         return
     for name, variable in (("dataset_dir", "IFN_DIR_DATASET"), ("checkpoint_dir", "IFN_DIR_CHECKPOINT")):
         values[name] = values.get(name) or os.environ.get(variable, "")
@@ -261,9 +266,9 @@ def trained_with(values: Mapping[str, Any]) -> tuple[Path, dict[str, Any]]:
     folder = Path(path) if path else Path(values["checkpoint_dir"]) / values["model_load"]
     if not (path or values["model_load"]) or (is_name(path or values["model_load"]) and not os.path.exists(folder)):
         return Path(), {}
-    notes = (folder if folder.is_dir() else folder.parent) / METADATA
-    if not notes.is_file():
-        return notes, {}
+    notes = notes_of(folder)
+    if notes is None:
+        return Path(), {}
     try:
         return notes, read(notes)["options"]
     except Damaged as error:

@@ -77,16 +77,17 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     from evaluation.interface import ignore
     from evaluation.protocols import build_protocol, describe_depth
     from evaluation.tables import depth_table, judged_line, scaling_line
-    from visual.comparisons import depth_comparison
+    from visual.comparisons import depth_comparison, titled
     from visual.pictures import encode
 
     def picture(truth: Truth, depth: Tensor, ratio: Tensor | None) -> bytes:
         aligned = depth if ratio is None else (depth * ratio).clamp(*protocol.clamp)
         counted = protocol.counted(truth.depth, truth.image.shape[:2])
-        return encode(depth_comparison(truth.image, aligned, truth.depth, counted), ".png")
+        drawn = depth_comparison(truth.image, aligned, truth.depth, counted)
+        return encode(titled(drawn, truth.name), ".png")
 
     def draw(position: int, truth: Truth, *found: Tensor | None) -> None:
-        evaluation.keep_picture(loader, position, truth.name, lambda: picture(truth, *found))
+        evaluation.keep_picture(loader, position, lambda: picture(truth, *found))
 
     fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol

@@ -40,7 +40,7 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
     from dataloader.labels import CLASSES
     from evaluation.protocols import segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
-    from visual.comparisons import segmentation_comparison
+    from visual.comparisons import segmentation_comparison, titled
     from visual.pictures import encode
 
     domain = loader.spec.domain
@@ -51,9 +51,10 @@ def _evaluate_loader(args: Namespace, evaluation: Evaluation, loader: Evaluation
 
     def draw(position: int, truth: Truth, ids: Tensor) -> None:
         def picture() -> bytes:
-            return encode(segmentation_comparison(truth.image, ids, truth.labels, names), ".png")
+            drawn = segmentation_comparison(truth.image, ids, truth.labels, names)
+            return encode(titled(drawn, truth.name), ".png")
 
-        evaluation.keep_picture(loader, position, truth.name, picture)
+        evaluation.keep_picture(loader, position, picture)
 
     result = evaluate_segmentation(
         evaluation.predict_classes, evaluation.batches(loader), on_image=draw, everywhere=evaluation.everywhere

@@ -47,7 +47,7 @@ PUBLISHED_EXTRAS = {
 }
 
 BUG, USER_ERROR = 1, 2
-ALONE = ("inference",)  # commands that work in one process
+ALONE = ("inference", "export")  # commands that work in one process
 
 
 def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
@@ -203,15 +203,16 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def require_folders(args: Namespace, purpose: str = "") -> None:
+def require_folders(args: Namespace, purpose: str = "", keeps: bool = True) -> None:
     """Check folders, loaders and network that this command names, without torch; own data needs no data set folder.
 
     purpose: of an evaluation, which needs a network and a loader
+    keeps:   whether anything is written, below the folder of all runs
 
     Raises:
         UserError: with all that is wrong at once; where folders are not given, the option and the environment variable.
     """
-    faults = [*_unusable_folders(args), *_unknown_loaders(args), *missing_networks(args)]
+    faults = [*_unusable_folders(args, keeps), *_unknown_loaders(args), *missing_networks(args)]
     faults = [*(_not_given(args, purpose) if purpose else ()), *faults]
     if faults:
         raise UserError("; also ".join(faults))
@@ -233,15 +234,16 @@ def _loaders(args: Namespace) -> Iterator[tuple[str, str]]:
             yield from ((option, name) for name in names)
 
 
-def _unusable_folders(args: Namespace) -> Iterator[str]:
-    needed = [("checkpoint_dir", "IFN_DIR_CHECKPOINT")]
-    if any(not name.startswith("folder_") for _, name in _loaders(args)):
+def _unusable_folders(args: Namespace, keeps: bool) -> Iterator[str]:
+    needed = [("checkpoint_dir", "IFN_DIR_CHECKPOINT")] if keeps else []
+    data = any(not name.startswith("folder_") for _, name in _loaders(args))
+    if data:
         needed.insert(0, ("dataset_dir", "IFN_DIR_DATASET"))
     for name, variable in needed:
         if not getattr(args, name):
             flag = f"--{name.replace('_', '-')}"
             yield f"{flag}: not given; pass {flag} FOLDER or set the environment variable {variable}"
-    if len(needed) > 1 and args.dataset_dir and not os.path.isdir(args.dataset_dir):
+    if data and args.dataset_dir and not os.path.isdir(args.dataset_dir):
         yield (
             f"--dataset-dir {args.dataset_dir}: no such folder; make one with "
             "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
@@ -316,23 +318,16 @@ def open_evaluation(args: Namespace, command: str, purpose: str) -> Evaluation:
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from engine import ranks
-    from engine.device import autocast, compile_parts, prepare_torch
+    from engine.device import autocast
     from evaluation.judging import Evaluation
     from evaluation.tables import read_metrics
-    from methods.refinement import as_it_is, open_refinement
     from methods.video.own_frames import take_own_frames
     from storage.atomic import write_whole
 
     with ranks.raising_on_all_ranks():
         take_own_frames(args)
-        build = state_manager.find_network(args, purpose)
-        refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
-        device = prepare_torch(args)
-        network = build(device)
-        made = _origin(args, build.files, network)
-        if args.sys_compile:
-            compile_parts(network, device)
-        model = refine(network).to(device)
+        model, device, files = state_manager.open_network(args, purpose)
+        made = _origin(args, files, model)
         chosen = getattr(model, "input_filter", "bilinear")
         loaders = build_evaluation(args, purpose, ranks.rank_and_size(), filter=chosen)
         folder = run_folder(args)

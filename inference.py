@@ -8,9 +8,8 @@ import math
 import os
 import time
 from argparse import Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -24,7 +23,6 @@ if TYPE_CHECKING:
     from visual.camera import Camera
     from visual.ranges import Common, Smoothed
     from visual.results import Found, Job, ResultFolder
-    from visual.scale import Scale
     from visual.video import FrameReader
 
 log = logging.getLogger(__name__)
@@ -151,9 +149,10 @@ def infer(args: Namespace) -> int:
     if not (inputs.images or inputs.videos):
         log.info("nothing is left to do")
         return _code(len(inputs.missing), written=True)
+    from methods.scaling import scaled
+
     predictor = Predictor(args)
-    most = getattr(predictor.model, "farthest", getattr(args, "model_depth_max", math.inf))
-    outputs = replace(outputs, scale=_scale(args, outputs), most=most)
+    outputs = scaled(args, outputs, predictor.model)
     _make(outputs.folder)
     codes = []
     if inputs.images:
@@ -337,28 +336,6 @@ def _classes_fault(args: Namespace) -> str:
     if "seg" not in args.save or "segmentation" in METHODS[args.method].tasks:
         return ""
     return f"--save seg: a network of --method {args.method} knows no classes; leave it out"
-
-
-def _scale(args: Namespace, outputs: ResultFolder) -> Scale | Callable:
-    """What ``--depth-scale`` asks for."""
-    from evaluation.remembered import remembered_ratio
-    from methods.stored import source_of
-    from storage.catalogue import is_name
-    from visual.scale import CameraHeight, FixedScale
-
-    kind, _, number = args.depth_scale.partition("=")
-    if kind == "none":
-        return outputs.scale
-    if kind == "camera-height":
-        return CameraHeight(float(number), partial(outputs.lens, needed=True))
-    if kind == "median":
-        if not METHODS[args.method].trained:
-            raise UserError("--depth-scale median: of a frozen network no evaluation is kept; give the factor itself")
-        named = args.model_path if is_name(args.model_path) else ""
-        runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
-        ratio, place = remembered_ratio(source_of(args), named, runs)
-        return FixedScale(ratio, f"the median of {place}")
-    return FixedScale(float(kind), "as given")
 
 
 def _make(folder: Path) -> None:

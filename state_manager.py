@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
-import glob
 import logging
-import os
 from argparse import Namespace
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,17 +17,19 @@ import methods
 from arguments import as_table, trained_with, with_checkpoint
 from dataloader.cache.teacher import noted_maps
 from engine import ranks
+from engine.run_folder import newest_options, refuse_used
 from engine.run_state import RunState
 from errors import UserError
 from methods import METHODS
 from methods.method import Adopted, Task
-from methods.stored import Stored, candidates_of, load_into, located, read_asked, read_network, resemblance, source_of
+from methods.stored import Stored, candidates_of, load_into, located, read_asked, read_network, resemblance
 from presets.option import BETWEEN, FREE, NOTED, REFUSED
 from presets.resume import RATES, changes
 from storage.catalogue import method_of
-from storage.checkpoint_folder import checkpoints, discard, sweep, verify
+from storage.checkpoint_folder import checkpoints, discard, verify
 from storage.notes import METADATA, read
 from storage.published import identity_of
+from storage.uploads import own_upload
 
 log = logging.getLogger(__name__)
 USUAL = (192, 640)
@@ -64,16 +63,33 @@ def find_network(args: Namespace, task: Task) -> Opener:
     """
     if not METHODS[args.method].trained:
         return Opener(lambda device: methods.building(args.method).network(args).to(device), ())
-    source = source_of(args)
+    stored = read_asked(args)
     trained = trained_with(vars(args))[1].get("method", args.method)
     if trained != args.method:
-        log.warning("--method %s: %s was trained with --method %s", args.method, source, trained)
-    stored = read_asked(args)
+        log.warning("--method %s: %s was trained with --method %s", args.method, stored.path, trained)
     if not stored.noted:
         _recognise(args, stored)
     if task in stored.adopted(args.method).lacks:
         raise UserError(f"{stored.path}: holds nothing for {task}; give a file or folder of the whole network")
     return Opener(lambda device: _opened(args, stored, device), stored.files)
+
+
+def open_network(args: Namespace, purpose: Task) -> tuple[nn.Module, torch.device, tuple[Path, ...]]:
+    """The network that an evaluation names, refined where that is asked for, its device, and the files it came from.
+
+    Raises:
+        UserError: when it cannot be used for this purpose.
+    """
+    from engine.device import compile_parts, prepare_torch
+    from methods.refinement import as_it_is, open_refinement
+
+    build = find_network(args, purpose)
+    refine = open_refinement(args, f"{purpose}_validation") if purpose == "depth" else as_it_is
+    device = prepare_torch(args)
+    network = build(device)
+    if args.sys_compile:
+        compile_parts(network, device)
+    return refine(network).to(device), device, build.files
 
 
 def load_other(args: Namespace, checkpoint: str, device: torch.device, decoder: str = "") -> nn.Module:
@@ -114,6 +130,7 @@ def teacher_door(args: Namespace, device: torch.device) -> Callable[..., nn.Modu
         """The network as it is, with its features and branches, or, where it is asked about `patches` or `images`, in
         the one form of `models.teacher`: RGB (N, 3, h, w) in [0, 1] -> inverse depth (N, h, w).
         """
+        name = str(own_upload(name, fetch=True) or name)
         path = located(name, args.checkpoint_dir)
         if decoder:
             return load_other(args, str(path or name), device, str(located(decoder, args.checkpoint_dir) or decoder))
@@ -146,10 +163,12 @@ def _trained_size(path: Path, stored: Stored) -> tuple[int, int]:
     return height, width
 
 
-def settle_network(run_folder: Path, args: Namespace) -> None:
+def settle_network(run_folder: Path, args: Namespace) -> Stored | None:
     """Before the network of a training is built: let `args` name the one ``--model-load`` holds, where its keys tell.
 
     A run that goes on keeps the network it began with.
+
+    Returns: what ``--model-load`` holds; None where nothing is loaded from there.
 
     Raises:
         UserError: when the file is missing or damaged, or the second one of a pair is named alone.
@@ -160,75 +179,36 @@ def settle_network(run_folder: Path, args: Namespace) -> None:
                 f"--model-decoder-path {args.model_decoder_path}: goes with the encoder, which --model-load names; "
                 "give both files"
             )
-        return
+        return None
     existing = checkpoints(run_folder) if args.resume == "auto" else []
     if existing:
-        noted = _newest_notes(existing)
+        noted = newest_options(existing)
         if noted.get("method") == args.method:
             shape = arguments.network_options(args.method)
             told = Adopted({}, {name: noted[name] for name in shape if name in noted})
             _settle(args, told, existing[-1])
-        return
-    if trained_with(vars(args))[1]:  # the network is that of the options, and what fits is loaded
-        return
+        return None
     stored = read_asked(args)
-    candidates = {} if stored.noted else candidates_of(stored)
-    if [*candidates] == [args.method]:  # where several methods have these keys, the network is that of the recipe
-        _settle(args, candidates[args.method], stored.path)
+    if not stored.noted and not trained_with(vars(args))[1]:  # else the network of the options gets what fits
+        candidates = candidates_of(stored)
+        if [*candidates] == [args.method]:  # where several methods have these keys, the network is that of the recipe
+            _settle(args, candidates[args.method], stored.path)
+    return stored
 
 
-def needs_pretrained(run_folder: Path, args: Namespace) -> bool:
-    """Whether ImageNet weights are wanted and not replaced anyway by those of the checkpoint that will be loaded."""
+def needs_pretrained(run_folder: Path, args: Namespace, stored: Stored | None) -> bool:
+    """Whether ImageNet weights are wanted and not replaced anyway by those of the checkpoint that will be loaded.
+
+    stored: as `settle_network` returned it
+    """
     if args.train_weights_init != "pretrained" or (args.resume == "auto" and checkpoints(run_folder)):
         return False
-    if not args.model_load:
+    if not stored:
         return True
-    stored = read_asked(args).adopted(args.method).state
+    held = stored.adopted(args.method).state
     with torch.device("meta"):
         network = methods.building(args.method).network(args)
-    return any(key not in stored for key in network.state_dict() if "encoder." in key or key.startswith("layer0."))
-
-
-def refuse_used(run_folder: Path, args: Namespace) -> None:
-    """Stop before anything is loaded where a run would write over another one.
-
-    Raises:
-        UserError: when the folder holds checkpoints and neither continuing nor overwriting was asked for.
-    """
-    folder = run_folder / "checkpoints"
-    if os.path.lexists(folder) and not folder.is_dir():
-        raise UserError(f"{folder}: is no folder; move it away or choose another --model-name")
-    if args.overwrite and folder.is_symlink():
-        raise UserError(
-            f"{folder}: a link, and what lies elsewhere is not discarded; remove the link or choose another "
-            "--model-name instead of --overwrite"
-        )
-    if ranks.is_first():
-        sweep(run_folder)
-    ranks.all_reduce_max()
-    existing = checkpoints(run_folder)
-    if existing and args.resume == "never" and not args.overwrite:
-        number = f"{len(existing)} checkpoints (last: {existing[-1].name})" if existing[1:] else existing[0].name
-        raise UserError(
-            f"{run_folder}: already holds {number}; pass --resume auto to go on, --overwrite to discard what is there, "
-            "or another --model-name"
-        )
-
-
-def tell_of_namesakes(run_folder: Path, args: Namespace) -> None:
-    """Warn where a run that is to go on begins, and one of its name and method lies in another --experiment-class."""
-    if args.resume == "never" or checkpoints(run_folder):
-        return
-    for other in sorted(Path(args.checkpoint_dir).glob(f"*/{glob.escape(args.model_name)}")):
-        existing = checkpoints(other) if other != run_folder else []
-        if existing and _newest_notes(existing).get("method") == args.method:
-            log.warning(
-                "%s: nothing to go on from, so the run begins; %s is of this name, too: "
-                "--experiment-class %s goes on with it",
-                run_folder,
-                other,
-                other.relative_to(args.checkpoint_dir).parts[0],
-            )
+    return any(key not in held for key in network.state_dict() if "encoder." in key or key.startswith("layer0."))
 
 
 def compared_options(args: Namespace, samples: tuple[int, ...]) -> dict[str, Any]:
@@ -240,8 +220,10 @@ def compared_options(args: Namespace, samples: tuple[int, ...]) -> dict[str, Any
     return options | {"nproc_per_node": ranks.rank_and_size()[1], "samples": samples} | noted_maps(options)
 
 
-def start(state: RunState, run_folder: Path, args: Namespace) -> None:
+def start(state: RunState, run_folder: Path, args: Namespace, stored: Stored | None = None) -> None:
     """Bring a new run to where it begins: fresh, from ``--model-load``, or continued with ``--resume auto``.
+
+    stored: what ``--model-load`` holds, as `settle_network` returned it
 
     Raises:
         UserError: when the run folder already holds checkpoints and neither continuing nor overwriting was asked for,
@@ -251,8 +233,8 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
     existing = checkpoints(run_folder)
     if existing and not args.overwrite:
         _resume(state, existing, args)
-    elif args.model_load:
-        _load(state, args)
+    elif stored:
+        _load(state, stored, args)
     if state.batch > args.train_batches_per_epoch:
         raise UserError(
             f"--train-batches-per-epoch {args.train_batches_per_epoch}: the run was stopped behind batch {state.batch} "
@@ -264,14 +246,13 @@ def start(state: RunState, run_folder: Path, args: Namespace) -> None:
             discard(run_folder / name)
 
 
-def _load(state: RunState, args: Namespace) -> None:
+def _load(state: RunState, stored: Stored, args: Namespace) -> None:
     """Begin from ``--model-load``: the network, and of a folder of ours or SGDepth's all else that is in it."""
-    source, wanted = source_of(args), state.schedule.settings
-    folder = source.parent if source.name == "model.pth" else source
-    whole = (folder / "model.pth").is_file()
+    wanted, whole = state.schedule.settings, stored.path.name == "model.pth"
+    folder = stored.path.parent if whole else stored.path
     if whole:
         verify(folder)
-    load_into(state.model, read_asked(args), args.method, strict=False)
+    load_into(state.model, stored, args.method, strict=False)
     if whole and not args.model_disable_lr_loading:
         state.load_progress(folder)
     log.info("loaded %s", folder)
@@ -342,14 +323,6 @@ def _changed_options(folder: Path, noted: Mapping[str, Any], now: Mapping[str, A
     if free:
         log.info("with %s", ", ".join(free.values()))
     return {*warned}
-
-
-def _newest_notes(existing: list[Path]) -> dict[str, Any]:
-    """Options of the newest checkpoint whose notes can be read."""
-    for folder in reversed(existing):
-        with contextlib.suppress(UserError):
-            return trained_with({"model_path": str(folder)})[1]
-    return {}
 
 
 def _recognise(args: Namespace, stored: Stored) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import logging
-import traceback
 from argparse import Namespace
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from engine.run_state import RunState
     from engine.stopping import StopRequest
     from engine.updates import Updates
+    from evaluation.depth import DepthResult
+    from evaluation.segmentation import SegmentationResult
     from methods.method import Task, Training
     from models.prediction import Prediction
     from visual.report import Report
@@ -49,86 +51,29 @@ def train(args: Namespace) -> int:
 
 
 def _train(args: Namespace, folder: Path) -> int:
-    import torch
-
-    import methods
-    import state_manager
-    from dataloader.loaders import build_evaluation, build_training
     from dataloader.prefetch import on_device
     from engine import ranks
-    from engine.bad_steps import BadSteps
-    from engine.device import autocast, gradient_scaler, memory_in_use, prepare_torch, require_compiler
-    from engine.optimizer import Schedule, build_optimizer, build_rule
-    from engine.run_state import RunState
-    from engine.stopping import Stopped, StopRequest
-    from engine.updates import Updates
-    from storage.atomic import write_whole
-    from visual.report import Report
+    from engine.rescue import saved_on_error
+    from engine.stopping import StopRequest
 
-    method, building = methods.METHODS[args.method], methods.building(args.method)
-    with ranks.raising_on_all_ranks():
-        state_manager.refuse_used(folder, args)
-        state_manager.tell_of_namesakes(folder, args)
-        state_manager.settle_network(folder, args)
-        check(args, building.check)
-        judged = [purpose for purpose in ("depth", "segmentation") if purpose in method.tasks]
-        keep = what_stays(args, judged)
-        makers = building.items(args)
-        device = prepare_torch(args, training=True)
-        data = build_training(args, makers, ranks.rank_and_size())
-        with ranks.local_rank_0_first():
-            model = building.network(args, pretrained=state_manager.needs_pretrained(folder, args))
-            if args.train_sync_batchnorm:
-                model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
-            model = model.to(device).to(memory_format=torch.channels_last)
-            precision, open_teacher = autocast(args, device), state_manager.teacher_door(args, device)
-            training = methods.training(args.method).training(args, model, open_teacher, precision)
-        validation = [
-            data
-            for purpose in judged
-            for data in build_evaluation(
-                args, purpose, ranks.rank_and_size(), filter=getattr(model, "input_filter", "bilinear")
-            )
-        ]
-        look_at_truth(validation, args)
-        optimizer = build_optimizer(args, training.groups)
-        schedule = Schedule(optimizer, build_rule(args))
-        scaler = gradient_scaler(args, device)
-        updates = Updates(
-            optimizer, schedule, scaler, accumulate=args.train_accumulate, batches=args.train_batches_per_epoch
-        )
-        options = state_manager.compared_options(args, data.lengths)
-        state = RunState(model, optimizer, schedule, training.parts | updates.parts, args.method, options)
-        state_manager.start(state, folder, args)
-        untouched = not state_manager.checkpoints(folder)
-        harness.write_options(folder, args, "train")
-    require_equal(state, data)
-    if args.train_compile:
-        require_compiler("--train-compile", device)
-        model.compile(dynamic=False)
-        # Graphs cut up for DistributedDataParallel gave gradients of the shared encoder that were 2 % off (torch 2.15).
-        torch._dynamo.config.optimize_ddp = False
-    network = ranks.wrap_in_ddp(model, partly_idle=len({each.spec.purpose for each in data.datasets}) < len(makers))
-
-    memory = partial(memory_in_use, device)
-    report = Report(folder, args, state, ranks.rank_and_size(), ranks.all_reduce_mean, schedule.rates, memory)
-    bad_steps = BadSteps(state, folder, arguments.as_table(args), args.train_max_bad_steps, method.tasks, write_whole)
+    run = prepare(args, folder)
+    state, training, updates, bad_steps, report = run.state, run.training, run.updates, run.bad_steps, run.report
     unfinished = partial(drop_unfinished, state, updates, training, bad_steps)
-    with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report, data.close):
+    with StopRequest() as stop, report, saved_on_error(state, unfinished, folder, report.stopped, run.data.close):
         while state.epoch < args.train_num_epochs:
-            model.train()
+            run.model.train()
             training.begin_epoch(state.epoch, state.batch)
             updates.begin_epoch(state.batch)
             bad_steps.statistics.keep()
-            steps = report.watch(ranks.in_lockstep(data.epoch(state.epoch, start=state.batch)))
-            for batches in on_device(steps, device, partial(report.timed, "transfer")):
-                with updates.collecting(network, state.batch):
+            steps = report.watch(ranks.in_lockstep(run.data.epoch(state.epoch, start=state.batch)))
+            for batches in on_device(steps, run.device, partial(report.timed, "transfer")):
+                with updates.collecting(run.network, state.batch):
                     with report.timed("forward"):
-                        outcomes = training.step(network, batches, state.epoch, state.batch)
+                        outcomes = training.step(run.network, batches, state.epoch, state.batch)
                     with report.timed("optimizer"):
                         changed = updates(bad_steps.weigh(outcomes), state.epoch, state.batch)
                 if changed:
-                    ranks.average_batchnorm_statistics(model)
+                    ranks.average_batchnorm_statistics(run.model)
                     training.after_step(bad_steps.settle(updates.finite))
                 state.batch, state.step = state.batch + 1, state.step + 1
                 report.after_step(outcomes)
@@ -143,25 +88,143 @@ def _train(args: Namespace, folder: Path) -> int:
             updates.check()
             report.epoch(training.end_epoch(state.epoch))
             state.epoch, state.batch, state.validation = state.epoch + 1, 0, {}
-            schedule.set(state.epoch, 0)
-            try:
-                validate(model, validation, args, device, precision, report, stop, state.validation)
-            except Stopped:
-                log.info("stopped; the validation of epoch %d is left out", state.epoch)
+            updates.schedule.set(state.epoch, 0)
+            validate(run, args, stop)
             code, last = stop.requested(), state.epoch == args.train_num_epochs
             if last or code or state.epoch % args.train_checkpoint_frequency == 0:
-                saved = state.save(folder)
-                report.saved(saved)
-                if ranks.is_first():
-                    report.tidied(keep.tidy(saved))
+                save(run, folder)
             if code:
                 return code
-        if not args.train_num_epochs and untouched:
+        if not args.train_num_epochs and run.untouched:
             report.saved(state.save(folder))
         bad_steps.require_some()
         updates.require_some()
-    data.close()
+    run.data.close()
     return 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """All that the loop of a training works with.
+
+    network:    `model`, wrapped in DDP where there are several ranks
+    validation: sets that are judged after every epoch
+    untouched:  the run had no checkpoint when it began
+    """
+
+    model: nn.Module
+    network: nn.Module
+    device: torch.device
+    precision: Callable[[], contextlib.AbstractContextManager]
+    training: Training
+    data: TrainingData
+    validation: Sequence[EvaluationData]
+    updates: Updates
+    state: RunState
+    bad_steps: BadSteps
+    report: Report
+    keep: Keep
+    untouched: bool
+
+
+def prepare(args: Namespace, folder: Path) -> Run:
+    """Check options, find data, build the network and bring the run to where it begins, the same on all ranks.
+
+    Raises:
+        UserError: when something is missing or does not fit.
+    """
+    import methods
+    import state_manager
+    from dataloader.loaders import build_evaluation, build_training
+    from engine import ranks
+    from engine.bad_steps import BadSteps
+    from engine.device import autocast, memory_in_use, prepare_torch
+    from engine.run_folder import refuse_used, tell_of_namesakes
+    from engine.run_state import RunState
+    from engine.updates import build_updates
+    from storage.atomic import write_whole
+    from visual.report import Report
+
+    method, building, rank = METHODS[args.method], methods.building(args.method), ranks.rank_and_size()
+    with ranks.raising_on_all_ranks():
+        refuse_used(folder, args)
+        tell_of_namesakes(folder, args)
+        stored = state_manager.settle_network(folder, args)
+        check(args, building.check)
+        judged = [purpose for purpose in ("depth", "segmentation") if purpose in method.tasks]
+        keep = what_stays(args, judged)
+        makers = building.items(args)
+        device = prepare_torch(args, training=True)
+        data = build_training(args, makers, rank)
+        with ranks.local_rank_0_first():
+            model = _model(args, state_manager.needs_pretrained(folder, args, stored), device)
+            precision, open_teacher = autocast(args, device), state_manager.teacher_door(args, device)
+            training = methods.training(args.method).training(args, model, open_teacher, precision)
+        chosen = getattr(model, "input_filter", "bilinear")
+        sets = [build_evaluation(args, purpose, rank, filter=chosen) for purpose in judged]
+        validation = [*chain.from_iterable(sets)]
+        look_at_truth(validation, args)
+        updates = build_updates(args, training.groups, device)
+        options = state_manager.compared_options(args, data.lengths)
+        parts = training.parts | updates.parts
+        state = RunState(model, updates.optimizer, updates.schedule, parts, args.method, options)
+        state_manager.start(state, folder, args, stored)
+        untouched = not state_manager.checkpoints(folder)
+        harness.write_options(folder, args, "train")
+    require_equal(state, data)
+    partly_idle = len({each.spec.purpose for each in data.datasets}) < len(makers)
+    memory = partial(memory_in_use, device)
+    return Run(
+        model=model,
+        network=_wrapped(args, model, device, partly_idle),
+        device=device,
+        precision=precision,
+        training=training,
+        data=data,
+        validation=validation,
+        updates=updates,
+        state=state,
+        bad_steps=BadSteps(
+            state, folder, arguments.as_table(args), args.train_max_bad_steps, method.tasks, write_whole
+        ),
+        report=Report(folder, args, state, rank, ranks.all_reduce_mean, updates.schedule.rates, memory),
+        keep=keep,
+        untouched=untouched,
+    )
+
+
+def _model(args: Namespace, pretrained: bool, device: torch.device) -> nn.Module:
+    import torch
+
+    from methods import building
+
+    model = building(args.method).network(args, pretrained=pretrained)
+    if args.train_sync_batchnorm:
+        model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    return model.to(device).to(memory_format=torch.channels_last)
+
+
+def _wrapped(args: Namespace, model: nn.Module, device: torch.device, partly_idle: bool) -> nn.Module:
+    """The network as steps call it: compiled where that is asked for, and in DDP where there are several ranks."""
+    import torch
+
+    from engine import ranks
+    from engine.device import require_compiler
+
+    if args.train_compile:
+        require_compiler("--train-compile", device)
+        model.compile(dynamic=False)
+        # Graphs cut up for DistributedDataParallel gave gradients of the shared encoder that were 2 % off (torch 2.15).
+        torch._dynamo.config.optimize_ddp = False
+    return ranks.wrap_in_ddp(model, partly_idle=partly_idle)
+
+
+def save(run: Run, folder: Path) -> None:
+    """Write a checkpoint after an epoch; those that do not stay go."""
+    saved = run.state.save(folder)
+    run.report.saved(saved)
+    if run.report.first:
+        run.report.tidied(run.keep.tidy(saved))
 
 
 def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
@@ -242,29 +305,6 @@ def drop_unfinished(state: RunState, updates: Updates, training: Training, bad_s
     bad_steps.require_sound()
 
 
-@contextlib.contextmanager
-def saved_on_error(
-    state: RunState, drop_unfinished: Callable[[], None], folder: Path, report: Report, end_loaders: Callable[[], None]
-) -> Iterator[None]:
-    """Save the run when an error ends it between two checkpoints, such as a damaged image or a library that fails.
-
-    Of several ranks only a `UserError` is known to all, so that they can save together.
-    """
-    from engine import ranks
-
-    try:
-        yield
-    except Exception as error:
-        if isinstance(error, UserError) or not ranks.active():
-            release(error)
-            end_loaders()
-            with contextlib.suppress(Exception):  # the error is what counts
-                drop_unfinished()
-                if state.step > state.saved_step:
-                    report.stopped(state.save(folder))
-        raise
-
-
 def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
     """Warn of depth in a doubtful unit, and say what is judged otherwise than usual.
 
@@ -284,29 +324,31 @@ def look_at_truth(sets: Sequence[EvaluationData], args: Namespace) -> None:
                 log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
 
 
-def release(error: BaseException | None) -> None:
-    """Let go of what the steps that failed still hold: memory, open files."""
-    while error is not None:
-        traceback.clear_frames(error.__traceback__)
-        error = error.__cause__ or error.__context__
-
-
-def validate(
-    model: nn.Module,
-    sets: Sequence[EvaluationData],
-    args: Namespace,
-    device: torch.device,
-    precision: Callable[[], contextlib.AbstractContextManager],
-    report: Report,
-    stop: StopRequest,
-    noted: dict[str, Any],
-) -> None:
+def validate(run: Run, args: Namespace, stop: StopRequest) -> None:
     """Measure depth and segmentation of all validation sets, shared among the ranks, and note the results.
 
-    noted: gets what metrics.json would say of each set
+    Where a signal comes in between, the set at hand and those behind it are left out.
+    """
+    from engine.stopping import Stopped
+
+    run.model.eval()
+    try:
+        for data in run.validation:
+            result, about = judge(run, data, args, stop)
+            noted = {"metrics": result.metrics, "images": len(result.names), "protocol": about}
+            run.state.validation[data.spec.domain] = noted
+            run.report.validation(data.spec.domain, result.scalars())
+    except Stopped:
+        log.info("stopped; the validation of epoch %d is left out", run.state.epoch)
+
+
+def judge(
+    run: Run, data: EvaluationData, args: Namespace, stop: StopRequest
+) -> tuple[DepthResult | SegmentationResult, dict[str, Any]]:
+    """Result of one validation set, and what metrics.json would say of how it was judged.
 
     Raises:
-        Stopped: when a signal comes in between; the set at hand is not noted.
+        Stopped: when a signal comes in between.
     """
     from dataloader.prefetch import stream
     from evaluation.depth import evaluate_depth
@@ -315,33 +357,24 @@ def validate(
     from perspective_resample.input_view import view_of
     from storage.progress import Progress
 
-    def predict(purpose: Task, image: Tensor) -> Prediction:
-        with precision():
-            return model.predict(image, (purpose,))
+    purpose = data.spec.purpose
 
-    model.eval()
-    for data in sets:
-        shown = Progress(stop.interruptible(data), "batches", data.spec.domain, len(data), report.first)
-        batches = stream(shown, device)
-        judged, purpose = partial(predict, data.spec.purpose), data.spec.purpose
-        size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
-        if purpose == "depth":
-            view, fixed = view_of(model, data.spec.dataset), args.depth_validation_fixed_scaling
-            protocol = replace(build_protocol(args, data.spec.protocol), view=view)
-            result = evaluate_depth(judged, batches, protocol, fixed_scaling=fixed, everywhere=stop.everywhere)
-            about = describe_depth(
-                protocol,
-                ground_truth=data.truth_kind,
-                alignment=result.alignment,
-                fixed_scaling=fixed,
-                size=size,
-                network={},
-            )
-        else:
-            result = evaluate_segmentation(judged, batches, everywhere=stop.everywhere)
-            about = segmentation_protocol(ground_truth=f"{data.spec.dataset} labels", size=size)
-        noted[data.spec.domain] = {"metrics": result.metrics, "images": len(result.names), "protocol": about}
-        report.validation(data.spec.domain, result.scalars())
+    def predict(image: Tensor) -> Prediction:
+        with run.precision():
+            return run.model.predict(image, (purpose,))
+
+    shown = Progress(stop.interruptible(data), "batches", data.spec.domain, len(data), run.report.first)
+    batches = stream(shown, run.device)
+    size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
+    if purpose == "segmentation":
+        result = evaluate_segmentation(predict, batches, everywhere=stop.everywhere)
+        return result, segmentation_protocol(ground_truth=f"{data.spec.dataset} labels", size=size)
+    view, fixed = view_of(run.model, data.spec.dataset), args.depth_validation_fixed_scaling
+    protocol = replace(build_protocol(args, data.spec.protocol), view=view)
+    result = evaluate_depth(predict, batches, protocol, fixed_scaling=fixed, everywhere=stop.everywhere)
+    return result, describe_depth(
+        protocol, ground_truth=data.truth_kind, alignment=result.alignment, fixed_scaling=fixed, size=size, network={}
+    )
 
 
 if __name__ == "__main__":

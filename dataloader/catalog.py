@@ -274,7 +274,7 @@ _TABLE = (
         purpose="depth",
         dataset="folder",
         part="validation",
-        domain="folder_val_depth",
+        domain="folder_validation_depth",
         protocol="kitti_kitti",
     ),
     LoaderSpec(

@@ -198,7 +198,11 @@ def open_rgb(path: str | Path, remedy: str = FETCH) -> Image.Image:
         return nyu_files.read_picture(str(path))
     if part := parts.part_of(str(path)):
         return parts.take(part, open_rgb)
-    image = open_stored(path, upright=True, remedy=remedy)
+    return to_rgb(open_stored(path, upright=True, remedy=remedy), path)
+
+
+def to_rgb(image: Image.Image, where: str | Path) -> Image.Image:
+    """A decoded image as 8-bit RGB, see `open_rgb`; `where` begins the sentence of an error."""
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I"):
@@ -209,7 +213,7 @@ def open_rgb(path: str | Path, remedy: str = FETCH) -> Image.Image:
             image = image.convert("RGBA")
         return image.convert("RGB")
     except ValueError as fault:
-        raise UserError(f"{path}: no conversion from {image.mode} to RGB ({fault}); save it as RGB") from fault
+        raise UserError(f"{where}: no conversion from {image.mode} to RGB ({fault}); save it as RGB") from fault
 
 
 def read_image(path: str | Path, remedy: str = FETCH) -> np.ndarray:

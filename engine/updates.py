@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import contextlib
+from argparse import Namespace
+from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from errors import UserError
 
+from .device import gradient_scaler
 from .finite import are_finite
-from .optimizer import Schedule
+from .optimizer import Schedule, build_optimizer, build_rule
 
 
 class Updates:
@@ -125,3 +129,15 @@ class Updates:
     def unfinished(self) -> int:
         """Number of batches whose gradients no optimiser step has seen."""
         return self._pending
+
+
+def build_updates(args: Namespace, groups: Sequence[dict[str, Any]], device: torch.device) -> Updates:
+    """What ``--train-optimizer`` and the other options of training make of parameter groups."""
+    optimizer = build_optimizer(args, groups)
+    return Updates(
+        optimizer,
+        Schedule(optimizer, build_rule(args)),
+        gradient_scaler(args, device),
+        accumulate=args.train_accumulate,
+        batches=args.train_batches_per_epoch,
+    )

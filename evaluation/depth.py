@@ -2,9 +2,10 @@
 
 import logging
 import math
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import torch
@@ -39,7 +40,7 @@ class DepthResult:
     NaN for an image whose truth has no edge, and then their means are over the other images.
 
     `known` and `alignment` say what the network knew and how it was aligned; "" where it was not asked. `pooled`: see
-    `DepthProtocol`.
+    `DepthProtocol`. `protocol` describes the evaluation, where its caller said so; see `protocols.describe_depth`.
     """
 
     domain: str
@@ -51,6 +52,7 @@ class DepthResult:
     alignment: Alignment | str
     measures: tuple[str, ...] = METRICS
     pooled: bool = False
+    protocol: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def scaled(self) -> bool:

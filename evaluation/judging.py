@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -25,7 +24,6 @@ from .tables import METRICS_FILE, report_files
 
 log = logging.getLogger(__name__)
 WAITING_PICTURES = 4  # that are still being drawn
-LONGEST_NAME = 160  # bytes; file systems take 255
 
 
 class Data(Protocol):
@@ -42,13 +40,6 @@ class Data(Protocol):
 
     def __iter__(self) -> Iterator[Any]:
         """The batches."""
-
-
-def harmless(name: str) -> str:
-    """The name of an image as part of that of a file: letters, digits and ``-._``; of long ones the end."""
-    encoding = sys.getfilesystemencoding()
-    letters = re.sub(r"[^\w.-]+", "_", name.encode(encoding, "replace").decode(encoding))
-    return letters.encode(encoding)[-LONGEST_NAME:].decode(encoding, "ignore")
 
 
 @dataclass(frozen=True)
@@ -125,17 +116,16 @@ class Evaluation:
 
         return self.gather(finished)
 
-    def keep_picture(self, loader: Data, position: int, name: str, draw: Callable[[], bytes]) -> None:
-        """Write eval_images/<domain>/img_<number>_<name>.png beside the network, for the first images of the whole set.
+    def keep_picture(self, loader: Data, position: int, draw: Callable[[], bytes]) -> None:
+        """Write eval_images/<domain>/img_<number>.png beside the network, for the first images of the whole set.
 
         position: of the image among those of `loader`
-        name:     of the image
         draw:     makes the content of the file
         """
         number = loader.first + position
         if number >= self.pictures:
             return
-        path = self.folder / "eval_images" / loader.spec.domain / f"img_{number}_{harmless(name)}.png"
+        path = self.folder / "eval_images" / loader.spec.domain / f"img_{number}.png"
         self._drawn.append(self._artist.submit(lambda: self.write(path, draw())))
         self._await_pictures(WAITING_PICTURES)
 

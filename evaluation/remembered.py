@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from errors import UserError
-from storage.text import read_text
+from storage.text import read_table
 
 from .tables import METRICS_FILE, read_metrics
 
@@ -31,7 +30,11 @@ def remembered_ratio(source: Path, name: str = "", runs: str = "") -> tuple[floa
         UserError: when there is none, or several disagree.
     """
     folder = source if source.is_dir() else source.parent
-    found = dict(_ratios(folder, name, runs))
+    found = {
+        f"{place}, {domain}": float(entry["metrics"]["ratio_median"])
+        for (place, domain), entry in _stored(folder, name, runs)
+        if _is_ratio(entry.get("metrics", {}).get("ratio_median"))
+    }
     if not found:
         where = " below --checkpoint-dir" if name else ""
         raise UserError(
@@ -45,8 +48,19 @@ def remembered_ratio(source: Path, name: str = "", runs: str = "") -> tuple[floa
     return ratio, place
 
 
-def _ratios(folder: Path, name: str, runs: str) -> Iterator[tuple[str, float]]:
-    """Where a ratio stands, and the ratio."""
+def evaluations(source: Path, name: str = "", runs: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
+    """Sets that a network was evaluated on, with their entries of metrics.json; looked for as by `remembered_ratio`."""
+    folder = source if source.is_dir() else source.parent
+    for (_, domain), entry in _stored(folder, name, runs):
+        yield domain, entry
+
+
+def _is_ratio(value: object) -> bool:
+    return isinstance(value, float | int) and value > 0
+
+
+def _stored(folder: Path, name: str, runs: str) -> Iterator[tuple[tuple[Path, str], dict[str, Any]]]:
+    """File and set of an evaluation, and its entry."""
     places = [folder]
     if folder.parent.name == "checkpoints":
         others = folder.absolute().parents[3].glob(f"*/*/{METRICS_FILE}")
@@ -56,9 +70,8 @@ def _ratios(folder: Path, name: str, runs: str) -> Iterator[tuple[str, float]]:
         places += [path.parent for path in sorted(others) if _loaded(path.parent).get("model_load") == name]
     for place in places:
         for domain, entry in read_metrics(place).items():
-            ratio = entry.get("metrics", {}).get("ratio_median") if isinstance(entry, dict) else None
-            if isinstance(ratio, float | int) and ratio > 0:
-                yield f"{place / METRICS_FILE}, {domain}", float(ratio)
+            if isinstance(entry, dict):
+                yield (place / METRICS_FILE, domain), entry
 
 
 def _evaluated(run: Path, checkpoint: Path) -> bool:
@@ -71,12 +84,4 @@ def _evaluated(run: Path, checkpoint: Path) -> bool:
 
 def _loaded(run: Path) -> dict[str, Any]:
     """Options of the evaluation in a run folder; {} where they cannot be read."""
-    return next((found for name in OPTIONS if (found := _options(run / name))), {})
-
-
-def _options(path: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(read_text(path))
-    except (OSError, ValueError, RecursionError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    return next((found for name in OPTIONS if (found := read_table(run / name))), {})

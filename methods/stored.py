@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 from errors import UserError
 from presets.values import as_flag
+from storage import safe
 from storage.catalogue import is_name, method_of
 from storage.checkpoint_folder import verify
 from storage.in_use import hold
-from storage.notes import METADATA
+from storage.notes import METADATA, notes_of
 from storage.published import locate
 from storage.weights import Fit, State, copy_weights, read_parts, read_state
 
@@ -101,8 +102,10 @@ def read_network(source: Path, keep: bool = True, decoder: Path | None = None) -
     if keep:
         hold(source if source.is_file() else source / "model.pth")
     if source.is_file():
-        return Stored(source, read_state(source), (source.parent / METADATA).is_file())
+        return Stored(source, read_state(source), notes_of(source) is not None)
     if not (source / "model.pth").is_file():
+        if (source / safe.FILE).is_file():
+            return read_network(source / safe.FILE, keep)
         for method in METHODS.values():
             if method.parts and (source / f"{next(iter(method.parts))}.pth").is_file():
                 found = tuple(path for part in method.parts if (path := source / f"{part}.pth").is_file())

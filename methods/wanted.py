@@ -32,6 +32,8 @@ def _missing(args: Namespace) -> str:
     if not name or getattr(args, "resume", "") == "auto":
         return ""
     frozen, below = not METHODS[args.method].trained, Path(args.checkpoint_dir) / name
+    if name in FROZEN and not frozen:
+        return ""  # whoever opens it says which method it is for
     lacking = (
         f"{below} is not there and holds no model.pth; give the folder of a checkpoint, such as "
         ".../checkpoints/epoch_20, or a name of docs/models.md{}"
@@ -49,11 +51,13 @@ def _missing(args: Namespace) -> str:
 def _missing_teachers(args: Namespace) -> Iterator[str]:
     """Those that are used; training downloads the ones that have names."""
     refined = getattr(args, "patch_refine", False)
-    distilled = getattr(args, "patch_distill", False) and not args.patch_teacher_cache
+    learns = not hasattr(args, "depth_training_loaders") or bool(args.depth_training_loaders)
+    distilled = learns and getattr(args, "patch_distill", False) and not args.patch_teacher_cache
     whole = getattr(args, "teacher_loss_weight", 0) > 0 and not args.teacher_cache
     used = {"patch_teacher": refined or distilled, "teacher": whole}
     for option, flag in TEACHERS.items():
         name = getattr(args, option, "none")
         if name != "none" and used.get(option, True):
             places = [Path(args.checkpoint_dir) / name, Path(name)]
-            yield fault_of_network(flag, name, places, NO_TEACHER, fetch=not refined, is_teacher=True)
+            without = f"; or pass {flag} none to train without it" if option == "patch_teacher" and distilled else ""
+            yield fault_of_network(flag, name, places, NO_TEACHER + without, fetch=not refined, is_teacher=True)

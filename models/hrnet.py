@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 
 from errors import UserError
@@ -32,7 +33,8 @@ def hrnet_w18(pretrained: bool = False, weights: str = "") -> nn.Module:
     Raises:
         UserError: when the weights cannot be had, or are of another network.
     """
-    import timm  # takes as long to import as a small network to run
+    with torch.device("cpu"):  # parts of PyTorch 2.6 that it imports cannot be imported for the device "meta"
+        import timm  # takes as long to import as a small network to run
 
     model = timm.create_model(TIMM, features_only=True, feature_location="")
     for module in model.modules():

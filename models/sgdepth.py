@@ -181,7 +181,7 @@ class SGDepth(nn.Module):
                 return self.seg(self.common(self.normalise(image)))[0].argmax(1)
         finally:
             self.train(was_training)
-            torch.clear_autocast_cache()  # older versions of PyTorch take weights cast without gradient from it
+            _forget_casts()
 
     def depth_branch(self) -> DepthBranch:
         """What says disparity, without segmentation and motion; the weights are shared."""
@@ -200,8 +200,14 @@ class SGDepth(nn.Module):
     @torch.no_grad()
     def _classes(self, shared: Sequence[Tensor], weigh: bool) -> tuple[Tensor, Tensor | None]:
         scores = self.seg(shared)[0]
-        torch.clear_autocast_cache()  # as in `segment`
+        _forget_casts()
         return scores.argmax(1), _margin(exact(scores)) if weigh else None
+
+
+def _forget_casts() -> None:
+    """Let autocast cast weights again: older versions of PyTorch go on with those that were cast without gradient."""
+    if not torch.compiler.is_compiling():  # what is compiled keeps none, and would fall in two here
+        torch.clear_autocast_cache()
 
 
 def _normal(image: Tensor, mean: Tensor, std: Tensor) -> Tensor:

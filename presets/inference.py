@@ -2,21 +2,44 @@
 
 from __future__ import annotations
 
-from .option import Option, depth_scale, floats, images, near_far, saved
+from .option import LONGEST, Option, depth_scale, floats, images, near_far, saved
 
+COLORMAPS = ("plasma", "magma", "inferno", "viridis", "cividis", "turbo", "jet", "gray")
+
+IMAGES = Option(
+    "--image-path",
+    (),
+    "image, folder, video, pattern such as 'in/*.png', text list (.txt) of these, camera:0; several, with "
+    "spaces between",
+    kind=images,
+    several=True,
+)
 INPUTS = (
-    Option(
-        "--image-path",
-        (),
-        "image, folder, video, pattern such as 'in/*.png', text list (.txt) of these, camera:0; several, with spaces "
-        "between",
-        kind=images,
-        several=True,
-    ),
+    IMAGES,
     Option("--recursive", False, "search folders below folders, too; outputs keep their structure"),
     Option("--frame-step", 1, "of videos and cameras every n-th frame alone; they play as fast as before", low=1),
     Option("--output-path", "", "folder for what is written; made where missing"),
     Option("--skip-existing", False, "leave out what has its outputs already"),
+)
+INPUT_SIZE = (
+    Option(
+        "--inference-resize-height",
+        192,
+        "height of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
+        low=64,
+        high=LONGEST,
+        multiple=32,
+        follows="depth_resize_height",
+    ),
+    Option(
+        "--inference-resize-width",
+        640,
+        "width of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
+        low=64,
+        high=LONGEST,
+        multiple=32,
+        follows="depth_resize_width",
+    ),
 )
 SHAPE = (
     Option(
@@ -43,12 +66,7 @@ OUTPUTS = (
         "image, classes and disparity below each other, side by side, or disparity only",
         ("stack", "side", "only"),
     ),
-    Option(
-        "--colormap",
-        "plasma",
-        "colours of the disparity",
-        ("plasma", "magma", "inferno", "viridis", "cividis", "turbo", "jet", "gray"),
-    ),
+    Option("--colormap", "plasma", "colours of the disparity", COLORMAPS),
     Option(
         "--range",
         (),

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from .depth_data import DEPTH_CROP, DEPTH_DATA, DEPTH_SIZE
-from .inference import INPUTS, OUTPUTS, SHAPE
+from .export import CARD, EXPORTED, FORM
+from .inference import IMAGES, INPUT_SIZE, INPUTS, OUTPUTS, SHAPE
 from .judging import JUDGING
 from .keeping import KEEP
 from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, integers
@@ -11,6 +14,7 @@ from .own_data import FRAME_STEP, OWN_DATA
 
 RESNETS = (18, 34, 50, 101, 152)
 
+FETCH = Option("--fetch", False, "download a published network that is named and not there yet", resume=START)
 SYSTEM: Group = (
     "system",
     (
@@ -42,7 +46,7 @@ SYSTEM: Group = (
             ("auto", "fp32", "bf16", "fp16"),
             resume=NOTED,
         ),
-        Option("--fetch", False, "download a published network that is named and not there yet", resume=START),
+        FETCH,
     ),
 )
 MODEL_LAYERS = Option("--model-num-layers", 18, "layers of the ResNet encoder", RESNETS, network=True)
@@ -358,31 +362,19 @@ DEPTH_TRAINING: Group = (
         Option("--depth-disable-automasking", False, "keep pixels that look the same without motion", resume=NOTED),
     ),
 )
+MODEL_PATH = Option(
+    "--model-path", "", "model.pth, its folder, a published file or folder, or a name of docs/models.md"
+)
 INFERENCE: Group = (
     "inference",
     (
-        Option("--model-path", "", "model.pth, its folder, a published file or folder, or a name of docs/models.md"),
+        MODEL_PATH,
         Option("--list-models", False, "list the networks that are known by name, and those at hand, and exit"),
         *INPUTS,
-        Option(
-            "--inference-resize-height",
-            192,
-            "height of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            follows="depth_resize_height",
-        ),
-        Option(
-            "--inference-resize-width",
-            640,
-            "width of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            follows="depth_resize_width",
-        ),
+        *INPUT_SIZE,
         *SHAPE,
         *OUTPUTS,
     ),
 )
+EXPORT_SIZE = (replace(INPUT_SIZE[0], also=("--height",)), replace(INPUT_SIZE[1], also=("--width",)))
+EXPORT: Group = ("export", (FETCH, MODEL_PATH, *EXPORTED, *EXPORT_SIZE, *FORM, IMAGES, *CARD))

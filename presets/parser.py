@@ -42,6 +42,11 @@ EXAMPLES = {
         "--model-path monodepth2:mono_640x192 --image-path camera:0 --output-path out",
         "--list-models",
     ),
+    "export": (
+        "--model-path monodepth2:mono_640x192 --fetch --output mono.onnx",
+        "--model-path runs/a/b/checkpoints/epoch_20 --output a.pt2 --height 320 --width 1024 --dynamic",
+        "--model-path runs/a/b/checkpoints/epoch_20 --format safetensors --output upload --licence MIT",
+    ),
 }
 """What to type after the name of a command."""
 OFTEN = {
@@ -83,6 +88,18 @@ OFTEN = {
         "--fit",
         "--depth-scale",
         "--sys-cpu",
+    ),
+    "export": (
+        "--method",
+        "--model-path",
+        "--fetch",
+        "--format",
+        "--output",
+        "--inference-resize-height",
+        "--inference-resize-width",
+        "--dynamic",
+        "--precision",
+        "--image-path",
     ),
 }
 """Options that are used most, by command."""

@@ -190,7 +190,7 @@ def identity_of(path: Path) -> dict[str, str]:
         return {"name": folder.name, "sha256": sha256(folder)}
     files = [folder / "model.pth"]
     if not files[0].is_file():
-        files = sorted([*folder.glob("*.pth"), *folder.glob("*.pkl")])
+        files = sorted([*folder.glob("*.pth"), *folder.glob("*.pkl"), *folder.glob("*.safetensors")])
     return {"name": short_name(folder), "sha256": digest_of(files) if files else ""}
 
 

@@ -104,13 +104,14 @@ def _scan_pickle(file: BinaryIO) -> None:
             raise Refused(f"it calls {str(word).replace(' ', '.')}, which is no part of a state dict")
 
 
-def check_loaded(content: Any, repeated: bool) -> None:
+def check_loaded(content: Any, size: int, repeated: bool) -> None:
     """Look at what torch made of a file, and take attributes from its dicts, which could hide their methods.
 
+    size:     bytes of the file, which older versions of torch do not compare with what a tensor claims
     repeated: tensors may be larger than what is stored of them, as after `Tensor.expand`
 
     Raises:
-        Refused: when a tensor is and may not.
+        Refused: when a tensor is and may not, or claims more than the file holds.
     """
     seen, todo = set(), [content]
     while todo:
@@ -123,5 +124,7 @@ def check_loaded(content: Any, repeated: bool) -> None:
             todo += dict.values(value)
         elif isinstance(value, list | tuple | set):
             todo += value
+        elif isinstance(value, Tensor) and value.untyped_storage().nbytes() > size:
+            raise Refused(f"a tensor of shape {tuple(value.shape)} in a file of {size} bytes")
         elif isinstance(value, Tensor) and not repeated and value.nbytes > value.untyped_storage().nbytes():
             raise Refused(f"a tensor of shape {tuple(value.shape)} is not stored in full")

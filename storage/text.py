@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 
 def read_text(path: str | Path, errors: str = "strict") -> str:
@@ -16,3 +18,12 @@ def read_text(path: str | Path, errors: str = "strict") -> str:
     """
     with open(path, encoding="utf-8-sig", errors=errors) as file:  # newline=None: \r\n and \r become \n
         return file.read()
+
+
+def read_table(path: Path) -> dict[str, Any]:
+    """Content of a JSON file with a table; {} where it holds none, or cannot be read."""
+    try:
+        found = json.loads(read_text(path))
+    except (OSError, ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -38,3 +38,9 @@ def fault_of_network(
     known = FROZEN if is_teacher else MODELS
     alike = "" if Path(name).suffix or os.sep in name else closest(name, known)
     return f"{flag} {name}: {otherwise.format(alike)}"
+
+
+def fault_of_path(name: str, fetch: bool = False) -> str:
+    """`fault_of_network` for ``--model-path``, which names what lies where it says."""
+    lacking = "no such file or folder{}; give a checkpoint or a name that --list-models tells"
+    return fault_of_network("--model-path", name, [Path(name)], lacking, fetch=fetch)

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from errors import UserError
 
+from . import safe
 from .scan import Refused, check_loaded, scan
 
 log = logging.getLogger(__name__)
@@ -23,7 +24,7 @@ State = dict[str, Any]
 
 
 def load_file(path: Path, repeated: bool = False) -> Any:
-    """Content of a file written by ``torch.save``, in the zip or the older container, on the CPU.
+    """Content of a file written by ``torch.save``, in the zip or the older container, or by safetensors, on the CPU.
 
     It takes no more memory than the file is large. With `repeated`, tensors may say that they repeat what is stored of
     them, and become larger where they are copied: compare their shapes first.
@@ -32,16 +33,18 @@ def load_file(path: Path, repeated: bool = False) -> Any:
         UserError: when the file is missing, damaged, or holds anything but tensors and plain values.
     """
     try:
+        if safe.is_one(path):
+            return safe.tensors_in(path)
         scan(path)
         with path.open("rb") as file:
             content = torch.load(file, map_location="cpu", weights_only=True)
-        check_loaded(content, repeated)
+        check_loaded(content, path.stat().st_size, repeated)
         return content
     except Exception as error:  # torch raises a dozen kinds for damaged files
         if isinstance(error, OSError) and error.filename is not None:
             raise UserError(f"{path}: cannot be read ({error.strerror}); give the path of a checkpoint") from None
         log.debug("%s: %s", path, error)
-        reason = f" ({error})" if isinstance(error, Refused) else ""
+        reason = f" ({error})" if isinstance(error, Refused | safe.Broken) else ""
         raise UserError(
             f"{path}: not a checkpoint, damaged, or holding code instead of tensors{reason}; give the path "
             "of a model.pth, or fetch or write it again"

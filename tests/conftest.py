@@ -28,7 +28,11 @@ LONG = {f"test_{name}" for name in "cold_starts dying_processes train_step memor
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     """How much is tested: the faults of tests/reliability/ as often as promised, or nothing that needs files."""
-    parser.addoption("--full", action="store_true", help="inject every fault as often as promised: takes much longer")
+    parser.addoption(
+        "--full",
+        action="store_true",
+        help="inject every fault as often as promised, export every method: takes much longer",
+    )
     parser.addoption(
         "--no-golden", action="store_true", help="leave out the tests that need golden files or real recordings"
     )

@@ -224,7 +224,7 @@ PUBLISHED_FLAGS = {
 COMMAND_OF = {"T": "train", "D": "eval_depth", "S": "eval_segmentation", "P": "eval_pose", "I": "inference"}
 
 
-@pytest.mark.parametrize("command", [command for command in arguments.COMMANDS if command != "inference"])
+@pytest.mark.parametrize("command", ["train", "eval_depth", "eval_segmentation", "eval_pose"])
 @pytest.mark.parametrize("words", [["--model-path", "-x"], ["--model-path=-x"], ["--model-load", "-x"]])
 def test_a_network_is_named_as_in_inference(command, words):
     assert arguments.parse(command, words).model_load == "-x"

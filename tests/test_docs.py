@@ -53,7 +53,7 @@ def documented(program: str) -> list[tuple[str, list[str]]]:
 
 def known_flags() -> set[str]:
     options = [option for command in arguments.COMMANDS for option in arguments.options_of(command)]
-    flags = {"--config", *(option.flag for option in options)}
+    flags = {"--config", *(flag for option in options for flag in (option.flag, *option.also))}
     flags |= {f"--no-{option.flag[2:]}" for option in options if isinstance(option.default, bool)}
     parsers = [make_parser(), *(ArgumentParser() for _ in prepare.COMMANDS)]
     for command, parser in zip(prepare.COMMANDS, parsers[1:], strict=True):
@@ -217,7 +217,7 @@ def test_snippets_of_the_cookbook_run(street, tmp_path, run):
     result = run("-c", script, cwd=tmp_path)
     assert result.returncode == 0, result.stderr
     assert "IoU of each image" in result.stdout
-    assert (tmp_path / "masks.png").stat().st_size > 1000 and (tmp_path / "sgdepth.pt2").is_file()
+    assert (tmp_path / "masks.png").stat().st_size > 1000
 
 
 def test_the_oldest_versions_are_the_same_wherever_they_are_said():

@@ -45,7 +45,7 @@ def test_one_evaluation_of_all_three_names_their_rules(data, tmp_path, run):
         assert set(entry["metrics"]) == {*METRICS, *names, "ratio_median", "ratio_std"}
         assert (entry["protocol"]["name"], entry["protocol"]["range"], entry["images"]) == (protocol, limits, count)
         assert entry["protocol"]["scaling"] == "median per image"
-    (drawn,) = (tmp_path / "sgdepth_eccv_test/judged/eval_images/make3d_test_depth").glob("img_0_*.png")
+    (drawn,) = (tmp_path / "sgdepth_eccv_test/judged/eval_images/make3d_test_depth").glob("img_0.png")
     assert np.asarray(Image.open(drawn)).size
 
 

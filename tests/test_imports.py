@@ -21,8 +21,8 @@ LEVELS = {
     "arguments": 4,
     "state_manager": 5,
     "harness": 6,
-    **dict.fromkeys(("train", "eval_depth", "eval_segmentation", "eval_pose", "inference"), 7),
-    **dict.fromkeys(("benchmarks", "docs"), 8),
+    **dict.fromkeys(("train", "eval_depth", "eval_segmentation", "eval_pose", "inference", "export"), 7),
+    **dict.fromkeys(("benchmarks", "docs", "hubconf"), 8),
 }
 COMMANDS = ("train.py", "eval_depth.py", "eval_segmentation.py", "eval_pose.py", "inference.py")
 FREE = ("dataloader/prepare/", "dataloader/check")  # commands of their own: may import anything, nothing imports them
@@ -73,6 +73,11 @@ def test_nothing_imports_upwards_or_sideways():
     texts = {path.relative_to(ROOT).as_posix(): path.read_text(encoding="utf-8") for path in found}
     wrong = [line for path, text in texts.items() for line in wrong_directions(path, text)]
     assert not wrong, "\n".join(wrong)
+
+
+def test_no_file_of_the_product_is_longer_than_400_lines():
+    lengths = {path.relative_to(ROOT): len(path.read_text(encoding="utf-8").splitlines()) for path in sources()}
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
 
 
 BUILT_ON = {"sgdem": "sgdepth", "bdedepth": "monodepth2"}  # what they share with others has a folder of its own
@@ -154,9 +159,9 @@ print(len({names}))
     assert int(done.stdout) > 40
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", [*COMMANDS, "export.py"])
 def test_wrong_names_are_told_without_torch(command):
-    words = [command, "--model-path" if command == "inference.py" else "--model-load", "nowhere"]
+    words = [command, "--model-path" if command in ("inference.py", "export.py") else "--model-load", "nowhere"]
     code = f"import sys, runpy; sys.argv = {words!r}\n"
     code += f"try: runpy.run_path({command!r}, run_name='__main__')"
     code += "\nexcept SystemExit as stop: assert stop.code == 2\nassert 'torch' not in sys.modules, 'torch'"

@@ -64,7 +64,8 @@ def test_a_name_tells_what_its_files_do_not(offered):
 
 def test_training_begins_with_a_network_by_its_name(offered):
     args = arguments.parse("train", ["--method", "monodepth2", "--model-load", FIRST, "--fetch"])
-    assert not state_manager.needs_pretrained(MODELS[FIRST].place, args)
+    place = MODELS[FIRST].place
+    assert not state_manager.needs_pretrained(place, args, state_manager.settle_network(place, args))
 
 
 def test_a_command_that_does_not_take_the_method_says_so_before_it_fetches(offered):

@@ -11,14 +11,16 @@ import torch
 from torch import nn
 
 from engine.optimizer import Rule, Schedule
+from engine.run_folder import tell_of_namesakes
 from engine.run_state import RunState
 from errors import UserError
 from losses.masking import DynamicClassMask
+from methods import stored
 from methods.stored import Stored, read_network
 from models.sgdepth import SGDepth
-from state_manager import checkpoints, find_network, load_into, needs_pretrained, start, tell_of_namesakes, verify
+from state_manager import checkpoints, find_network, load_into, needs_pretrained, settle_network, start, verify
 from storage import checkpoint_folder
-from storage.weights import read_state_dict
+from storage.weights import read_state, read_state_dict
 from tests import golden
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -129,6 +131,10 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [folder.name]
 
 
+def begin(state: RunState, run_folder: Path, args: Namespace) -> None:
+    start(state, run_folder, args, settle_network(run_folder, args))
+
+
 def test_a_used_run_folder_is_refused_unless_told(tmp_path):
     state = small_state()
     state.epoch = 1
@@ -147,11 +153,11 @@ def test_overwriting_a_run_with_its_own_checkpoint_loads_before_it_deletes(tmp_p
     state.epoch = 1
     folder = state.save(tmp_path)
     other = small_state()
-    start(other, tmp_path, arguments(tmp_path, model_load=str(folder), overwrite=True))
+    begin(other, tmp_path, arguments(tmp_path, model_load=str(folder), overwrite=True))
     assert other.epoch == 1 and not checkpoints(tmp_path)
     state.save(tmp_path)
     with pytest.raises(UserError, match="holds no model.pth"):
-        start(small_state(), tmp_path, arguments(tmp_path, model_load="nowhere", overwrite=True))
+        begin(small_state(), tmp_path, arguments(tmp_path, model_load="nowhere", overwrite=True))
     assert len(checkpoints(tmp_path)) == 1
 
 
@@ -209,21 +215,47 @@ def test_resuming_with_another_network_or_optimiser_is_refused(tmp_path):
     assert folder.is_dir()
 
 
+def fetches(run_folder: Path, args: Namespace) -> bool:
+    return needs_pretrained(run_folder, args, settle_network(run_folder, args))
+
+
 def test_imagenet_weights_are_fetched_only_where_no_checkpoint_replaces_them(tmp_path, network):
     wanted = options(train_weights_init="pretrained", resume="auto", model_load="", checkpoint_dir=str(tmp_path))
-    assert needs_pretrained(tmp_path, wanted)
+    assert fetches(tmp_path, wanted)
     wanted.model_load = "whole"
     (tmp_path / "whole").mkdir()
     torch.save(network.state_dict(), tmp_path / "whole/model.pth")
-    assert not needs_pretrained(tmp_path, wanted)
+    assert not fetches(tmp_path, wanted)
     without_pose = {key: value for key, value in network.state_dict().items() if not key.startswith("pose.")}
     torch.save(without_pose, tmp_path / "whole/model.pth")
-    assert needs_pretrained(tmp_path, wanted)
+    assert fetches(tmp_path, wanted)
     wanted.model_load = ""
     (tmp_path / "checkpoints/epoch_1").mkdir(parents=True)
-    assert not needs_pretrained(tmp_path, wanted)
+    assert not fetches(tmp_path, wanted)
     wanted.train_weights_init = "scratch"
-    assert not needs_pretrained(tmp_path / "other", wanted)
+    assert not fetches(tmp_path / "other", wanted)
+
+
+def test_a_training_reads_the_network_that_it_begins_with_once(tmp_path, monkeypatch):
+    state = small_state()
+    folder = state.save(tmp_path / "old")
+    (folder / "meta.json").unlink()
+    read: list[Path] = []
+    monkeypatch.setattr(stored, "read_state", lambda path: read.append(path) or read_state(path))
+    begun = vars(arguments(tmp_path, model_load=str(folder), train_weights_init="pretrained"))
+    args = Namespace(**vars(options()) | begun)
+    found = settle_network(tmp_path / "new", args)
+    needs_pretrained(tmp_path / "new", args, found)
+    start(small_state(), tmp_path / "new", args, found)
+    assert read == [folder / "model.pth"]
+
+
+def test_a_network_to_evaluate_is_looked_for_once(tmp_path, monkeypatch, network):
+    torch.save(network.state_dict(), tmp_path / "model.pth")
+    asked: list[Namespace] = []
+    monkeypatch.setattr(stored, "source_of", lambda args: asked.append(args) or tmp_path)
+    find_network(options(checkpoint_dir=str(tmp_path), model_load="whole"), "depth")
+    assert len(asked) == 1
 
 
 def test_a_file_without_one_part_says_which(tmp_path, network):
@@ -244,7 +276,7 @@ def test_fine_tuning_starts_counters_afresh(tmp_path):
     state.epoch = 7
     folder = state.save(tmp_path / "old")
     other = small_state()
-    start(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder), model_disable_lr_loading=True))
+    begin(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder), model_disable_lr_loading=True))
     assert (other.epoch, other.step) == (0, 0)
 
 
@@ -252,7 +284,7 @@ def test_a_finished_checkpoint_says_why_nothing_trains(tmp_path, caplog):
     state = small_state()
     state.epoch = 20
     folder = state.save(tmp_path / "old")
-    start(small_state(), tmp_path / "new", arguments(tmp_path, model_load=str(folder)))
+    begin(small_state(), tmp_path / "new", arguments(tmp_path, model_load=str(folder)))
     assert "nothing is left to train" in caplog.text and "--model-disable-lr-loading" in caplog.text
     start(small_state(), tmp_path / "old", arguments(tmp_path, resume="auto"))
     assert "all 20 epochs are done; raise --train-num-epochs" in caplog.text
@@ -380,7 +412,7 @@ def test_a_checkpoint_may_be_named_by_its_model_file(tmp_path):
     state.epoch = 3
     folder = state.save(tmp_path / "old")
     other = small_state()
-    start(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder / "model.pth")))
+    begin(other, tmp_path / "new", arguments(tmp_path, model_load=str(folder / "model.pth")))
     assert other.epoch == 3
 
 

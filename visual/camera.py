@@ -27,13 +27,14 @@ def is_camera(path: Path) -> bool:
 def _opened(path: Path) -> cv2.VideoCapture:
     import cv2
 
-    level = cv2.utils.logging.getLogLevel()
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)  # OpenCV complains in several lines of its own
+    levels = getattr(cv2.utils, "logging", cv2)  # OpenCV 4 has it all in one place
+    level = levels.getLogLevel()
+    levels.setLogLevel(0)  # silence: OpenCV complains in several lines of its own
     try:
         capture = cv2.VideoCapture(int(WORD.fullmatch(str(path))["number"]))
         works = capture.isOpened() and capture.read()[0]
     finally:
-        cv2.utils.logging.setLogLevel(level)
+        levels.setLogLevel(level)
     if not works:
         capture.release()
         raise UserError(

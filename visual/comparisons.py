@@ -69,12 +69,27 @@ def segmentation_comparison(image: np.ndarray, ids: Tensor, labels: np.ndarray, 
     return np.concatenate([*rows, _legend(labels.shape[1], torch.cat([found, truth]), names, share)])
 
 
+def titled(picture: np.ndarray, name: str) -> np.ndarray:
+    """A picture (h, w, 3) uint8 above a strip with the name of its frame; of long names the end: (h + h', w, 3)."""
+    width = picture.shape[1]
+    font = ImageFont.load_default(_font_size(width))
+    while font.getlength(name) > width and len(name) > 1:
+        name = name[1:]
+    strip = Image.new("RGB", (width, round(1.5 * _font_size(width))), "white")
+    ImageDraw.Draw(strip).text((width / 2, strip.height / 2), name, "black", font, "mm")
+    return np.concatenate([picture, np.asarray(strip)])
+
+
+def _font_size(width: int) -> int:
+    return max(min(width // 60, 24), 8)
+
+
 def _legend(width: int, ids: Tensor, names: Sequence[str], wrong: float) -> np.ndarray:
     """Colours and names of the classes that occur, and which share of the labelled pixels is wrong: (h, width, 3)."""
     present = [number for number in ids.unique().tolist() if number < len(names)]
     entries = [(tuple(class_table()[number].tolist()), names[number]) for number in present]
     entries.append((tuple(round(255 * part) for part in WRONG), f"wrong: {100 * wrong:.1f} %"))
-    size = max(min(width // 60, 24), 8)
+    size = _font_size(width)
     font = ImageFont.load_default(size)
     row, places, x, y = round(1.5 * size), [], 0, 0
     for colour, name in entries:

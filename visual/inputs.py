@@ -14,9 +14,10 @@ from errors import UserError
 from storage import shelf
 from storage.kinds import DEPTH_FOLDER, HEIF, VIDEOS, image_suffixes
 from storage.text import read_text
-from storage.wanted import fault_of_network
+from storage.wanted import fault_of_path
 
 from .camera import is_camera, require_camera
+from .lens import camera_fault
 
 LIST = ".txt"
 MOST_NAMED = 5  # of files that are left out
@@ -206,9 +207,7 @@ def asked_inputs(args: Namespace, runs: str, *found: str) -> Inputs:
     faults, inputs = [], Inputs({}, {})
     if not args.model_path:
         faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
-    lacking = "no such file or folder{}; give a checkpoint or a name that --list-models tells"
-    path = args.model_path
-    faults += filter(None, [fault_of_network("--model-path", path, [Path(path)], lacking, fetch=args.fetch)])
+    faults += filter(None, [fault_of_path(args.model_path, args.fetch)])
     if not args.image_path:
         faults.append("--image-path: not given; give images, a folder of images, a video or camera:0")
     try:
@@ -220,8 +219,8 @@ def asked_inputs(args: Namespace, runs: str, *found: str) -> Inputs:
     elif reason := _unwritable(Path(args.output_path)):
         faults.append(f"--output-path {args.output_path}: cannot be made ({reason}); name another folder")
     faults += filter(None, found)
-    if args.intrinsics and (args.fov or len(args.intrinsics) != 4):
-        faults.append("--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them")
+    if fault := camera_fault(args.intrinsics, args.fov):
+        faults.append(fault)
     if faults:
         raise UserError("; also ".join(faults))
     return inputs

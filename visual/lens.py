@@ -69,6 +69,13 @@ def find_lens(
     return Lens(focal, focal, (width - 1) / 2, (height - 1) / 2, source)
 
 
+def camera_fault(intrinsics: tuple[float, ...], fov: float) -> str:
+    """What is wrong with what was said of the camera; "" where nothing is."""
+    if intrinsics and (fov or len(intrinsics) != 4):
+        return "--intrinsics: give the four numbers fx,fy,cx,cy in pixels, and no --fov beside them"
+    return ""
+
+
 def has_lens(path: Path | None, intrinsics: tuple[float, ...], fov: float, roots: tuple[Path, ...] = ()) -> bool:
     """Whether anybody tells the lens of an image; arguments as in `find_lens`."""
     return bool(intrinsics or fov or (path and (any(map(has_camera, _homes(path, roots))) or _film_focal_length(path))))

@@ -42,6 +42,11 @@ def build_fit(args: Namespace, model: Any) -> Fit:
     return Fit(kind, () if own else size, getattr(model, "size_divisor", 32), filter)
 
 
+def build_look(args: Namespace) -> Look:
+    """How pictures look."""
+    return Look(args.layout, args.colormap, () if args.range == EACH else args.range, args.color_bar)
+
+
 def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     """What is written where, when that is possible; `video` is how names of films end.
 
@@ -51,7 +56,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     extension = args.output_format
     if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
         raise UserError(f"--output-format {extension!r}: OpenCV writes no such files; give for example .jpg or .png")
-    look = Look(args.layout, args.colormap, () if args.range == EACH else args.range, args.color_bar)
+    look = build_look(args)
     camera = (args.intrinsics, args.fov, tuple(Path(word) for word in args.image_path if os.path.isdir(word)))
     outputs = ResultFolder(Path(args.output_path), extension, args.save, args.save_arrays, look, camera=camera)
     if twice := clashes(outputs, inputs.images.values()):

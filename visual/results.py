@@ -34,6 +34,7 @@ ENDINGS = {
     "glb": ".glb",
 }
 """Names of what is saved beside the picture, whose ending is an option."""
+WRITTEN = ("disparity", "seg", "npz", "depth", "depth16", "ply", "glb")  # in this order
 METRIC = ("depth", "depth16", "ply", "glb")  # make no sense of inverse depth with an unknown shift
 CLOUDS = {"ply": ply, "glb": glb}
 MOST_COUNTS = 65535
@@ -91,6 +92,14 @@ class Found:
         """Depth at (height, width) `size`, resized in the quantity that the network predicts."""
         resized = cv2.resize(self.values, size[::-1], interpolation=cv2.INTER_LINEAR)  # OpenCV counts width first
         return 1 / resized if self.inverse else resized
+
+    def disparity(self, size: tuple[int, int]) -> np.ndarray:
+        """Inverse depth at (height, width) `size`, resized in the quantity that the network predicts."""
+        return _enlarged(self.values, size, cv2.INTER_LINEAR) if self.inverse else 1 / self.depth(size)
+
+    def labels(self, size: tuple[int, int]) -> np.ndarray | None:
+        """Class ids at (height, width) `size`, where the network knows classes."""
+        return None if self.ids is None else _enlarged(self.ids, size, cv2.INTER_NEAREST)
 
     def require_finite(self) -> None:
         """Raise `UserError` where the network predicts NaN or infinite values."""
@@ -195,29 +204,39 @@ class ResultFolder:
         quantity that the network predicts; of inverse depth up to scale and shift there is none.
         """
         kinds = self._kinds(found)
-        size = job.view.image.shape[:2]
-        depth = found.depth(size) if kinds & {*METRIC, "npz"} and found.known != "up to scale and shift" else None
-        if "disparity" in kinds:
-            self._put(job, "disparity", _npy(found.inv_depth), found.inverse_unit)
-        if "seg" in kinds:
-            self._put(job, "seg", _npy(_enlarged(found.ids, size, cv2.INTER_NEAREST)))
-        if "npz" in kinds:
-            self._put(job, "npz", self._npz(job, found, depth), found.unit)
-        if depth is None:
+        depth = self.depth(job, found) if kinds & {*METRIC, "npz"} else None
+        for kind in WRITTEN:
+            if kind in kinds and (depth is not None or kind not in METRIC):
+                self._put(job, kind, *self.content(job, found, kind, depth))
+        if depth is None or "depth" not in kinds:
             return
-        if "depth" in kinds:
-            self._put(job, "depth", _npy(depth), found.unit)
-            layers = {name: _enlarged(layer, size, cv2.INTER_LINEAR) for name, layer in found.layers.items()}
-            if "base" in layers:
-                layers.setdefault("detail", depth - layers["base"])
-            for name, layer in layers.items():
-                write_whole(self.folder / f"{job.name}_{name}.npy", _npy(layer), durable=False)
-        if "depth16" in kinds:
-            per_metre = self._counts_per_metre(found)
-            self._put(job, "depth16", depth_png(depth, per_metre, found.unit), f"1/{per_metre} of {found.unit}")
-        for kind in kinds & {*CLOUDS}:
-            cloud = build_cloud(job.view.image, depth, self.lens(job, needed=True))
-            self._put(job, kind, CLOUDS[kind](cloud, found.unit), found.unit)
+        layers = {name: _enlarged(layer, depth.shape, cv2.INTER_LINEAR) for name, layer in found.layers.items()}
+        if "base" in layers:
+            layers.setdefault("detail", depth - layers["base"])
+        for name, layer in layers.items():
+            write_whole(self.folder / f"{job.name}_{name}.npy", _npy(layer), durable=False)
+
+    @staticmethod
+    def depth(job: Job, found: Found) -> np.ndarray | None:
+        """Depth (H, W) at the size of the image; None of inverse depth up to scale and shift."""
+        return None if found.known == "up to scale and shift" else found.depth(job.view.image.shape[:2])
+
+    def content(self, job: Job, found: Found, kind: str, depth: np.ndarray | None) -> tuple[bytes, str]:
+        """File of one kind of `ENDINGS`, and what its numbers mean, "" for ids; `depth` as of the method."""
+        match kind:
+            case "disparity":
+                return _npy(found.inv_depth), found.inverse_unit
+            case "seg":
+                return _npy(found.labels(job.view.image.shape[:2])), ""
+            case "npz":
+                return self._npz(job, found, depth), found.unit
+            case "depth":
+                return _npy(depth), found.unit
+            case "depth16":
+                per_metre = self._counts_per_metre(found)
+                return depth_png(depth, per_metre, found.unit), f"1/{per_metre} of {found.unit}"
+        cloud = build_cloud(job.view.image, depth, self.lens(job, needed=True))
+        return CLOUDS[kind](cloud, found.unit), found.unit
 
     def lens(self, job: Job, needed: bool = False) -> Lens | None:
         """Lens of the part of an image that is shown; where it is `needed`, raises `UserError` for want of one."""
@@ -256,11 +275,11 @@ class ResultFolder:
             "intrinsics_source": np.array(lens.source if lens else "unknown"),
         }
         if depth is None:
-            arrays["inverse_depth"] = _enlarged(found.inv_depth, size, cv2.INTER_LINEAR)
+            arrays["inverse_depth"] = found.disparity(size)
         else:
             arrays["depth"] = depth
         if found.ids is not None:
-            arrays["seg"] = _enlarged(found.ids, size, cv2.INTER_NEAREST)
+            arrays["seg"] = found.labels(size)
         content = io.BytesIO()
         np.savez(content, **arrays)
         return content.getvalue()

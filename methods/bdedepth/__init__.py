@@ -7,6 +7,7 @@ from presets.options import (
     DEPTH_TRAINING,
     DEPTH_VALIDATION,
     EXPERIMENT,
+    EXPORT,
     INFERENCE,
     OPTIMISER,
     PICTURES,
@@ -70,6 +71,7 @@ METHOD = Method(
         "eval_depth": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, DEPTH_VALIDATION, REFINEMENT, PICTURES),
         "eval_pose": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, VIDEO_NETWORK, BACKBONE, EXPERIMENT, INFERENCE, REFINEMENT),
+        "export": (VIDEO_NETWORK, BACKBONE, EXPERIMENT, EXPORT),
     },
     parts={
         "encoder": "encoder.conv1.weight",

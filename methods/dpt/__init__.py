@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from presets.options import DEPTH_VALIDATION, EXPERIMENT, INFERENCE, PICTURES, SYSTEM
+from presets.options import DEPTH_VALIDATION, EXPERIMENT, EXPORT, INFERENCE, PICTURES, SYSTEM
 
 from ..method import Method
 
@@ -13,6 +13,7 @@ METHOD = Method(
     options={
         "eval_depth": (SYSTEM, EXPERIMENT, DEPTH_VALIDATION, PICTURES),
         "inference": (SYSTEM, EXPERIMENT, INFERENCE),
+        "export": (EXPERIMENT, EXPORT),
     },
     trained=False,
 )

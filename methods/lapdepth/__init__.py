@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from presets.measured import MEASURED_TRAINING
 from presets.option import NOTED, Group, Option
-from presets.options import DEPTH_MAX, DEPTH_VALIDATION, EXPERIMENT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
+from presets.options import (
+    DEPTH_MAX,
+    DEPTH_VALIDATION,
+    EXPERIMENT,
+    EXPORT,
+    INFERENCE,
+    OPTIMISER,
+    PICTURES,
+    SYSTEM,
+    TRAINING,
+)
 
 from ..method import Method
 from ..metric.options import MODEL_NORM, TRUTH_MIN
@@ -46,5 +56,6 @@ METHOD = Method(
         "train": (SYSTEM, NETWORK, EXPERIMENT, TRAINING, OPTIMISER, MEASURED_TRAINING, SUPERVISED, DEPTH_VALIDATION),
         "eval_depth": (SYSTEM, NETWORK, EXPERIMENT, DEPTH_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, EXPERIMENT, INFERENCE),
+        "export": (NETWORK, EXPERIMENT, EXPORT),
     },
 )

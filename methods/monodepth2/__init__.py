@@ -7,6 +7,7 @@ from presets.options import (
     DEPTH_TRAINING,
     DEPTH_VALIDATION,
     EXPERIMENT,
+    EXPORT,
     INFERENCE,
     OPTIMISER,
     PICTURES,
@@ -54,6 +55,7 @@ METHOD = Method(
         "eval_depth": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, DEPTH_VALIDATION, REFINEMENT, PICTURES),
         "eval_pose": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, VIDEO_NETWORK, EXPERIMENT, INFERENCE, REFINEMENT),
+        "export": (VIDEO_NETWORK, EXPERIMENT, EXPORT),
     },
     parts={
         "encoder": "encoder.conv1.weight",

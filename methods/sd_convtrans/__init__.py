@@ -5,7 +5,7 @@ from __future__ import annotations
 from presets.depth_data import DEPTH_SIZE
 from presets.measured import MEASURED_TRAINING
 from presets.option import Group
-from presets.options import DEPTH_VALIDATION, EXPERIMENT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
+from presets.options import DEPTH_VALIDATION, EXPERIMENT, EXPORT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
 
 from ..method import Method
 from .options import LOSS, NETWORK, TRANSFORMER_WEIGHTS
@@ -32,5 +32,6 @@ METHOD = Method(
         ),
         "eval_depth": (SYSTEM, NETWORK, EXPERIMENT, DEPTH_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, EXPERIMENT, INFERENCE),
+        "export": (NETWORK, EXPERIMENT, EXPORT),
     },
 )

@@ -6,6 +6,7 @@ from presets.options import (
     DEPTH_TRAINING,
     DEPTH_VALIDATION,
     EXPERIMENT,
+    EXPORT,
     INFERENCE,
     OPTIMISER,
     PICTURES,
@@ -44,5 +45,6 @@ METHOD = Method(
         "eval_segmentation": (SYSTEM, NETWORK, EXPERIMENT, SEGMENTATION_VALIDATION, PICTURES),
         "eval_pose": (SYSTEM, NETWORK, EXPERIMENT, POSE_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, EXPERIMENT, INFERENCE, REFINEMENT),
+        "export": (NETWORK, EXPERIMENT, EXPORT),
     },
 )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from presets.measured import MEASURED_TRAINING
-from presets.options import DEPTH_VALIDATION, EXPERIMENT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
+from presets.options import DEPTH_VALIDATION, EXPERIMENT, EXPORT, INFERENCE, OPTIMISER, PICTURES, SYSTEM, TRAINING
 
 from ..method import Method
 from .options import DISTILLATION, NETWORK, SUPERVISED
@@ -28,6 +28,7 @@ METHOD = Method(
         ),
         "eval_depth": (SYSTEM, NETWORK, EXPERIMENT, DEPTH_VALIDATION, PICTURES),
         "inference": (SYSTEM, NETWORK, EXPERIMENT, INFERENCE),
+        "export": (NETWORK, EXPERIMENT, EXPORT),
     },
     pair=("encoder.conv_convert_list.0.module.2.weight", "decoder_0_up.conv.weight"),
 )

@@ -6,7 +6,7 @@ from typing import Any
 
 from errors import UserError
 from methods.stored import located, read_network, resemblance
-from storage.notes import METADATA, Damaged, read
+from storage.notes import Damaged, notes_of, read
 
 from .keys import adopt
 
@@ -35,9 +35,10 @@ def told_of(teacher: str, decoder: str, runs: str) -> dict[str, Any]:
             f"with; {resemblance(stored, '--kd-teacher-decoder')}"
         )
     told = {"model_norm": adopted.options["model_norm"]}
-    if not stored.noted:
+    notes = notes_of(stored.path)
+    if notes is None:
         return told
     try:
-        return told | {"model_depth_max": float(read(stored.path.parent / METADATA)["options"]["model_depth_max"])}
+        return told | {"model_depth_max": float(read(notes)["options"]["model_depth_max"])}
     except (Damaged, KeyError) as error:
-        raise UserError(f"{stored.path.parent / METADATA}: damaged ({error}); name another --kd-teacher") from None
+        raise UserError(f"{notes}: damaged ({error}); name another --kd-teacher") from None

@@ -53,7 +53,8 @@ class Backbone(nn.Module):
     """
 
     def __init__(self, variant: Variant):
-        import timm
+        with torch.device("cpu"):  # parts of PyTorch 2.6 that it imports cannot be imported for the device "meta"
+            import timm
 
         super().__init__()
         self.stages, self.taps = variant.stages, variant.blocks
@@ -89,12 +90,18 @@ class Backbone(nn.Module):
     def position(self, height: int, width: int) -> Tensor:
         """Position embedding (1, 1 + height * width, C) for a grid of tokens; that of recent sizes is remembered."""
         learned = self.vit.pos_embed
+        if torch.compiler.is_compiling():  # what is traced is no tensor to keep
+            return _positions(learned, (height, width))
         key = (height, width, learned.device, learned.dtype)
         if key not in self._positions:
             if len(self._positions) == _REMEMBERED:
                 self._positions.clear()
-            side = round((learned.shape[1] - 1) ** 0.5)
-            grid = learned[:, 1:].detach().transpose(1, 2).unflatten(2, (side, side))  # (1, C, side, side)
-            grid = interpolate(grid, (height, width), mode="bilinear", align_corners=False)
-            self._positions[key] = torch.cat([learned[:, :1].detach(), grid.flatten(2).transpose(1, 2)], 1)
+            self._positions[key] = _positions(learned, (height, width))
         return self._positions[key]
+
+
+def _positions(learned: Tensor, size: tuple[int, int]) -> Tensor:
+    side = round((learned.shape[1] - 1) ** 0.5)
+    grid = learned[:, 1:].detach().transpose(1, 2).unflatten(2, (side, side))  # (1, C, side, side)
+    grid = interpolate(grid, size, mode="bilinear", align_corners=False)
+    return torch.cat([learned[:, :1].detach(), grid.flatten(2).transpose(1, 2)], 1)

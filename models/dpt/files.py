@@ -7,6 +7,7 @@ from pathlib import Path
 
 from errors import UserError, closest
 from models.teacher import Habits
+from storage import safe
 from storage.catalogue import MODELS
 from storage.published import hash_in, obtain, sha256
 
@@ -83,6 +84,8 @@ def find(name: str, fetch: bool = False) -> Weights:
     if name in OFFICIAL:
         return _official(name, fetch)
     path = Path(name)
+    if (path / safe.FILE).is_file():
+        path = path / safe.FILE
     if not path.is_file():
         raise UserError(
             f"{name}: neither a weight file nor a known teacher{closest(name, OFFICIAL)}; give the path of "
@@ -92,7 +95,8 @@ def find(name: str, fetch: bool = False) -> Weights:
     stem = path.stem.partition("-")[0]
     by_content = [key for key, entry in OFFICIAL.items() if digest.startswith(entry.hash)]
     by_name = [key for key, entry in OFFICIAL.items() if stem == entry.file.partition("-")[0]]
-    return Weights(path, digest, (by_content + by_name + [""])[0])
+    noted = [safe.notes_in(path).get("published", "")] if safe.is_one(path) else []
+    return Weights(path, digest, ([key for key in noted if key in OFFICIAL] + by_content + by_name + [""])[0])
 
 
 def identity(name: str) -> dict[str, str]:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import pytest
 
-import train
 from engine import ranks
+from engine.rescue import saved_on_error
 from errors import UserError
 from storage.checkpoint_folder import checkpoints
 
@@ -17,10 +15,9 @@ from .saving import small_state
 @pytest.mark.parametrize("error", [RuntimeError("of a library"), OSError(24, "Too many open files"), UserError("mine")])
 def test_the_run_is_saved_before_any_error_is_shown(tmp_path, error):
     state, said, freed = small_state(3, 0, 3), [], []
-    report = SimpleNamespace(stopped=said.append)
     with (
         pytest.raises(type(error)) as raised,
-        train.saved_on_error(state, lambda: freed.append("steps"), tmp_path, report, lambda: freed.append("loaders")),
+        saved_on_error(state, lambda: freed.append("steps"), tmp_path, said.append, lambda: freed.append("loaders")),
     ):
         raise error
     assert raised.value is error
@@ -36,16 +33,13 @@ def test_what_goes_wrong_while_saving_does_not_hide_the_error(tmp_path, fault, m
     state = small_state(3, 0, 3)
     monkeypatch.setattr(type(state), "save", broken)
     unfinished = broken if fault == "not worth saving" else lambda: None
-    with (
-        pytest.raises(ZeroDivisionError),
-        train.saved_on_error(state, unfinished, tmp_path, SimpleNamespace(stopped=print), lambda: None),
-    ):
+    with pytest.raises(ZeroDivisionError), saved_on_error(state, unfinished, tmp_path, print, lambda: None):
         raise ZeroDivisionError
 
 
 def test_one_of_several_processes_does_not_wait_for_the_others_to_save(tmp_path, monkeypatch):
     monkeypatch.setattr(ranks, "active", lambda: True)
     state = small_state(3, 0, 3)
-    with pytest.raises(RuntimeError), train.saved_on_error(state, print, tmp_path, SimpleNamespace(), lambda: None):
+    with pytest.raises(RuntimeError), saved_on_error(state, print, tmp_path, print, lambda: None):
         raise RuntimeError("of a library")
     assert not checkpoints(tmp_path)

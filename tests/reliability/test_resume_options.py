@@ -14,7 +14,7 @@ from errors import UserError
 from methods import METHODS
 from presets.option import BETWEEN, FREE, NOTED, REFUSED, START
 from presets.resume import FACTS, MEANING, changes, rules
-from state_manager import compared_options, start
+from state_manager import compared_options, settle_network, start
 from tests.conftest import tiny_options
 
 from .saving import options, small_state
@@ -186,7 +186,8 @@ def test_rates_of_a_loaded_checkpoint_that_count_are_told(tmp_path, rate, told, 
     folder = small_state(1, 1).save(tmp_path / "old")
     other = small_state()
     other.schedule.settings = replace(other.schedule.settings, starts=(rate,))
-    start(other, tmp_path / "new", options(tmp_path, model_load=str(folder)))
+    args = options(tmp_path, model_load=str(folder))
+    start(other, tmp_path / "new", args, settle_network(tmp_path / "new", args))
     assert ("brings its own learning rate" in caplog.text) == told
 
 

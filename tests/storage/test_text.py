@@ -2,7 +2,7 @@
 
 import pytest
 
-from storage.text import read_text
+from storage.text import read_table, read_text
 
 
 @pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
@@ -19,3 +19,17 @@ def test_what_is_no_utf8_is_refused_or_replaced(tmp_path):
     with pytest.raises(UnicodeDecodeError):
         read_text(path)
     assert "a" in read_text(path, errors="replace")
+
+
+def test_a_table_that_cannot_be_read_is_empty(tmp_path):
+    path = tmp_path / "a.json"
+    assert read_table(path) == {}
+    for content, wanted in (
+        (b'\xef\xbb\xbf{"a": 1}', {"a": 1}),
+        (b"[1]", {}),
+        (b"{", {}),
+        (b"[" * 10**5, {}),
+        (b"\xff", {}),
+    ):
+        path.write_bytes(content)
+        assert read_table(path) == wanted

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from visual.colour import as_dots, class_table, coloured, depth_image, dot_size, error_image
-from visual.comparisons import LARGEST_ERROR, depth_comparison, error_bar, segmentation_comparison
+from visual.comparisons import LARGEST_ERROR, depth_comparison, error_bar, segmentation_comparison, titled
 from visual.pictures import Look, colour_bar
 
 NAMES = ("road", "sidewalk", "building")
@@ -104,3 +104,11 @@ def test_segmentation_comparison_shows_classes_and_what_is_wrong():
     assert (wrong[:21] == (255, 0, 0)).all() and not wrong[21:23].any() and (wrong[23:] == 40).all()
     colours = {tuple(colour) for colour in legend.reshape(-1, 3).tolist()}
     assert {*map(tuple, class_table()[:3].tolist()), (255, 0, 0)} <= colours
+
+
+def test_a_title_stands_below_a_picture_and_of_a_long_one_the_end():
+    picture = np.full((10, 60, 3), 7, np.uint8)
+    short, long, end = (titled(picture, name) for name in ("a 3", "z" * 200 + "abc", "abc"))
+    assert (short[:10] == 7).all() and short.shape == long.shape and short.shape[1] == 60
+    assert (short[10:] < 128).any() and (long[10:] < 128).any()
+    assert (titled(picture, "y" * 200 + "z" * 199 + "abc") == long).all() and (long != end).any()

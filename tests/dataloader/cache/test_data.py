@@ -358,7 +358,7 @@ def test_a_damaged_image_is_named_and_what_is_finished_is_kept(copy, tmp_path, d
 
 def test_an_interrupt_keeps_what_is_finished(root, tmp_path, decoded, monkeypatch):
     monkeypatch.setattr(fill, "SHARD_BYTES", 5000)  # three pictures of 1536 bytes
-    update, seen = fill.tqdm.update, []
+    update, seen = fill.Progress.update, []
 
     def interrupted(bar, count=1):
         seen.append(bar)
@@ -367,7 +367,7 @@ def test_an_interrupt_keeps_what_is_finished(root, tmp_path, decoded, monkeypatc
         return update(bar, count)
 
     with monkeypatch.context() as patch:
-        patch.setattr(fill.tqdm, "update", interrupted)
+        patch.setattr(fill.Progress, "update", interrupted)
         with pytest.raises(KeyboardInterrupt):
             make(root, tmp_path)
     assert stored(tmp_path) == 8

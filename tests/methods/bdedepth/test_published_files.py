@@ -150,9 +150,9 @@ def test_training_begins_from_a_published_file(network, tmp_path):
     torch.save(FORMS["whole"](network), tmp_path / "ckpt.pth")
     words = ["--method", "bdedepth", "--checkpoint-dir", str(tmp_path), "--model-load", "ckpt.pth"]
     args = arguments.parse("train", words)
-    settle_network(tmp_path / "run", args)
+    stored = settle_network(tmp_path / "run", args)
     assert (args.model_backbone, args.model_depth_resolutions) == ("resnet", 2)
-    assert not needs_pretrained(tmp_path / "run", args)
+    assert not needs_pretrained(tmp_path / "run", args, stored)
 
 
 def test_what_does_not_fit_is_told(network, tmp_path):

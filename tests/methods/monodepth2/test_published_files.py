@@ -15,7 +15,7 @@ import arguments
 from errors import UserError
 from methods.monodepth2.keys import adopt
 from models.monodepth2 import Monodepth2
-from state_manager import find_network, needs_pretrained
+from state_manager import find_network, needs_pretrained, settle_network
 from storage.weights import read_state
 from tests import commands
 from tests.conftest import Run
@@ -115,10 +115,10 @@ def test_one_file_with_all_parts_is_taken_too(network, tmp_path):
 
 def test_imagenet_weights_are_not_fetched_for_a_network_that_is_loaded(folder, network, tmp_path):
     words = ["--method", "monodepth2", "--checkpoint-dir", str(tmp_path), "--model-depth-resolutions", "2"]
-    assert needs_pretrained(tmp_path, arguments.parse("train", words))
-    assert not needs_pretrained(tmp_path, arguments.parse("train", [*words, "--model-load", str(folder)]))
     half = published(tmp_path / "half", network, ("encoder", "depth"))
-    assert needs_pretrained(tmp_path, arguments.parse("train", [*words, "--model-load", str(half)]))
+    for load, fetched in (([], True), (["--model-load", str(folder)], False), (["--model-load", str(half)], True)):
+        args = arguments.parse("train", [*words, *load])
+        assert needs_pretrained(tmp_path, args, settle_network(tmp_path, args)) == fetched
 
 
 def test_keys_of_others_are_not_adopted():

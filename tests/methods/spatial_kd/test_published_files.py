@@ -114,9 +114,9 @@ def test_training_begins_from_a_pair(tmp_path):
     encoder, decoder = publish(tmp_path, model)
     words = ["--model-load", encoder, "--model-decoder-path", decoder]
     args = parsed("train", "--method", "spatial_kd", "--checkpoint-dir", "/", *words)
-    settle_network(tmp_path / "run", args)
+    begun = settle_network(tmp_path / "run", args)
     assert (args.model_encoder, args.model_norm) == ("resnet18", "BN")
-    assert not needs_pretrained(tmp_path / "run", args)
+    assert not needs_pretrained(tmp_path / "run", args, begun)
     with pytest.raises(UserError, match="goes with the encoder, which --model-load names; give both"):
         settle_network(tmp_path / "run", parsed("train", "--method", "spatial_kd", "--checkpoint-dir", "/", *words[2:]))
     stored = read_network(encoder, decoder=decoder)
