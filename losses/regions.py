@@ -75,22 +75,27 @@ def border_triplets(disp: Tensor, ids: Tensor, margin: float = 0.1, denominator:
     """
     normal = _normal(disp, ids)
     centre = _shifted(normal, 0, 0)
-    near, far, count_near, count_far = (torch.zeros_like(centre) for _ in range(4))
+    near, far = _counts(ids)
+    counted = _at_border(near, far)
+    share_near, share_far = 1 / near.clamp(min=1).to(centre.dtype), -1 / far.clamp(min=1).to(centre.dtype)
+    apart = margin * centre.detach()  # + D+ - D-
     for (dy, dx), same, across in _neighbours(ids):
-        distance = (centre - _shifted(normal, dy, dx)).abs()
-        near, far = near + distance.where(same, 0.0), far + distance.where(across, 0.0)
-        count_near, count_far = count_near + same, count_far + across
-    excess = F.relu(near / count_near.clamp(min=1) - far / count_far.clamp(min=1) + margin * centre.detach())
-    counted = _at_border(count_near, count_far)
-    return excess.where(counted, 0.0).sum() / denominator(counted.sum())
+        weight = share_near * same + share_far * across
+        apart = apart + weight * (centre - _shifted(normal, dy, dx)).abs()
+    return F.relu(apart).where(counted, 0.0).sum() / denominator(counted.sum())
 
 
 def borders(ids: Tensor) -> Tensor:
     """Pixels i of `border_triplets`: (B, H, W) -> the same, bool."""
-    counts = torch.zeros(2, *_shifted(ids, 0, 0).shape, device=ids.device)
+    return F.pad(_at_border(*_counts(ids)), [WINDOW // 2] * 4)
+
+
+def _counts(ids: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels of the same side and across in the windows: (B, H, W) -> two times (B, H-4, W-4) uint8."""
+    near = far = torch.zeros_like(_shifted(ids, 0, 0), dtype=torch.uint8)
     for _, same, across in _neighbours(ids):
-        counts = counts + torch.stack((same, across))
-    return F.pad(_at_border(*counts), [WINDOW // 2] * 4)
+        near, far = near + same, far + across
+    return near, far
 
 
 def _at_border(count_near: Tensor, count_far: Tensor) -> Tensor:
@@ -99,10 +104,10 @@ def _at_border(count_near: Tensor, count_far: Tensor) -> Tensor:
 
 def _neighbours(ids: Tensor) -> Iterator[tuple[tuple[int, int], Tensor, Tensor]]:
     """Places around the centre of a window, and where the pixel there is of the same side or across; both bool."""
-    side = ids
+    side = ids.to(torch.uint8)
     for first, *others in SIDES:
         for other in others:
-            side = side.where(ids != other, first)
+            side = side.where(side != other, first)
     known, ground = _known(ids), side == ROAD
     centre, centre_known, centre_ground = (_shifted(x, 0, 0) for x in (side, known, ground))
     reach = range(-(WINDOW // 2), WINDOW // 2 + 1)

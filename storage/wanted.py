@@ -42,5 +42,5 @@ def fault_of_network(
 
 def fault_of_path(name: str, fetch: bool = False) -> str:
     """`fault_of_network` for ``--model-path``, which names what lies where it says."""
-    lacking = "no such file or folder{}; give a checkpoint or a name that --list-models tells"
+    lacking = "no such file or folder{}; give a checkpoint or a name that inference.py --list-models tells"
     return fault_of_network("--model-path", name, [Path(name)], lacking, fetch=fetch)
