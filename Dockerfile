@@ -2,8 +2,8 @@
 # docker build -t sgdem --build-arg DEVICE=gpu .   for CUDA: the wheels of PyTorch bring it, the host needs its driver
 #                                                  and the NVIDIA Container Toolkit (docker run --gpus all)
 #
-# docker run --rm -v "$PWD:/work" sgdem inference.py --model-path /work/epoch_20 --image-path /work/photo.jpg \
-#     --output-path /work/out
+# docker run --rm -v "$PWD:/io" sgdem inference.py --model-path /io/epoch_20 --image-path /io/photo.jpg \
+#     --output-path /io/out
 ARG PYTHON=3.11
 FROM python:${PYTHON}-slim
 
@@ -13,8 +13,8 @@ RUN case "$DEVICE" in cpu|gpu) ;; *) echo "DEVICE=$DEVICE: give cpu or gpu" >&2;
 # Whoever runs this is not root: what it writes into a mounted folder belongs to UID, by default the first user of a host.
 ARG UID=1000
 RUN useradd --uid "$UID" --create-home sgdem \
-    && mkdir -p /data/sets /data/runs /work \
-    && chown sgdem /data/sets /data/runs /work
+    && mkdir -p /data/sets /data/runs /io \
+    && chown sgdem /data/sets /data/runs /io
 
 WORKDIR /opt/sgdem
 # The packages first: they change seldom, and a change of the code does not install them again.
