@@ -39,7 +39,7 @@ class Demo:
 DEMOS = {
     demo.method: demo
     for demo in (
-        Demo("sgdepth", "epoch_11", short=35),
+        Demo("sgdepth", "epoch_11", short=45),
         # It sees half the size of an image, so frames are larger, and fewer.
         Demo("spatial_kd", "epoch_8", short=50, street=("--height", "192", "--width", "640", "--drives", "24")),
     )
