@@ -37,9 +37,14 @@ def memory() -> int:
 
 
 def note_memory(keep: bool = False) -> None:
-    """Before a command: write down after every item what it holds; `keep` makes it hold every item."""
-    from dataloader import batch, files, prefetch
+    """Before a command: write down after every item what it holds; `keep` makes it hold every item.
 
+    Blocks of pages go back to the system at once: what the allocator keeps for later use is up to 10 MB, now more, now less.
+    """
+    from dataloader import batch, files, prefetch, workers
+
+    workers.LARGE = PAGE
+    workers.give_back_large_blocks()
     kept: list[object] = []
     notes = open(os.environ["NOTES"], "w", buffering=1)  # noqa: SIM115
 
