@@ -22,7 +22,7 @@ from presets.foreign import answer, counterpart
 from presets.option import Group, Option
 from presets.parser import make_parser, short_parser
 from presets.speed import SPEED
-from presets.values import checked, shown
+from presets.values import check_together, checked, shown
 from storage.catalogue import MODELS, is_name, method_of
 from storage.notes import Damaged, notes_of, read
 from storage.uploads import name_uploads
@@ -169,7 +169,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     name_uploads(values)
     said = sorted({*config, *kept, *stored, *({*typed} & {option.name for option in options_of(command)})})
     args = Namespace(**values, config=configs, said=said, command=command, argv=argv)
-    _check_together(args)
+    check_together(args)
     return args
 
 
@@ -387,22 +387,3 @@ def adopt(args: Namespace, told: Mapping[str, Any], where: Path) -> dict[str, An
     changed = {name: value for name, value in values.items() if name not in args.said and getattr(args, name) != value}
     vars(args).update(changed)
     return changed
-
-
-def _check_together(args: Namespace) -> None:
-    """What one option cannot know alone."""
-    if "model_depth_min" in args and args.model_depth_min >= args.model_depth_max:
-        raise UserError(
-            f"--model-depth-min {args.model_depth_min}: must be below --model-depth-max {args.model_depth_max}"
-        )
-    if args.command == "train" and args.overwrite and args.resume == "auto":
-        raise UserError("--overwrite and --resume auto: one discards the run, the other continues it; give one of them")
-    if args.data_intrinsics and len(args.data_intrinsics) != 4:
-        raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
-    for name in ("model_name", "experiment_class"):
-        value = getattr(args, name)
-        if value in ("", ".") or "\0" in value or Path(value).is_absolute() or ".." in Path(value).parts:
-            raise UserError(
-                f"--{name.replace('_', '-')} {value!r}: not a folder name below the checkpoint folder; "
-                "give a plain name"
-            )

@@ -207,12 +207,14 @@ class Predictor:
     def _film(self, reader: Any) -> Iterator[Result]:
         from errors import UserError
 
-        yield from self._results(reader, reader.path.stem, self._network.batch)
+        yield from self._results(reader, reader.path.stem, self._network.batch, reader.path)
         if fault := reader.fault():
             raise UserError(fault)
 
-    def _results(self, images: Iterable[tuple[int, Picture]], stem: str, batch: int) -> Iterator[Result]:
-        """Results of numbered images, so many of which pass the network at once."""
+    def _results(
+        self, images: Iterable[tuple[int, Picture]], stem: str, batch: int, film: pathlib.Path | None = None
+    ) -> Iterator[Result]:
+        """Results of numbered images, those of a film where it is given, so many of which pass the network at once."""
         from visual.result import Result
         from visual.results import Job
 
@@ -222,7 +224,7 @@ class Predictor:
             for number, image in some:
                 pixels, path = _pixels(image)
                 name = path.stem if path else f"{stem}_{number:06d}"
-                jobs.append(Job(name, pixels.shape[:2], self._network.fit(pixels), path))
+                jobs.append(Job(name, pixels.shape[:2], self._network.fit(pixels), path or film))
             for job, found in zip(jobs, self._found([job.view.pixels for job in jobs]), strict=True):
                 seen = found.cut(job.view.inside, job.view.pixels.shape[:2])
                 seen.require_finite()
