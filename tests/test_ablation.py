@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 import threading
-from collections.abc import Callable
 from pathlib import Path
 
 import cv2
@@ -16,74 +14,7 @@ from benchmarks import ablation, answers
 from benchmarks.ablation import TABLE, Pupils, Teacher, check_rows, chosen, joined
 from benchmarks.street import Plan
 from dataloader.cache.teacher import TeacherCache, read_recipe
-from visual.pictures import encode
-
-
-def option(words: list[str], flag: str) -> str:
-    return words[words.index(flag) + 1]
-
-
-class Commands:
-    """Stands for the commands: notes them, checks their words, and leaves what they would.
-
-    score:   what the evaluation of a run of a seed finds
-    stop_at: name of the row whose training is interrupted
-    """
-
-    def __init__(self, score: Callable[[int, str], float] = lambda seed, run: 0.1, stop_at: str = ""):
-        self.score, self.stop_at = score, stop_at
-        self.lines: list[list[str]] = []
-
-    def __call__(self, *words: str | Path) -> None:
-        line = [str(word) for word in words]
-        if line[0] == "train.py" and option(line, "--model-name") == self.stop_at:
-            raise SystemExit(130)
-        self.lines.append(line)
-        script = line[0].removesuffix(".py")
-        if line[0].endswith(".py"):
-            arguments.parse(script, line[1:])
-        if script.startswith("eval"):
-            self._judge(script, line)
-        if script == "inference":
-            self._draw(Path(option(line, "--output-path")))
-        if "synthetic" in line:
-            self._render(Path(option(line, "--out")))
-
-    def _judge(self, script: str, line: list[str]) -> None:
-        seed, name = int(option(line, "--sys-seed")), option(line, "--model-name")
-        names = ("miou",) if script == "eval_segmentation" else ("abs_rel", "rmse", "a1")
-        file = Path(option(line, "--checkpoint-dir"), "street", name, "metrics.json")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        before = json.loads(file.read_text()) if file.exists() else {}
-        entry = {script: {"metrics": dict.fromkeys(names, self.score(seed, name))}}
-        file.write_text(json.dumps(before | entry))
-
-    @staticmethod
-    def _draw(folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        for number in range(4):
-            picture = np.full((32, 64, 3), 10 * number, np.uint8)
-            (folder / f"{number}.png").write_bytes(encode(picture, ".png"))
-
-    @staticmethod
-    def _render(data: Path) -> None:
-        lines = [f"day/drive_{number} 1 l" for number in range(8)]
-        for line in lines:
-            image = data / "kitti" / line.split()[0] / "image_02/data/0000000001.png"
-            image.parent.mkdir(parents=True, exist_ok=True)
-            image.write_bytes(encode(np.zeros((32, 64, 3), np.uint8), ".png"))
-        (data / "kitti_zhou_split").mkdir(exist_ok=True)
-        (data / "kitti_zhou_split/val_files.txt").write_text("\n".join(lines))
-
-    @property
-    def trained(self) -> list[str]:
-        """Seed and run of every training."""
-        done = [line for line in self.lines if line[0] == "train.py"]
-        return [f"{option(line, '--sys-seed')} {option(line, '--model-name')}" for line in done]
-
-    def training(self, name: str) -> list[str]:
-        """Words of the first training of this name."""
-        return next(line for line in self.lines if line[0] == "train.py" and option(line, "--model-name") == name)
+from tests.tables import Commands, option
 
 
 def pupils(folder: Path, **more: object) -> Pupils:
@@ -182,12 +113,12 @@ def test_what_cannot_be_is_refused_before_a_street_is_drawn(words, said, tmp_pat
 
 
 def test_the_table_states_the_teacher_the_distance_to_it_and_what_parts_are_worth(tmp_path, capsys):
-    worth = {"eval_base": 0.3, "eval_gradient": 0.2, "eval_teacher_metres": 0.1, "to_teacher_gradient": 0.15}
+    worth = {"base": 0.3, "gradient": 0.2, "teacher_metres": 0.1, "to_teacher_gradient": 0.15}
     run = Commands(lambda seed, name: worth.get(name, 0.25) + seed / 100)
     words = ["--seeds", "4", "5", "--steps", "11", "--rows", "gradient", "truth", "--together", "attention,gradient"]
     ablation.main([*words, "--out", str(tmp_path)], run)
     students = ["base", "gradient", "truth", "attention+gradient"]
-    assert run.trained == ["101 teacher", *(f"{seed} {name}" for seed in "45" for name in students)]
+    assert run.trained == [("101", "teacher"), *((seed, name) for seed in "45" for name in students)]
     text = (tmp_path / "table_4_5.md").read_text()
     assert text in capsys.readouterr().out
     head, _, *rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in text.splitlines()[:8]]
@@ -242,13 +173,13 @@ def test_an_interrupted_table_goes_on_and_the_teacher_is_trained_once(tmp_path):
     first = Commands(stop_at="ssi")
     with pytest.raises(SystemExit):
         ablation.main(words, first)
-    assert first.trained == ["101 teacher", "1 base", "1 attention"]
+    assert first.trained == [("101", "teacher"), ("1", "base"), ("1", "attention")]
     second = Commands()
     ablation.main(words, second)
-    assert second.trained == ["1 ssi", "2 base", "2 attention", "2 ssi"]
+    assert second.trained == [("1", "ssi"), ("2", "base"), ("2", "attention"), ("2", "ssi")]
     third = Commands()
     ablation.main([*words, "--together", "attention,ssi"], third)
-    assert third.trained == ["1 attention+ssi", "2 attention+ssi"]
+    assert third.trained == [("1", "attention+ssi"), ("2", "attention+ssi")]
 
 
 def test_another_teacher_needs_another_folder(tmp_path, capsys):
@@ -282,7 +213,7 @@ def test_two_processes_make_one_teacher(tmp_path):
     go.set()
     for thread in threads:
         thread.join(10)
-    assert run.trained == ["101 teacher"] and (tmp_path / "teacher" / ablation.NOTE).exists()
+    assert run.trained == [("101", "teacher")] and (tmp_path / "teacher" / ablation.NOTE).exists()
 
 
 def test_the_blurred_truth_of_a_street_is_a_cache_of_whole_images(street, tmp_path, capsys):
