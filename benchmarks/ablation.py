@@ -52,7 +52,7 @@ def _rows() -> dict[str, Row]:
         "base": ("base", ()),
         "attention": ("+ attention", _ATTENTION),
         "decided": ("+ consistency as decided, weight 10", _DECIDED),
-        "light": ("+ the same, weight 1", _consistency("decided", 1)),
+        "light": ("+ consistency as decided, weight 1", _consistency("decided", 1)),
         "paper": ("+ consistency as in the paper, weight 10", _consistency("paper", 10)),
         "boundary": (
             "+ smooth but for borders of classes",
@@ -111,16 +111,23 @@ def _settings(options: Sequence[str]) -> dict[str, str]:
     return {options[place]: " ".join(options[place + 1 : end]) for place, end in zip(flags, ends, strict=True)}
 
 
-def chosen(rows: Mapping[str, Row], named: Sequence[str], together: Sequence[str]) -> dict[str, Row]:
-    """The rows of a table, in their order: those that are named, or all, and those that are put together.
+def chosen(named: Sequence[str], together: Sequence[str], against: str) -> Table:
+    """The table with the rows that are named, or all, and those that are put together, compared with one of them.
+
+    The base and the teacher are always there, and what is compared with.
 
     Raises:
         ValueError: when there is no such row.
     """
+    rows = TABLE.rows
     if wrong := [name for name in named if name not in rows]:
         raise ValueError(f"--rows {wrong[0]}: no such row; there are {', '.join(rows)}")
-    kept = {name: row for name, row in rows.items() if not named or name in (*named, *ALIGNMENT, TABLE.against)}
-    return kept | dict(joined(rows, text) for text in together)
+    more = dict(joined(rows, text) for text in together)
+    if against not in rows | more:
+        raise ValueError(f"--against {against}: no such row; there are {', '.join(rows | more)}")
+    always = (*ALIGNMENT, TABLE.against, against)
+    kept = {name: row for name, row in rows.items() if not named or name in (*named, *always)}
+    return replace(TABLE, rows=kept | more, against=against)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -287,6 +294,7 @@ def main(words: Sequence[str] | None = None, run: Run = command) -> None:
     add = parser.add_argument
     add("--rows", nargs="+", default=[], metavar="NAME", help=f"which of {', '.join(TABLE.rows)}; default: all")
     add("--together", nargs="+", default=[], metavar="NAME,NAME", help="one more row each, of the options of several")
+    add("--against", default=TABLE.against, metavar="NAME", help="row that the others are compared with; default: base")
     add("--teacher-steps", type=int, default=0, help="of the training of the teacher; 0: as its preset says")
     add("--teacher-drives", type=int, default=96, help="of the street of the teacher, 12 frames each")
     args = parser.parse_args(words)
@@ -296,7 +304,7 @@ def main(words: Sequence[str] | None = None, run: Run = command) -> None:
             raise ValueError(f"--seeds: {TEACHER_SEED} and up are those of teachers, which no student sees")
         if args.teacher_steps < 0 or args.teacher_drives < 1:
             raise ValueError("--teacher-steps: 0 or more; --teacher-drives: 1 or more")
-        table = replace(TABLE, rows=chosen(TABLE.rows, args.rows, args.together))
+        table = chosen(args.rows, args.together, args.against)
         plan = plan_of(args, table)
         schedule(TEACHER, args.teacher_steps)
         frames = tuple(table.enlarged * side for side in plan.size)
@@ -305,7 +313,8 @@ def main(words: Sequence[str] | None = None, run: Run = command) -> None:
         )
         seeds = [Pupils(table, plan, seed, folder / f"seed_{seed}", run, teacher=teacher) for seed in numbers]
         check_rows(seeds[0])
-        report(table, seeds, folder / f"table_{'_'.join(map(str, numbers))}.md")
+        beside = "" if args.against == TABLE.against else f"_against_{args.against}"
+        report(table, seeds, folder / f"table_{'_'.join(map(str, numbers))}{beside}.md")
         shown = folder / f"pictures_{numbers[-1]}.png"
         write_whole(shown, encode(seeds[-1].picture(), ".png"))
     except (ValueError, UserError) as error:

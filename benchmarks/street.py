@@ -285,7 +285,8 @@ def markdown(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]
     """The table: every metric as mean and spread over the seeds, then its difference to the row `against`.
 
     The spread is the standard deviation with Bessel's correction; differences are those of the same seed. With one seed
-    there is none. What was not measured of a row is left out.
+    there is none. What was not measured of a row is left out. Of several seeds, a second table has the first metric of
+    each.
     """
     base = table.rows[table.against].title
     titles = [COLUMNS[metric][0] for metric in table.metrics]
@@ -303,9 +304,21 @@ def markdown(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]
                 ]
                 cells.append(_spread(values, ("+z" if signed else "") + COLUMNS[metric][1]))
         lines.append([row.title, *cells])
-    seeds = ", ".join(map(str, found))
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{body}\n\nMean ± standard deviation over seeds {seeds}; differences seed by seed."
+    text = f"{_body(lines)}\n\nMean ± standard deviation over seeds {', '.join(map(str, found))}; differences seed by seed."
+    return text if len(found) < 2 else f"{text}\n\n{_by_seed(table, found)}"
+
+
+def _by_seed(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]]) -> str:
+    """The first metric of every row with every seed."""
+    title, form = COLUMNS[table.metrics[0]]
+    lines = [[f"{title} by seed", *map(str, found)], ["---"] * (len(found) + 1)]
+    for name, row in table.rows.items():
+        lines.append([row.title, *(format(rows[name][table.metrics[0]], form) for rows in found.values())])
+    return _body(lines)
+
+
+def _body(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _spread(values: Sequence[float], form: str) -> str:

@@ -80,7 +80,7 @@ def test_rows_are_put_together_in_one():
         False,
     )
     assert joined(TABLE.rows, "attention,patches")[1].options.count("--patch-distill") == 1
-    assert list(chosen(TABLE.rows, ["published"], ["attention,ssi"])) == [
+    assert list(chosen(["published"], ["attention,ssi"], "base").rows) == [
         *ablation.ALIGNMENT,
         "base",
         "published",
@@ -98,6 +98,7 @@ def test_rows_are_put_together_in_one():
         (["--together", "attention,attention"], "give two or more different ones"),
         (["--together", "base,attention"], "give two or more different ones"),
         (["--rows", "attentoin"], "--rows attentoin: no such row; there are teacher_metres"),
+        (["--against", "bas"], "--against bas: no such row"),
         (["--seeds", "4", "101"], "101 and up are those of teachers"),
         (["--size", "64", "128"], "no such patch fits into the 64x128 network input"),
         (["--steps", "100"], "take 99 or 110"),
@@ -138,9 +139,13 @@ def test_the_table_states_the_teacher_the_distance_to_it_and_what_parts_are_wort
     shown = cv2.imread(str(tmp_path / "pictures_5.png"))
     strips = 6  # frames, teacher, and four rows
     assert shown.shape[1] == 4 * 64 and shown.shape[0] > strips * 32 and shown.shape[0] % strips == 0
+    assert "| base | 0.340 | 0.350 |" in text  # seed by seed
     before = len(run.lines)
     ablation.main([*words, "--out", str(tmp_path)], run)
     assert len(run.lines) == before and (tmp_path / "table_4_5.md").read_text() == text
+    ablation.main([*words, "--against", "gradient", "--out", str(tmp_path)], run)
+    assert len(run.lines) == before and (tmp_path / "table_4_5.md").read_text() == text
+    assert "Abs Rel - that of + whole images, ssi+gradient" in (tmp_path / "table_4_5_against_gradient.md").read_text()
 
 
 def test_teacher_and_streets_have_twice_the_sides_of_what_students_see(tmp_path):

@@ -23,6 +23,9 @@ def test_the_table_has_mean_spread_and_the_differences_of_the_same_seed():
         "| student distilled | 0.330 ± 0.085 | 5.00 ± 0.00 | 0.500 ± 0.000 | -0.020 ± 0.014 | +0.00 ± 0.00 | "
         "+0.000 ± 0.000 |",
     ]
+    by_seed = markdown(TABLES["spatial_kd"], found).splitlines()[-5:]
+    assert by_seed[0] == "| Abs Rel by seed | 1 | 2 |" and by_seed[-1] == "| student distilled | 0.270 | 0.390 |"
+    assert "by seed |" not in markdown(TABLES["spatial_kd"], {1: found[1]})
     (first, *_) = markdown(TABLES["spatial_kd"], {1: found[1]}).splitlines()[2:]
     assert first.startswith("| teacher | 0.100 | 5.00 | 0.500 | -0.200 | ")
 
