@@ -304,7 +304,8 @@ def markdown(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]
                 ]
                 cells.append(_spread(values, ("+z" if signed else "") + COLUMNS[metric][1]))
         lines.append([row.title, *cells])
-    text = f"{_body(lines)}\n\nMean ± standard deviation over seeds {', '.join(map(str, found))}; differences seed by seed."
+    seeds = ", ".join(map(str, found))
+    text = f"{_body(lines)}\n\nMean ± standard deviation over seeds {seeds}; differences seed by seed."
     return text if len(found) < 2 else f"{text}\n\n{_by_seed(table, found)}"
 
 
