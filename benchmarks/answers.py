@@ -26,6 +26,7 @@ from dataloader.files import open_rgb
 from dataloader.map_files import write_maps
 from dataloader.samples import Sample
 from dataloader.splits import resolve
+from errors import UserError
 from storage import descriptors
 from street.plan import Recipe as Street
 from street.plan import plan
@@ -43,8 +44,14 @@ def blurred_inverse(depth: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 
 def true_depths(data: Path, lacking: Sequence[tuple[CachedImage, Sample]]) -> Iterator[tuple[CachedImage, np.ndarray]]:
-    """Training images of a street, and the depth that their pixels see, (H, W) metres, 0 = sky."""
-    street = Street(**json.loads((data / "synthetic.json").read_text())["options"])
+    """Training images of a street, and the depth that their pixels see, (H, W) metres, 0 = sky.
+
+    Raises:
+        UserError: when the data set is no street.
+    """
+    if not (note := data / "synthetic.json").exists():
+        raise UserError(f"{note}: is missing, so nothing tells the true depth; name a street of dataloader.prepare")
+    street = Street(**json.loads(note.read_text())["options"])
     drives = {drive.name: drive for drive in plan(street)[0]}
     renderer, current = None, ""
     for image, sample in lacking:
@@ -98,10 +105,13 @@ def main(words: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", type=int, nargs=2, default=(96, 320), metavar=("H", "W"), help="truth: of the maps")
     parser.add_argument("--checkpoint", default="", help="depth: of the network")
     args = parser.parse_args(words)
-    if args.kind == "truth":
-        keep_truth(args.dataset_dir, args.out, tuple(args.size))
-    else:
-        keep_depth(args.dataset_dir, args.out, args.checkpoint)
+    try:
+        if args.kind == "truth":
+            keep_truth(args.dataset_dir, args.out, tuple(args.size))
+        else:
+            keep_depth(args.dataset_dir, args.out, args.checkpoint)
+    except UserError as error:
+        parser.error(str(error))
 
 
 if __name__ == "__main__":

@@ -239,3 +239,12 @@ def test_blurred_truth_is_inverse_depth_and_the_sky_is_far():
     found = answers.blurred_inverse(depth, (32, 64))
     assert found.shape == (32, 64) and found[-1, 5] == pytest.approx(0.25) and found[0, 5] == 0
     assert 0 < found[15, 5] < found[16, 5] < 0.25
+
+
+@pytest.mark.parametrize(
+    ("words", "said"), [(["truth"], "no such folder"), (["depth", "--checkpoint", "nobody"], "nobody")]
+)
+def test_answers_without_a_street_or_a_teacher_are_refused_in_a_sentence(words, said, tmp_path, capsys):
+    with pytest.raises(SystemExit) as ended:
+        answers.main([*words, "--dataset-dir", str(tmp_path / "none"), "--out", str(tmp_path / "out.npz")])
+    assert ended.value.code == 2 and said in capsys.readouterr().err
