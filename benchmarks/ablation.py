@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -157,8 +157,7 @@ class Teacher:
             ValueError: when it was made in another way.
         """
         note = self.folder / NOTE
-        asked = {name: value for name, value in asdict(self).items() if name in ("steps", "size", "drives")}
-        asked = json.loads(json.dumps(asked))
+        asked = {"steps": self.steps, "size": [*self.size], "drives": self.drives}
         self.folder.mkdir(parents=True, exist_ok=True)
         if not note.exists():
             print(f"{self.folder}: the teacher comes first; if another process is at it, this one waits", flush=True)
