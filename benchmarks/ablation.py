@@ -1,198 +1,324 @@
-"""What each part of SGDEM is worth on the synthetic street: ``python -m benchmarks.ablation --seed 1``, some hours of
-CPU time for all rows of a seed, less for single ones. A row that is finished is not trained again.
+"""What each part of SGDEM is worth on the synthetic street, and what teachers of whole images are:
+``python -m benchmarks.ablation``, many hours.
 
-Rows a to e are trained from scratch, each with the parts of the rows before it. Rows f to j go on from the network of
-row a with one part each, so that they differ in that part alone.
+Every row is trained from scratch with every seed, all in equally many steps, and judged on streets it has not seen. A
+row that is finished is not trained again, one that was interrupted goes on. One teacher, of streets that no student
+sees, is trained first, for all seeds; where another process is at it, this one waits.
 """
 
 from __future__ import annotations
 
-import argparse
-import hashlib
 import json
-import re
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-import cv2
 import numpy as np
 
-from dataloader.cache.teacher import CachedImage, CacheWriter, Recipe, cached_image, image_root
-from dataloader.catalog import find_loader
-from dataloader.splits import resolve
-from losses.patches.selection import Grid
 from storage import descriptors
-from street.plan import Recipe as Street
-from street.plan import plan
-from street.render import Renderer
+from storage.atomic import write_whole
+from storage.lock import changing
 
-from .commands import ROOT, command, read_results, usual_options
+from .answers import HELD_OUT, TRAINING
+from .commands import Run, command, held_out_frames, usual_options
+from .street import CLASS, Row, Seed, Table, last_checkpoint, plan_of, preset_file, report, schedule, table_parser
 
-PRESET = ROOT / "presets" / "sgdem_street.toml"
-CLASS = "ablation"
-BLUR = 2.0  # sigma in pixels, of the informative teacher
-NOISE_BLUR = 6.0
-NO_PATCHES = ["--no-patch-distill"]
-NO_CONSISTENCY, CONSISTENCY = ["--sd-consistency-weight", "0"], ["--sd-consistency-weight", "10"]
-MORE = [
-    "--model-attention",
-    "none",
-    "--model-disable-lr-loading",
-    "--train-num-epochs",
-    "3",
-    "--train-warmup-steps",
-    "0",
-    "--train-learning-rate",
-    "1e-4",
-    "--sd-consistency-from-epoch",
-    "0",
-    "--patch-from-epoch",
-    "0",
-    "--patch-until-epoch",
-    "3",
-]
+STUDENT, TEACHER = "sgdem_street", "street_teacher"
+TEACHER_SEED = 101
+NOTE = "teacher.json"
+IN_METRES, BY_MEDIAN = "teacher_metres", "teacher_median"
+ALIGNMENT = {IN_METRES: "none", BY_MEDIAN: "median"}
+CACHE, TRUTH, FILE = "{cache}", "{truth}", "{teacher}"
+"""In options: folders with answers of the teacher and with blurred truth, and the teacher itself."""
+
+
+def _consistency(variant: str, weight: float, *more: str) -> tuple[str, ...]:
+    return ("--sd-consistency-variant", variant, "--sd-consistency-weight", f"{weight:g}", *more)
+
+
+def _taught(loss: str, weight: float = 0.1, gate: str = "none", cache: str = CACHE) -> tuple[str, ...]:
+    words = ("--teacher-loss-weight", f"{weight:g}", "--teacher-cache", cache, "--teacher-loss", loss)
+    return words if gate == "none" else (*words, "--teacher-gate", gate)
+
+
+_ATTENTION = ("--model-attention", "bottleneck")
+_DECIDED = _consistency("decided", 10)
+_PATCHES = ("--patch-distill", "--patch-teacher", FILE, "--patch-teacher-cache", CACHE)
+_SMOOTH = "ssi+gradient"
+
+
+def _rows() -> dict[str, Row]:
+    parts = {
+        "base": ("base", ()),
+        "attention": ("+ attention", _ATTENTION),
+        "decided": ("+ consistency as decided, weight 10", _DECIDED),
+        "light": ("+ consistency as decided, weight 1", _consistency("decided", 1)),
+        "paper": ("+ consistency as in the paper, weight 10", _consistency("paper", 10)),
+        "boundary": (
+            "+ smooth but for borders of classes",
+            _consistency("boundary", 0.01, "--depth-disparity-smoothness", "0"),
+        ),
+        "triplet": ("+ triplets at borders of classes", _consistency("triplet", 0.1)),
+        "plane": ("+ planes of road and sidewalk", _consistency("plane", 0.1)),
+        "patches": ("+ patches as published", _PATCHES),
+        "ssi": ("+ whole images, ssi", _taught("ssi")),
+        "gradient": ("+ whole images, ssi+gradient", _taught(_SMOOTH)),
+        "ranking": ("+ whole images, ranking", _taught("ranking")),
+        "strong": ("+ whole images, ssi+gradient, weight 1", _taught(_SMOOTH, 1)),
+        "photometric": ("+ ssi+gradient with photometric gate", _taught(_SMOOTH, gate="photometric")),
+        "uncertainty": ("+ ssi+gradient with gate of uncertainty", _taught(_SMOOTH, gate="uncertainty")),
+        "truth": ("+ blurred truth, ssi+gradient, weight 1", _taught(_SMOOTH, 1, cache=TRUTH)),
+        "published": ("SGDEM as published", (*_ATTENTION, *_DECIDED, *_PATCHES)),
+    }
+    teachers = {IN_METRES: Row("teacher, in metres", TEACHER), BY_MEDIAN: Row("teacher, scaled by medians", TEACHER)}
+    return teachers | {name: Row(title, STUDENT, options) for name, (title, options) in parts.items()}
+
+
+TABLE = Table(
+    _rows(),
+    against="base",
+    metrics=("abs_rel", "rmse", "a1", "miou", "to_teacher", "minutes"),
+    enlarged=2,  # the teacher sees half the size of a frame
+    common=("--model-attention", "none", "--sd-consistency-weight", "0", "--no-patch-distill"),
+)
+
+
+def joined(rows: Mapping[str, Row], text: str) -> tuple[str, Row]:
+    """A row with the options of several, given as NAME,NAME, and what it is called.
+
+    Raises:
+        ValueError: when there is no such row, or two of them contradict each other.
+    """
+    names = text.split(",")
+    wrong = [name for name in names if name not in rows or rows[name].preset != STUDENT or not rows[name].options]
+    if wrong or len(set(names)) < max(len(names), 2):
+        known = ", ".join(name for name, row in rows.items() if row.preset == STUDENT and row.options)
+        raise ValueError(f"--together {text}: give two or more different ones of {known}, separated by commas")
+    found: dict[str, tuple[str, str]] = {}
+    for name in names:
+        for flag, value in _settings(rows[name].options).items():
+            before, owner = found.setdefault(flag, (value, name))
+            if before != value:
+                raise ValueError(f"--together {text}: {owner} has {flag} {before}, {name} has {value}; leave one out")
+    options = tuple(word for flag, (value, _) in found.items() for word in (flag, value) if word)
+    return "+".join(names), Row(f"together: {', '.join(names)}", STUDENT, options)
+
+
+def _settings(options: Sequence[str]) -> dict[str, str]:
+    """Values by flag; "" of a switch."""
+    flags = [place for place, word in enumerate(options) if word.startswith("--")]
+    ends = [*flags[1:], len(options)]
+    return {options[place]: " ".join(options[place + 1 : end]) for place, end in zip(flags, ends, strict=True)}
+
+
+def chosen(named: Sequence[str], together: Sequence[str], against: str) -> Table:
+    """The table with the rows that are named, or all, and those that are put together, compared with one of them.
+
+    The base and the teacher are always there, and what is compared with.
+
+    Raises:
+        ValueError: when there is no such row.
+    """
+    rows = TABLE.rows
+    if wrong := [name for name in named if name not in rows]:
+        raise ValueError(f"--rows {wrong[0]}: no such row; there are {', '.join(rows)}")
+    more = dict(joined(rows, text) for text in together)
+    if against not in rows | more:
+        raise ValueError(f"--against {against}: no such row; there are {', '.join(rows | more)}")
+    always = (*ALIGNMENT, TABLE.against, against)
+    kept = {name: row for name, row in rows.items() if not named or name in (*named, *always)}
+    return replace(TABLE, rows=kept | more, against=against)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Teacher:
+    """The teacher of all seeds.
+
+    steps:  of its training; 0: as its preset says
+    size:   (height, width) of the frames of its street
+    drives: of its street
+    """
+
+    folder: Path
+    steps: int
+    size: tuple[int, int]
+    drives: int
+    run: Run = command
+
+    @property
+    def checkpoint(self) -> Path:
+        """Its last one."""
+        return self.folder / "checkpoints" / last_checkpoint("teacher", TEACHER, self.steps)
+
+    def make(self) -> None:
+        """Train it, or go on with it, unless it is there; one process at a time.
+
+        Raises:
+            ValueError: when it was made in another way.
+        """
+        note = self.folder / NOTE
+        asked = {"steps": self.steps, "size": [*self.size], "drives": self.drives}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if not note.exists():
+            print(f"{self.folder}: the teacher comes first; if another process is at it, this one waits", flush=True)
+        with changing(note):
+            if not note.exists():
+                self._train()
+                write_whole(note, json.dumps(asked, indent=2).encode())
+        if (made := json.loads(note.read_text())) != asked:
+            raise ValueError(f"{note}: the teacher was made with {made}, not {asked}; give another --out")
+
+    def _train(self) -> None:
+        data, height, width = self.folder / "data", *map(str, self.size)
+        street = ["--drives", str(self.drives), "--height", height, "--width", width]
+        self.run("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(TEACHER_SEED), *street)
+        usual = usual_options(preset_file(TEACHER), TEACHER_SEED, data, self.folder / "checkpoints", CLASS)
+        words = ["--model-name", "teacher", "--depth-validation-loaders", "", *schedule(TEACHER, self.steps)[1]]
+        words += ["--train-checkpoint-frequency", "1", "--keep", "last=1", "--resume", "auto"]
+        self.run("train.py", *usual, *words)
 
 
 @dataclass(frozen=True)
-class Row:
-    """A training: what it is called, its options, where it begins, its last checkpoint, what its teacher knows."""
+class Pupils(Seed):
+    """The rows of one seed, and what they ask of their teacher."""
 
-    title: str
-    options: list[str]
-    start: str = ""
-    last: str = "epoch_11"
-    informative: bool | None = None  # None: no teacher
+    teacher: Teacher = field(kw_only=True)
+
+    @property
+    def places(self) -> dict[str, str]:
+        """What stands for words in options."""
+        return {
+            CACHE: str(self.out / "teacher_cache"),
+            TRUTH: str(self.out / "truth_cache"),
+            FILE: str(self.teacher.checkpoint),
+        }
+
+    @property
+    def answers(self) -> Path:
+        """Depth that the teacher says of held-out images."""
+        return self.out / "teacher_depth.npz"
+
+    def prepare(self, missing: Sequence[str]) -> None:
+        """Render the street, make the teacher, and ask it once about all images."""
+        super().prepare(missing)
+        self.teacher.make()
+        height, width = map(str, self.plan.size)
+        wanted = {word for name in missing for word in self.table.rows[name].options}
+        asked, data = ["--teacher", self.teacher.checkpoint, "--mirrored"], ["--dataset-dir", self.data]
+        if CACHE in wanted:
+            size = ["--height", height, "--width", width, "--sys-cpu"]
+            cache = ["--out", self.places[CACHE], *size]
+            self.run("-m", "dataloader.prepare", "teacher-cache", TRAINING, *asked, *cache, *data)
+        if TRUTH in wanted:
+            cache = ["--out", self.places[TRUTH], "--size", height, width]
+            self.run("-m", "benchmarks.answers", "truth", *cache, *data)
+        checkpoint = ["--checkpoint", self.teacher.checkpoint]
+        self.run("-m", "benchmarks.answers", "depth", "--out", self.answers, *checkpoint, *data)
+
+    def train(self, name: str) -> None:
+        """Train a row; the teacher is there."""
+        if name not in ALIGNMENT:
+            super().train(name)
+
+    def training_words(self, name: str) -> list[str]:
+        """Options of the training of a row, with the places of this seed."""
+        return [self.places.get(word, word) for word in super().training_words(name)]
+
+    def judge(self, name: str) -> dict[str, float]:
+        """All that is measured of a row, also how far it is from its teacher."""
+        if name in ALIGNMENT:
+            network = ["--model-name", f"eval_{name}", "--model-load", str(self.teacher.checkpoint)]
+            rules = ["--depth-validation-loaders", HELD_OUT, "--depth-gt", "raw", "--depth-alignment", ALIGNMENT[name]]
+            self.run("eval_depth.py", *self.options(TEACHER), *network, *rules)
+            return self.metrics(f"eval_{name}")
+        found = super().judge(name)
+        self.evaluate("eval_depth.py", name, f"to_teacher_{name}", "--depth-gt", self.answers)
+        return found | {"to_teacher": self.metrics(f"to_teacher_{name}")["abs_rel"]}
+
+    def picture(self) -> np.ndarray:
+        """Four frames, and below them the disparity of every row, with its title: (H, W, 3) uint8."""
+        from dataloader.files import open_rgb
+        from visual.comparisons import titled
+
+        frames = self.out / "frames"
+        held_out_frames(self.data, frames)
+        strips = {"four streets that were not seen in training": frames}
+        for name, row in self.table.rows.items():
+            if name == IN_METRES:
+                continue  # the same network as that of the next row
+            folder = self.out / "pictures" / name
+            self._infer(name, frames, folder)
+            strips["teacher" if name in ALIGNMENT else row.title] = folder
+        shown = {}
+        for title, folder in strips.items():
+            pictures = [np.asarray(open_rgb(path)) for path in sorted(folder.glob("*.png"))]
+            shown[title] = titled(np.concatenate(pictures, axis=1), title)
+        return np.concatenate(list(shown.values()))
+
+    def _infer(self, name: str, frames: Path, folder: Path) -> None:
+        """Disparities of frames as pictures, unless they are there."""
+        if len(list(folder.glob("*.png"))) == len(list(frames.glob("*.png"))):
+            return
+        row = self.table.rows[name]
+        network = self.teacher.checkpoint if name in ALIGNMENT else self.runs / self.last(name)
+        size = [] if name in ALIGNMENT else self._size("inference-resize")
+        where = ["--model-path", network / "model.pth", "--image-path", frames, "--output-path", folder]
+        look = ["--output-format", ".png", "--layout", "only"]
+        self.run("inference.py", "--config", preset_file(row.preset), "--sys-cpu", *where, *look, *size)
 
 
-ROWS = {
-    "a": Row("SGDepth", ["--model-attention", "none", *NO_CONSISTENCY, *NO_PATCHES]),
-    "b": Row("+ attention", [*NO_CONSISTENCY, *NO_PATCHES]),
-    "c": Row("+ consistency", [*CONSISTENCY, *NO_PATCHES]),
-    "d": Row("+ patches, informative teacher", CONSISTENCY, "c/checkpoints/epoch_3", informative=True),
-    "e": Row("+ patches, useless teacher", CONSISTENCY, "c/checkpoints/epoch_3", informative=False),
-    "f": Row("300 steps more", [*MORE, *NO_CONSISTENCY, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
-    "g": Row("with consistency, weight 10", [*MORE, *CONSISTENCY, *NO_PATCHES], "a/checkpoints/epoch_11", "epoch_3"),
-    "h": Row(
-        "with consistency, weight 1",
-        [*MORE, *NO_PATCHES, "--sd-consistency-weight", "1"],
-        "a/checkpoints/epoch_11",
-        "epoch_3",
-    ),
-    "i": Row("with patches, informative teacher", [*MORE, *NO_CONSISTENCY], "a/checkpoints/epoch_11", "epoch_3", True),
-    "j": Row("with patches, useless teacher", [*MORE, *NO_CONSISTENCY], "a/checkpoints/epoch_11", "epoch_3", False),
-}
+def check_rows(seed: Seed) -> None:
+    """Look at the options of all trainings before the first begins.
 
-
-def true_depths(data: Path, options: dict) -> Iterator[tuple[CachedImage, np.random.Generator, np.ndarray]]:
-    """Every training image, random numbers of its own, and the depth its pixels see, (H, W) metres, 0 = sky."""
-    spec = find_loader("depth", "kitti_zhou_train", training=True)
-    street = Street(**options)
-    drives = {drive.name: drive for drive in plan(street)[0]}
-    renderer, current = None, ""
-    for sample in resolve(spec, data):
-        name, camera, frame = re.search(r"(\w+_sync)/image_(\d+)/data/(\d+)", sample.images[0]).groups()
-        if name != current:
-            renderer, current = Renderer(drives[name].draw(street.seed), street.camera), name
-        image = cached_image(spec, image_root(spec, data), sample.images[0])
-        rng = np.random.default_rng([street.seed, drives[name].scene, int(frame), int(camera)])
-        yield image, rng, renderer.truth(int(frame), right=camera == "03").depth
-
-
-def teacher_maps(informative: bool, depth: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """What a teacher says about the candidates of one image, each with a random slope and offset: (N, s, s).
-
-    The informative one knows the inverse depth, blurred; the other one says smooth noise.
+    Raises:
+        UserError: naming what does not go together.
     """
-    grid = Grid.of(*depth.shape)
-    inverse = np.where(depth > 0, 1 / np.maximum(depth, 1e-3), 0)
-    shown = (
-        cv2.GaussianBlur(inverse, (0, 0), BLUR)
-        if informative
-        else cv2.GaussianBlur(rng.standard_normal(depth.shape), (0, 0), NOISE_BLUR)
-    )
-    windows = np.lib.stride_tricks.sliding_window_view(shown, (grid.size, grid.size))
-    patches = windows[:: grid.stride, :: grid.stride][: grid.rows, : grid.columns].reshape(-1, grid.size, grid.size)
-    slope, offset = np.exp(rng.uniform(-1.5, 1.5, (len(grid), 1, 1))), rng.uniform(-1, 1, (len(grid), 1, 1))
-    return (slope * patches + offset).astype(np.float32)
+    import arguments
+    import methods
+
+    for name, row in seed.table.rows.items():
+        if row.preset == STUDENT:
+            args = arguments.parse("train", seed.training_words(name))
+            methods.building(args.method).check(args)
 
 
-def make_teacher(folder: Path, data: Path, informative: bool) -> list[str]:
-    """A cache with the answers of a teacher that needs no network; returns the options that use it."""
-    options = json.loads((data / "synthetic.json").read_text())["options"]
-    note = folder.with_suffix(".json")
-    note.write_text(json.dumps({"informative": informative, "blur": BLUR, "noise blur": NOISE_BLUR, **options}))
-    grid = Grid.of(options["height"], options["width"])
-    recipe = Recipe(
-        layout="grid",
-        height=options["height"],
-        width=options["width"],
-        teacher=note.name,
-        sha256=hashlib.sha256(note.read_bytes()).hexdigest(),
-        patch_size=grid.size,
-        patch_stride=grid.stride,
-        patches=len(grid),
-        patch_automatic=True,
-    )
-    if not folder.exists():
-        writer = CacheWriter(folder, recipe)
-        for image, rng, depth in true_depths(data, options):
-            writer.write(image, teacher_maps(informative, depth, rng))
-    return ["--patch-teacher", str(note), "--patch-teacher-cache", str(folder)]
+def main(words: Sequence[str] | None = None, run: Run = command) -> None:
+    """Make the table, and a picture of the last seed."""
+    from errors import UserError
+    from visual.pictures import encode
 
-
-def run(row: str, seed: int, data: Path, out: Path) -> dict[str, float]:
-    """Train one row, or go on with it, and judge it."""
-    runs = out / "checkpoints"
-    common = usual_options(PRESET, seed, data, runs, CLASS)
-    wanted = ROWS[row]
-    more = list(wanted.options)
-    if wanted.informative is not None:
-        more += make_teacher(out / f"teacher_{'de'[not wanted.informative]}", data, wanted.informative)
-    if wanted.start:
-        more += ["--model-load", f"{CLASS}/{wanted.start}"]
-    command(
-        "train.py",
-        *common,
-        "--model-name",
-        row,
-        "--resume",
-        "auto",
-        "--depth-validation-loaders",
-        "",
-        "--segmentation-validation-loaders",
-        "",
-        *more,
-    )
-    judged = ["--model-name", f"eval_{row}", "--model-load", f"{CLASS}/{row}/checkpoints/{wanted.last}"]
-    for script in ("eval_depth.py", "eval_segmentation.py"):
-        command(script, *common, *judged, "--eval-num-images", "4")
-    found = read_results(runs, CLASS, f"eval_{row}")
-    return {**found["kitti_zhou_val_depth"]["metrics"], **found["cityscapes_val_seg"]["metrics"]}
-
-
-def main() -> None:
-    """Render the street, then train and judge the rows one after the other."""
     descriptors.prepare()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.ablation", description=__doc__)
-    parser.add_argument("--seed", type=int, default=1, help="of the street, the weights and the order of the images")
-    parser.add_argument("--out", type=Path, default=Path("ablation"), help="folder for data and checkpoints")
-    parser.add_argument("--data", type=Path, help="a street that is there already")
-    parser.add_argument("--rows", default="".join(ROWS), help="which rows; d and e need c, the later ones a")
-    args = parser.parse_args()
-    out = (args.out / f"seed_{args.seed}").resolve()
-    out.mkdir(parents=True, exist_ok=True)
-    data = (args.data or out / "data").resolve()
-    if not args.data:
-        command("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(args.seed))
-    print("| row | | Abs Rel | RMSE | a1 | mIoU |\n| --- | --- | --- | --- | --- | --- |")
-    for row in args.rows:
-        found = run(row, args.seed, data, out)
-        print(
-            f"| {row} | {ROWS[row].title} | {found['abs_rel']:.3f} | {found['rmse']:.2f} | {found['a1']:.3f} | "
-            f"{found['miou']:.3f} |",
-            flush=True,
+    size = "of what students see; frames have twice the sides"
+    parser = table_parser("python -m benchmarks.ablation", __doc__, (1, 2), "ablation", size)
+    add = parser.add_argument
+    add("--rows", nargs="+", default=[], metavar="NAME", help=f"which of {', '.join(TABLE.rows)}; default: all")
+    add("--together", nargs="+", default=[], metavar="NAME,NAME", help="one more row each, of the options of several")
+    add("--against", default=TABLE.against, metavar="NAME", help="row that the others are compared with; default: base")
+    add("--teacher-steps", type=int, default=0, help="of the training of the teacher; 0: as its preset says")
+    add("--teacher-drives", type=int, default=96, help="of the street of the teacher, 12 frames each")
+    args = parser.parse_args(words)
+    folder, numbers = args.out.resolve(), list(dict.fromkeys(args.seeds))
+    try:
+        if max(numbers) >= TEACHER_SEED:
+            raise ValueError(f"--seeds: {TEACHER_SEED} and up are those of teachers, which no student sees")
+        if args.teacher_steps < 0 or args.teacher_drives < 1:
+            raise ValueError("--teacher-steps: 0 or more; --teacher-drives: 1 or more")
+        table = chosen(args.rows, args.together, args.against)
+        plan = plan_of(args, table)
+        schedule(TEACHER, args.teacher_steps)
+        frames = tuple(table.enlarged * side for side in plan.size)
+        teacher = Teacher(
+            folder=folder / "teacher", steps=args.teacher_steps, size=frames, drives=args.teacher_drives, run=run
         )
+        seeds = [Pupils(table, plan, seed, folder / f"seed_{seed}", run, teacher=teacher) for seed in numbers]
+        check_rows(seeds[0])
+        beside = "" if args.against == TABLE.against else f"_against_{args.against}"
+        report(table, seeds, folder / f"table_{'_'.join(map(str, numbers))}{beside}.md")
+        shown = folder / f"pictures_{numbers[-1]}.png"
+        write_whole(shown, encode(seeds[-1].picture(), ".png"))
+    except (ValueError, UserError) as error:
+        parser.error(str(error))
+    print(f"\npictures: {shown}")
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ COLUMNS = {
     "edge_comp": ("edge completeness, px", ".2f"),
     "miou": ("mIoU", ".3f"),
     "ate_mean": ("ATE", ".3f"),
+    "to_teacher": ("Abs Rel to its teacher", ".3f"),
+    "minutes": ("minutes", ".1f"),
 }
 """Metrics of the tables: title and format."""
 Run = Callable[..., None]
@@ -54,3 +56,13 @@ def usual_options(preset: Path, seed: int, data: Path, runs: Path, experiment: s
 def read_results(runs: Path, experiment: str, name: str) -> dict[str, Any]:
     """What metrics.json of a run says."""
     return json.loads((runs / experiment / name / "metrics.json").read_text())
+
+
+def held_out_frames(data: Path, folder: Path, count: int = 4) -> None:
+    """Copy so many frames of different validation drives of a street into a folder, as 0.png, 1.png ..."""
+    listed = (data / "kitti_zhou_split" / "val_files.txt").read_text().splitlines()
+    folder.mkdir(parents=True, exist_ok=True)
+    for number, line in enumerate(listed[:: max(1, len(listed) // count)][:count]):
+        drive, frame, _ = line.split()
+        source = data / "kitti" / drive / "image_02" / "data" / f"{int(frame):010d}.png"
+        (folder / f"{number}.png").write_bytes(source.read_bytes())

@@ -11,7 +11,7 @@ from pathlib import Path
 from methods import METHODS
 from storage import descriptors
 
-from .commands import COLUMNS, ROOT, command, native_precision, read_results, usual_options
+from .commands import COLUMNS, ROOT, command, held_out_frames, native_precision, read_results, usual_options
 
 CLASS, TRAINED, UNTRAINED = "street", "trained", "untrained"
 
@@ -90,17 +90,12 @@ def constant_depth(common: list[str]) -> float:
     return evaluate_depth(predict, batches, DEPTH_PROTOCOLS[data.spec.protocol]).metrics["abs_rel"]
 
 
-def picture(demo: Demo, data: Path, common: list[str], out: Path, count: int = 4) -> Path:
+def picture(demo: Demo, data: Path, common: list[str], out: Path) -> Path:
     """Inference on held-out frames, side by side."""
     import cv2
 
-    listed = (data / "kitti_zhou_split" / "val_files.txt").read_text().splitlines()
     chosen = out / "images"
-    chosen.mkdir(exist_ok=True)
-    for number, line in enumerate(listed[:: max(1, len(listed) // count)][:count]):
-        drive, frame, _ = line.split()
-        source = data / "kitti" / drive / "image_02" / "data" / f"{int(frame):010d}.png"
-        (chosen / f"{number}.png").write_bytes(source.read_bytes())
+    held_out_frames(data, chosen)
     folder = Path(common[common.index("--checkpoint-dir") + 1]) / CLASS / TRAINED / "checkpoints" / demo.last
     command(
         "inference.py",

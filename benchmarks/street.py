@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import time
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,7 +20,9 @@ from storage.atomic import write_whole
 
 from .commands import COLUMNS, ROOT, Run, command, read_results, usual_options
 
-CLASS, RESULTS = "street", "results.json"
+CLASS, RESULTS, MINUTES = "street", "results.json", "minutes.json"
+SHRUNK = (2.5, 1.5)
+"""Height and width of labelled images by those of what is cut out of them, as in presets of the street."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +43,11 @@ class Table:
     against:  the row that the others are compared with
     size:     (height, width) of the frames, and of what the network sees where it is `resized`
     drives:   of training
-    metrics:  keys of `COLUMNS`
+    metrics:  keys of `COLUMNS`; with `miou`, classes are judged, too
     judging:  options of eval_depth.py
     fill:     loaders whose depth is filled first
+    enlarged: how many times larger the frames are drawn than `size`
+    common:   options of training that all rows have; those of a row win
     """
 
     rows: Mapping[str, Row]
@@ -53,6 +58,13 @@ class Table:
     metrics: tuple[str, ...] = ("abs_rel", "rmse", "a1")
     judging: tuple[str, ...] = ()
     fill: tuple[str, ...] = ()
+    enlarged: int = 1
+    common: tuple[str, ...] = ()
+
+    @property
+    def segments(self) -> bool:
+        """Whether its networks know classes."""
+        return "miou" in self.metrics
 
 
 def _views(crop: bool, reshuffle: bool) -> tuple[str, ...]:
@@ -125,8 +137,14 @@ class Seed:
     run: Run = field(default=command)
 
     @property
-    def _data(self) -> Path:
+    def data(self) -> Path:
+        """Its street."""
         return Path(self.plan.data or self.out / "data")
+
+    @property
+    def runs(self) -> Path:
+        """Folder of all its runs."""
+        return self.out / "checkpoints"
 
     def results(self) -> dict[str, dict[str, float]]:
         """Metrics of the rows; those that are there are read, the others are trained and judged first."""
@@ -134,61 +152,91 @@ class Seed:
         found = _read_results(path, self.plan)
         missing = [name for name in self.table.rows if name not in found]
         if missing:
-            self._make_data()
+            self.prepare(missing)
         for name in missing:
-            self._train(name)
-            found[name] = self._judged(name)
+            self.train(name)
+            measured = self.judge(name)
+            found[name] = {metric: measured[metric] for metric in self.table.metrics if metric in measured}
             note = {"plan": asdict(self.plan), "rows": found}
             write_whole(path, json.dumps(note, indent=2).encode())
         return found
 
-    def _make_data(self) -> None:
-        height, width = map(str, self.plan.size)
+    def prepare(self, missing: Sequence[str]) -> None:
+        """Make what the rows that are missing are trained on."""
+        height, width = (str(self.table.enlarged * side) for side in self.plan.size)
         if not self.plan.data:
             street = ["--drives", str(self.plan.drives), "--height", height, "--width", width]
-            self.run("-m", "dataloader.prepare", "synthetic", "--out", self._data, "--seed", str(self.number), *street)
+            self.run("-m", "dataloader.prepare", "synthetic", "--out", self.data, "--seed", str(self.number), *street)
         if self.table.fill:
-            self.run("-m", "dataloader.prepare", "fill", *self.table.fill, "--dataset-dir", self._data)
+            self.run("-m", "dataloader.prepare", "fill", *self.table.fill, "--dataset-dir", self.data)
 
-    def _train(self, name: str) -> None:
-        """Train a row, or go on with it."""
+    def train(self, name: str) -> None:
+        """Train a row, or go on with it; the minutes add up."""
+        begin = time.monotonic()
+        try:
+            self.run("train.py", *self.training_words(name))
+        finally:
+            minutes = self._minutes()
+            minutes[name] = minutes.get(name, 0.0) + (time.monotonic() - begin) / 60
+            write_whole(self.out / MINUTES, json.dumps(minutes, indent=2).encode())
+
+    def training_words(self, name: str) -> list[str]:
+        """Options of the training of a row."""
         row = self.table.rows[name]
         _, words = schedule(row.preset, self.plan.steps)
         words += ["--train-checkpoint-frequency", "1", "--keep", "last=1", "--resume", "auto"]
+        words += ["--depth-validation-loaders", "", *self._size("depth-resize")]
+        if self.table.segments:
+            words += ["--segmentation-validation-loaders", "", *self._size("segmentation-crop")]
+            words += self._size("segmentation-resize", SHRUNK)
         if row.teacher:
-            words += ["--kd-teacher", self._last(row.teacher)]
-        self.run(
-            "train.py",
-            *self._options(row),
-            *("--model-name", name, "--depth-validation-loaders", "", *self._size("depth-resize")),
-            *(*words, *row.options),
-        )
+            words += ["--kd-teacher", self.last(row.teacher)]
+        return [*self.options(row.preset), "--model-name", name, *words, *self.table.common, *row.options]
 
-    def _last(self, name: str) -> str:
+    def last(self, name: str) -> str:
         """The last checkpoint of a row, below the folder of all runs."""
-        epochs, _ = schedule(self.table.rows[name].preset, self.plan.steps)
-        return f"{CLASS}/{name}/checkpoints/epoch_{epochs}"
+        return last_checkpoint(name, self.table.rows[name].preset, self.plan.steps)
 
-    def _judged(self, name: str) -> dict[str, float]:
-        self.run(
-            "eval_depth.py",
-            *self._options(self.table.rows[name]),
-            *("--model-name", f"eval_{name}", "--model-load", self._last(name), "--eval-num-images", "4"),
-            *(*self._size("depth-validation-resize"), *self.table.judging),
-        )
-        (entry,) = read_results(self.out / "checkpoints", CLASS, f"eval_{name}").values()
-        return {metric: entry["metrics"][metric] for metric in self.table.metrics}
+    def judge(self, name: str) -> dict[str, float]:
+        """All that is measured of a row."""
+        self.evaluate("eval_depth.py", name, f"eval_{name}", *self.table.judging)
+        if self.table.segments:
+            self.evaluate("eval_segmentation.py", name, f"eval_{name}")
+        return self.metrics(f"eval_{name}") | {"minutes": self._minutes()[name]}
 
-    def _options(self, row: Row) -> list[str]:
-        return usual_options(_preset(row.preset), self.number, self._data, self.out / "checkpoints", CLASS)
+    def evaluate(self, script: str, name: str, run: str, *more: str | Path) -> None:
+        """Judge a row by a command, in a run folder of this name."""
+        size = self._size("depth-validation-resize") if script == "eval_depth.py" else []
+        where = ["--model-name", run, "--model-load", self.last(name), "--eval-num-images", "4"]
+        self.run(script, *self.options(self.table.rows[name].preset), *where, *size, *more)
 
-    def _size(self, flag: str) -> list[str]:
-        height, width = map(str, self.plan.size)
+    def metrics(self, run: str) -> dict[str, float]:
+        """What the metrics.json of a run folder says, of all its sets."""
+        entries = read_results(self.runs, CLASS, run).values()
+        return {metric: value for entry in entries for metric, value in entry["metrics"].items()}
+
+    def _minutes(self) -> dict[str, float]:
+        path = self.out / MINUTES
+        return json.loads(path.read_text()) if path.exists() else {}
+
+    def options(self, preset: str) -> list[str]:
+        """Those that all commands share."""
+        return usual_options(preset_file(preset), self.number, self.data, self.runs, CLASS)
+
+    def _size(self, flag: str, times: tuple[float, float] = (1, 1)) -> list[str]:
+        height, width = (str(round(factor * side)) for factor, side in zip(times, self.plan.size, strict=True))
         return [f"--{flag}-height", height, f"--{flag}-width", width] if self.table.resized else []
 
 
-def _preset(name: str) -> Path:
+def preset_file(name: str) -> Path:
+    """The file of a preset."""
     return ROOT / "presets" / f"{name}.toml"
+
+
+def last_checkpoint(name: str, preset: str, steps: int) -> str:
+    """The last checkpoint of a training of so many steps, as `schedule` has them, below the folder of all runs."""
+    epochs, _ = schedule(preset, steps)
+    return f"{CLASS}/{name}/checkpoints/epoch_{epochs}"
 
 
 def schedule(preset: str, steps: int) -> tuple[int, list[str]]:
@@ -199,7 +247,7 @@ def schedule(preset: str, steps: int) -> tuple[int, list[str]]:
     Raises:
         ValueError: when the steps make no whole epochs.
     """
-    recipe = tomllib.loads(_preset(preset).read_text())
+    recipe = tomllib.loads(preset_file(preset).read_text())
     usual = recipe["train-num-epochs"]
     if not steps:
         return usual, []
@@ -237,7 +285,8 @@ def markdown(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]
     """The table: every metric as mean and spread over the seeds, then its difference to the row `against`.
 
     The spread is the standard deviation with Bessel's correction; differences are those of the same seed. With one seed
-    there is none.
+    there is none. What was not measured of a row is left out. Of several seeds, a second table has the first metric of
+    each.
     """
     base = table.rows[table.against].title
     titles = [COLUMNS[metric][0] for metric in table.metrics]
@@ -247,15 +296,30 @@ def markdown(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]
         cells = []
         for signed in (False, True):
             for metric in table.metrics:
+                if (signed and name == table.against) or any(metric not in rows[name] for rows in found.values()):
+                    cells.append("")
+                    continue
                 values = [
                     rows[name][metric] - (rows[table.against][metric] if signed else 0) for rows in found.values()
                 ]
-                shown = not (signed and name == table.against)
-                cells.append(_spread(values, ("+z" if signed else "") + COLUMNS[metric][1]) if shown else "")
+                cells.append(_spread(values, ("+z" if signed else "") + COLUMNS[metric][1]))
         lines.append([row.title, *cells])
     seeds = ", ".join(map(str, found))
-    body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
-    return f"{body}\n\nMean ± standard deviation over seeds {seeds}; differences seed by seed."
+    text = f"{_body(lines)}\n\nMean ± standard deviation over seeds {seeds}; differences seed by seed."
+    return text if len(found) < 2 else f"{text}\n\n{_by_seed(table, found)}"
+
+
+def _by_seed(table: Table, found: Mapping[int, Mapping[str, Mapping[str, float]]]) -> str:
+    """The first metric of every row with every seed."""
+    title, form = COLUMNS[table.metrics[0]]
+    lines = [[f"{title} by seed", *map(str, found)], ["---"] * (len(found) + 1)]
+    for name, row in table.rows.items():
+        lines.append([row.title, *(format(rows[name][table.metrics[0]], form) for rows in found.values())])
+    return _body(lines)
+
+
+def _body(lines: Sequence[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
 
 
 def _spread(values: Sequence[float], form: str) -> str:
@@ -263,35 +327,56 @@ def _spread(values: Sequence[float], form: str) -> str:
     return mean if len(values) < 2 else f"{mean} ± {format(statistics.stdev(values), form.lstrip('+'))}"
 
 
-def main(words: Sequence[str] | None = None, run: Run = command) -> None:
-    """Train and judge what is missing, seed by seed, then print the table and keep it."""
-    descriptors.prepare()
-    parser = argparse.ArgumentParser(prog="python -m benchmarks.street", description=__doc__)
-    parser.add_argument("table", choices=TABLES, help="what is compared")
-    parser.add_argument(
-        "--seeds", type=int, nargs="+", default=[1, 2, 3], help="of streets, weights and order of images"
-    )
-    parser.add_argument("--steps", type=int, default=0, help="of every training; 0: as the presets say")
-    parser.add_argument("--size", type=int, nargs=2, metavar=("H", "W"), help="of the frames, pixels")
-    parser.add_argument("--drives", type=int, default=0, help="of training, 12 frames each; 0: as the table has it")
-    parser.add_argument("--data", default="", metavar="DIR", help="a street that is there already, for all seeds")
-    parser.add_argument("--out", type=Path, default=Path("street_tables"), help="folder for data and checkpoints")
-    args = parser.parse_args(words)
-    table = TABLES[args.table]
+def table_parser(
+    prog: str, about: str | None, seeds: Sequence[int], out: str, size: str = "of the frames"
+) -> argparse.ArgumentParser:
+    """The options that all tables share; `size`: of what --size is the size."""
+    parser = argparse.ArgumentParser(prog=prog, description=about)
+    add = parser.add_argument
+    add("--seeds", type=int, nargs="+", default=list(seeds), help="of streets, weights and order of images")
+    add("--steps", type=int, default=0, help="of every training; 0: as the presets say")
+    add("--size", type=int, nargs=2, metavar=("H", "W"), help=f"{size}, pixels")
+    add("--drives", type=int, default=0, help="of training, 12 frames each; 0: as the table has it")
+    add("--data", default="", metavar="DIR", help="a street that is there already, for all seeds")
+    add("--out", type=Path, default=Path(out), help="folder for data and checkpoints")
+    return parser
+
+
+def plan_of(args: argparse.Namespace, table: Table) -> Plan:
+    """The plan that the options say.
+
+    Raises:
+        ValueError: when a row cannot be trained so.
+    """
     data = str(Path(args.data).resolve()) if args.data else ""
     plan = Plan(args.steps, tuple(args.size or table.size), args.drives or table.drives, data)
-    folder = (args.out / args.table).resolve()
+    if plan.steps < 0 or (table.resized and any(side % 32 for side in plan.size)):
+        raise ValueError("--steps: 0 or more; --size: multiples of 32")
+    for row in table.rows.values():
+        schedule(row.preset, plan.steps)
+    return plan
+
+
+def report(table: Table, seeds: Sequence[Seed], path: Path) -> None:
+    """Train and judge what is missing, seed by seed, then print the table and keep it."""
+    text = markdown(table, {seed.number: seed.results() for seed in seeds})
+    write_whole(path, f"{text}\n".encode())
+    print(f"\n{text}", flush=True)
+
+
+def main(words: Sequence[str] | None = None, run: Run = command) -> None:
+    """Make one of the tables."""
+    descriptors.prepare()
+    parser = table_parser("python -m benchmarks.street", __doc__, (1, 2, 3), "street_tables")
+    parser.add_argument("table", choices=TABLES, help="what is compared")
+    args = parser.parse_args(words)
+    table, folder = TABLES[args.table], (args.out / args.table).resolve()
     try:
-        if plan.steps < 0 or (table.resized and any(side % 32 for side in plan.size)):
-            raise ValueError("--steps: 0 or more; --size: multiples of 32")
-        for row in table.rows.values():
-            schedule(row.preset, plan.steps)
+        plan = plan_of(args, table)
         seeds = [Seed(table, plan, seed, folder / f"seed_{seed}", run) for seed in dict.fromkeys(args.seeds)]
-        text = markdown(table, {seed.number: seed.results() for seed in seeds})
+        report(table, seeds, folder / "table.md")
     except ValueError as error:
         parser.error(str(error))
-    write_whole(folder / "table.md", f"{text}\n".encode())
-    print(f"\n{text}")
 
 
 if __name__ == "__main__":

@@ -2,53 +2,11 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
-from pathlib import Path
-
 import pytest
 
-import arguments
 from benchmarks import street
 from benchmarks.street import TABLES, markdown, schedule
-
-
-def option(words: list[str], flag: str) -> str:
-    return words[words.index(flag) + 1]
-
-
-class Commands:
-    """Stands for the commands: notes them, checks their words, and lets evaluations find what `score` says.
-
-    stop_at: name of the row whose training is interrupted
-    """
-
-    def __init__(self, score: Callable[[int, str], float], stop_at: str = ""):
-        self.score, self.stop_at = score, stop_at
-        self.lines: list[list[str]] = []
-
-    def __call__(self, *words: str | Path) -> None:
-        line = [str(word) for word in words]
-        if line[0] == "train.py" and option(line, "--model-name") == self.stop_at:
-            raise SystemExit(130)
-        self.lines.append(line)
-        if line[0].endswith(".py"):
-            arguments.parse(line[0].removesuffix(".py"), line[1:])
-        if line[0] == "eval_depth.py":
-            seed, name = int(option(line, "--sys-seed")), option(line, "--model-name")
-            value = self.score(seed, name.removeprefix("eval_"))
-            names = ("abs_rel", "rmse", "a1", *(("edge_acc", "edge_comp") if "--metrics" in line else ()))
-            folder = Path(option(line, "--checkpoint-dir"), "street", name)
-            folder.mkdir(parents=True)
-            entry = {"some_depth": {"metrics": dict.fromkeys(names, value)}}
-            (folder / "metrics.json").write_text(json.dumps(entry))
-
-    @property
-    def trained(self) -> list[tuple[str, str]]:
-        """Seed and row of every training."""
-        return [
-            (option(line, "--sys-seed"), option(line, "--model-name")) for line in self.lines if line[0] == "train.py"
-        ]
+from tests.tables import Commands, option
 
 
 def test_the_table_has_mean_spread_and_the_differences_of_the_same_seed():
@@ -65,6 +23,9 @@ def test_the_table_has_mean_spread_and_the_differences_of_the_same_seed():
         "| student distilled | 0.330 ± 0.085 | 5.00 ± 0.00 | 0.500 ± 0.000 | -0.020 ± 0.014 | +0.00 ± 0.00 | "
         "+0.000 ± 0.000 |",
     ]
+    by_seed = markdown(TABLES["spatial_kd"], found).splitlines()[-5:]
+    assert by_seed[0] == "| Abs Rel by seed | 1 | 2 |" and by_seed[-1] == "| student distilled | 0.270 | 0.390 |"
+    assert "by seed |" not in markdown(TABLES["spatial_kd"], {1: found[1]})
     (first, *_) = markdown(TABLES["spatial_kd"], {1: found[1]}).splitlines()[2:]
     assert first.startswith("| teacher | 0.100 | 5.00 | 0.500 | -0.200 | ")
 
