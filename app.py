@@ -25,7 +25,7 @@ from presets.app import APP
 from presets.option import Group, Option
 from presets.parser import checked_options, plain_parser
 from storage import shelf
-from visual.limits import MEGA, Limits
+from visual.limits import Limits
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser
@@ -43,8 +43,7 @@ ABOUT = (
 )
 USUAL_VIEW = 60.0  # horizontal degrees, where neither photo nor user tells the lens
 FARTHEST = 4.0  # times the median distance, of points that are shown
-NO_WEBGPU = "<script>delete Navigator.prototype.gpu</script>"
-"""WebGL is enough for points; where a browser has WebGPU and no device for it, the viewer complains."""
+NO_WEBGPU = "<script>delete Navigator.prototype.gpu</script>"  # where it has no device, the viewer complains
 DARK = (0.08, 0.08, 0.1, 1.0)  # behind the points: red, green, blue, opacity
 SWING = 20.0  # degrees that the point cloud turns to either side
 KEPT_SECONDS = 3600  # that files of the page are kept
@@ -77,7 +76,7 @@ class Shown:
     picture: depth in colours with a bar, of an image
     film:    the same of a video
     classes: image and a mask of every class that is in it, by name
-    cloud:   GLB of the point cloud, turning
+    cloud:   GLB of the point cloud, turning; distance: from which to look at it
     files:   to download
     """
 
@@ -86,6 +85,7 @@ class Shown:
     film: str | None = None
     classes: tuple[np.ndarray, list[tuple[np.ndarray, str]]] | None = None
     cloud: str | None = None
+    distance: float = 1.0
     files: list[str] | None = None
 
 
@@ -157,9 +157,9 @@ class Desk:
         self._check_image(path)
         network, begun = self.network(name), time.perf_counter()
         seen = network(path)
-        seconds = time.perf_counter() - begun
+        taken = f"{_about(seen, path)}, in {time.perf_counter() - begun:.1f} s"
         shown = self._details(seen, path, fov)
-        shown.said = f"{_about(seen, path)}, in {seconds:.1f} s. {shown.said}"
+        shown.said = f"{taken}. {shown.said}"
         shown.picture = str(self.folder / f"{path.stem}_colours.png")
         seen.save(shown.picture)
         return shown
@@ -232,7 +232,8 @@ class Desk:
             made += [self.folder / f"{path.stem}_depth.png", self.folder / f"{path.stem}.glb"]
             seen.save(made[1], "depth16")
             seen.save(made[2])
-            shown.cloud = _turning(seen, self.folder / f"{path.stem}_turning.glb")
+            shown.cloud = str(self.folder / f"{path.stem}_turning.glb")
+            shown.distance = _write_turning(seen, Path(shown.cloud))
         shown.files = [str(each) for each in made]
         return shown
 
@@ -260,14 +261,17 @@ def _classes(seen: Result) -> tuple[np.ndarray, list[tuple[np.ndarray, str]]] | 
     return seen.image, [((seen.labels == number).astype(np.float32), CLASSES[number][0]) for number in ids]
 
 
-def _turning(seen: Result, target: Path) -> str:
-    """A file of points that turn when they are looked at, without the farthest, which would make the others small."""
+def _write_turning(seen: Result, target: Path) -> float:
+    """A file of points that turn when they are looked at, without the farthest, which would make the others small.
+
+    Returns: how far the photographer was from the middle.
+    """
     from storage.atomic import write_whole
     from visual.points import glb, without_farthest
 
     cloud = without_farthest(seen.files.cloud(seen.job, seen.depth), FARTHEST)
     write_whole(target, glb(cloud, seen.unit, SWING), durable=False)
-    return str(target)
+    return float(cloud.points[:, 2].min() + cloud.points[:, 2].max()) / 2 if len(cloud.points) else 1.0
 
 
 def build_page(desk: Desk) -> gradio.Blocks:
@@ -277,13 +281,11 @@ def build_page(desk: Desk) -> gradio.Blocks:
     from dataloader.labels import CLASSES
 
     colours = {name: "#{:02x}{:02x}{:02x}".format(*colour) for name, _, colour in CLASSES}
-    limits = desk.limits
-    taken = f"at most {limits.bytes / MEGA:g} MB, {limits.pixels / MEGA:g} million pixels, {limits.seconds:g} seconds"
     with gr.Blocks(title="Depth", analytics_enabled=False, delete_cache=(KEPT_SECONDS, KEPT_SECONDS)) as page:
         gr.Markdown("# Depth of an image or a short video")
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                file = gr.File(label=f"Image or video: {taken}", height=150, elem_id="file")
+                file = gr.File(label=f"Image or video: at most {desk.limits}", height=150, elem_id="file")
                 network = gr.Dropdown([*desk.networks], label="Network", elem_id="network")
                 fov = gr.Number(
                     0, label="Horizontal field of view, degrees", info="0: as the photo says", minimum=0, maximum=170
@@ -291,11 +293,9 @@ def build_page(desk: Desk) -> gradio.Blocks:
                 step = gr.Slider(1, 30, 1, step=1, label="Of a video, every n-th frame")
                 start = gr.Button("Show depth", variant="primary", elem_id="start")
                 said = gr.Textbox(label="What was done", interactive=False, lines=3, elem_id="said")
-                files = gr.File(label="Download", file_count="multiple", interactive=False, elem_id="files")
+                files = gr.File(label="Download", file_count="multiple", visible=False, elem_id="files")
             with gr.Column(scale=2, min_width=400):
-                picture = gr.Image(
-                    label="Depth", interactive=False, buttons=["fullscreen", "download"], elem_id="picture"
-                )
+                picture = gr.Image(label="Depth", buttons=["fullscreen", "download"], elem_id="picture")
                 film = gr.Video(label="Depth", visible=False, buttons=["download"], elem_id="film")
                 cloud = gr.Model3D(
                     label="Points: drag to turn, scroll to zoom", height=420, clear_color=DARK, elem_id="cloud"
@@ -311,8 +311,8 @@ def build_page(desk: Desk) -> gradio.Blocks:
                 gr.update(value=seen.picture, visible=seen.film is None),
                 gr.update(value=seen.film, visible=seen.film is not None),
                 gr.update(value=seen.classes, visible=seen.classes is not None),
-                seen.cloud,
-                seen.files,
+                gr.update(value=seen.cloud, camera_position=(None, 85, seen.distance)),
+                gr.update(value=seen.files, visible=seen.files is not None),
             ]
 
         start.click(
@@ -332,14 +332,13 @@ def served(page: gradio.Blocks, host: str, port: int, most: float) -> Iterator[s
     Raises:
         UserError: when nothing can listen there.
     """
+    try:
+        socket.create_server((host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET).close()
+    except OSError as error:
+        raise UserError(f"--host {host} --port {port}: {error.strerror or error}; give another one") from None
     import gradio as gr
 
     logging.getLogger("httpx").setLevel(logging.WARNING)
-    try:
-        family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        socket.create_server((host, port), family=family).close()
-    except OSError as error:
-        raise UserError(f"--host {host} --port {port}: {error.strerror or error}; give another one") from None
     theme = gr.themes.Default(font=["system-ui", "sans-serif"], font_mono=["monospace"])  # fetches none
     try:
         _, address, _ = page.launch(
@@ -382,7 +381,7 @@ def serve(args: Namespace) -> None:
         # Gradio asks nobody for its newest version, keeps uploads where they are deleted, and reaches itself directly.
         os.environ |= {"GRADIO_ANALYTICS_ENABLED": "False", "GRADIO_TEMP_DIR": f"{folder}/uploads"}
         os.environ["NO_PROXY"] = ",".join(filter(None, (os.environ.get("NO_PROXY"), args.host, "localhost")))
-        limits = Limits(args.max_megabytes * MEGA, args.max_megapixels * MEGA, args.max_seconds)
+        limits = Limits.of(args.max_megabytes, args.max_megapixels, args.max_seconds)
         desk = Desk(networks, open_network, limits, Path(folder, "made"))
         if args.model_path:
             desk.network(next(iter(networks)))  # a fault of what was named is told now

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import json
+import os
+import shutil
+import signal
 import socket
 import struct
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +29,9 @@ from visual.limits import Limits
 from visual.video import VideoWriter
 
 ROOT = Path(__file__).parents[1]
-WIDE = Limits(bytes=1e7, pixels=1e6, seconds=10)
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), "")
+WITHOUT_GPU = ["--no-sandbox", "--enable-unsafe-swiftshader"]
+WIDE = Limits.of(megabytes=10, megapixels=1, seconds=10)
 SMALL = {"inference_resize_height": 64, "inference_resize_width": 128}
 
 
@@ -109,7 +117,7 @@ def test_what_was_made_before_is_gone(desk, photo, film):
         (lambda path, photo, film: path.write_text("#!/bin/sh\nexit 1\n"), "neither an image nor a video"),
         (lambda path, photo, film: path.write_text("#EXTM3U\n/etc/passwd\n"), "neither an image nor a video"),
         (lambda path, photo, film: path.write_bytes(film.read_bytes()[:200]), "cannot be read as a video"),
-        (lambda path, photo, film: path.write_bytes(bytes(10_000_001)), "10.0 MB, and at most 10 are taken; give"),
+        (lambda path, photo, film: path.write_bytes(bytes((10 << 20) + 1)), "10.0 MB, and at most 10 are taken; give"),
         (lambda path, photo, film: Image.new("RGB", (2000, 600)).save(path, "PNG"), "2000x600 pixels, and at most 1 m"),
     ],
 )
@@ -126,8 +134,8 @@ def test_what_cannot_be_used_is_told_in_a_sentence(desk, photo, film, tmp_path, 
 @pytest.mark.parametrize(
     ("limits", "told"),
     [
-        (Limits(1e7, 1e6, 0.5), "street.mp4: longer than 0.5 seconds, which are the most that are taken; cut it"),
-        (Limits(1e7, 5000, 10), "street.mp4: 128x64 pixels, and at most 0.005 million are taken; scale it down"),
+        (Limits.of(10, 1, 0.5), "street.mp4: longer than 0.5 seconds, which are the most that are taken; cut it"),
+        (Limits.of(10, 0.005, 10), "street.mp4: 128x64 pixels, and at most 0.005 million are taken; scale it down"),
     ],
 )
 def test_films_that_are_too_much_are_told(desk, film, limits, told):
@@ -230,7 +238,6 @@ assert "torch" not in sys.modules and "gradio" not in sys.modules
 
 
 def test_a_port_that_is_taken_is_told():
-    pytest.importorskip("gradio", reason="gradio is an extra: pip install gradio")
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]
         with (
@@ -238,3 +245,90 @@ def test_a_port_that_is_taken_is_told():
             app.served(None, "127.0.0.1", port, 1),
         ):
             pass
+
+
+@contextlib.contextmanager
+def page_of(folder: Path, log: Path):
+    """The command in a process of its own; gives it and the address of the page."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    words = ["--model-path", folder, "--method", "sgdepth", "--port", port, "--max-megabytes", 1, "--sys-device", "cpu"]
+    environment = os.environ | {"IFN_DIR_CHECKPOINT": "", "OMP_NUM_THREADS": "1"}
+    with (
+        log.open("w") as file,
+        subprocess.Popen(
+            [sys.executable, "-m", "tests.thinly", "app.py", *map(str, words)],
+            cwd=ROOT,
+            stdout=file,
+            stderr=file,
+            env=environment,
+        ) as command,
+    ):
+        try:
+            for _ in range(1200):
+                if "shows the page" in log.read_text() or command.poll() is not None:
+                    break
+                time.sleep(0.1)
+            assert command.poll() is None, log.read_text()
+            yield command, f"http://127.0.0.1:{port}/"
+        finally:
+            command.kill()
+
+
+def answer(page, file: Path) -> str:
+    """What the page says of a file."""
+    before = page.locator("#said textarea").input_value()
+    if page.locator("#file .file-preview").count():
+        page.locator("#file button[aria-label*=lear]").first.click()
+    page.set_input_files("#file input[type=file]", file)
+    page.wait_for_selector("#file .file-preview")
+    page.click("#start")
+    page.wait_for_function("before => document.querySelector('#said textarea').value != before", arg=before)
+    return page.locator("#said textarea").input_value()
+
+
+def colours_of(png: bytes) -> int:
+    return len(np.unique(np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).reshape(-1, 3), axis=0))
+
+
+def test_the_page_in_a_browser(photo, tmp_path):
+    pytest.importorskip("gradio", reason="gradio is an extra: pip install gradio")
+    driver = pytest.importorskip("playwright.sync_api", reason="playwright is an extra: pip install playwright")
+    if not CHROMIUM:
+        pytest.skip("no Chromium is installed: apt-get install chromium")
+    folder = write_checkpoint(tmp_path / "epoch_1")
+    hostile = tmp_path / "street.png"
+    hostile.write_text("<script>alert(1)</script>")
+    with page_of(folder, tmp_path / "log") as (command, address), driver.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=WITHOUT_GPU)
+        page = browser.new_page(viewport={"width": 1280, "height": 800})
+        errors, outside = [], []
+        page.on("console", lambda message: message.type == "error" and errors.append(message.text))
+        page.on("pageerror", lambda error: errors.append(str(error)))
+        page.on("dialog", lambda dialog: errors.append(dialog.message))
+        page.on("request", lambda sent: sent.url.startswith((address, "blob:", "data:")) or outside.append(sent.url))
+        page.set_default_timeout(60_000)
+        page.goto(address)
+        page.wait_for_selector("#start")
+        assert answer(page, photo).startswith("street.png: 128x64 pixels, metres up to scale")
+        page.wait_for_selector("#picture img")
+        page.wait_for_selector("#cloud canvas")
+        deadline, cloud = time.monotonic() + 60, page.locator("#cloud canvas")
+        while colours_of(first := cloud.screenshot()) < 50:
+            assert time.monotonic() < deadline, "no points are drawn"
+        assert cloud.screenshot() != first, "the points do not turn"
+        assert page.locator("#files .file-preview tr").count() == 3 and page.locator("#classes img").count()
+        assert colours_of(page.screenshot()) > 500
+        told = answer(page, hostile)
+        assert (
+            told == "street.png: neither an image nor a video that can be read here; give a PNG, a JPEG or an MP4, say"
+        )
+        assert not page.locator("#picture img").count() and not page.locator("#files .file-preview").count()
+        for path in ("requirements.txt", "../../../../../etc/passwd", str(ROOT / "README.md")):
+            assert page.request.get(f"{address}gradio_api/file={path}").status in (403, 404), path
+        assert not errors and not outside, (errors, outside)
+        browser.close()
+        command.send_signal(signal.SIGINT)
+        assert command.wait(30) == 130
+    told = (tmp_path / "log").read_text()
+    assert "Traceback" not in told and told.count("\n") == 1, told
