@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 from argparse import ArgumentParser, Namespace
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,7 +22,7 @@ from presets.foreign import answer, counterpart
 from presets.option import Group, Option
 from presets.parser import make_parser, short_parser
 from presets.speed import SPEED
-from presets.values import checked, shown
+from presets.values import check_together, checked, shown
 from storage.catalogue import MODELS, is_name, method_of
 from storage.notes import Damaged, notes_of, read
 from storage.uploads import name_uploads
@@ -135,14 +135,14 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     first = ("method", "checkpoint_dir", "model_load", "model_path", "fetch")
     table = {name: table[name] for name in first if name in table}
     early = _chosen(command, contents, table)
-    places = {name: option.default for name, option in table.items()} | early | _given(typed, table)
+    places = {name: option.default for name, option in table.items()} | early | _given(argv, typed, table)
     _resolve_folders(command, places)
     name_uploads(places)
     notes, trained = (Path(), {}) if command == "train" else trained_with(places)
     kept = {"method": _taken(command, trained["method"], f"{notes}: method")} if "method" in trained else {}
     facts = _told_by_name(command, places)
     kept |= {name: value for name, value in facts.items() if name == "method"}
-    named = told or (early | kept | _given(typed, {"method": table["method"]})).get("method", "")
+    named = told or (early | kept | _given(argv, typed, {"method": table["method"]})).get("method", "")
     method = named or NAMES[0]
     if {"help", "help_all"} & {*typed}:
         shown = groups_of(command, method), _recipe(command, method)
@@ -155,7 +155,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     own = {option.name: option for option in options_of(command, method)}
     if named or command == "train":
         _refuse_foreign(command, method, typed, own)
-    config, given = _chosen(command, contents, own), _given(typed, own)
+    config, given = _chosen(command, contents, own), _given(argv, typed, own)
     followed = {
         option.name: checked(option, trained[option.follows], f"{notes}: {option.follows}")
         for option in own.values()
@@ -169,7 +169,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     name_uploads(values)
     said = sorted({*config, *kept, *stored, *({*typed} & {option.name for option in options_of(command)})})
     args = Namespace(**values, config=configs, said=said, command=command, argv=argv)
-    _check_together(args)
+    check_together(args)
     return args
 
 
@@ -201,12 +201,21 @@ def _unknown(command: str, word: str, options: Iterable[Option]) -> str:
     flag = word.partition("=")[0]
     if instead := answer(flag, {*flags, "--config", *(f"--no-{name.removeprefix('--')}" for name in switches)}):
         return f"{flag}: unknown here; {instead}"
+    plain = f"--{flag.removeprefix('--no-').removeprefix('--')}"
+    owners = [f"{other}.py" for other in COMMANDS if plain in {option.flag for option in options_of(other)}]
+    if owners and command not in owners:
+        return f"{flag}: an option of {', '.join(owners)}, not of {command}.py; leave it out, or see --help-all"
     return f"{word}: unknown option of {command}.py{closest(word, flags)}; see --help-all"
 
 
-def _given(typed: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
-    """Values of these options on the command line."""
-    return {name: checked(option, typed[name], option.flag) for name, option in options.items() if name in typed}
+def _given(argv: Sequence[str], typed: Mapping[str, Any], options: Mapping[str, Option]) -> dict[str, Any]:
+    """Values of these options on the command line; what is wrong with one is told by the flag that was typed."""
+    words = {word.partition("=")[0] for word in argv}
+    return {
+        name: checked(option, typed[name], next((flag for flag in option.also if flag in words), option.flag))
+        for name, option in options.items()
+        if name in typed
+    }
 
 
 def _refuse_foreign(command: str, method: str, typed: Mapping[str, Any], own: Mapping[str, Option]) -> None:
@@ -378,22 +387,3 @@ def adopt(args: Namespace, told: Mapping[str, Any], where: Path) -> dict[str, An
     changed = {name: value for name, value in values.items() if name not in args.said and getattr(args, name) != value}
     vars(args).update(changed)
     return changed
-
-
-def _check_together(args: Namespace) -> None:
-    """What one option cannot know alone."""
-    if "model_depth_min" in args and args.model_depth_min >= args.model_depth_max:
-        raise UserError(
-            f"--model-depth-min {args.model_depth_min}: must be below --model-depth-max {args.model_depth_max}"
-        )
-    if args.command == "train" and args.overwrite and args.resume == "auto":
-        raise UserError("--overwrite and --resume auto: one discards the run, the other continues it; give one of them")
-    if args.data_intrinsics and len(args.data_intrinsics) != 4:
-        raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
-    for name in ("model_name", "experiment_class"):
-        value = getattr(args, name)
-        if value in ("", ".") or "\0" in value or Path(value).is_absolute() or ".." in Path(value).parts:
-            raise UserError(
-                f"--{name.replace('_', '-')} {value!r}: not a folder name below the checkpoint folder; "
-                "give a plain name"
-            )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import signal
+import sys
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 
@@ -39,3 +41,14 @@ def closest(name: str, names: Iterable[str], count: int = 3) -> str:
     """Up to `count` names that look like `name`, as `` (closest: a, b)``; empty where none does."""
     found = difflib.get_close_matches(name, list(names), n=count, cutoff=0.4)
     return f" (closest: {', '.join(found)})" if found else ""
+
+
+def exit_code(run: Callable[[], int]) -> int:
+    """What a command ends with: the answer of `run`, 2 after the sentence of a `UserError`, 130 after Ctrl-C."""
+    try:
+        return run()
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 128 + signal.SIGINT

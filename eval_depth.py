@@ -56,9 +56,9 @@ def _check(args: Namespace) -> None:
 
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:
     """Judge the network on one loader; print, draw and keep the results; gives the entry of metrics.json."""
-    from evaluation.depth import evaluate_depth
     from evaluation.interface import ignore
-    from evaluation.protocols import build_protocol, describe_depth
+    from evaluation.judging import judge_depth
+    from evaluation.protocols import build_protocol
     from evaluation.tables import depth_table, judged_line, scaling_line
     from visual.comparisons import depth_comparison, titled
     from visual.pictures import encode
@@ -72,17 +72,17 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     def draw(position: int, truth: Truth, *found: Tensor | None) -> None:
         evaluation.keep_picture(loader, position, lambda: picture(truth, *found))
 
-    fixed_scaling = args.depth_validation_fixed_scaling
     usual = loader.spec.protocol
-    protocol = replace(build_protocol(args, usual), view=evaluation.view(loader.spec.dataset))
+    protocol = build_protocol(args, usual, evaluation.view(loader.spec.dataset))
 
     def judge(judged: Evaluation, on_image: OnDepth = ignore) -> DepthResult:
-        batches = judged.batches(loader)
-        return evaluate_depth(
+        return judge_depth(
+            args,
+            loader,
             judged.predict_depth,
-            batches,
+            judged.batches(loader),
             protocol,
-            fixed_scaling=fixed_scaling,
+            judged.description(),
             on_image=on_image,
             everywhere=judged.everywhere,
         )
@@ -95,15 +95,7 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
         lines.insert(0, f"{scaling_line(median, std)}\n")
     if protocol.name != usual:
         lines.insert(0, f" Protocol | {protocol.name} (usual for {loader.spec.name}: {usual})")
-    said = describe_depth(
-        protocol,
-        ground_truth=loader.truth_kind,
-        alignment=result.alignment,
-        fixed_scaling=fixed_scaling,
-        size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
-        network=evaluation.description(),
-    )
-    entry = evaluation.keep_results(loader, metrics, result.rows, said, result.skipped)
+    entry = evaluation.keep_results(loader, metrics, result.rows, result.protocol, result.skipped)
     evaluation.tell("\n".join((judged_line(loader.spec.name, entry), *lines)))
     if args.precision_report:
         evaluation.tell(_precision_report(args, evaluation, result, judge))
@@ -136,7 +128,7 @@ def write_uploads(args: Namespace, evaluation: Evaluation, loader: EvaluationDat
     from visual.pictures import encode_counts
 
     folder = evaluation.folder / UPLOADS / loader.spec.domain
-    protocol = replace(build_protocol(args, loader.spec.protocol), view=evaluation.view(loader.spec.dataset))
+    protocol = build_protocol(args, loader.spec.protocol, evaluation.view(loader.spec.dataset))
     scaling = args.depth_validation_fixed_scaling
 
     def share() -> int:

@@ -207,12 +207,14 @@ class Predictor:
     def _film(self, reader: Any) -> Iterator[Result]:
         from errors import UserError
 
-        yield from self._results(reader, reader.path.stem, self._network.batch)
+        yield from self._results(reader, reader.path.stem, self._network.batch, reader.path)
         if fault := reader.fault():
             raise UserError(fault)
 
-    def _results(self, images: Iterable[tuple[int, Picture]], stem: str, batch: int) -> Iterator[Result]:
-        """Results of numbered images, so many of which pass the network at once."""
+    def _results(
+        self, images: Iterable[tuple[int, Picture]], stem: str, batch: int, film: pathlib.Path | None = None
+    ) -> Iterator[Result]:
+        """Results of numbered images, those of a film where it is given, so many of which pass the network at once."""
         from visual.result import Result
         from visual.results import Job
 
@@ -222,7 +224,7 @@ class Predictor:
             for number, image in some:
                 pixels, path = _pixels(image)
                 name = path.stem if path else f"{stem}_{number:06d}"
-                jobs.append(Job(name, pixels.shape[:2], self._network.fit(pixels), path))
+                jobs.append(Job(name, pixels.shape[:2], self._network.fit(pixels), path or film))
             for job, found in zip(jobs, self._found([job.view.pixels for job in jobs]), strict=True):
                 seen = found.cut(job.view.inside, job.view.pixels.shape[:2])
                 seen.require_finite()
@@ -278,8 +280,8 @@ def _judged(
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from errors import UserError
-    from evaluation.depth import evaluate_depth
-    from evaluation.protocols import build_protocol, describe_depth
+    from evaluation.judging import judge_depth
+    from evaluation.protocols import build_protocol
     from methods.truth import look_at_truth
     from methods.video.own_frames import take_own_frames
     from storage.progress import Progress
@@ -293,20 +295,10 @@ def _judged(
     if data.spec.truth == "server":
         raise UserError(f"{data.spec.name}: a server has its truth; eval_depth.py writes the files to upload")
     look_at_truth(args, loaders)
-    protocol = dataclasses.replace(build_protocol(args, data.spec.protocol), view=view(data.spec))
-    scaling = args.depth_validation_fixed_scaling
+    protocol = build_protocol(args, data.spec.protocol, view(data.spec))
     shown = Progress(data, "batches", data.spec.domain, len(data))
-    result = evaluate_depth(predict, stream(shown, device), protocol, fixed_scaling=scaling)
-    size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
-    told = describe_depth(
-        protocol,
-        ground_truth=data.truth_kind,
-        alignment=result.alignment,
-        fixed_scaling=scaling,
-        size=size,
-        network=network,
-    )
-    return dataclasses.replace(result, skipped=result.skipped + data.skipped, protocol=told)
+    result = judge_depth(args, data, predict, stream(shown, device), protocol, network)
+    return dataclasses.replace(result, skipped=result.skipped + data.skipped)
 
 
 def _pixels(image: Picture) -> tuple[np.ndarray, pathlib.Path | None]:

@@ -264,7 +264,7 @@ def _run_video(source: Path, name: str, predictor: Predictor, outputs: ResultFol
         for frame in Progress(spread_frames(source, LOOKED_AT), "frames", "a look at some"):
             view = predictor.fit(frame)
             (found,) = predictor([view.pixels])
-            first.append((Job(name, frame.shape[:2], view), found.cut(view.inside, view.pixels.shape[:2])))
+            first.append((Job(name, frame.shape[:2], view, source), found.cut(view.inside, view.pixels.shape[:2])))
         if not first:
             raise UserError(f"{source}: no frame of this video can be decoded; convert it to MP4")
         outputs.require(first[0][1])
@@ -303,6 +303,7 @@ def _run_film(
     from visual.video import VideoWriter
 
     target, frames, written = outputs.folder / f"{name}{VIDEO_SUFFIX}", iter(reader.frames()), False
+    place = None if reader.live else reader.path  # beside which a lens may be written
     target.parent.mkdir(parents=True, exist_ok=True)
     with VideoWriter(target, reader.rate, live=reader.live) as writer:
 
@@ -311,7 +312,7 @@ def _run_film(
             if frame is None:
                 return None
             view = predictor.fit(frame.pixels)
-            return Job(f"{name}_{frame.number:06d}", frame.pixels.shape[:2], view, seconds=frame.seconds)
+            return Job(f"{name}_{frame.number:06d}", frame.pixels.shape[:2], view, place, seconds=frame.seconds)
 
         def write(job: Job, found: Found) -> None:
             nonlocal written

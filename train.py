@@ -6,7 +6,7 @@ import contextlib
 import logging
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -345,8 +345,8 @@ def judge(
         Stopped: when a signal comes in between.
     """
     from dataloader.prefetch import stream
-    from evaluation.depth import evaluate_depth
-    from evaluation.protocols import build_protocol, describe_depth, segmentation_protocol
+    from evaluation.judging import judge_depth
+    from evaluation.protocols import build_protocol, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
     from perspective_resample.input_view import view_of
     from storage.progress import Progress
@@ -359,16 +359,13 @@ def judge(
 
     shown = Progress(stop.interruptible(data), "batches", data.spec.domain, len(data), run.report.first)
     batches = stream(shown, run.device)
-    size = tuple(getattr(args, f"{purpose}_validation_resize_{side}") for side in ("height", "width"))
     if purpose == "segmentation":
+        size = (args.segmentation_validation_resize_height, args.segmentation_validation_resize_width)
         result = evaluate_segmentation(predict, batches, everywhere=stop.everywhere)
         return result, segmentation_protocol(ground_truth=f"{data.spec.dataset} labels", size=size)
-    view, fixed = view_of(run.model, data.spec.dataset), args.depth_validation_fixed_scaling
-    protocol = replace(build_protocol(args, data.spec.protocol), view=view)
-    result = evaluate_depth(predict, batches, protocol, fixed_scaling=fixed, everywhere=stop.everywhere)
-    return result, describe_depth(
-        protocol, ground_truth=data.truth_kind, alignment=result.alignment, fixed_scaling=fixed, size=size, network={}
-    )
+    protocol = build_protocol(args, data.spec.protocol, view_of(run.model, data.spec.dataset))
+    result = judge_depth(args, data, predict, batches, protocol, {}, everywhere=stop.everywhere)
+    return result, result.protocol
 
 
 if __name__ == "__main__":

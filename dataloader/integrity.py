@@ -13,11 +13,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tqdm import tqdm
-
 from errors import UserError
-from storage.ahead import PATIENCE
 from storage.kinds import image_suffixes
+from storage.progress import Progress
 
 from .catalog import LoaderSpec
 from .files import PNG_SIGNATURE, image_size, open_at_once, open_stored
@@ -73,15 +71,7 @@ def find_damaged(paths: Iterable[str], limit: float = LIMIT) -> dict[str, str]:
     looked = 0
     try:
         groups = (wanted[start : start + GROUP] for start in range(0, len(wanted), GROUP))
-        with tqdm(
-            total=len(wanted),
-            desc="look at files",
-            unit="file",
-            delay=PATIENCE,
-            leave=False,
-            disable=None,
-            mininterval=0.5,
-        ) as bar:
+        with Progress(unit="files", title="look at files", total=len(wanted), passing=True) as bar:
             for found in pool.map(lambda group: _look(group, deadline), groups):
                 faults |= {path: fault for path, fault in found.items() if fault}
                 _sound.update(path for path, fault in found.items() if not fault)

@@ -16,6 +16,9 @@ from perspective_resample.input_view import InputView
 if TYPE_CHECKING:
     from .alignment import Alignment
 
+WHOLE = InputView()
+"""The network sees the whole image."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class DepthProtocol:
@@ -54,7 +57,7 @@ class DepthProtocol:
     camera: Literal["as listed", "left", "right"] = "as listed"
     flip: bool = False
     blend: bool = True
-    view: InputView = InputView()
+    view: InputView = WHOLE
     further: tuple[str, ...] = ()
     offsets: tuple[float, float] = (0.0, 0.0)
     pooled: bool = False
@@ -170,12 +173,14 @@ _TABLE = (
 DEPTH_PROTOCOLS: dict[str, DepthProtocol] = {row.name: row for row in _TABLE}
 
 
-def build_protocol(args: Namespace, usual: str) -> DepthProtocol:
+def build_protocol(args: Namespace, usual: str, view: InputView = WHOLE) -> DepthProtocol:
     """How depth is judged: the row of a loader, or --depth-protocol, with what further options change of it.
+
+    view: what the network sees of the images
 
     Its name says what differs from the row.  Raises: UserError when nothing would be left to judge.
     """
-    row = replace(DEPTH_PROTOCOLS[args.depth_protocol or usual], boundaries="boundaries" in args.metrics)
+    row = replace(DEPTH_PROTOCOLS[args.depth_protocol or usual], view=view, boundaries="boundaries" in args.metrics)
     changed: list[str] = []
     protocol = row
     if args.depth_crop != "protocol" and CROPS[args.depth_crop] != (row.rows, row.columns):

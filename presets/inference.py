@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .option import LONGEST, Option, depth_scale, floats, images, near_far, saved
+from .option import Option, depth_scale, floats, images, input_size, near_far, saved
 
 COLORMAPS = ("plasma", "magma", "inferno", "viridis", "cividis", "turbo", "jet", "gray")
 
@@ -21,26 +21,7 @@ INPUTS = (
     Option("--output-path", "", "folder for what is written; made where missing"),
     Option("--skip-existing", False, "leave out what has its outputs already"),
 )
-INPUT_SIZE = (
-    Option(
-        "--inference-resize-height",
-        192,
-        "height of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-        low=64,
-        high=LONGEST,
-        multiple=32,
-        follows="depth_resize_height",
-    ),
-    Option(
-        "--inference-resize-width",
-        640,
-        "width of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-        low=64,
-        high=LONGEST,
-        multiple=32,
-        follows="depth_resize_width",
-    ),
-)
+INPUT_SIZE = input_size("inference")
 SHAPE = (
     Option(
         "--fit",

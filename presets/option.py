@@ -109,7 +109,7 @@ WORDS = {
     metres: "a number of metres or a fraction such as 1/256",
     ground_truth: "raw, improved or an .npz file of depth maps",
     keep_rules: "a list such as best=abs_rel,last=3 or best=kitti_zhou_validation:a1; last once, and at least 1",
-    further_metrics: f"a list of {', '.join(MEASURED)}",
+    further_metrics: f"one of the further metrics ({', '.join(MEASURED)})",
     images: "a list of images, folders or videos",
     saved: f"a list of {', '.join(SAVED)}",
     near_far: "two distances NEAR,FAR, the nearer one first, or each",
@@ -170,3 +170,20 @@ class Option:
 
 Group = tuple[str, tuple[Option, ...]]
 """Title and options, in the order of the help."""
+
+
+def input_size(name: str, resume: str = "") -> tuple[Option, ...]:
+    """``--NAME-resize-height`` and ``-width``: what a network sees; where it is not said, what it was trained with."""
+    return tuple(
+        Option(
+            f"--{name}-resize-{side}",
+            usual,
+            f"{side} of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
+            low=64,
+            high=LONGEST,
+            multiple=32,
+            resume=resume,
+            follows=f"depth_resize_{side}",
+        )
+        for side, usual in (("height", 192), ("width", 640))
+    )

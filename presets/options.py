@@ -9,7 +9,7 @@ from .export import CARD, EXPORTED, FORM
 from .inference import IMAGES, INPUT_SIZE, INPUTS, OUTPUTS, SHAPE
 from .judging import JUDGING
 from .keeping import KEEP
-from .option import BETWEEN, FREE, LONGEST, NOTED, REFUSED, START, Group, Option, decay_factor, integers
+from .option import BETWEEN, FREE, NOTED, REFUSED, START, Group, Option, decay_factor, input_size, integers
 from .own_data import FRAME_STEP, OWN_DATA
 
 RESNETS = (18, 34, 50, 101, 152)
@@ -115,26 +115,7 @@ EXPERIMENT: Group = (
 DEPTH_VALIDATION: Group = (
     "depth validation",
     (
-        Option(
-            "--depth-validation-resize-height",
-            192,
-            "height of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=FREE,
-            follows="depth_resize_height",
-        ),
-        Option(
-            "--depth-validation-resize-width",
-            640,
-            "width of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            resume=FREE,
-            follows="depth_resize_width",
-        ),
+        *input_size("depth-validation", FREE),
         Option("--depth-validation-crop-height", 192, "accepted, has no effect", low=1, resume=FREE),
         Option("--depth-validation-crop-width", 640, "accepted, has no effect", low=1, resume=FREE),
         Option(
@@ -158,24 +139,7 @@ DEPTH_VALIDATION: Group = (
 POSE_VALIDATION: Group = (
     "pose validation",
     (
-        Option(
-            "--pose-validation-resize-height",
-            192,
-            "height of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            follows="depth_resize_height",
-        ),
-        Option(
-            "--pose-validation-resize-width",
-            640,
-            "width of the network input, pixels, a multiple of 32; of a checkpoint: as it was trained",
-            low=64,
-            high=LONGEST,
-            multiple=32,
-            follows="depth_resize_width",
-        ),
+        *input_size("pose-validation"),
         Option("--pose-validation-loaders", (), "data sets, separated by commas"),
         Option("--pose-validation-batch-size", 1, "image pairs per batch", low=1),
         Option("--pose-validation-fixed-scaling", 0.0, "accepted, has no effect"),

@@ -125,6 +125,8 @@ class _Parser(ArgumentParser):
         option, _, fault = message.removeprefix("argument ").partition(": ")
         if option in self.written and fault.startswith("expected"):
             raise UserError(f"{option}: {fault}; write {self.written[option]}")
+        if fault.startswith("ignored explicit argument"):  # of a switch
+            raise UserError(f"{option}: takes no value; write one of both as it stands here")
         raise UserError(message)
 
 

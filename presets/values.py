@@ -1,11 +1,13 @@
-"""A value of an option from the command line, TOML or JSON, checked. Imports no torch."""
+"""Values of options from the command line, TOML or JSON, checked. Imports no torch."""
 
 from __future__ import annotations
 
 import math
 import os
 import reprlib
+from argparse import Namespace
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from errors import UserError, closest
@@ -94,3 +96,22 @@ def as_flag(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return f"--{flag}" if value else f"--no-{flag}"
     return f"--{flag} {value}"
+
+
+def check_together(args: Namespace) -> None:
+    """Check what one option cannot know alone; raises `UserError` naming the options."""
+    if "model_depth_min" in args and args.model_depth_min >= args.model_depth_max:
+        raise UserError(
+            f"--model-depth-min {args.model_depth_min}: must be below --model-depth-max {args.model_depth_max}"
+        )
+    if args.command == "train" and args.overwrite and args.resume == "auto":
+        raise UserError("--overwrite and --resume auto: one discards the run, the other continues it; give one of them")
+    if args.data_intrinsics and len(args.data_intrinsics) != 4:
+        raise UserError(f"--data-intrinsics: {len(args.data_intrinsics)} numbers; give the four fx,fy,cx,cy in pixels")
+    for name in ("model_name", "experiment_class"):
+        value = getattr(args, name)
+        if value in ("", ".") or "\0" in value or Path(value).is_absolute() or ".." in Path(value).parts:
+            raise UserError(
+                f"--{name.replace('_', '-')} {value!r}: not a folder name below the checkpoint folder; "
+                "give a plain name"
+            )

@@ -7,11 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
-from tqdm import tqdm
+from .progress import Progress
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
-PATIENCE = 2.0  # seconds without a bar
 
 
 def started_ahead(
@@ -36,7 +35,5 @@ def map_ahead(
 def map_shown(
     pool: ThreadPoolExecutor, work: Callable[[Item], Result], items: Sequence[Item], what: str, unit: str
 ) -> Iterator[Result]:
-    """Results of `work` in the order of the items, with a bar, titled `what`, where that takes long."""
-    results = pool.map(work, items)
-    bar = {"total": len(items), "desc": what, "unit": unit, "delay": PATIENCE, "mininterval": 0.5}
-    return iter(tqdm(results, leave=False, disable=None, **bar))
+    """Results of `work` in the order of the items, with their progress, titled `what`, where that takes long."""
+    return iter(Progress(pool.map(work, items), unit, what, len(items), passing=True))

@@ -13,6 +13,8 @@ from tqdm import tqdm
 
 SECONDS_BETWEEN = 10.0
 """Seconds between two lines of progress."""
+PATIENCE = 2.0
+"""Seconds without a bar, where it is one in passing."""
 
 
 class Progress:
@@ -23,17 +25,25 @@ class Progress:
     title: put before, where it is given
     total: how many there will be, 0 where nobody knows
     shown: whether anything is told
+    passing: of work beside the main one: a bar comes only where it takes long, and goes when it is done
     """
 
     def __init__(
-        self, items: Iterable[Any] = (), unit: str = "items", title: str = "", total: int = 0, shown: bool = True
+        self,
+        items: Iterable[Any] = (),
+        unit: str = "items",
+        title: str = "",
+        total: int = 0,
+        shown: bool = True,
+        passing: bool = False,
     ):
         self._items, self.unit, self.title, self.total = items, unit, title, total
         self._silent, self.done = not shown, 0
         self._begun = self._told = time.perf_counter()
         self._bar: tqdm | None = None
         if shown and sys.stderr.isatty():
-            self._bar = tqdm(total=total or None, desc=title or None, unit=f" {unit}", file=sys.stderr)
+            manner = {"leave": False, "delay": PATIENCE} if passing else {}
+            self._bar = tqdm(total=total or None, desc=title or None, unit=f" {unit}", file=sys.stderr, **manner)
 
     def __iter__(self) -> Iterator[Any]:
         try:

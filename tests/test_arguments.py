@@ -380,6 +380,8 @@ def test_folders_come_from_the_environment_unless_given(monkeypatch):
         (["--train-learning-rate", "inf"], "out of range"),
         (["--train-num-epochs", "1.5"], "'1.5' is not a whole number"),
         (["--train-num-epoch", "2"], r"--train-num-epoch: unknown option of train.py \(closest: --train-num-epochs"),
+        (["--save", "npz"], "^--save: an option of inference.py, not of train.py; leave it out"),
+        (["--no-post-process=1"], "^--post-process/--no-post-process: takes no value"),
         (["--method", "sgdeph"], r"closest: sgdepth"),
         (["--train-num-epochs"], "^--train-num-epochs: expected one argument; write --train-num-epochs VALUE$"),
         (["--resume"], "^--resume: expected one argument; write --resume never or auto$"),

@@ -260,9 +260,9 @@ def test_mistakes_are_one_sentence(words, told, checkpoint, monkeypatch, tmp_pat
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (["--height", "100"], "--inference-resize-height: 100 is not a multiple of 32; nearest are 96 and 128"),
-        (["--height", "32"], "--inference-resize-height: 32 is out of range"),
-        (["--width", "wide"], "--inference-resize-width: 'wide' is not a whole number"),
+        (["--height", "100"], "--height: 100 is not a multiple of 32; nearest are 96 and 128"),
+        (["--height", "32"], "--height: 32 is out of range"),
+        (["--width", "wide"], "--width: 'wide' is not a whole number"),
         (["--format", "onxx"], "closest: onnx"),
         (["--precision", "fp8"], "not one of fp32, fp16, int8"),
     ],

@@ -132,7 +132,9 @@ def test_a_film_gives_a_result_for_every_frame(predictor, tmp_path):
     with VideoWriter(tmp_path / "drive.avi", 10) as writer:
         for frame in frames:
             writer.write(frame)
-    assert [seen.job.name for seen in predictor.stream(tmp_path / "drive.avi")] == [f"drive_00000{n}" for n in range(3)]
+    (tmp_path / "intrinsics.txt").write_text("50 50 31.5 23.5")
+    seen = [*predictor.stream(tmp_path / "drive.avi")]
+    assert [one.job.name for one in seen] == [f"drive_00000{n}" for n in range(3)] and len(seen[0].points())
     asked = []
 
     def live():

@@ -636,10 +636,12 @@ def test_a_video_has_one_scale_for_all_its_frames(model_path, tmp_path, monkeypa
         return Prediction(DepthMap((rows / next(heights))[None, None], True, "up to scale"))
 
     monkeypatch.setattr("models.sgdepth.SGDepth.predict", say)
-    words = ("--save", "picture,npz", "--depth-scale", "camera-height=1.5", "--fov", 60)
+    (tmp_path / "intrinsics.txt").write_text("69 68 39.5 23.5")  # beside the film
+    words = ("--save", "picture,npz", "--depth-scale", "camera-height=1.5")
     assert infer(model_path, tmp_path / "drive.avi", tmp_path / "out", *words) == 0
     depths = []
     for number in range(3):
         with np.load(tmp_path / "out" / f"drive_{number:06d}.npz") as told:
             depths.append(told["depth"])
+            assert told["intrinsics"].tolist() == [69, 68, 39.5, 23.5]
     np.testing.assert_allclose(depths[1] / depths[0], 2, rtol=1e-4)  # the camera's height would make them the same

@@ -68,7 +68,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
         if target.resolve() in known:
             raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
     if {"ply", "glb"} & {*args.save} or args.depth_scale.startswith("camera-height"):
-        places = [*inputs.images, *([None] if inputs.videos else [])]
+        places = [*inputs.images, *(None if is_camera(path) else path for path in inputs.videos)]
         if not any(has_lens(path, *camera) for path in places):
             raise UserError(f"--save and --depth-scale: these images say no focal length; {REMEDY}")
     return outputs

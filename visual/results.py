@@ -113,7 +113,7 @@ class Job:
 
     name:    of its outputs
     size:    (height, width) of the whole image
-    path:    of its file, if any
+    path:    of its file, if any; of a frame, that of its film
     found:   what the network saw in it, where that is known already
     seconds: its time in a film
     """

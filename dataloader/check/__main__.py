@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import argparse
 import os
-import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from dataloader.catalog import LOADERS, LoaderSpec
 from dataloader.prepare.training_data import add_dataset_dir
-from errors import UserError, closest
+from errors import UserError, closest, exit_code
 from presets.judging import DEPTH_GT
 from presets.option import Option, metres
 from presets.own_data import DATA_DEPTH_UNIT, FRAME_STEP, VALIDATION_SHARE
@@ -172,13 +171,7 @@ def main(argv: Sequence[str]) -> int:
     """Run the command; returns the exit code."""
     descriptors.prepare()
     args = make_parser().parse_args(argv)
-    try:
-        return run(args)
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    return exit_code(lambda: run(args))
 
 
 if __name__ == "__main__":

@@ -8,8 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataloader.catalog import DATASETS, LoaderSpec
 from dataloader.check import facts
 from dataloader.check.camera import check_camera, compare_calibration
@@ -29,6 +27,7 @@ from dataloader.splits import has_truth, resolve, tell_truth, with_truth
 from dataloader.truth import camera_faults, size_doubts
 from errors import UserError
 from evaluation.protocols import DEPTH_PROTOCOLS
+from storage.progress import Progress
 from visual.frames import take_all
 
 TILES = 6
@@ -150,7 +149,7 @@ def _looks(spec: LoaderSpec, samples: Sequence[Sample], images: int, tiles: int)
     shown = {places[place] for place in choose(len(places), tiles)} if tiles else set()
     with ThreadPoolExecutor(max_workers=os.cpu_count() or 1) as pool:
         jobs = pool.map(lambda place: look_at(spec, samples[place], place in shown), places)
-        return list(tqdm(jobs, total=len(places), desc=f"decode {spec.name}", unit="sample", leave=False, disable=None))
+        return list(Progress(jobs, "samples", f"decode {spec.name}", len(places), passing=True))
 
 
 def _tell(report: Report, spec: LoaderSpec, samples: Sequence[Sample], looks: Sequence[Look], depth_cap: float) -> None:

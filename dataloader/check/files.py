@@ -9,8 +9,6 @@ from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataloader.catalog import LoaderSpec
 from dataloader.check.report import SHOWN, Report, counted, first_of
 from dataloader.integrity import find_damaged, needed
@@ -19,6 +17,7 @@ from dataloader.listing import numbers_of
 from dataloader.numbering import have_decimals
 from dataloader.parts import container
 from dataloader.samples import Sample
+from storage.progress import Progress
 
 
 def check_files(report: Report, samples: Sequence[Sample]) -> set[str]:
@@ -29,7 +28,7 @@ def check_files(report: Report, samples: Sequence[Sample]) -> set[str]:
     listing = lru_cache(maxsize=None)(_names)
     paths = {path: None for sample in samples for path in needed(sample)}
     missing = []
-    for path in tqdm(paths, desc="look up files", unit="file", leave=False, disable=None):
+    for path in Progress(paths, "files", "look up files", len(paths), passing=True):
         folder, name = os.path.split(path)
         if name not in listing(folder):
             missing.append(path)

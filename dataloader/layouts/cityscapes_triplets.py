@@ -106,7 +106,7 @@ def _samples(found: dict[str, tuple[str, str]]) -> list[Sample]:
     """One sample per pair of an image and its camera file."""
     images, cameras = zip(*found.values(), strict=True)
     with ThreadPoolExecutor(THREADS) as pool:
-        stacks = [*map_shown(pool, _stack_or_none, images, "look at triplets", "image")]
+        stacks = [*map_shown(pool, _stack_or_none, images, "look at triplets", "images")]
         usual = next((stack for stack in stacks if stack), None) or _stack(images[0])
         stacks = [stack or usual for stack in stacks]  # whoever reads the image says what is wrong with it
         known = list(pool.map(read_triplet_camera, cameras, (stack.size for stack in stacks)))

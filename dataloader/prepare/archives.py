@@ -12,9 +12,9 @@ import zlib
 from pathlib import Path, PurePosixPath
 
 from PIL import Image
-from tqdm import tqdm
 
 from errors import UserError
+from storage.progress import Progress
 from storage.text import read_text
 
 PARTS = ("image_02", "image_03", "velodyne_points", "oxts", "image_00", "image_01")
@@ -56,7 +56,7 @@ def extract(archive: Path, root: Path, wanted: re.Pattern[str], jpg: bool = Fals
                 raise UserError(f"{archive}: holds none of the expected files ({wanted.pattern}); check its address")
             todo = [info for info in members if not _is_there(info, root, jpg)]
             _check_room(root, todo, jpg)
-            for info in tqdm(todo, desc=f"unpack {archive.name}", unit="file", leave=False, disable=None):
+            for info in Progress(todo, "files", f"unpack {archive.name}", len(todo), passing=True):
                 _extract_one(zipped, info, _target(info, root, jpg))
             return len(todo)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:

@@ -18,6 +18,7 @@ from dataloader.missing import first_of
 from dataloader.prepare import archives
 from errors import UserError
 from storage.download import NotOffered, download, part_path, remote_size
+from storage.progress import Progress
 from storage.text import read_text
 
 SUMMARY = "Download raw KITTI drives, those that a split needs or those named; an interrupted run goes on."
@@ -130,7 +131,7 @@ def run(args: argparse.Namespace) -> int:
     total = sum(sizes.values()) / 2**30
     print(f"{root}: {len(drives)} drives wanted, {len(sizes)} archives to fetch ({total:.1f} GiB)")
     _check_room(root, sizes, args.jpg, args.keep_archives)
-    for archive in tqdm(sizes, desc="archives", unit="zip", disable=True if len(sizes) < 2 else None):
+    for archive in Progress(sizes, "archives", total=len(sizes), shown=len(sizes) > 1):
         path = root / archive.name
         if not path.is_file() or path.stat().st_size != sizes[archive]:
             download(archive.url, path)
@@ -212,7 +213,7 @@ def _sizes(todo: Sequence[Archive], root: Path, must_exist: set[str]) -> tuple[d
     """
     sizes: dict[Archive, int] = {}
     fault, lacking = "", []
-    for archive in tqdm(todo, desc="look up sizes", unit="zip", leave=False, disable=None):
+    for archive in Progress(todo, "archives", "look up sizes", len(todo), passing=True):
         path = root / archive.name
         try:
             if not fault:

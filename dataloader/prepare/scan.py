@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from tqdm import tqdm
-
 from dataloader.layouts.kitti_files import raw_frame
 from dataloader.lists import Frame
+from storage.progress import Progress
 
 Key = tuple[str, int]
 """Uninterrupted recording and frame number: what the files of one moment have in common."""
@@ -103,7 +102,7 @@ def scan(root: Path, kinds: Iterable[Kind]) -> dict[str, dict[Key, str]]:
     """
     kinds = tuple(kinds)
     found: dict[str, dict[Key, str]] = {kind.name: {} for kind in kinds}
-    for path in tqdm(_walk(root), desc=f"list {root.name}", unit="file", leave=False, disable=None):
+    for path in Progress(_walk(root), "files", f"list {root.name}", passing=True):
         for kind in kinds:
             match = kind.pattern.fullmatch(path)
             if match is not None:

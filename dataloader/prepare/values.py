@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from dataloader.calibration import calibration_entry
 from dataloader.layouts.kitti_files import SEQUENCES, raw_frame
@@ -18,6 +17,7 @@ from dataloader.listing import on_disk
 from dataloader.lists import Frame
 from dataloader.prepare.scan import Key
 from dataloader.samples import check_float32
+from storage.progress import Progress
 from storage.text import read_text
 
 FORWARD_SPEED = 8  # place of vf, in m/s, among the thirty numbers of an oxts file
@@ -110,7 +110,7 @@ def _timestamps(root: Path, images: dict[Key, str]) -> Iterator[tuple[Key, float
 def _velocities(root: Path, images: Iterable[Key]) -> Iterator[tuple[Key, float]]:
     folders = _drive_folders(root, images)
     known = [key for key in images if (folders.get(key[0], root) / "oxts" / "data").is_dir()]
-    for drive, number in tqdm(known, desc="read oxts", unit="file", leave=False, disable=None):
+    for drive, number in Progress(known, "files", "read oxts", len(known), passing=True):
         try:
             text = read_text(on_disk(folders[drive] / "oxts" / "data" / f"{number:010d}.txt"))
             yield (drive, number), float(text.split()[FORWARD_SPEED])

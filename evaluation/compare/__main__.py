@@ -6,14 +6,13 @@ import argparse
 import logging
 import os
 import shlex
-import signal
 import sys
 from collections.abc import Sequence
 from itertools import combinations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from errors import UserError, closest
+from errors import UserError, closest, exit_code
 from storage import descriptors
 
 if TYPE_CHECKING:
@@ -226,13 +225,7 @@ def main(argv: Sequence[str]) -> int:
     descriptors.prepare()
     args = make_parser().parse_args(argv)
     args.argv = argv
-    try:
-        return run(args)
-    except UserError as error:
-        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        return 128 + signal.SIGINT
+    return exit_code(lambda: run(args))
 
 
 if __name__ == "__main__":

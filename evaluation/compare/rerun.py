@@ -6,7 +6,7 @@ import math
 import shlex
 from argparse import Namespace
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import cv2
@@ -115,7 +115,7 @@ def again(run: Run, domain: str, names: Sequence[str], drawn: Sequence[str], cla
     take_own_frames(args)
     model, device = state_manager.open_network(args, "depth")[:2]
     data = _narrowed(args, domain, names, getattr(model, "input_filter", "bilinear"))
-    protocol = replace(build_protocol(args, data.spec.protocol), view=view_of(model, data.spec.dataset))
+    protocol = build_protocol(args, data.spec.protocol, view_of(model, data.spec.dataset))
     precision = autocast(args, device)
     size = (args.depth_validation_resize_height, args.depth_validation_resize_width)
     segments = "segmentation" in METHODS[args.method].tasks and not classes

@@ -118,19 +118,8 @@ def test_a_report_tells_who_is_better_where_and_needs_nothing_else(tmp_path, cap
     write_run(tmp_path / "runs/sgdem/a$b", values)
     write_run(tmp_path / "runs/sgdem/_new", [value * 0.8 for value in values])
     out = tmp_path / "report.html"
-    code, said, told = compare(
-        capsys,
-        "sgdem/a$b",
-        "sgdem/_new",
-        "--out",
-        out,
-        "--checkpoint-dir",
-        tmp_path / "runs",
-        "--frames",
-        3,
-        "--seed",
-        5,
-    )
+    words = ("sgdem/a$b", "sgdem/_new", "--out", out, "--checkpoint-dir", tmp_path / "runs", "--frames", 3, "--seed", 5)
+    code, said, told = compare(capsys, *words)
     assert code == 0, told
     text = read_page(out)
     assert text.count("_new is better") >= 2 and "10000 resamples, seed 5" in text and "kitti_eigen" in text
@@ -140,19 +129,7 @@ def test_a_report_tells_who_is_better_where_and_needs_nothing_else(tmp_path, cap
     assert "no error maps" in told and "its options are gone" in text  # there is no network to run again
     assert "_new - a$b" in said and "garg" in said
     again = out.read_bytes()
-    compare(
-        capsys,
-        "sgdem/a$b",
-        "sgdem/_new",
-        "--out",
-        out,
-        "--checkpoint-dir",
-        tmp_path / "runs",
-        "--frames",
-        3,
-        "--seed",
-        5,
-    )
+    compare(capsys, *words)
     assert out.read_bytes() == again
 
 

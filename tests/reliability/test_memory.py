@@ -39,7 +39,7 @@ def memory() -> int:
 def note_memory(keep: bool = False) -> None:
     """Before a command: write down after every item what it holds; `keep` makes it hold every item.
 
-    Blocks of pages go back to the system at once: what the allocator keeps for later use is up to 10 MB, now more, now less.
+    Blocks of pages go back to the system at once: the allocator keeps up to 10 MB for later use, now more, now less.
     """
     from dataloader import batch, files, prefetch, workers
 

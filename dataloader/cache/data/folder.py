@@ -74,7 +74,7 @@ class DataCache:
         """
         pictures = list(pictures)
         with ThreadPoolExecutor(THREADS) as pool:
-            shown = map_shown(pool, self._find, pictures, "look for cached pictures", "picture")
+            shown = map_shown(pool, self._find, pictures, "look for cached pictures", "pictures")
             return dict(zip(pictures, shown, strict=True))
 
     def _find(self, picture: Picture) -> Entry | None:

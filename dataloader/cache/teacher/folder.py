@@ -66,7 +66,9 @@ class TeacherCache:
             thorough: also compare the content of images whose time has changed.
         """
         with ThreadPoolExecutor(THREADS) as pool:
-            shown = map_shown(pool, lambda image: self._usable(image, thorough), images, "look for teacher maps", "map")
+            shown = map_shown(
+                pool, lambda image: self._usable(image, thorough), images, "look for teacher maps", "maps"
+            )
             return [image for image, good in zip(images, shown, strict=True) if not good]
 
     def _usable(self, image: CachedImage, thorough: bool) -> bool:
