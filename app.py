@@ -285,10 +285,14 @@ def build_page(desk: Desk) -> gradio.Blocks:
         gr.Markdown("# Depth of an image or a short video")
         with gr.Row():
             with gr.Column(scale=1, min_width=300):
-                file = gr.File(label=f"Image or video: at most {desk.limits}", height=150, elem_id="file")
+                file = gr.File(label=f"Image or video: {desk.limits}", height=180, elem_id="file")
                 network = gr.Dropdown([*desk.networks], label="Network", elem_id="network")
                 fov = gr.Number(
-                    0, label="Horizontal field of view, degrees", info="0: as the photo says", minimum=0, maximum=170
+                    0,
+                    label="Horizontal field of view, degrees",
+                    info=f"0: as the photo says, else {USUAL_VIEW:g}",
+                    minimum=0,
+                    maximum=170,
                 )
                 step = gr.Slider(1, 30, 1, step=1, label="Of a video, every n-th frame")
                 start = gr.Button("Show depth", variant="primary", elem_id="start")

@@ -26,7 +26,7 @@ class Limits:
 
     def __str__(self) -> str:
         megabytes, megapixels = self.bytes / MEGABYTE, self.pixels / MEGAPIXEL
-        return f"{megabytes:g} MB, {megapixels:g} million pixels, {self.seconds:g} seconds"
+        return f"{megabytes:g} MB, {megapixels:g} megapixels, {self.seconds:g} s"
 
     def check_file(self, path: Path) -> None:
         """Raise `UserError` for a file that is too large, or an empty one."""
