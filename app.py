@@ -287,13 +287,8 @@ def build_page(desk: Desk) -> gradio.Blocks:
             with gr.Column(scale=1, min_width=300):
                 file = gr.File(label=f"Image or video: {desk.limits}", height=180, elem_id="file")
                 network = gr.Dropdown([*desk.networks], label="Network", elem_id="network")
-                fov = gr.Number(
-                    0,
-                    label="Horizontal field of view, degrees",
-                    info=f"0: as the photo says, else {USUAL_VIEW:g}",
-                    minimum=0,
-                    maximum=170,
-                )
+                unsaid = f"0: as the photo says, else {USUAL_VIEW:g}"
+                fov = gr.Number(0, label="Horizontal field of view, degrees", info=unsaid)
                 step = gr.Slider(1, 30, 1, step=1, label="Of a video, every n-th frame")
                 start = gr.Button("Show depth", variant="primary", elem_id="start")
                 said = gr.Textbox(label="What was done", interactive=False, lines=3, elem_id="said")
