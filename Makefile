@@ -13,7 +13,7 @@ PYTEST := $(PY) -m pytest -n 2 --dist worksteal $(NO_GOLDEN)
 # Processes of a test session read what one of them has compiled.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-long bench bench-gpu docs docs-site clean
+.PHONY: demo test test-long test-page bench bench-gpu docs docs-site clean
 
 demo: $(VENV)/.installed
 	$(PY) -m benchmarks.demo --method $(METHOD) --seed $(SEED) --out $(OUT)
@@ -27,6 +27,12 @@ test: $(VENV)/.installed-dev
 # Every fault of tests/reliability/ as often as it is promised, and files of every method.
 test-long: $(VENV)/.installed-dev
 	$(PYTEST) tests/reliability tests/test_export.py --full
+
+# The page in a browser, with what it needs besides a Chromium; `make test` does the same where that is there already.
+test-page: $(VENV)/.installed-dev
+	$(PY) -c "import gradio, playwright" 2>/dev/null || \
+		timeout 300 $(PY) -m pip install --disable-pip-version-check -q --retries 1 --timeout 20 gradio playwright
+	$(PY) -m pytest -q -rs --no-golden tests/test_app.py
 
 bench: $(VENV)/.installed
 	$(PY) -m benchmarks $(if $(QUICK),--quick)

@@ -47,10 +47,12 @@ PUBLISHED_EXTRAS = {
 }
 
 BUG, USER_ERROR = 1, 2
-ALONE = ("inference", "export")  # commands that work in one process
+ALONE = ("inference", "export", "app")  # commands that work in one process
 
 
-def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
+def main(
+    command: str, run: Callable[[Namespace], int | None], parse: Callable[[str, list[str]], Namespace] = arguments.parse
+) -> NoReturn:
     """Parse the command line, run, and leave with the exit code users rely on.
 
     0 done, 2 the user's mistake (one sentence on stderr), 129, 130 and 143 stopped by SIGHUP, SIGINT and SIGTERM; what
@@ -67,7 +69,7 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     _set_up_logging()
     try:
-        code = _outcome(command, run)
+        code = _outcome(command, run, parse)
     except Exception:
         if not started_by_torchrun():
             raise
@@ -82,13 +84,13 @@ def main(command: str, run: Callable[[Namespace], int | None]) -> NoReturn:
     sys.exit(code)
 
 
-def _outcome(command: str, run: Callable[[Namespace], int | None]) -> int:
+def _outcome(command: str, run: Callable[[Namespace], int | None], parse: Callable[[str, list[str]], Namespace]) -> int:
     code = 0
     try:
         with _process_group():
             if started_by_torchrun() and command in ALONE:
                 raise UserError(f"{command}.py: works in one process; start it with python instead of torchrun")
-            code = run(arguments.parse(command, sys.argv[1:])) or 0
+            code = run(parse(command, sys.argv[1:])) or 0
     except UserError as error:
         _print_error(str(error))
         code = USER_ERROR

@@ -308,11 +308,12 @@ def _pixels(image: Picture) -> tuple[np.ndarray, pathlib.Path | None]:
 
     from dataloader.files import read_image, to_rgb
     from errors import UserError
+    from inference import COPY
 
     if isinstance(image, str | os.PathLike):
         if not os.path.exists(image):
             raise UserError(f"{image}: no such file; give the path of an image")
-        return read_image(image), pathlib.Path(image)
+        return read_image(image, remedy=COPY), pathlib.Path(image)
     if isinstance(image, Image.Image):
         return np.asarray(to_rgb(ImageOps.exif_transpose(image), "image")), None
     if not isinstance(image, np.ndarray):

@@ -17,6 +17,7 @@ from dataloader.catalog import DATASETS, LOADERS, LoaderSpec
 from errors import UserError, closest
 from evaluation.protocols import DEPTH_PROTOCOLS
 from methods import METHODS, NAMES
+from presets.app import APP
 from presets.foreign import REPOSITORIES, meanings
 from presets.option import Option
 from presets.parser import markdown_table
@@ -87,6 +88,11 @@ def most_used_options() -> str:
         for option in arguments.options_of(command):
             options.setdefault(option.flag, option)
     return markdown_table(options[flag] for flag in MOST_USED)
+
+
+def options_of_the_page() -> str:
+    """What networks the page offers, where it listens, and what may be uploaded."""
+    return markdown_table(option for _, options in APP for option in options)
 
 
 def methods() -> str:
@@ -241,6 +247,7 @@ PARTS: dict[str, Callable[[], str]] = {
     "methods": methods,
     "most used options": most_used_options,
     "all options": all_options,
+    "options of the page": options_of_the_page,
     "rules of resume": rules_of_resume,
     "loaders": loaders,
     "flags of other repositories": foreign_flags,

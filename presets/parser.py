@@ -8,6 +8,7 @@ from argparse import (
     ArgumentDefaultsHelpFormatter,
     ArgumentParser,
     BooleanOptionalAction,
+    Namespace,
     RawDescriptionHelpFormatter,
 )
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ from typing import Any, NoReturn
 from errors import UserError
 
 from .option import Group, Option
-from .values import word
+from .values import checked, word
 
 EXAMPLES = {
     "train": (
@@ -162,6 +163,41 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
         metavar="FILE",
         help="preset (.toml) or an earlier run's opt.json; may be repeated, later wins",
     )
+    _add_options(parser, groups, defaults)
+    return parser
+
+
+def plain_parser(program: str, about: str, groups: Iterable[Group]) -> ArgumentParser:
+    """Parser of a command that has the same options for every method, for `checked_options`."""
+    parser = _Parser(
+        prog=program,
+        usage="%(prog)s [options]",
+        description=about,
+        allow_abbrev=False,
+        formatter_class=ArgumentDefaultsHelpFormatter,
+    )
+    groups = [*groups]
+    _add_options(parser, groups, {option.name: option.default for _, options in groups for option in options})
+    return parser
+
+
+def checked_options(parser: ArgumentParser, groups: Iterable[Group], argv: list[str]) -> Namespace:
+    """Options of a parser of `plain_parser`, checked.
+
+    Raises:
+        UserError: for an unknown option, or a value that is not allowed.
+    """
+    options = [option for _, group in groups for option in group]
+    given = parser.parse_args(argv, Namespace(**{option.name: None for option in options}))
+    values = {option.name: option.default for option in options}
+    for option in options:
+        if (text := getattr(given, option.name)) is not None:
+            values[option.name] = checked(option, text, option.flag)
+    return Namespace(**values)
+
+
+def _add_options(parser: _Parser, groups: Iterable[Group], defaults: Mapping[str, Any]) -> None:
+    groups = [*groups]
     own = {option.flag for _, options in groups for option in options}
     for title, options in groups:
         group = parser.add_argument_group(title)
@@ -178,7 +214,6 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
             group.add_argument(option.flag, *also, dest=option.name, help=option.help, **kind)
             value = " or ".join(str(each) for each in option.choices if each != "") or "VALUE"
             parser.written["/".join((option.flag, *also))] = f"{option.flag} {value}"
-    return parser
 
 
 def markdown_table(options: Iterable[Option]) -> str:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import re
+from collections.abc import Iterable
 from pathlib import Path
 
+from errors import UserError
+
 from .catalogue import HUB, MODELS, Published
+from .wanted import fault_of_path
 
 FIRST = "monodepth2:mono_640x192"
 """What to try where nothing is at hand: small, and fetched without a browser."""
@@ -23,6 +28,25 @@ def newest_checkpoints(runs: str) -> list[Path]:
 def at_hand(runs: str) -> list[str]:
     """What ``--model-path`` may be, here and now, without fetching anything."""
     return [name for name, entry in MODELS.items() if entry.is_at_hand] + [*map(str, newest_checkpoints(runs))]
+
+
+def choices(named: Iterable[str], runs: str) -> dict[str, str]:
+    """Networks to choose from, those that were named first: how they are shown, and what ``--model-path`` may be.
+
+    Raises:
+        UserError: when one that was named is not there, or none is at hand.
+    """
+    named = [*named]
+    if wrong := [*filter(None, map(fault_of_path, named))]:
+        raise UserError("; also ".join(wrong))
+    found = dict.fromkeys([*named, *at_hand(runs)])
+    if not found:
+        raise UserError(
+            "--model-path: not given, and no network is at hand; give one, name the folder of runs by "
+            f"--checkpoint-dir, or fetch one by inference.py --model-path {FIRST} --fetch"
+        )
+    own = {str(folder) for folder in newest_checkpoints(runs)} - {*named}
+    return {os.path.relpath(name, runs) if name in own else name: name for name in found}
 
 
 def offer(runs: str, image: str) -> str:

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).parents[1]
 Run = Callable[..., "Command"]
-LONG = {f"test_{name}" for name in "cold_starts dying_processes train_step memory benchmarks bad_steps".split()}
+LONG = {f"test_{name}" for name in "app cold_starts dying_processes train_step memory benchmarks bad_steps".split()}
 """Files with a test that takes 8 seconds or more."""
 
 

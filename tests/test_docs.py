@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+import app
 import arguments
 from dataloader.catalog import LOADERS
 from dataloader.check.__main__ import make_parser
@@ -56,6 +57,7 @@ def known_flags() -> set[str]:
     options = [option for command in arguments.COMMANDS for option in arguments.options_of(command)]
     flags = {"--config", *(flag for option in options for flag in (option.flag, *option.also))}
     flags |= {f"--no-{option.flag[2:]}" for option in options if isinstance(option.default, bool)}
+    flags |= {option.flag for _, options in app.GROUPS for option in options}
     parsers = [make_parser(), compare.make_parser(), *(ArgumentParser() for _ in prepare.COMMANDS)]
     for command, parser in zip(prepare.COMMANDS, parsers[2:], strict=True):
         prepare.module_of(command).add_arguments(parser)
@@ -143,6 +145,11 @@ def test_every_data_command_parses():
 def test_every_comparison_parses():
     found = [words for _, words in documented("python -m evaluation.compare") if words]
     assert found and all(len(compare.make_parser().parse_args(words).runs) >= 2 for words in found)
+
+
+def test_every_line_that_opens_the_page_parses():
+    found = [words for _, words in documented("python app.py") if words]
+    assert found and all(app.parse("app", words) for words in found)
 
 
 def test_make_targets_and_variables_exist():

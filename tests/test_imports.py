@@ -23,6 +23,7 @@ LEVELS = {
     "harness": 6,
     **dict.fromkeys(("train", "eval_depth", "eval_segmentation", "eval_pose", "inference", "export"), 7),
     **dict.fromkeys(("benchmarks", "docs", "hubconf"), 8),
+    "app": 9,
 }
 COMMANDS = ("train.py", "eval_depth.py", "eval_segmentation.py", "eval_pose.py", "inference.py")
 FREE = (

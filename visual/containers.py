@@ -20,7 +20,23 @@ HEAD = 1 << 16  # bytes in which headers are looked for
 INDEX = np.dtype([("id", "S4"), ("flags", "<u4"), ("place", "<u4"), ("size", "<u4")])
 STREAMED = 0xFFFFFFFF  # a length that its writer could not know
 PACK, START, END_OF_STREAM = b"\0\0\1\xba", b"\0\0\1", b"\0\0\1\xb9"
+SEQUENCE = b"\0\0\1\xb3"  # of MPEG video without packets
+STILLS = (b"heic", b"heix", b"heim", b"heis", b"mif1", b"avif")  # photos in the boxes of a video
+ATOMS = (b"moov", b"mdat", b"wide", b"free", b"skip")  # that old films of QuickTime begin with
 END_OF_JPEG = b"\xff\xd9"
+
+
+def is_film(path: Path) -> bool:
+    """Whether a file begins as one of a known kind of video does, whatever its name is.
+
+    FFmpeg goes by the content as well, and follows lists of other files and of addresses.
+    """
+    with path.open("rb") as file:
+        head = file.read(12)
+    if head[4:8] == b"ftyp":
+        return head[8:12] not in STILLS
+    riff = head[:4] == b"RIFF" and head[8:12] == b"AVI "
+    return riff or head[4:8] in ATOMS or head.startswith((EBML, ASF[:12], PACK, SEQUENCE))
 
 
 def is_cut(path: Path) -> bool:

@@ -32,6 +32,8 @@ class Look:
 
 
 PUBLISHED = Look()
+LEAST_TITLED = 32
+"""Width in pixels of a strip of colours that words go to."""
 
 
 def inference_picture(
@@ -85,8 +87,10 @@ def scale_bar(width: int, title: str, colormap: str, mark: Callable[[float], str
 
     mark: what is said at a share of the strip, 0 to 1
 
-    Returns: (h, width, 3) uint8
+    Returns: (h, width, 3) uint8; colours alone where letters would be too small for any font
     """
+    if width < LEAST_TITLED:
+        return np.repeat(_coloured(np.linspace(0, 255, width).astype(np.uint8)[None], colormap), 4, axis=0)
     font, size = ImageFont.load_default(10.0), max(min(width // 40, 32), 8) * 1.0
     size = min(size, 10.0 * 0.35 * width / font.getlength(title))  # however narrow the picture
     font, row = ImageFont.load_default(size), round(1.3 * size)

@@ -6,6 +6,7 @@ import json
 import math
 import struct
 from dataclasses import dataclass
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from .lens import Lens
 
 MOST_POINTS = 2_000_000
 EDGE = 0.1  # share of the depth that it may change within 3x3 pixels; beyond lies an edge, whose pixels are in between
+SWING_SECONDS, SWING_FRAMES = 8.0, 33
 _JSON, _BINARY = 0x4E4F534A, 0x004E4942
 _FLOAT, _USHORT, _POINTS = 5126, 5123, 0
 
@@ -39,6 +41,12 @@ def build_cloud(image: np.ndarray, depth: np.ndarray, lens: Lens) -> Cloud:
     return Cloud(np.stack([x, y, z], axis=1).astype(np.float32), image[::step, ::step][kept])
 
 
+def without_farthest(cloud: Cloud, times: float) -> Cloud:
+    """The points that are no farther than so many times the median distance."""
+    kept = cloud.points[:, 2] <= times * np.median(cloud.points[:, 2]) if len(cloud.points) else slice(None)
+    return Cloud(cloud.points[kept], cloud.colours[kept])
+
+
 def edges(depth: np.ndarray) -> np.ndarray:
     """Marks pixels (H, W) whose depth differs from that of a neighbour by more than `EDGE` of it."""
     window = np.ones((3, 3), np.uint8)
@@ -59,14 +67,17 @@ def ply(cloud: Cloud, unit: str) -> bytes:
     return "\n".join(lines).encode("ascii", "replace") + b"\n" + rows.tobytes()
 
 
-def glb(cloud: Cloud, unit: str) -> bytes:
-    """Binary glTF 2.0 file of points; y up and z backward, as viewers have them. Colours are linear there."""
+def glb(cloud: Cloud, unit: str, swing: float = 0.0) -> bytes:
+    """Binary glTF 2.0 file of points; y up and z backward, as viewers have them. Colours are linear there.
+
+    swing: degrees by which the cloud turns to either side about its middle, where a viewer plays animations
+    """
     points = (cloud.points * np.float32([1, -1, -1])).astype("<f4")
     colours = np.full((len(points), 4), 65535, "<u2")
     colours[:, :3] = (_linear_levels()[cloud.colours] * 65535).round()
     content = points.tobytes() + colours.tobytes()
     bounds = {"min": points.min(0).tolist(), "max": points.max(0).tolist()} if len(points) else {}
-    about = {
+    about: dict[str, Any] = {
         "asset": {"version": "2.0", "generator": "SGDEM", "extras": {"unit": unit}},
         "scene": 0,
         "scenes": [{"nodes": [0]}],
@@ -82,8 +93,36 @@ def glb(cloud: Cloud, unit: str) -> bytes:
         ],
         "buffers": [{"byteLength": len(content)}],
     }
+    if swing and len(points):
+        content += _add_swing(about, np.median(points, axis=0), math.radians(swing), len(content))
+        about["buffers"] = [{"byteLength": len(content)}]
     chunks = _chunk(_JSON, json.dumps(about).encode(), b" ") + _chunk(_BINARY, content, b"\0")
     return struct.pack("<4sII", b"glTF", 2, 12 + len(chunks)) + chunks
+
+
+def _add_swing(about: dict[str, Any], middle: np.ndarray, most: float, place: int) -> bytes:
+    """Let the node of the points turn about a vertical axis; returns the key frames, which go to `place`."""
+    times = np.linspace(0, SWING_SECONDS, SWING_FRAMES, dtype="<f4")
+    half = most / 2 * np.sin(2 * np.pi * times / SWING_SECONDS)
+    turns = np.zeros((len(times), 4), "<f4")  # quaternions x, y, z, w
+    turns[:, 1], turns[:, 3] = np.sin(half), np.cos(half)
+    about["nodes"] = [{"children": [1], "translation": middle.tolist()}, {"mesh": 0, "translation": (-middle).tolist()}]
+    about["bufferViews"] += [
+        {"buffer": 0, "byteOffset": place, "byteLength": times.nbytes},
+        {"buffer": 0, "byteOffset": place + times.nbytes, "byteLength": turns.nbytes},
+    ]
+    ends = {"min": [0.0], "max": [float(times[-1])]}
+    about["accessors"] += [
+        {"bufferView": 2, "componentType": _FLOAT, "count": len(times), "type": "SCALAR", **ends},
+        {"bufferView": 3, "componentType": _FLOAT, "count": len(times), "type": "VEC4"},
+    ]
+    about["animations"] = [
+        {
+            "samplers": [{"input": 2, "output": 3}],
+            "channels": [{"sampler": 0, "target": {"node": 0, "path": "rotation"}}],
+        }
+    ]
+    return times.tobytes() + turns.tobytes()
 
 
 def _chunk(kind: int, content: bytes, filler: bytes) -> bytes:

@@ -22,7 +22,7 @@ from storage.atomic import write_whole
 from .fit import View
 from .lens import Lens, find_lens, need_lens
 from .pictures import Look, encode, inference_picture
-from .points import build_cloud, glb, ply
+from .points import Cloud, build_cloud, glb, ply
 
 ENDINGS = {
     "disparity": "_disp.npy",
@@ -235,8 +235,11 @@ class ResultFolder:
             case "depth16":
                 per_metre = self._counts_per_metre(found)
                 return depth_png(depth, per_metre, found.unit), f"1/{per_metre} of {found.unit}"
-        cloud = build_cloud(job.view.image, depth, self.lens(job, needed=True))
-        return CLOUDS[kind](cloud, found.unit), found.unit
+        return CLOUDS[kind](self.cloud(job, depth), found.unit), found.unit
+
+    def cloud(self, job: Job, depth: np.ndarray) -> Cloud:
+        """Points of an image with its depth (H, W); raises `UserError` where nobody tells the lens."""
+        return build_cloud(job.view.image, depth, self.lens(job, needed=True))
 
     def lens(self, job: Job, needed: bool = False) -> Lens | None:
         """Lens of the part of an image that is shown; where it is `needed`, raises `UserError` for want of one."""

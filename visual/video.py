@@ -59,6 +59,12 @@ def describe(path: Path) -> tuple[float, int]:
     return (rate if 0 < rate < 1000 else UNKNOWN_RATE), max(int(count), 0)
 
 
+def frame_size(path: Path) -> tuple[int, int]:
+    """(height, width) of the frames as the file states them.   Raises: UserError as `describe`."""
+    with _opened(path) as capture:
+        return int(capture.get(cv2.CAP_PROP_FRAME_HEIGHT)), int(capture.get(cv2.CAP_PROP_FRAME_WIDTH))
+
+
 class Frame(NamedTuple):
     """One frame of a film: its number in the file, its time in seconds, uint8 RGB (H, W, 3)."""
 

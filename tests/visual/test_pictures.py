@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from tests import golden
-from visual.pictures import encode, inference_picture
+from visual.pictures import LEAST_TITLED, Look, encode, inference_picture
 
 
 def draw_levels(text: str) -> np.ndarray:
@@ -66,3 +66,11 @@ def test_encode_keeps_the_order_of_colours_and_names_what_does_not_fit():
     assert decoded[0, 0].tolist() == [0, 0, 200]
     with pytest.raises(ValueError, match="70000x1 pixels .* .jpg"):
         encode(np.zeros((1, 70000, 3), np.uint8), ".jpg")
+
+
+@pytest.mark.parametrize("unit", ["m", "m up to scale", ""])
+def test_a_bar_goes_below_pictures_of_any_width(unit):
+    look = Look(layout="only", bar=True, unit=unit)
+    for width in (1, 2, 9, 20, LEAST_TITLED - 1, LEAST_TITLED, 40):
+        picture = inference_picture(np.zeros((3, width, 3), np.uint8), np.ones((3, width), np.float32), None, look=look)
+        assert picture.shape[0] > 3 and picture.shape[1:] == (width, 3)

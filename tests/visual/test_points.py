@@ -115,3 +115,28 @@ def test_a_lens_follows_crops_and_other_sizes():
     assert (part.cx, part.cy, part.fx) == (24.5, 10.5, 50)
     half = LENS.resized((32, 64), (16, 128))
     assert (half.fx, half.fy, half.cx, half.cy) == (100, 30, 63.5, 7.5)
+
+
+def test_a_cloud_swings_about_its_middle_where_animations_are_played():
+    cloud = build_cloud(*scene(), LENS)
+    plain, swinging = glb(cloud, "metres"), glb(cloud, "metres", swing=20)
+    length = struct.unpack_from("<I", swinging, 12)[0]
+    about, content = json.loads(swinging[20 : 20 + length]), swinging[28 + length :]
+    assert content.startswith(plain[28 + struct.unpack_from("<I", plain, 12)[0] :])
+    assert len(content) == about["buffers"][0]["byteLength"]
+    outer, inner = about["nodes"]
+    assert outer["children"] == [1] and inner["translation"] == [-each for each in outer["translation"]]
+    views = [about["bufferViews"][about["accessors"][place]["bufferView"]] for place in (2, 3)]
+    times, turns = (np.frombuffer(content, "<f4", view["byteLength"] // 4, view["byteOffset"]) for view in views)
+    turns = turns.reshape(-1, 4)
+    assert (np.diff(times) > 0).all() and len(times) == len(turns) == about["accessors"][2]["count"]
+    np.testing.assert_allclose(np.linalg.norm(turns, axis=1), 1, rtol=1e-6)
+    np.testing.assert_allclose(np.degrees(2 * np.arcsin(turns[:, 1])).max(), 20, rtol=1e-4)
+    np.testing.assert_allclose(turns[0], turns[-1], atol=1e-6)
+
+
+def test_the_farthest_points_can_be_left_out():
+    cloud = build_cloud(*scene(), LENS)
+    cloud.points[:3, 2] = 100
+    assert len(points.without_farthest(cloud, 4).points) == len(cloud.points) - 3
+    assert len(points.without_farthest(points.Cloud(cloud.points[:0], cloud.colours[:0]), 4).points) == 0

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from errors import UserError
-from visual.containers import is_cut, program_stream
-from visual.video import FrameReader, VideoWriter, describe, read_frames, spread_frames
+from visual.containers import is_cut, is_film, program_stream
+from visual.video import FrameReader, VideoWriter, describe, frame_size, read_frames, spread_frames
 
 
 @pytest.fixture(params=["H.264", "MPEG-4"])
@@ -257,3 +257,29 @@ def test_a_program_stream_that_is_cut_off_is_told(tmp_path):
     packet = data.index(b"\0\0\1\xe0", len(data) // 2)
     path.write_bytes(data[:packet] + b"\xff" * 8 + data[packet + 8 :])
     assert program_stream(path) == (True, False) and "it is damaged" in read(path)[1]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".avi", ".mkv", ".mpg", ".mov"])
+def test_films_are_known_by_their_content(tmp_path, suffix):
+    path = tmp_path / f"film{suffix}"
+    with VideoWriter(path, 5.0) as writer:
+        for _ in range(3):
+            writer.write(np.zeros((32, 64, 3), np.uint8))
+    assert is_film(path) and frame_size(path) == (32, 64)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"#EXTM3U\n#EXTINF:1,\nfile:///etc/passwd\n",
+        b"ffconcat version 1.0\nfile a.mp4\n",
+        b"\0\0\0\x18ftypheic\0\0\0\0",
+        b"\x89PNG\r\n\x1a\n\0\0\0\r",
+        b"RIFF\0\0\0\0WEBP",
+    ],
+)
+def test_lists_and_photos_are_no_films(tmp_path, content):
+    path = tmp_path / "film.mp4"
+    path.write_bytes(content)
+    assert not is_film(path)
