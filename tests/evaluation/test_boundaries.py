@@ -354,5 +354,5 @@ def test_training_refuses_scans_and_takes_dense_truth(street):
 
 
 def test_other_words_are_refused():
-    with pytest.raises(UserError, match="--metrics: 'borders' is not a list of boundaries"):
+    with pytest.raises(UserError, match="--metrics: 'borders' is not one of the further metrics"):
         arguments.parse("eval_depth", ["--metrics", "borders"])
