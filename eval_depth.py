@@ -56,8 +56,8 @@ def _check(args: Namespace) -> None:
 
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:
     """Judge the network on one loader; print, draw and keep the results; gives the entry of metrics.json."""
+    from evaluation.depth import judge_depth
     from evaluation.interface import ignore
-    from evaluation.judging import judge_depth
     from evaluation.protocols import build_protocol
     from evaluation.tables import depth_table, judged_line, scaling_line
     from visual.comparisons import depth_comparison, titled
@@ -78,11 +78,11 @@ def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationD
     def judge(judged: Evaluation, on_image: OnDepth = ignore) -> DepthResult:
         return judge_depth(
             args,
-            loader,
             judged.predict_depth,
             judged.batches(loader),
             protocol,
-            judged.description(),
+            ground_truth=loader.truth_kind,
+            network=judged.description(),
             on_image=on_image,
             everywhere=judged.everywhere,
         )

@@ -280,7 +280,7 @@ def _judged(
     from dataloader.loaders import build_evaluation
     from dataloader.prefetch import stream
     from errors import UserError
-    from evaluation.judging import judge_depth
+    from evaluation.depth import judge_depth
     from evaluation.protocols import build_protocol
     from methods.truth import look_at_truth
     from methods.video.own_frames import take_own_frames
@@ -297,7 +297,8 @@ def _judged(
     look_at_truth(args, loaders)
     protocol = build_protocol(args, data.spec.protocol, view(data.spec))
     shown = Progress(data, "batches", data.spec.domain, len(data))
-    result = judge_depth(args, data, predict, stream(shown, device), protocol, network)
+    batches = stream(shown, device)
+    result = judge_depth(args, predict, batches, protocol, ground_truth=data.truth_kind, network=network)
     return dataclasses.replace(result, skipped=result.skipped + data.skipped)
 
 

@@ -345,7 +345,7 @@ def judge(
         Stopped: when a signal comes in between.
     """
     from dataloader.prefetch import stream
-    from evaluation.judging import judge_depth
+    from evaluation.depth import judge_depth
     from evaluation.protocols import build_protocol, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
     from perspective_resample.input_view import view_of
@@ -364,7 +364,9 @@ def judge(
         result = evaluate_segmentation(predict, batches, everywhere=stop.everywhere)
         return result, segmentation_protocol(ground_truth=f"{data.spec.dataset} labels", size=size)
     protocol = build_protocol(args, data.spec.protocol, view_of(run.model, data.spec.dataset))
-    result = judge_depth(args, data, predict, batches, protocol, {}, everywhere=stop.everywhere)
+    result = judge_depth(
+        args, predict, batches, protocol, ground_truth=data.truth_kind, network={}, everywhere=stop.everywhere
+    )
     return result, result.protocol
 
 

@@ -2,6 +2,7 @@
 
 import logging
 import math
+from argparse import Namespace
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import SimpleNamespace
@@ -20,7 +21,7 @@ from .alignment import Alignment, alignment_of, fitted, median
 from .boundaries import BOUNDARIES, boundary_errors
 from .interface import Batch, Batches, Everywhere, Predict, Truth, alone, ignore, joined_names, require_finite
 from .mirroring import with_mirror_image
-from .protocols import DepthProtocol
+from .protocols import DepthProtocol, describe_depth
 from .rows import Rows
 
 log = logging.getLogger(__name__)
@@ -279,6 +280,35 @@ def evaluate_depth(
             *(domain, result.without_edges, len(names), " and ".join(BOUNDARIES)),
         )
     return result
+
+
+def judge_depth(
+    args: Namespace,
+    predict: Predict,
+    batches: Batches,
+    protocol: DepthProtocol,
+    *,
+    ground_truth: str,
+    network: Mapping[str, Any],
+    **how: Any,
+) -> DepthResult:
+    """Judges one loader as options say; the result tells how, for metrics.json.
+
+    predict, batches, protocol: as for `evaluate_depth`, and so what is in `how`
+    ground_truth: what it is
+    network: description of what predicts
+    """
+    fixed_scaling = args.depth_validation_fixed_scaling
+    result = evaluate_depth(predict, batches, protocol, fixed_scaling=fixed_scaling, **how)
+    told = describe_depth(
+        protocol,
+        ground_truth=ground_truth,
+        alignment=result.alignment,
+        fixed_scaling=fixed_scaling,
+        size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
+        network=network,
+    )
+    return replace(result, protocol=told)
 
 
 def _ratio(

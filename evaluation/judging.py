@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import logging
 import sys
-from argparse import Namespace
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -19,10 +18,8 @@ from perspective_resample.input_view import InputView, view_of
 from storage.lock import changing
 from storage.progress import Progress
 
-from .depth import DepthResult, evaluate_depth
-from .interface import Batch, Batches, Everywhere, Found, Loader, Predict, alone
+from .interface import Batch, Everywhere, Found, Loader, alone
 from .overview import Entries, overview_files, table
-from .protocols import DepthProtocol, describe_depth
 from .tables import METRICS_FILE, report_files
 
 log = logging.getLogger(__name__)
@@ -37,42 +34,12 @@ class Data(Protocol):
     """Number of its first image within the set."""
     skipped: int
     """Images it left out."""
-    truth_kind: str
-    """What the ground truth is."""
 
     def __len__(self) -> int:
         """Number of batches."""
 
     def __iter__(self) -> Iterator[Any]:
         """The batches."""
-
-
-def judge_depth(
-    args: Namespace,
-    data: Data,
-    predict: Predict,
-    batches: Batches,
-    protocol: DepthProtocol,
-    network: Mapping[str, Any],
-    **how: Any,
-) -> DepthResult:
-    """Judges one loader as options say; the result tells how, for metrics.json.
-
-    predict, protocol: as for `evaluate_depth`, and so what is in `how`
-    batches: of `data`, on the device
-    network: description of what predicts
-    """
-    fixed_scaling = args.depth_validation_fixed_scaling
-    result = evaluate_depth(predict, batches, protocol, fixed_scaling=fixed_scaling, **how)
-    told = describe_depth(
-        protocol,
-        ground_truth=data.truth_kind,
-        alignment=result.alignment,
-        fixed_scaling=fixed_scaling,
-        size=(args.depth_validation_resize_height, args.depth_validation_resize_width),
-        network=network,
-    )
-    return replace(result, protocol=told)
 
 
 @dataclass(frozen=True)

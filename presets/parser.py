@@ -117,8 +117,9 @@ class _Formatter(ArgumentDefaultsHelpFormatter, RawDescriptionHelpFormatter):
 class _Parser(ArgumentParser):
     """Says in one sentence what is wrong, and which spelling would have worked."""
 
-    def __init__(self, **more: Any):
-        super().__init__(**more)
+    def __init__(self, program: str, about: str, **more: Any):
+        usual = {"usage": "%(prog)s [options]", "formatter_class": ArgumentDefaultsHelpFormatter}
+        super().__init__(prog=program, description=about, allow_abbrev=False, **usual, **more)
         self.written: dict[str, str] = {}  # option as argparse names it -> how it is written
 
     def error(self, message: str) -> NoReturn:
@@ -144,16 +145,7 @@ def short_parser(command: str, about: str, groups: Iterable[Group], defaults: Ma
 
 def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Mapping[str, Any]) -> ArgumentParser:
     """Parser that says these defaults; options that were not given are absent from its result."""
-    parser = _Parser(
-        prog=program,
-        usage="%(prog)s [options]",
-        description=about,
-        allow_abbrev=False,
-        add_help=False,
-        argument_default=SUPPRESS,
-        formatter_class=ArgumentDefaultsHelpFormatter,
-        epilog=ORIGIN,
-    )
+    parser = _Parser(program, about, add_help=False, argument_default=SUPPRESS, epilog=ORIGIN)
     shown = {"action": "store_true", "default": SUPPRESS}
     parser.add_argument("-h", "--help", help="show examples and the options that are used most, and exit", **shown)
     parser.add_argument("--help-all", help="show all options and exit", **shown)
@@ -169,13 +161,7 @@ def make_parser(program: str, about: str, groups: Iterable[Group], defaults: Map
 
 def plain_parser(program: str, about: str, groups: Iterable[Group]) -> ArgumentParser:
     """Parser of a command that has the same options for every method, for `checked_options`."""
-    parser = _Parser(
-        prog=program,
-        usage="%(prog)s [options]",
-        description=about,
-        allow_abbrev=False,
-        formatter_class=ArgumentDefaultsHelpFormatter,
-    )
+    parser = _Parser(program, about)
     groups = [*groups]
     _add_options(parser, groups, {option.name: option.default for _, options in groups for option in options})
     return parser

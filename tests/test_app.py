@@ -21,6 +21,7 @@ from PIL import Image
 
 import app
 import hubconf
+from dataloader.labels import CLASSES
 from errors import UserError
 from storage import shelf
 from street import pictures
@@ -79,13 +80,7 @@ def test_an_image_is_shown_with_what_can_be_downloaded(desk, photo):
     assert "animations" in glb_head(shown.cloud) and "animations" not in glb_head(shown.files[2])
     image, masks = shown.classes
     assert image.shape == (64, 128, 3) and sum(mask for mask, _ in masks).max() == 1
-    assert all(name in {row[0] for row in app_classes()} for _, name in masks)
-
-
-def app_classes():
-    from dataloader.labels import CLASSES
-
-    return CLASSES
+    assert all(name in {row[0] for row in CLASSES} for _, name in masks)
 
 
 def test_files_are_those_that_inference_writes(desk, predictor, photo, tmp_path):
