@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 
+from errors import UserError
 from storage import descriptors
 from storage.atomic import write_whole
 from storage.lock import changing
 
-from .answers import HELD_OUT, TRAINING
-from .commands import Run, command, held_out_frames, usual_options
-from .street import CLASS, Row, Seed, Table, last_checkpoint, plan_of, preset_file, report, schedule, table_parser
+from .commands import HELD_OUT, TRAINING, Run, command, held_out_frames
+from .street import Plan, Row, Seed, Table, plan_of, preset_file, report, schedule, table_parser
 
 STUDENT, TEACHER = "sgdem_street", "street_teacher"
 TEACHER_SEED = 101
@@ -148,7 +148,13 @@ class Teacher:
     @property
     def checkpoint(self) -> Path:
         """Its last one."""
-        return self.folder / "checkpoints" / last_checkpoint("teacher", TEACHER, self.steps)
+        return self._school.runs / self._school.last("teacher")
+
+    @property
+    def _school(self) -> Seed:
+        """Where it is trained: a street of its own, whose only row it is."""
+        table = Table({"teacher": Row("teacher", TEACHER)}, against="teacher", resized=False)
+        return Seed(table, Plan(self.steps, self.size, self.drives), TEACHER_SEED, self.folder, self.run)
 
     def make(self) -> None:
         """Train it, or go on with it, unless it is there; one process at a time.
@@ -163,19 +169,11 @@ class Teacher:
             print(f"{self.folder}: the teacher comes first; if another process is at it, this one waits", flush=True)
         with changing(note):
             if not note.exists():
-                self._train()
+                self._school.prepare(["teacher"])
+                self._school.train("teacher")
                 write_whole(note, json.dumps(asked, indent=2).encode())
         if (made := json.loads(note.read_text())) != asked:
             raise ValueError(f"{note}: the teacher was made with {made}, not {asked}; give another --out")
-
-    def _train(self) -> None:
-        data, height, width = self.folder / "data", *map(str, self.size)
-        street = ["--drives", str(self.drives), "--height", height, "--width", width]
-        self.run("-m", "dataloader.prepare", "synthetic", "--out", data, "--seed", str(TEACHER_SEED), *street)
-        usual = usual_options(preset_file(TEACHER), TEACHER_SEED, data, self.folder / "checkpoints", CLASS)
-        words = ["--model-name", "teacher", "--depth-validation-loaders", "", *schedule(TEACHER, self.steps)[1]]
-        words += ["--train-checkpoint-frequency", "1", "--keep", "last=1", "--resume", "auto"]
-        self.run("train.py", *usual, *words)
 
 
 @dataclass(frozen=True)
@@ -284,9 +282,6 @@ def check_rows(seed: Seed) -> None:
 
 def main(words: Sequence[str] | None = None, run: Run = command) -> None:
     """Make the table, and a picture of the last seed."""
-    from errors import UserError
-    from visual.pictures import encode
-
     descriptors.prepare()
     size = "of what students see; frames have twice the sides"
     parser = table_parser("python -m benchmarks.ablation", __doc__, (1, 2), "ablation", size)
@@ -297,6 +292,8 @@ def main(words: Sequence[str] | None = None, run: Run = command) -> None:
     add("--teacher-steps", type=int, default=0, help="of the training of the teacher; 0: as its preset says")
     add("--teacher-drives", type=int, default=96, help="of the street of the teacher, 12 frames each")
     args = parser.parse_args(words)
+    from visual.pictures import encode
+
     folder, numbers = args.out.resolve(), list(dict.fromkeys(args.seeds))
     try:
         if max(numbers) >= TEACHER_SEED:

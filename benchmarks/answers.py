@@ -32,7 +32,8 @@ from street.plan import Recipe as Street
 from street.plan import plan
 from street.render import Renderer
 
-TRAINING, HELD_OUT = "kitti_zhou_train", "kitti_zhou_validation"
+from .commands import HELD_OUT, TRAINING
+
 BLUR = 2.0  # sigma in pixels of what students see
 
 

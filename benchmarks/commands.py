@@ -22,6 +22,8 @@ COLUMNS = {
     "minutes": ("minutes", ".1f"),
 }
 """Metrics of the tables: title and format."""
+TRAINING, HELD_OUT = "kitti_zhou_train", "kitti_zhou_validation"
+"""Loaders of the images of a street that networks learn from, and of those they are judged on."""
 Run = Callable[..., None]
 """Runs one of the commands, given as words; raises `SystemExit` where it fails."""
 

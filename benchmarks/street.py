@@ -195,7 +195,8 @@ class Seed:
 
     def last(self, name: str) -> str:
         """The last checkpoint of a row, below the folder of all runs."""
-        return last_checkpoint(name, self.table.rows[name].preset, self.plan.steps)
+        epochs, _ = schedule(self.table.rows[name].preset, self.plan.steps)
+        return f"{CLASS}/{name}/checkpoints/epoch_{epochs}"
 
     def judge(self, name: str) -> dict[str, float]:
         """All that is measured of a row."""
@@ -231,12 +232,6 @@ class Seed:
 def preset_file(name: str) -> Path:
     """The file of a preset."""
     return ROOT / "presets" / f"{name}.toml"
-
-
-def last_checkpoint(name: str, preset: str, steps: int) -> str:
-    """The last checkpoint of a training of so many steps, as `schedule` has them, below the folder of all runs."""
-    epochs, _ = schedule(preset, steps)
-    return f"{CLASS}/{name}/checkpoints/epoch_{epochs}"
 
 
 def schedule(preset: str, steps: int) -> tuple[int, list[str]]:
