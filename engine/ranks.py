@@ -42,9 +42,12 @@ def join() -> None:
 
 
 def leave() -> None:
-    """Leave the process group when all ranks are done; ``torchrun`` stops those that run on when the first one ends."""
+    """Return when all ranks are done; ``torchrun`` stops those that run on when the first one ends.
+
+    The group ends with the process: torch 2.6, when it destroys one, may wait for ever for a thread of gloo that frees
+    a tensor and needs the lock of the interpreter for it.
+    """
     all_reduce_max()
-    dist.destroy_process_group()
     _store.clear()
 
 
