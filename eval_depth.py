@@ -43,7 +43,15 @@ def evaluate(args: Namespace) -> None:
 
 
 def _check(args: Namespace) -> None:
-    """Raises `UserError` where the report cannot be made."""
+    """Raises `UserError` where a loader has nothing to judge by, or the report cannot be made."""
+    from dataloader.catalog import find_loader
+
+    for name in args.depth_validation_loaders:
+        if find_loader("depth", name).truth == "neighbours":
+            raise UserError(
+                f"--depth-validation-loaders {name}: it has no depth; train.py measures it after its epochs, and "
+                "folder_test is for own data with depth"
+            )
     if args.precision_report and args.sys_compile:
         import torch
 

@@ -294,6 +294,8 @@ def _judged(
     (data,) = loaders
     if data.spec.truth == "server":
         raise UserError(f"{data.spec.name}: a server has its truth; eval_depth.py writes the files to upload")
+    if data.spec.truth == "neighbours":
+        raise UserError(f"{data.spec.name}: it has no depth; train.py measures it after its epochs")
     look_at_truth(args, loaders)
     protocol = build_protocol(args, data.spec.protocol, view(data.spec))
     shown = Progress(data, "batches", data.spec.domain, len(data))

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from evaluation.depth import DepthResult
     from evaluation.segmentation import SegmentationResult
     from methods.method import Task, Training
+    from methods.video.held_out import Explained
     from models.prediction import Prediction
     from visual.report import Report
 
@@ -236,12 +237,14 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
         UserError: naming the options.
     """
     from dataloader.catalog import find_loader
+    from methods.video.held_out import require_motion
     from methods.video.teaching import check_teaching
 
     check_method(args)
     if hasattr(args, "teacher_loss_weight"):
         check_teaching(args)
-    for name in getattr(args, "depth_validation_loaders", ()):
+    require_motion(args, "pose" in METHODS[args.method].tasks)
+    for name in args.depth_validation_loaders:
         if find_loader("depth", name).truth == "server":
             raise UserError(
                 f"--depth-validation-loaders {name}: its truth is on a server alone; leave it out, eval_depth.py makes "
@@ -312,7 +315,7 @@ def tell_protocols(args: Namespace, sets: Sequence[EvaluationData]) -> None:
     from evaluation.protocols import build_protocol
 
     for data in sets:
-        if data.spec.purpose == "depth":
+        if data.spec.protocol:
             protocol = build_protocol(args, data.spec.protocol)
             if protocol.name != data.spec.protocol:
                 log.info("  - %s: judged by %s (usual: %s)", data.spec.name, protocol.name, data.spec.protocol)
@@ -338,7 +341,7 @@ def validate(run: Run, args: Namespace, stop: StopRequest) -> None:
 
 def judge(
     run: Run, data: EvaluationData, args: Namespace, stop: StopRequest
-) -> tuple[DepthResult | SegmentationResult, dict[str, Any]]:
+) -> tuple[DepthResult | SegmentationResult | Explained, dict[str, Any]]:
     """Result of one validation set, and what metrics.json would say of how it was judged.
 
     Raises:
@@ -348,6 +351,7 @@ def judge(
     from evaluation.depth import judge_depth
     from evaluation.protocols import build_protocol, segmentation_protocol
     from evaluation.segmentation import evaluate_segmentation
+    from methods.video.held_out import explain
     from perspective_resample.input_view import view_of
     from storage.progress import Progress
 
@@ -357,12 +361,19 @@ def judge(
         with run.precision():
             return run.model.predict(image, (purpose,))
 
+    def predict_motion(first: Tensor, second: Tensor) -> Tensor:
+        with run.precision():
+            return run.model.predict_motion(first, second)
+
     shown = Progress(stop.interruptible(data), "batches", data.spec.domain, len(data), run.report.first)
     batches = stream(shown, run.device)
     if purpose == "segmentation":
         size = (args.segmentation_validation_resize_height, args.segmentation_validation_resize_width)
         result = evaluate_segmentation(predict, batches, everywhere=stop.everywhere)
         return result, segmentation_protocol(ground_truth=f"{data.spec.dataset} labels", size=size)
+    if data.spec.truth == "neighbours":
+        explained = explain(predict, predict_motion, batches, stop.everywhere)
+        return explained, explained.protocol
     protocol = build_protocol(args, data.spec.protocol, view_of(run.model, data.spec.dataset))
     result = judge_depth(
         args, predict, batches, protocol, ground_truth=data.truth_kind, network={}, everywhere=stop.everywhere

@@ -57,7 +57,8 @@ class LoaderSpec:
     truth, if that is another. `truth` is what the depth of KITTI is compared with: "camera": as --depth-gt says, raw
     scans give depth along the axis of the camera; "scanner": likewise, but they give x of the scanner; "improved":
     the improved maps, whatever --depth-gt says; "dense": depth with its gaps filled; "server": nothing, predictions
-    become files to upload. `window` is what networks see of every image, and what counts of its truth.
+    become files to upload; "neighbours": nothing but the frames before and after, which training alone measures.
+    `window` is what networks see of every image, and what counts of its truth.
     """
 
     name: str
@@ -71,7 +72,7 @@ class LoaderSpec:
     cameras: tuple[str, ...] = ("color",)
     protocol: str = ""
     improved_protocol: str = ""
-    truth: Literal["camera", "scanner", "improved", "dense", "server"] = "camera"
+    truth: Literal["camera", "scanner", "improved", "dense", "server", "neighbours"] = "camera"
     window: Window | None = None
 
     def judged_with(self, depth_gt: str) -> LoaderSpec:
@@ -90,7 +91,12 @@ class LoaderSpec:
     @property
     def needs_truth(self) -> bool:
         """Whether samples without ground truth are of no use; training on videos and files to upload go without."""
-        return not (self.training and self.video) and self.truth != "server"
+        return not (self.training and self.video) and self.truth not in ("server", "neighbours")
+
+    @property
+    def measure(self) -> str:
+        """What is measured of it: its purpose, or how far its neighbours explain a frame."""
+        return "neighbours" if self.truth == "neighbours" else self.purpose
 
     @property
     def may_drop(self) -> bool:
@@ -276,6 +282,15 @@ _TABLE = (
         part="validation",
         domain="folder_validation_depth",
         protocol="kitti_kitti",
+    ),
+    LoaderSpec(
+        name="folder_video_validation",
+        purpose="depth",
+        dataset="folder",
+        part="validation",
+        domain="folder_video_validation_depth",
+        video=True,
+        truth="neighbours",
     ),
     LoaderSpec(
         name="folder_test",

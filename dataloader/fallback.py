@@ -23,7 +23,7 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
 
     A default whose lists are absent gives way to the validation part of what is trained on, and that, where it cannot
     be used, to none; one warning says which. So does every default where own data keep a part for validation, which is
-    no reason to warn as long as it can be used.
+    no reason to warn as long as it can be used: its depth, or else, of video, how far neighbours explain a frame.
     """
     trained = [name for option, names in vars(args).items() if option.endswith("_training_loaders") for name in names]
     if not (os.path.isdir(args.dataset_dir) or all(map(_is_own, trained))):
@@ -44,7 +44,7 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
         if not own:
             told = f"and {' and '.join(name for name in wanted if name not in there)} is not there; {told}"
         elif not chosen:
-            told = f"and the part of own data that is kept for it has no depth; {told}"
+            told = f"and the part of own data that is kept for it holds nothing to measure by; {told}"
         level = logging.INFO if own and chosen else logging.WARNING
         log.log(level, "--%s: not given, %s", option.replace("_", "-"), told)
 
@@ -70,9 +70,12 @@ def _usable(args: Namespace, purpose: Purpose) -> Iterator[str]:
         trained = find_loader(purpose, name, training=True)
         for spec in LOADERS.values():
             same = (spec.dataset, spec.split, spec.purpose) == (trained.dataset, trained.split, purpose)
+            same &= trained.video or spec.truth != "neighbours"
             if same and spec.part == "validation" and _has_lists(spec, args.dataset_dir):
                 try:
-                    own = {"data_folder": args.data_folder, "data_validation_share": args.data_validation_share}
+                    own = {name: getattr(args, name) for name in ("data_folder", "data_validation_share")}
+                    if spec.video:  # which needs what the lens is like and where neighbours are
+                        own |= {"data_intrinsics": args.data_intrinsics, "frame_step": args.frame_step}
                     options = {"depth_gt": args.depth_gt, "cache_folder": cache_folder_of(args), "drop": True}
                     with_truth(spec, resolve(spec, args.dataset_dir, **own, **options))
                 except UserError as error:

@@ -262,6 +262,8 @@ def truth_kind(
         return given_kind(depth_gt)
     if spec.truth == "server":
         return "none, kept by a server"
+    if spec.truth == "neighbours":
+        return "none, the frames before and after"
     if spec.dataset == "kitti":
         kind = _kitti_truth(spec, depth_gt)
         return "raw, x of the scanner" if kind == "scanner" else kind

@@ -165,6 +165,8 @@ def _reads(spec: LoaderSpec) -> str:
 
 
 def _judged_on(spec: LoaderSpec) -> str:
+    if spec.truth == "neighbours":
+        return "how far the frames before and after explain a frame, in training"
     if not spec.protocol:
         return ""
     row = DEPTH_PROTOCOLS[spec.protocol]

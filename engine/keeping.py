@@ -23,16 +23,17 @@ BETTER: Mapping[str, Mapping[str, Callable[..., Any]]] = {
         **{"abs_diff": min, "log10": min, "rmse_log10": min, "rmse_pooled": min, "rmse_log_pooled": min},
         **{"edge_acc": min, "edge_comp": min},
     },
+    "neighbours": {"photometric": min},
     "segmentation": {"miou": max, "accuracy": max},
 }
-"""Whether less or more is better: metrics by the purpose of their loaders."""
+"""Whether less or more is better: metrics by what is measured of their loaders."""
 
 
 class Judged(Protocol):
     """What is asked of a loader of validation."""
 
     name: str
-    purpose: str
+    measure: str
     domain: str
 
 
@@ -128,10 +129,11 @@ def _best(loader: str | None, metric: str, loaders: Sequence[Judged]) -> Best:
         names = ", ".join(dict.fromkeys(each.name for each in loaders)) or "none"
         raise UserError(f"{rule}: {loader} is no loader of validation (there are: {names}); add it to them")
     for each in named:
-        if metric in BETTER[each.purpose]:
-            return Best(each.domain, metric, BETTER[each.purpose][metric])
-    purpose = next(purpose for purpose, metrics in BETTER.items() if metric in metrics)
-    raise UserError(f"{rule}: no validation tells it; name a data set in --{purpose}-validation-loaders")
+        if metric in BETTER[each.measure]:
+            return Best(each.domain, metric, BETTER[each.measure][metric])
+    measure = next(measure for measure, metrics in BETTER.items() if metric in metrics)
+    what = {"neighbours": "folder_video_validation in --depth"}.get(measure, f"a data set in --{measure}")
+    raise UserError(f"{rule}: no validation tells it; name {what}-validation-loaders")
 
 
 def _notes(folder: Path) -> dict[str, Any]:

@@ -18,7 +18,7 @@ VALIDATION_SHARE = Option(
     "--data-validation-share",
     0.0,
     "share of every sequence of own data, at its end, that is kept from folder_train and folder_depth_train, for "
-    "folder_validation",
+    "folder_validation and folder_video_validation",
     low=0,
     high=0.9,
     resume=BETWEEN,

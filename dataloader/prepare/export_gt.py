@@ -63,6 +63,8 @@ def run(args: argparse.Namespace) -> int:
     spec, out = find_loader("depth", args.loader), Path(args.out)
     if spec.truth == "server":
         raise UserError(f"{spec.name}: its truth is on a server alone; name another loader")
+    if spec.truth == "neighbours":
+        raise UserError(f"{spec.name}: it is video without depth; name another loader")
     if out.suffix.lower() != ".npz":
         raise UserError(f"--out {out}: give a name that ends in .npz")
     if out.exists() and not args.overwrite:

@@ -31,6 +31,8 @@ def settled(data: Path | str, said: tuple[str, ...] = (), **changes: object) -> 
         "checkpoint_dir": "",
         "data_folder": "",
         "data_validation_share": 0.0,
+        "data_intrinsics": (),
+        "frame_step": 1,
     }
     args = Namespace(**{**options, **changes}, dataset_dir=str(data), depth_gt="raw", said=said)
     settle_validation(args, ("depth", "segmentation"))
@@ -84,9 +86,16 @@ def test_own_data_are_measured_on_the_part_that_they_keep_where_it_has_depth(str
     }
     with caplog.at_level(logging.INFO):
         assert settled(street, **own).depth_validation_loaders == ()
+        own |= {"data_intrinsics": (40.0, 40.0, 40.0, 12.0), "data_validation_share": 0.3}
+        assert settled(street, **own).depth_validation_loaders == ("folder_video_validation",)
+        stills = own | {"depth_training_loaders": ("folder_depth_train",)}
+        assert settled(street, **stills).depth_validation_loaders == ()
         tiny.save(tmp_path / "depth/9.png", np.full(tiny.SIZE, 512, np.uint16))
         assert settled(street, **own).depth_validation_loaders == ("folder_validation",)
-    first, _, second = caplog.records
-    assert first.getMessage().endswith("that is kept for it has no depth; nothing is measured after the epochs")
-    assert second.getMessage() == "--depth-validation-loaders: not given, folder_validation is measured"
-    assert [first.levelname, second.levelname] == ["WARNING", "INFO"]
+    told = [record.getMessage() for record in caplog.records if record.getMessage().startswith("--")]
+    nothing = "--depth-validation-loaders: not given, and the part of own data that is kept for it holds nothing to "
+    nothing += "measure by; nothing is measured after the epochs"
+    measured = "--depth-validation-loaders: not given, {} is measured"
+    assert told == [nothing, measured.format("folder_video_validation"), nothing, measured.format("folder_validation")]
+    levels = [record.levelname for record in caplog.records if record.getMessage() in told]
+    assert levels == ["WARNING", "INFO", "WARNING", "INFO"]

@@ -22,7 +22,7 @@ from storage.in_use import hold
 from tests.reliability.saving import resumed, small_state
 
 SETS = [
-    SimpleNamespace(name=f"{name}_validation", purpose=purpose, domain=f"{name}_val")
+    SimpleNamespace(name=f"{name}_validation", measure=purpose, domain=f"{name}_val")
     for name, purpose in (("zhou", "depth"), ("kitti", "depth"), ("cityscapes", "segmentation"))
 ]
 

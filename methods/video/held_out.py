@@ -1,0 +1,105 @@
+"""How well a network explains video that it does not learn from: what is measured where own data have no depth."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from dataloader.batch import Batch
+from dataloader.catalog import find_loader
+from errors import UserError
+from evaluation.interface import Everywhere, Predict, PredictPose, alone, joined_names, require_finite
+from evaluation.rows import Rows
+from losses.photometric import Reference, photometric_error
+from perspective_resample.warp import sampling_grid, warp
+
+
+@dataclass(frozen=True)
+class Explained:
+    """What the frames of a video look like when they are put together from their neighbours.
+
+    errors (N, 2), of every frame: the photometric error of whichever neighbour explains a pixel best, mean over the
+    pixels, as the network moves the neighbours and as they are; in [0, 1].
+    """
+
+    domain: str
+    names: tuple[str, ...]
+    errors: np.ndarray
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Means over the frames; a network is of use where the first is below the second."""
+        moved, unmoved = self.errors.mean(axis=0, dtype=np.float64).tolist()
+        return {"photometric": moved, "photometric_unmoved": unmoved}
+
+    def scalars(self) -> dict[str, float]:
+        """The metrics under their TensorBoard names."""
+        return self.metrics
+
+    @property
+    def protocol(self) -> dict[str, Any]:
+        """How they were measured, as checkpoints note it."""
+        return {"ground_truth": "none, the frames before and after", "error": "0.85 dissimilarity, 0.15 difference"}
+
+
+@torch.inference_mode()
+def explain(
+    predict: Predict, predict_motion: PredictPose, batches: Iterable[Batch], everywhere: Everywhere = alone
+) -> Explained:
+    """Measure the frames of a video with their neighbours -1 and 1.
+
+    predict_motion: images in temporal order -> (B, 4, 4), points of the first camera to the second
+    everywhere:     gathers what all ranks found in their batches
+
+    Raises:
+        UserError: where predictions are not finite.
+    Source: the error of Monodepth2 (arXiv 1806.01260), eq. 2 and 4, at the finest resolution, without its automask.
+    """
+
+    def share() -> Explained:
+        names: list[str] = []
+        found, domain = Rows(), ""
+        for batch in batches:
+            domain = batch.spec.domain
+            names += [truth.name for truth in batch.truth]
+            for row in _errors(predict, predict_motion, batch):
+                found.append(row)
+        return Explained(domain, tuple(names), found.table().numpy() if found else np.zeros((0, 2), np.float32))
+
+    shares = everywhere(share)
+    domain, names = joined_names(shares)
+    errors = np.concatenate([each.errors for each in shares])
+    require_finite(domain, names, np.isfinite(errors).all(axis=1))
+    return Explained(domain, names, errors)
+
+
+def _errors(predict: Predict, predict_motion: PredictPose, batch: Batch) -> Tensor:
+    """Errors (B, 2) of the frames of a batch: neighbours as they are moved, and as they are."""
+    before, frame, after = (batch.inputs[offset] for offset in (-1, 0, 1))
+    depth = predict(frame).depth.at(tuple(frame.shape[-2:])).depth().float()
+    # Points of the frame in the cameras of its neighbours.
+    motion = torch.stack([predict_motion(before, frame).float().inverse(), predict_motion(frame, after).float()])
+    finite = depth.isfinite().flatten(1).all(1) & motion.isfinite().flatten(2).all(2).all(0)
+    neighbours = torch.stack([before, after])
+    moved = warp(neighbours, sampling_grid(depth, batch.K, batch.inv_K, motion))
+    reference = Reference.of(frame)
+    errors = torch.stack(
+        [photometric_error(images.flatten(0, 1), reference).amin(0).mean((1, 2)) for images in (moved, neighbours)], 1
+    )
+    return torch.where(finite[:, None], errors, torch.nan)  # the warp reads coordinates that are none as the centre
+
+
+def require_motion(args: Namespace, knows_motion: bool) -> None:
+    """Raises `UserError` where such video is to be measured and the method does not learn to move cameras."""
+    for name in args.depth_validation_loaders:
+        if find_loader("depth", name).truth == "neighbours" and not knows_motion:
+            raise UserError(
+                f"--depth-validation-loaders {name}: it has no depth, and --method {args.method} learns no motion to "
+                "explain its frames by; leave it out"
+            )
