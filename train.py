@@ -237,15 +237,19 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
         UserError: naming the options.
     """
     from dataloader.catalog import find_loader
-    from methods.video.held_out import require_motion
     from methods.video.teaching import check_teaching
 
     check_method(args)
     if hasattr(args, "teacher_loss_weight"):
         check_teaching(args)
-    require_motion(args, "pose" in METHODS[args.method].tasks)
     for name in args.depth_validation_loaders:
-        if find_loader("depth", name).truth == "server":
+        truth = find_loader("depth", name).truth
+        if truth == "neighbours" and "pose" not in METHODS[args.method].tasks:
+            raise UserError(
+                f"--depth-validation-loaders {name}: it has no depth, and --method {args.method} learns no motion to "
+                "explain its frames by; leave it out"
+            )
+        if truth == "server":
             raise UserError(
                 f"--depth-validation-loaders {name}: its truth is on a server alone; leave it out, eval_depth.py makes "
                 "the files to upload"

@@ -90,8 +90,14 @@ class LoaderSpec:
 
     @property
     def needs_truth(self) -> bool:
-        """Whether samples without ground truth are of no use; training on videos and files to upload go without."""
-        return not (self.training and self.video) and self.truth not in ("server", "neighbours")
+        """Whether samples without ground truth are of no use; training on videos goes without, and `without_truth`."""
+        return not (self.training and self.video) and not self.without_truth
+
+    @property
+    def without_truth(self) -> str:
+        """Why there is no ground truth to judge by, in words; "" where there is."""
+        why = {"server": f"the truth of {self.name} is on a server alone", "neighbours": f"{self.name} has no depth"}
+        return why.get(self.truth, "")
 
     @property
     def measure(self) -> str:

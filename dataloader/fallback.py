@@ -6,6 +6,7 @@ import logging
 import os
 from argparse import Namespace
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from errors import UserError
@@ -38,7 +39,7 @@ def settle_validation(args: Namespace, purposes: Iterable[Purpose]) -> None:
         there = tuple(name for name in named if _has_lists(find_loader(purpose, name), args.dataset_dir))
         if option in args.said or there == wanted:
             continue
-        chosen = there or tuple(_usable(args, purpose))[:1]
+        chosen = there or tuple(islice(_usable(args, purpose), 1))
         setattr(args, option, chosen)
         told = f"{', '.join(chosen)} is measured" if chosen else "nothing is measured after the epochs"
         if not own:

@@ -93,8 +93,8 @@ def resolve(
         UserError: when something is missing or damaged, named with what to do.
     """
     judged = spec.purpose == "depth" and not spec.training
-    if spec.truth == "server" and is_given(depth_gt):
-        raise UserError(f"--depth-gt {depth_gt}: the truth of {spec.name} is on a server alone; leave it out")
+    if spec.without_truth and is_given(depth_gt):
+        raise UserError(f"--depth-gt {depth_gt}: {spec.without_truth}; leave it out")
     request = Request(
         spec=spec,
         dataset_dir=Path(dataset_dir),

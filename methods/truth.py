@@ -20,13 +20,9 @@ def look_at_truth(args: Namespace, sets: Sequence[EvaluationData]) -> None:
     for data in sets:
         if data.spec.purpose != "depth":
             continue
-        if data.spec.truth == "server":
+        if data.spec.without_truth:
             if args.metrics:
-                raise UserError(f"--metrics: the truth of {data.spec.name} is on a server alone; leave one of them out")
-            continue
-        if data.spec.truth == "neighbours":
-            if args.metrics:
-                raise UserError(f"--metrics: {data.spec.name} has no depth; leave one of them out")
+                raise UserError(f"--metrics: {data.spec.without_truth}; leave one of them out")
             continue
         protocol = build_protocol(args, data.spec.protocol)
         warn_of_unit(data.spec.name, data.samples, protocol.clamp[1])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from argparse import Namespace
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -12,11 +11,9 @@ import torch
 from torch import Tensor
 
 from dataloader.batch import Batch
-from dataloader.catalog import find_loader
-from errors import UserError
 from evaluation.interface import Everywhere, Predict, PredictPose, alone, joined_names, require_finite
 from evaluation.rows import Rows
-from losses.photometric import Reference, photometric_error
+from losses.photometric import Reference, least_error
 from perspective_resample.warp import sampling_grid, warp
 
 
@@ -89,17 +86,7 @@ def _errors(predict: Predict, predict_motion: PredictPose, batch: Batch) -> Tens
     neighbours = torch.stack([before, after])
     moved = warp(neighbours, sampling_grid(depth, batch.K, batch.inv_K, motion))
     reference = Reference.of(frame)
-    errors = torch.stack(
-        [photometric_error(images.flatten(0, 1), reference).amin(0).mean((1, 2)) for images in (moved, neighbours)], 1
-    )
-    return torch.where(finite[:, None], errors, torch.nan)  # the warp reads coordinates that are none as the centre
-
-
-def require_motion(args: Namespace, knows_motion: bool) -> None:
-    """Raises `UserError` where such video is to be measured and the method does not learn to move cameras."""
-    for name in args.depth_validation_loaders:
-        if find_loader("depth", name).truth == "neighbours" and not knows_motion:
-            raise UserError(
-                f"--depth-validation-loaders {name}: it has no depth, and --method {args.method} learns no motion to "
-                "explain its frames by; leave it out"
-            )
+    errors = [least_error({-1: images[0], 1: images[1]}, reference).mean((1, 2)) for images in (moved, neighbours)]
+    return torch.where(
+        finite[:, None], torch.stack(errors, 1), torch.nan
+    )  # the warp reads coordinates that are none as the centre

@@ -122,9 +122,12 @@ def test_training_measures_what_it_kept_and_keeps_the_best_of_it(walk, tmp_path,
     )
     measured = [line for line in lines if line.startswith("folder_video_validation_depth: photometric 0.")]
     assert len(measured) == 2 and all(", photometric_unmoved 0." in line for line in measured)
-    assert (
-        "best photometric of folder_video_validation_depth: epoch_" in result.stdout or "removed" not in result.stdout
-    )
+    scores = [float(line.split()[2].rstrip(",")) for line in measured]
+    best = 1 + scores.index(min(scores))
+    stay = {path.name for path in tmp_path.glob("*/*/checkpoints/*")}
+    assert stay == {f"epoch_{best}", "epoch_2"}
+    told = f"removed epoch_1; best photometric of folder_video_validation_depth: epoch_2, {scores[1]:.4f}"
+    assert (told in result.stdout) == (best == 2)
 
 
 def test_who_has_no_motion_or_no_training_does_not_measure_it(walk, tmp_path, run):
