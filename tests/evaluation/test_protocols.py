@@ -22,7 +22,11 @@ from perspective_resample.input_view import InputView
 
 
 def test_every_depth_loader_names_a_row_and_rows_their_own_key():
-    judged = [spec for spec in LOADERS.values() if spec.purpose == "depth" and not spec.training]
+    judged = [spec for spec in LOADERS.values() if spec.measure == "depth" and not spec.training]
+    assert {spec.name for spec in LOADERS.values() if spec.purpose == "depth" and not spec.training} == {
+        *(spec.name for spec in judged),
+        "folder_video_validation",  # whose frames have no depth
+    }
     assert judged and {spec.protocol for spec in judged} <= set(DEPTH_PROTOCOLS)
     assert all(name == row.name for name, row in DEPTH_PROTOCOLS.items())
     assert not any(spec.protocol for spec in LOADERS.values() if spec not in judged)
