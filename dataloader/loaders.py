@@ -218,7 +218,7 @@ def build_evaluation(
             log.info("  - %s", told)
         tell_own(spec, samples)
         kind = truth_kind(spec, samples, **truth)
-        if spec.dataset == "folder":
+        if spec.dataset == "folder" and not spec.without_truth:
             unit = truth["data_depth_unit"]
             usual = "1/256 m per count (PNG) and in metres (.npy); --data-depth-unit says otherwise"
             log.info("  - %s: depth files are read in %s", spec.name, f"{unit:g} m per count" if unit else usual)

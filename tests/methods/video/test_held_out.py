@@ -120,6 +120,7 @@ def test_training_measures_what_it_kept_and_keeps_the_best_of_it(walk, tmp_path,
         line.endswith("Can use 3 images from the folder_video_validation_depth set for depth evaluation")
         for line in lines
     )
+    assert "depth files are read" not in result.stdout
     measured = [line for line in lines if line.startswith("folder_video_validation_depth: photometric 0.")]
     assert len(measured) == 2 and all(", photometric_unmoved 0." in line for line in measured)
     scores = [float(line.split()[2].rstrip(",")) for line in measured]
