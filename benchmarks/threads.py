@@ -20,8 +20,9 @@ from statistics import median
 
 ROOT = Path(__file__).parents[1]
 SLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
-HEAP = {"MALLOC_MMAP_MAX_": "0", "MALLOC_TRIM_THRESHOLD_": str(16 << 30), "MALLOC_TOP_PAD_": str(64 << 20)}
-OURS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", *HEAP, "THP_MEM_ALLOC_ENABLE")
+GIVING_BACK = {"MALLOC_PERTURB_": "0"}
+"""Changes nothing, but `engine.allocator` then leaves the allocator as it is."""
+OURS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", *GIVING_BACK, "THP_MEM_ALLOC_ENABLE")
 """Variables that only a way sets."""
 CHILD = "import torch; from benchmarks.threads import main; main()"
 """OpenMP has read its variables before the package of the measurements sets the one that it wants for itself."""
@@ -45,7 +46,7 @@ WAYS = {
     "10 000 spins": Way({"GOMP_SPINCOUNT": "10000"}),
     "100 000 spins": Way({"GOMP_SPINCOUNT": "100000"}),
     "asleep, a thread less": Way(SLEEP, fewer=1),
-    "asleep, tensors from the heap": Way(SLEEP | HEAP),
+    "asleep, memory of freed tensors given back": Way(SLEEP | GIVING_BACK),
     "asleep, huge pages": Way(SLEEP | {"THP_MEM_ALLOC_ENABLE": "1"}),
 }
 

@@ -19,7 +19,8 @@ from errors import UserError
 from .batch import RawBatch
 from .dataset import Failure
 
-M_MMAP_THRESHOLD = -3  # malloc.h
+M_MMAP_THRESHOLD, M_MMAP_MAX = -3, -4  # malloc.h
+MANY = 1 << 16  # as by default
 LARGE = 1 << 20  # bytes
 
 
@@ -58,7 +59,9 @@ def give_back_large_blocks() -> None:
     what else a worker has: each of them would hold several.
     """
     with contextlib.suppress(OSError, AttributeError):  # of other systems
-        ctypes.CDLL(None).mallopt(M_MMAP_THRESHOLD, LARGE)
+        change = ctypes.CDLL(None).mallopt
+        change(M_MMAP_THRESHOLD, LARGE)
+        change(M_MMAP_MAX, MANY)  # a training on a CPU allows none
 
 
 def _start_evaluation_worker(number: int) -> None:

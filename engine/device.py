@@ -15,6 +15,7 @@ import torch
 
 from errors import UserError
 
+from .allocator import keep_freed_memory
 from .launch import started_by_torchrun
 
 log = logging.getLogger(__name__)
@@ -36,6 +37,8 @@ def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
     np.random.seed(args.sys_seed)
     torch.manual_seed(args.sys_seed)
     device = _own_device(kind) if started_by_torchrun() else torch.device(kind)
+    if training and kind == "cpu":
+        keep_freed_memory()
     if args.train_precision == "auto":
         half = training and kind == "cuda" and has_bf16(kind)
         args.train_precision = "bf16" if half else "fp32"

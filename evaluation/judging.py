@@ -23,7 +23,7 @@ from .overview import Entries, overview_files, table
 from .tables import METRICS_FILE, report_files
 
 log = logging.getLogger(__name__)
-WAITING_PICTURES = 4  # that are still being drawn
+WAITING_PICTURES = 1  # that are still being drawn
 
 
 class Data(Protocol):

@@ -37,13 +37,12 @@ def depth_comparison(image: np.ndarray, depth: Tensor, truth: np.ndarray, counte
     found, measured, compared = (each[None, None] for each in (depth.float().cpu(), *maps))
     common = near_end(compared, compared > 0) if compared.any() else None
     own = near_end(found, found > 0) if common is None else common
-    errors = error_image(_as_tensor(fitted), found, compared, LARGEST_ERROR, dot_size(measured))
+    width, unit = truth.shape[1], "up to scale" if common is None else "m"
+    # Maps may have millions of pixels: of each row only the bytes are kept.
     rows = [fitted, to_bytes(depth_image(found, near=own)), to_bytes(truth_image(measured, common))]
-    unit = "up to scale" if common is None else "m"
-    width = truth.shape[1]
-    return np.concatenate(
-        [*rows, colour_bar(width, (0.0, own.item()), Look(unit=unit)), to_bytes(errors), error_bar(width)]
-    )
+    rows.append(colour_bar(width, (0.0, own.item()), Look(unit=unit)))
+    rows.append(to_bytes(error_image(_as_tensor(fitted), found, compared, LARGEST_ERROR, dot_size(measured))))
+    return np.concatenate([*rows, error_bar(width)])
 
 
 def error_bar(width: int) -> np.ndarray:
