@@ -21,7 +21,7 @@ from statistics import median
 ROOT = Path(__file__).parents[1]
 SLEEP = {"OMP_WAIT_POLICY": "PASSIVE"}
 GIVING_BACK = {"MALLOC_PERTURB_": "0"}
-"""Changes nothing, but `engine.allocator` then leaves the allocator as it is."""
+"""Changes nothing, but `storage.allocator` then leaves the allocator as it is."""
 OURS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "OMP_NUM_THREADS", *GIVING_BACK, "THP_MEM_ALLOC_ENABLE")
 """Variables that only a way sets."""
 CHILD = "import torch; from benchmarks.threads import main; main()"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import sys
@@ -15,13 +14,10 @@ from typing import Any
 import torch
 
 from errors import UserError
+from storage.allocator import give_back_large_blocks
 
 from .batch import RawBatch
 from .dataset import Failure
-
-M_MMAP_THRESHOLD, M_MMAP_MAX = -3, -4  # malloc.h
-MANY = 1 << 16  # as by default
-LARGE = 1 << 20  # bytes
 
 
 def loader_options(args: Namespace, evaluation: bool = False) -> dict[str, Any]:
@@ -50,18 +46,6 @@ def checked(batch: RawBatch | Failure) -> RawBatch:
     if isinstance(batch, Failure):
         raise UserError(batch.sentence)
     return batch
-
-
-def give_back_large_blocks() -> None:
-    """From now on large blocks of memory go back to the system when they are freed, where the C library is glibc.
-
-    It keeps blocks for later ones as soon as some were freed that were as large, and maps of Cityscapes are larger than
-    what else a worker has: each of them would hold several.
-    """
-    with contextlib.suppress(OSError, AttributeError):  # of other systems
-        change = ctypes.CDLL(None).mallopt
-        change(M_MMAP_THRESHOLD, LARGE)
-        change(M_MMAP_MAX, MANY)  # a training on a CPU allows none
 
 
 def _start_evaluation_worker(number: int) -> None:

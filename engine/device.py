@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 from errors import UserError
+from storage.allocator import keep_freed_memory
 
-from .allocator import keep_freed_memory
 from .launch import started_by_torchrun
 
 log = logging.getLogger(__name__)

@@ -68,9 +68,7 @@ def shape(outputs: list[dict[str, Any]]) -> list[Any]:
     told = []
     for output in outputs:
         text = "".join(output.get("text", ()))
-        # These tell times, and what the processor could do.
-        varying = ("epoch ", "Wrote to", "--train-precision auto is")
-        lines = [line for line in text.splitlines() if not line.startswith(varying)]
+        lines = [line for line in text.splitlines() if not line.startswith(("epoch ", "Wrote to"))]  # with times
         told.append(re.sub(r"-?\d+(\.\d+)?", "0", re.sub(" +", " ", "\n".join(lines))))
         told.append(sorted(output.get("data", ())))
     return told

@@ -116,11 +116,12 @@ def as_dots(size: int, depth: Tensor, *maps: Tensor) -> tuple[Tensor, ...]:
     Returns: all of them, (B, 1, H, W); depth 0 and the others NaN between the dots
     """
     if size == 1:
-        return depth, *(torch.where(depth > 0, each, torch.nan) for each in maps)
-    inverse = torch.where(depth > 0, 1 / depth, 0.0)
-    nearest, place = max_pool2d(inverse, size, stride=1, padding=size // 2, return_indices=True)
-    spread = [each.flatten(2).gather(2, place.flatten(2)).view_as(each) for each in (depth, *maps)]
-    shown = nearest > 0
+        shown, spread = depth > 0, [depth, *maps]
+    else:
+        inverse = torch.where(depth > 0, 1 / depth, 0.0)
+        nearest, place = max_pool2d(inverse, size, stride=1, padding=size // 2, return_indices=True)
+        shown = nearest > 0
+        spread = [each.flatten(2).gather(2, place.flatten(2)).view_as(each) for each in (depth, *maps)]
     return torch.where(shown, spread[0], 0.0), *(torch.where(shown, each, torch.nan) for each in spread[1:])
 
 

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from ..decoders import OutputConv2d, PaddedConv
-from ..slope import OneSlopePReLU
 
 COLUMNS = 3
 FINEST = 16  # channels of the row at full size
@@ -17,14 +16,14 @@ STD = 0.02  # of the first weights, cut at 2
 def lateral(channels: int, out: int) -> nn.Sequential:
     """A step along a row, (B, channels, H, W) -> (B, out, H, W); nothing is added to its result."""
     return nn.Sequential(
-        OneSlopePReLU(), nn.Conv2d(channels, out, 3, padding=1), OneSlopePReLU(), nn.Conv2d(out, out, 3, padding=1)
+        nn.PReLU(), nn.Conv2d(channels, out, 3, padding=1), nn.PReLU(), nn.Conv2d(out, out, 3, padding=1)
     )
 
 
 def upward(channels: int, out: int) -> nn.Sequential:
     """A step to the row above, (B, channels, H, W) -> (B, out, 2H, 2W)."""
     enlarge = nn.Upsample(scale_factor=2, mode="bilinear", align_corners=False)
-    return nn.Sequential(enlarge, OneSlopePReLU(), nn.Conv2d(channels, out, 3, padding=1))
+    return nn.Sequential(enlarge, nn.PReLU(), nn.Conv2d(channels, out, 3, padding=1))
 
 
 class GridDecoder(nn.Module):

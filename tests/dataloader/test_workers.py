@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from dataloader.workers import LARGE, give_back_large_blocks
+from storage.allocator import LARGE, give_back_large_blocks
 
 COUNT = 10
 

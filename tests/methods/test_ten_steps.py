@@ -68,7 +68,8 @@ RUNS: dict[str, tuple[dict[str, object], list[str]]] = {
     "monodepth2": ({}, []),
     "bdedepth": ({"--model-backbone": "resnet"}, []),
     "spatial_kd": (MEASURED | {"--model-encoder": "resnet18", "--kd-teacher": "teacher"}, []),
-    "lapdepth": (MEASURED, []),
+    # With ReLU, last digits that fall otherwise on another processor grow to hundredths of the loss in ten steps.
+    "lapdepth": (MEASURED | {"--model-activation": "ELU"}, []),
     "sd_convtrans": (MEASURED | {"--model-depth-max": 80}, []),
 }
 # OpenCV 4 renders the street by a level otherwise here and there, of which ten steps may make much.
@@ -79,7 +80,7 @@ RECORDED = {
     "monodepth2": [0.074484, 0.067737, 0.070682, 0.071053, 0.069334, 0.070539, 0.067845, 0.075083, 0.07032, 0.068831],
     "spatial_kd": [10.7873, 8.85087, 11.255, 9.4266, 8.75672, 10.7581, 8.83734, 9.49612, 10.3065, 8.7519],
     "sd_convtrans": [2.59487, 1.86994, 2.97877, 2.19056, 1.86421, 2.77459, 1.85892, 2.23375, 2.43891, 1.85864],
-    "lapdepth": [10.4154, 10.0738, 11.8851, 10.0698, 9.62698, 9.85499, 8.96812, 9.12796, 10.0276, 8.58217],
+    "lapdepth": [11.5197, 10.8335, 11.8658, 9.82946, 8.71499, 10.3785, 7.93217, 8.3396, 9.26539, 7.63684],
     "bdedepth": [0.079508, 0.069658, 0.065062, 0.068996, 0.071571, 0.071974, 0.069102, 0.079425, 0.069719, 0.06992],
 }
 
@@ -108,8 +109,6 @@ def test_ten_steps_lose_what_was_recorded(name, street, tmp_path, monkeypatch):
         ),
     )
     assert train.train(arguments.parse("train", words)) == 0
-    # Adam makes much of the last digits of a gradient, which differ between processors; of LapDepth's the most.
-    near = min(COMPARED, 3 if name == "lapdepth" else 10)
-    np.testing.assert_allclose(seen[:near], RECORDED[name][:near], rtol=2e-3)
-    np.testing.assert_allclose(seen[near:COMPARED], RECORDED[name][near:COMPARED], rtol=5e-2)
+    # Adam makes much of the last digits of a gradient, which differ between processors.
+    np.testing.assert_allclose(seen[:COMPARED], RECORDED[name][:COMPARED], rtol=2e-3)
     assert list(Path(tmp_path).rglob("epoch_2"))

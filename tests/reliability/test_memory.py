@@ -41,10 +41,11 @@ def note_memory(keep: bool = False) -> None:
 
     Blocks of pages go back to the system at once: the allocator keeps up to 10 MB for later use, now more, now less.
     """
-    from dataloader import batch, files, prefetch, workers
+    from dataloader import batch, files, prefetch
+    from storage import allocator
 
-    workers.LARGE = PAGE
-    workers.give_back_large_blocks()
+    allocator.LARGE = PAGE
+    allocator.give_back_large_blocks()
     kept: list[object] = []
     notes = open(os.environ["NOTES"], "w", buffering=1)  # noqa: SIM115
 

@@ -10,12 +10,12 @@ from argparse import Namespace
 import pytest
 
 from engine import device
-from engine.allocator import keep_freed_memory
+from storage.allocator import keep_freed_memory
 
 FAULTS = """
 import resource
 import numpy as np
-from engine.allocator import keep_freed_memory
+from storage.allocator import keep_freed_memory
 def pages():
     return resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 def use():
