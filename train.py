@@ -377,7 +377,7 @@ def judge(
         return result, segmentation_protocol(ground_truth=f"{data.spec.dataset} labels", size=size)
     if data.spec.truth == "neighbours":
         explained = explain(predict, predict_motion, batches, stop.everywhere)
-        return explained, explained.protocol
+        return explained, explained.protocol(args.frame_step)
     protocol = build_protocol(args, data.spec.protocol, view_of(run.model, data.spec.dataset))
     result = judge_depth(
         args, predict, batches, protocol, ground_truth=data.truth_kind, network={}, everywhere=stop.everywhere

@@ -23,11 +23,13 @@ class Explained:
 
     errors (N, 2), of every frame: the photometric error of whichever neighbour explains a pixel best, mean over the
     pixels, as the network moves the neighbours and as they are; in [0, 1].
+    size: height and width of the frames as the network sees them.
     """
 
     domain: str
     names: tuple[str, ...]
     errors: np.ndarray
+    size: tuple[int, int]
 
     @property
     def metrics(self) -> dict[str, float]:
@@ -39,10 +41,17 @@ class Explained:
         """The metrics under their TensorBoard names."""
         return self.metrics
 
-    @property
-    def protocol(self) -> dict[str, Any]:
-        """How they were measured, as checkpoints note it."""
-        return {"ground_truth": "none, the frames before and after", "error": "0.85 dissimilarity, 0.15 difference"}
+    def protocol(self, frame_step: int) -> dict[str, Any]:
+        """How they were measured, as checkpoints note it: what was measured otherwise says nothing of which is better.
+
+        frame_step: how many frames away the neighbours are
+        """
+        return {
+            "ground_truth": "none, the frames before and after",
+            "error": "0.85 dissimilarity, 0.15 difference",
+            "size": [*self.size],
+            "frame_step": frame_step,
+        }
 
 
 @torch.inference_mode()
@@ -61,19 +70,20 @@ def explain(
 
     def share() -> Explained:
         names: list[str] = []
-        found, domain = Rows(), ""
+        found, domain, size = Rows(), "", (0, 0)
         for batch in batches:
-            domain = batch.spec.domain
+            domain, size = batch.spec.domain, tuple(batch.inputs[0].shape[-2:])
             names += [truth.name for truth in batch.truth]
             for row in _errors(predict, predict_motion, batch):
                 found.append(row)
-        return Explained(domain, tuple(names), found.table().numpy() if found else np.zeros((0, 2), np.float32))
+        return Explained(domain, tuple(names), found.table().numpy() if found else np.zeros((0, 2), np.float32), size)
 
     shares = everywhere(share)
     domain, names = joined_names(shares)
     errors = np.concatenate([each.errors for each in shares])
     require_finite(domain, names, np.isfinite(errors).all(axis=1))
-    return Explained(domain, names, errors)
+    # A rank without a batch has seen none.
+    return Explained(domain, names, errors, max(each.size for each in shares))
 
 
 def _errors(predict: Predict, predict_motion: PredictPose, batch: Batch) -> Tensor:

@@ -64,6 +64,7 @@ def plain_error(first: np.ndarray, second: np.ndarray) -> np.ndarray:
 def test_a_network_that_knows_the_way_explains_the_frames():
     right = explain(depth_of(FOCAL), step_of(1.0), [batch(0), batch(1)])
     assert right.names == ("0/0", "0/1", "1/0", "1/1") and right.errors.shape == (4, 2)
+    assert right.protocol(3).items() >= {"size": [64, 64], "frame_step": 3}.items()
     moved, unmoved = right.metrics.values()
     assert moved < 0.1 * unmoved  # but for rounded levels and what comes in at the sides
     wrong = explain(depth_of(FOCAL), step_of(-1.0), [batch(0), batch(1)])
@@ -129,6 +130,11 @@ def test_training_measures_what_it_kept_and_keeps_the_best_of_it(walk, tmp_path,
     assert stay == {f"epoch_{best}", "epoch_2"}
     told = f"removed epoch_1; best photometric of folder_video_validation_depth: epoch_2, {scores[1]:.4f}"
     assert (told in result.stdout) == (best == 2)
+    # Frames further apart are harder to explain: the best so far does not count any more.
+    further = [*own(walk, tmp_path), "--keep", "best=photometric", "--train-num-epochs", 3, "--frame-step", 2]
+    result = run("train.py", *further, "--data-validation-share", 0.5, "--resume", "auto")
+    assert result.returncode == 0, result.stderr
+    assert "best photometric of folder_video_validation_depth: epoch_3" in result.stdout
 
 
 def test_who_has_no_motion_or_no_training_does_not_measure_it(walk, tmp_path, run):
