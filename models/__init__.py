@@ -25,19 +25,3 @@ def build_teacher(name: str, native: bool = False, fetch: bool = False) -> Teach
     from . import dpt
 
     return dpt.build(name, native, fetch)
-
-
-def teacher_identity(name: str) -> dict[str, str]:
-    """``name`` and ``sha256`` as in ``build_teacher(name).identity``, without loading the weights.
-
-    Of a published file the hash has its first eight digits only, and the file need not be there. Of hub models it is
-    empty.
-
-    Raises:
-        UserError: when there is no such file.
-    """
-    if name.startswith("hf:"):
-        return {"name": name, "sha256": ""}
-    from .dpt import files
-
-    return files.identity(name)

@@ -225,11 +225,6 @@ class FrameReader:
         return last
 
 
-def read_frames(path: Path) -> Iterator[np.ndarray]:
-    """Every whole frame in order, uint8 RGB (H, W, 3).   Raises: UserError as `describe`."""
-    return (frame for _, frame in FrameReader(path))
-
-
 def spread_frames(path: Path, count: int) -> Iterator[np.ndarray]:
     """Up to `count` frames at equal distances, uint8 RGB (H, W, 3).
 

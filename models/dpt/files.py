@@ -99,13 +99,6 @@ def find(name: str, fetch: bool = False) -> Weights:
     return Weights(path, digest, ([key for key in noted if key in OFFICIAL] + by_content + by_name + [""])[0])
 
 
-def identity(name: str) -> dict[str, str]:
-    """Name and SHA-256 without loading anything; of published files the first digits, which need no file."""
-    if name in OFFICIAL:
-        return {"name": name, "sha256": OFFICIAL[name].hash}
-    return find(name).identity
-
-
 def _official(name: str, fetch: bool) -> Weights:
     entry = OFFICIAL[name]
     return Weights(entry.path, obtain(name, MODELS[name].address, fetch), name)

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from errors import UserError
-from models import build_teacher, hf, teacher_identity
+from models import build_teacher, hf
 from models.decoders import OutputConv2d
 from models.hf import HubNetwork
 from models.teacher import Habits, Teacher
@@ -29,10 +29,6 @@ def test_a_cache_folder_that_cannot_be_written_is_named_with_its_variable(monkey
     monkeypatch.setenv("HF_HOME", "/proc/nothing")
     with pytest.raises(UserError, match="^/proc/nothing: cannot be written .*; let the variable HF_HOME name a folder"):
         build_teacher("hf:some/model", fetch=True)
-
-
-def test_the_name_says_it_all():
-    assert teacher_identity("hf:some/model") == {"name": "hf:some/model", "sha256": ""}
 
 
 def test_importing_the_module_does_not_import_the_package():
@@ -94,7 +90,7 @@ def depth_anything(transformers, tmp_path_factory):
 def test_depth_anything_sees_multiples_of_fourteen_and_answers_at_the_size_of_the_image(depth_anything):
     name = depth_anything()
     teacher = build_teacher(name, native=True)
-    assert teacher.identity == teacher_identity(name)
+    assert teacher.identity == {"name": name, "sha256": ""}
     assert teacher.input_size(128, 70) == (126, 70)
     assert build_teacher(name).input_size(100, 300) == (56, 168)
     seen = []

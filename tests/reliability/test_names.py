@@ -19,7 +19,7 @@ from tests import commands
 from tests.conftest import ROOT, tiny_options
 from tests.dataloader import tiny
 from tests.warm import Command, Warm
-from visual.video import VideoWriter, describe, read_frames
+from visual.video import FrameReader, VideoWriter, describe
 
 pytestmark = pytest.mark.usefixtures("thin")
 
@@ -163,7 +163,7 @@ def test_videos_have_any_name(tmp_path, monkeypatch):
         with VideoWriter(path, 5) as writer:
             for _ in range(3):
                 writer.write(np.full((32, 32, 3), 128, np.uint8))
-        assert path.is_file() and describe(path) == (5, 3) and len(list(read_frames(path))) == 3
+        assert path.is_file() and describe(path) == (5, 3) and len(list(FrameReader(path))) == 3
     assert len(list(tmp_path.iterdir())) == len(NAMES) + 2
     Path(f"{FOREIGN}.mp4").write_bytes(b"")
     with pytest.raises(UserError, match="its name is no UTF-8; rename it"):

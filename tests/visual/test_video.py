@@ -9,7 +9,7 @@ import pytest
 
 from errors import UserError
 from visual.containers import is_cut, is_film, program_stream
-from visual.video import FrameReader, VideoWriter, describe, frame_size, read_frames, spread_frames
+from visual.video import FrameReader, VideoWriter, describe, frame_size, spread_frames
 
 
 @pytest.fixture(params=["H.264", "MPEG-4"])
@@ -29,7 +29,7 @@ def clip(request, tmp_path, monkeypatch):
 
 
 def test_what_was_written_is_read_in_order_and_in_rgb(clip):
-    frames = list(read_frames(clip))
+    frames = [frame for _, frame in FrameReader(clip)]
     assert describe(clip) == (12.5, 10) and len(frames) == 10
     for level, frame in enumerate(frames):
         assert frame.shape == (48, 64, 3)
@@ -49,7 +49,7 @@ def test_a_file_that_is_no_video_is_named(tmp_path):
     with pytest.raises(UserError, match="broken.mp4: cannot be read as a video"):
         describe(path)
     with pytest.raises(UserError, match="broken.mp4"):
-        list(read_frames(path))
+        list(FrameReader(path))
 
 
 def test_browsers_can_play_it_and_every_frame_keeps_its_time(tmp_path):
@@ -77,7 +77,7 @@ def test_live_frames_stay_until_the_next_at_a_constant_rate(tmp_path, monkeypatc
     with VideoWriter(tmp_path / "live.mp4", 10, live=True) as writer:
         for level, seconds in enumerate((5.0, 5.1, 5.6, 5.62)):
             writer.write(np.full((48, 64, 3), 60 * level, np.uint8), seconds)
-    levels = [round(frame.mean() / 60) for frame in read_frames(tmp_path / "live.mp4")]
+    levels = [round(frame.mean() / 60) for _, frame in FrameReader(tmp_path / "live.mp4")]
     assert levels == [0, 1, 1, 1, 1, 1, 2, 3]
 
 
@@ -101,7 +101,7 @@ def test_a_film_of_a_turned_telephone_is_upright(tmp_path):
     place = data.index(struct.pack(">9i", one, 0, 0, 0, one, 0, 0, 0, 1 << 30), data.index(b"tkhd"))
     data[place : place + 36] = struct.pack(">9i", 0, one, 0, -one, 0, 0, 48 * one, 0, 1 << 30)
     path.write_bytes(data)
-    for frame in (*read_frames(path), *spread_frames(path, 2)):
+    for frame in (*(frame for _, frame in FrameReader(path)), *spread_frames(path, 2)):
         assert frame.shape == (64, 48, 3) and frame[:28].mean() > 230 > 20 > frame[36:].mean()
 
 
