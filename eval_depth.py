@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from argparse import Namespace
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from evaluation.judging import Evaluation
 
 
+log = logging.getLogger(__name__)
 UPLOADS = "uploads"
 """Folder of predictions that a server judges."""
 
@@ -32,6 +34,7 @@ def evaluate(args: Namespace) -> None:
     from methods.truth import look_at_truth
 
     look_at_truth(args, evaluation.loaders)
+    _tell_of_sizes(args, evaluation)
     entries = {}
     for loader in evaluation.loaders:
         if loader.spec.truth == "server":
@@ -60,6 +63,14 @@ def _check(args: Namespace) -> None:
                 f"--precision-report with --sys-compile: needs PyTorch 2.6, and this is {torch.__version__}; leave one "
                 "of them out"
             )
+
+
+def _tell_of_sizes(args: Namespace, evaluation: Evaluation) -> None:
+    """Warn of a size of images that networks do not ask for which see them as they are."""
+    asked = sorted({"depth_validation_resize_height", "depth_validation_resize_width"} & {*args.said})
+    if asked and not any(evaluation.view(loader.spec.dataset).resized for loader in evaluation.loaders):
+        flags = " and ".join(f"--{name.replace('_', '-')}" for name in asked)
+        log.warning("%s: without effect, this network sees images at their own size", flags)
 
 
 def evaluate_loader(args: Namespace, evaluation: Evaluation, loader: EvaluationData) -> dict[str, Any]:

@@ -253,8 +253,13 @@ def _load(state: RunState, stored: Stored, args: Namespace) -> None:
     if whole:
         verify(folder)
     load_into(state.model, stored, args.method, strict=False)
-    if whole and not args.model_disable_lr_loading:
-        state.load_progress(folder)
+    if whole and not args.model_disable_lr_loading and not state.load_progress(folder) and state.epoch:
+        log.warning(
+            "%s: goes on behind epoch %d, though not all of its training fits; pass --model-disable-lr-loading to "
+            "begin at epoch 0",
+            folder,
+            state.epoch,
+        )
     log.info("loaded %s", folder)
     if state.schedule.settings != wanted:
         log.warning(

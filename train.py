@@ -202,7 +202,7 @@ def _model(args: Namespace, pretrained: bool, device: torch.device) -> nn.Module
     from methods import building
 
     model = building(args.method).network(args, pretrained=pretrained)
-    if args.train_sync_batchnorm:
+    if args.train_sync_batchnorm and started_by_torchrun():
         model = torch.nn.SyncBatchNorm.convert_sync_batchnorm(model)
     return model.to(device).to(memory_format=torch.channels_last)
 
@@ -254,13 +254,21 @@ def check(args: Namespace, check_method: Callable[[Namespace], None]) -> None:
                 f"--depth-validation-loaders {name}: its truth is on a server alone; leave it out, eval_depth.py makes "
                 "the files to upload"
             )
-    if args.train_sync_batchnorm:
+    falls = args.train_scheduler in ("cosine", "sqrt")
+    if falls and 0 < args.train_num_epochs <= args.train_final_epochs:
+        log.warning(
+            "--train-final-epochs %d: the run has %d epochs, and the learning rate falls until its end; as many epochs "
+            "more would have the last rate",
+            args.train_final_epochs,
+            args.train_num_epochs,
+        )
+    if args.train_sync_batchnorm and not started_by_torchrun():
+        log.warning("--train-sync-batchnorm: without effect on one process; torchrun starts several")
+    elif args.train_sync_batchnorm:
         from engine.device import uses_gpu
 
         if not uses_gpu(args):
-            raise UserError("--train-sync-batchnorm: PyTorch has it on CUDA GPUs only; leave it out")
-    if args.train_sync_batchnorm and not started_by_torchrun():
-        log.warning("--train-sync-batchnorm: without effect on one process; torchrun starts several")
+            raise UserError("--train-sync-batchnorm: PyTorch has it on CUDA GPUs only; pass --no-train-sync-batchnorm")
 
 
 def what_stays(args: Namespace, purposes: Sequence[Task]) -> Keep:

@@ -8,6 +8,9 @@ HSV image. Pillow cuts every result to a whole level, so must this: three cuts l
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import permutations
+
 import torch
 from torch import Tensor
 
@@ -16,12 +19,14 @@ from errors import check_shape
 LEVELS = 255
 FACTORS = 4
 """Columns of the factors: brightness, contrast, saturation, hue."""
+ORDERS = (*permutations(range(FACTORS)),)
+"""In which the four may change an image, as columns of the factors; the first is that of SGDepth."""
 AS_IT_IS = (1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 1.0, 2.0)
 """Row of `recolour` that changes nothing."""
 
 
-def color_jitter(images: Tensor, factors: Tensor) -> Tensor:
-    """Changes brightness, contrast, saturation and hue, in this order; all frames of a sample alike.
+def color_jitter(images: Tensor, factors: Tensor, order: Sequence[int] = ORDERS[0]) -> Tensor:
+    """Changes brightness, contrast, saturation and hue, in one of `ORDERS`; all frames of a sample alike.
 
     Shapes:  images (B, F, 3, H, W) RGB in [0, 1], taken as 8-bit levels
              factors (B, >= 4): three factors >= 0 with 1 = unchanged, then the turn of the hue in [-0.5, 0.5]
@@ -31,19 +36,15 @@ def color_jitter(images: Tensor, factors: Tensor) -> Tensor:
         ValueError: when the shapes do not fit.
     """
     check_shape("color_jitter: images", images, factors.shape[0], None, 3, None, None)
-    return jitter_levels((images * LEVELS).round_(), factors) / LEVELS
+    return jitter_levels((images * LEVELS).round_(), factors, order) / LEVELS
 
 
-def jitter_levels(levels: Tensor, factors: Tensor) -> Tensor:
+def jitter_levels(levels: Tensor, factors: Tensor, order: Sequence[int] = ORDERS[0]) -> Tensor:
     """As `color_jitter` for whole levels 0..255 stored as float32; changes and returns `levels`."""
-    brightness, contrast, saturation, hue = factors[:, :FACTORS].to(levels).T[..., None, None, None, None]
-    levels.mul_(brightness)
-    _cut(levels)
-    mean = _grey(levels).mean((-2, -1), keepdim=True).add_(0.5).floor_()[:, :, None]  # (B, F, 1, 1, 1)
-    _blend(levels, mean, contrast)
-    _blend(levels, _grey(levels)[:, :, None], saturation)
-    # Pillow stores hue as a byte and lets the sum wrap around; the turn is cut towards zero first.
-    return _turn_hue(levels, (hue * LEVELS).trunc_()[:, 0])
+    columns = factors[:, :FACTORS].to(levels).T[..., None, None, None, None]
+    for column in order:
+        _CHANGES[column](levels, columns[column])
+    return levels
 
 
 def recolour(images: Tensor, rows: Tensor) -> Tensor:
@@ -64,6 +65,19 @@ def recolour(images: Tensor, rows: Tensor) -> Tensor:
     return changed[:, samples, order].clamp_(0, 1)
 
 
+def _brighten(levels: Tensor, factor: Tensor) -> None:
+    _cut(levels.mul_(factor))
+
+
+def _contrast(levels: Tensor, factor: Tensor) -> None:
+    mean = _grey(levels).mean((-2, -1), keepdim=True).add_(0.5).floor_()[:, :, None]  # (B, F, 1, 1, 1)
+    _blend(levels, mean, factor)
+
+
+def _saturate(levels: Tensor, factor: Tensor) -> None:
+    _blend(levels, _grey(levels)[:, :, None], factor)
+
+
 def _cut(levels: Tensor) -> Tensor:
     return levels.clamp_(0, LEVELS).floor_()
 
@@ -80,8 +94,10 @@ def _grey(levels: Tensor) -> Tensor:
     return (red * 19595).add_(green, alpha=38470).add_(blue, alpha=7471).add_(32768).mul_(1 / 65536).floor_()
 
 
-def _turn_hue(levels: Tensor, turn: Tensor) -> Tensor:
-    """RGB -> 8-bit HSV, hue + turn modulo 256 -> RGB, in place.  turn (B, 1, 1, 1), steps of 1/255 of the circle."""
+def _turn_hue(levels: Tensor, hue: Tensor) -> None:
+    """RGB -> 8-bit HSV, hue + its turn modulo 256 -> RGB, in place.  hue (B, 1, 1, 1, 1), shares of the circle."""
+    # Pillow stores hue as a byte and lets the sum wrap around; the turn is cut towards zero first.
+    turn = (hue * LEVELS).trunc_()[:, 0]
     value = levels.amax(2)  # (B, F, H, W)
     span = value - levels.amin(2)
     sector = _hue(levels, value, span).add_(turn)
@@ -92,7 +108,6 @@ def _turn_hue(levels: Tensor, turn: Tensor) -> Tensor:
     for channel, share in enumerate(shares):
         lost = share.clamp_(0, 1).neg_().add_(1).mul_(saturation).mul_(value)
         torch.sub(value, lost, out=levels[:, :, channel]).add_(0.5).floor_()
-    return levels
 
 
 def _hue(levels: Tensor, value: Tensor, span: Tensor) -> Tensor:
@@ -107,3 +122,7 @@ def _hue(levels: Tensor, value: Tensor, span: Tensor) -> Tensor:
     blue_largest = torch.where(green >= red, 5 - red, 3 + green)
     sector = torch.where(red == 0, blue - green, torch.where(green == 0, green_largest, blue_largest)).div_(6)
     return sector.sub_(sector.floor()).mul_(LEVELS).floor_()
+
+
+_CHANGES = (_brighten, _contrast, _saturate, _turn_hue)
+"""By columns of the factors; each cuts to whole levels, in place."""

@@ -10,12 +10,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from .augment import AS_IT_IS, LEVELS, jitter_levels, recolour
+from .augment import AS_IT_IS, LEVELS, ORDERS, jitter_levels, recolour
 from .catalog import LoaderSpec, find_loader
 from .damage import Damaged
 
 APPLY = 4
-"""Column of `RawBatch.jitter` that says whether a sample is jittered."""
+"""Column of `RawBatch.jitter` that says whether a sample is jittered, 0 or not, and in which of `ORDERS`, from 1 on."""
 UNCHANGED = (1.0, 1.0, 1.0, 0.0, 0.0)
 """Row of `RawBatch.jitter` for a sample left as it is."""
 
@@ -48,7 +48,7 @@ class RawBatch:
     flip:   (B,) bool, mirror left and right
     measured: (B,) bool, K has a measured principal point, which goes where its pixels go; None: those have one whose
             point is not exactly the middle
-    jitter: (B, 5) float32: brightness, contrast, saturation, hue, apply (0 or 1); (B, F, 5) where frames differ
+    jitter: (B, 5) float32: brightness, contrast, saturation, hue, `APPLY`; (B, F, 5) where frames differ
     colours: (B, 8) float32, as `augment.recolour` takes them, for makers that change colours so; None without
     labels: (B, H, W) uint8 train ids, 255 = ignore; None without
     depth:  (B, 1, H, W) float32 metres, 0 = none; None without
@@ -257,6 +257,13 @@ def _jittered(levels: Tensor, images: Tensor, jitter: Tensor, factors: Tensor) -
     chosen = jitter[:, APPLY].nonzero()[:, 0]  # on the host
     if len(chosen) == 0:
         return images
-    picked = chosen.to(levels.device, non_blocking=True)
-    changed = jitter_levels(levels[:, picked].transpose(0, 1).float(), factors[picked]).div_(LEVELS).transpose(0, 1)
-    return changed if len(chosen) == len(jitter) else images.index_copy(1, picked, changed)
+    changed = images
+    orders = jitter[:, APPLY].int()  # on the host, too
+    for order in orders[chosen].unique().tolist():
+        picked = (orders == order).nonzero()[:, 0].to(levels.device, non_blocking=True)
+        part = jitter_levels(levels[:, picked].transpose(0, 1).float(), factors[picked], ORDERS[order - 1])
+        part = part.div_(LEVELS).transpose(0, 1)
+        if len(picked) == len(jitter):
+            return part
+        changed = images.index_copy(1, picked, part) if changed is images else changed.index_copy_(1, picked, part)
+    return changed

@@ -12,6 +12,7 @@ import numpy as np
 
 from errors import UserError
 
+from .augment import ORDERS
 from .batch import UNCHANGED, Truth, camera_matrix
 from .catalog import DATASETS, LoaderSpec
 from .files import image_size, open_rgb, read_depth, read_labels
@@ -81,10 +82,12 @@ class Video:
 
     size, filter, frames: as in `ItemMaker`
     jitter_share: of the samples whose colours change
+    any_order: in which order they change is drawn as well, as by Monodepth2
     """
 
     size: tuple[int, int]
     jitter_share: float = 0.5
+    any_order: bool = False
     filter: Filter = "bilinear"
     frames: tuple[int, ...] = (0, -1, 1)
 
@@ -102,7 +105,7 @@ class Video:
 
     def draw(self, rng: np.random.Generator) -> tuple[bool, tuple[float, ...]]:
         """Whether a sample is mirrored, and its colours."""
-        return bool(rng.random() < 0.5), draw_jitter(rng, self.jitter_share)
+        return bool(rng.random() < 0.5), draw_jitter(rng, self.jitter_share, self.any_order)
 
     def camera(self, sample: Sample) -> np.ndarray:
         """`RawBatch.K` of a sample."""
@@ -226,11 +229,12 @@ def _check_common_size(depth: tuple[int, int], crop: tuple[int, int]) -> None:
         )
 
 
-def draw_jitter(rng: np.random.Generator, share: float) -> tuple[float, ...]:
+def draw_jitter(rng: np.random.Generator, share: float, any_order: bool = False) -> tuple[float, ...]:
     """Row of `RawBatch.jitter`; as many numbers are drawn where colours stay as they are."""
     factors = [rng.uniform(low, high) for low, high in JITTER_RANGES]
     applied = rng.random() < share
-    return (*factors, 1.0) if applied else UNCHANGED
+    order = rng.integers(len(ORDERS)) if any_order else 0
+    return (*factors, 1.0 + order) if applied else UNCHANGED
 
 
 def _require_same_shape(path: str, truth: Sequence[int], image_path: str, image: Sequence[int]) -> None:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from argparse import Namespace
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -59,7 +59,7 @@ class VideoViews(Video):
         def item(images: dict[int, np.ndarray], place: Sequence[float] = (), **views: Item) -> Item:
             colours = jitter
             if self.each:
-                colours = tuple(draw_jitter(rng, jitter[APPLY]) for _ in images)
+                colours = tuple(draw_jitter(rng, min(jitter[APPLY], 1), self.any_order) for _ in images)
             return Item(
                 name=sample.name,
                 images=images,
@@ -110,8 +110,8 @@ def _mirrored(window: Window) -> Window:
 
 
 def view_items(args: Namespace, filter: Filter = "bilinear") -> Video:
-    """`video_items`, with the views that the options ask for."""
-    plain = video_items(args, filter)
+    """`video_items` with jitter in any order, and the views that the options ask for."""
+    plain = replace(video_items(args, filter), any_order=True)
     if not (args.local_crop or args.patch_reshuffle or args.jitter_per_image):
         return plain
     return VideoViews(**vars(plain), local=args.local_crop, reshuffled=args.patch_reshuffle, each=args.jitter_per_image)

@@ -90,8 +90,14 @@ def build_rule(args: Namespace) -> Rule:
         end=args.train_scheduler_eta_min / args.train_learning_rate if args.train_learning_rate else 0.0,
         warmup=args.train_warmup_steps,
         steps=math.ceil(args.train_batches_per_epoch / args.train_accumulate),
-        epochs=max(args.train_num_epochs - args.train_final_epochs, 0),
+        epochs=decaying_epochs(args),
     )
+
+
+def decaying_epochs(args: Namespace) -> int:
+    """Epochs over which cosine and sqrt fall: without --train-final-epochs, where any are left without them."""
+    left = args.train_num_epochs - args.train_final_epochs
+    return left if left > 0 else args.train_num_epochs
 
 
 @dataclass(frozen=True)
@@ -184,6 +190,8 @@ def load_optimizer(optimizer: Optimizer, content: Mapping[str, Any]) -> None:
         raise ValueError(f"a state of {' and '.join(sorted(theirs))} for {' and '.join(sorted(ours))}")
     parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
     indices = [index for group in content["param_groups"] for index in group["params"]]
+    if len(indices) != len(parameters):
+        raise ValueError(f"a state of {len(indices)} tensors for {len(parameters)}")
     for index, parameter in zip(indices, parameters, strict=True):
         for value in content["state"].get(index, {}).values():
             if isinstance(value, Tensor) and value.dim() and value.shape != parameter.shape:

@@ -120,25 +120,32 @@ class RunState:
         options = dict(self.options)
         return {"method": self.method, "options": options, "versions": versions, **counters, "validation": judged}
 
-    def load_progress(self, folder: Path, strict: bool = False) -> None:
+    def load_progress(self, folder: Path, strict: bool = False) -> bool:
         """Continue with optimiser, schedule and counters of a checkpoint, whose network has been loaded.
 
         Of a folder without notes each file that is missing is reported. With `strict` nothing may be missing in the
         folder, which was verified.
 
+        Returns: whether all that is there fits.
+
         Raises:
             UserError: with `strict`, when a part does not fit.
         """
-        self._load_part(folder / "optim.pth", partial(load_optimizer, self.optimizer), strict)
-        self._load_part(folder / "scheduler.pth", self.schedule.load_state_dict, strict)
-        self._load_part(folder / "train.pth", self._load_counters, strict)
+        return all(
+            [
+                self._load_part(folder / "optim.pth", partial(load_optimizer, self.optimizer), strict),
+                self._load_part(folder / "scheduler.pth", self.schedule.load_state_dict, strict),
+                self._load_part(folder / "train.pth", self._load_counters, strict),
+            ]
+        )
 
-    def _load_part(self, path: Path, load: Callable[[Any], None], strict: bool) -> None:
+    def _load_part(self, path: Path, load: Callable[[Any], None], strict: bool) -> bool:
         if not path.is_file() and not strict:
             log.warning("%s: not there; that part starts afresh", path)
-            return
+            return True
         try:
             load(load_file(path))
+            return True
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
             reason = (str(error).splitlines() or ["?"])[0]
             if strict:
@@ -147,6 +154,7 @@ class RunState:
                     "start again"
                 ) from None
             log.warning("%s: does not fit and is skipped (%s); that part starts afresh", path, reason)
+            return False
 
     def _load_counters(self, content: dict[str, Any]) -> None:
         epoch, step, batch = map(int, (content["epoch"], content["step"], content.get("batch", 0)))

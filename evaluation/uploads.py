@@ -31,7 +31,7 @@ def predicted_counts(
     Raises: UserError when depth is not known in metres and no scale is given, or there is a value that is not finite.
     """
     if protocol.flip:
-        predict = with_mirror_image(predict)
+        predict = with_mirror_image(predict, blend=protocol.blend)
     for batch in batches:
         for truth, found in zip(batch.truth, predicted(predict, batch, protocol), strict=True):
             alignment = alignment_of(found.known, protocol.alignment, fixed_scaling)

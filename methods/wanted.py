@@ -14,12 +14,17 @@ NO_TEACHER = (
     "neither a weight file nor a known teacher{}; give a checkpoint, the path of a file, hf:<id>, or one of "
     f"{', '.join(FROZEN)}"
 )
+NO_NETWORK = (
+    "no such file or folder, nor below --checkpoint-dir; give a checkpoint of --method spatial_kd, or encoder and "
+    "decoder of a published pair with --kd-teacher and --kd-teacher-decoder"
+)
 TEACHERS = {
-    "kd_teacher": "--kd-teacher",
-    "kd_teacher_decoder": "--kd-teacher-decoder",
-    "patch_teacher": "--patch-teacher",
-    "teacher": "--teacher",
+    "kd_teacher": NO_NETWORK,
+    "kd_teacher_decoder": NO_NETWORK,
+    "patch_teacher": NO_TEACHER,
+    "teacher": NO_TEACHER,
 }
+"""What is said where an option names none."""
 
 
 def missing_networks(args: Namespace) -> Iterator[str]:
@@ -55,9 +60,11 @@ def _missing_teachers(args: Namespace) -> Iterator[str]:
     distilled = learns and getattr(args, "patch_distill", False) and not args.patch_teacher_cache
     whole = getattr(args, "teacher_loss_weight", 0) > 0 and not args.teacher_cache
     used = {"patch_teacher": refined or distilled, "teacher": whole}
-    for option, flag in TEACHERS.items():
-        name = getattr(args, option, "none")
+    for option, lacking in TEACHERS.items():
+        name, flag = getattr(args, option, "none"), f"--{option.replace('_', '-')}"
         if name != "none" and used.get(option, True):
             places = [Path(args.checkpoint_dir) / name, Path(name)]
             without = f"; or pass {flag} none to train without it" if option == "patch_teacher" and distilled else ""
-            yield fault_of_network(flag, name, places, NO_TEACHER + without, fetch=not refined, is_teacher=True)
+            yield fault_of_network(
+                flag, name, places, lacking + without, fetch=not refined, is_teacher=lacking is NO_TEACHER
+            )

@@ -114,7 +114,7 @@ def test_all_that_is_named_wrongly_is_told_at_once():
         "also --depth-validation-loaders kitti_zhou_tset: no such loader (closest: kitti_zhou_test",
         "also --segmentation-training-loaders cityscapes_trian: no such loader",
         "also --model-load typo: /runs/typo is not there",
-        "also --kd-teacher dpt-hybird: neither a weight file nor a known teacher (closest: dpt-hybrid",
+        "also --kd-teacher dpt-hybird: no such file or folder, nor below --checkpoint-dir; give a checkpoint of",
     ):
         assert part in str(error.value)
 
@@ -131,7 +131,7 @@ def test_all_that_is_named_wrongly_is_told_at_once():
         ("monodepth2", {"model_load": "monodepth2:mono_640x192", "fetch": True}, ""),
         ("dpt", {"model_load": "gone.pt"}, "--model-load gone.pt: neither a weight file"),
         ("dpt", {"model_load": "hf:some/model"}, ""),
-        ("spatial_kd", {"kd_teacher": "gone/epoch_1"}, "--kd-teacher gone/epoch_1: neither"),
+        ("spatial_kd", {"kd_teacher": "gone/epoch_1"}, "--kd-teacher gone/epoch_1: no such file or folder"),
         (
             "sgdem",
             {"patch_teacher": "gone.pt", "patch_distill": True, "patch_teacher_cache": ""},

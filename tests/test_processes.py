@@ -299,9 +299,12 @@ def test_a_batch_size_counts_in_every_process(street, tmp_path):
         build_training(args, (1, 2))
 
 
-def test_batch_normalisation_over_all_processes_needs_gpus_and_keeps_the_keys(street, tmp_path):
-    with pytest.raises(UserError, match="--train-sync-batchnorm: .* GPUs only"):
-        args = arguments.parse("train", [*tiny_options(street, tmp_path), "--train-sync-batchnorm"])
+def test_batch_normalisation_over_all_processes_needs_gpus_and_keeps_the_keys(street, tmp_path, monkeypatch, caplog):
+    args = arguments.parse("train", [*tiny_options(street, tmp_path), "--train-sync-batchnorm"])
+    train.check(args, methods.building("sgdepth").check)
+    assert "--train-sync-batchnorm: without effect on one process" in caplog.text
+    among_two(monkeypatch)
+    with pytest.raises(UserError, match="--train-sync-batchnorm: .* GPUs only; pass --no-train-sync-batchnorm"):
         train.check(args, methods.building("sgdepth").check)
     model = SGDepth(resolutions=1)
     keys = list(model.state_dict())

@@ -85,6 +85,7 @@ def test_tensorboard_has_the_published_tags(trained):
     assert {
         f"{domain}_loss",
         f"{domain}_depth_mean",
+        f"{domain}_translation",
         f"{domain}_depth_std",
         "cityscapes_train_seg_loss",
         "masking_threshold",

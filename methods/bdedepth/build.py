@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from argparse import Namespace
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
@@ -14,16 +15,23 @@ if TYPE_CHECKING:
     from dataloader.items import ItemMaker
     from models.bdedepth import BDEdepth
 
+log = logging.getLogger(__name__)
 HRNET_LAYERS = 18
 
 
 def check(args: Namespace) -> None:
-    """As Monodepth2, and weights of the backbone that would not be used.
+    """As Monodepth2, weights of the backbone that would not be used, and decay that the published SGD does not have.
 
     Raises:
         UserError: naming the options.
     """
     monodepth2.check(args)
+    if args.train_optimizer == "sgd" and args.train_weight_decay and "train_weight_decay" not in args.said:
+        log.warning(
+            "--train-optimizer sgd: as published it has no weight decay, this recipe of AdamW %g; "
+            "--train-weight-decay 0 leaves it out",
+            args.train_weight_decay,
+        )
     if not args.model_backbone_weights:
         return
     given = f"--model-backbone-weights {args.model_backbone_weights}"

@@ -24,4 +24,5 @@ def adopt(state: Mapping[str, Any]) -> Adopted | None:
     if backbones[0] == "hrnet":
         options["model_num_layers"] = 18
     nyu = (options.get("depth_resize_height"), options.get("depth_resize_width")) == NYU_SIZE
-    return replace(adopted, options=options, doubts={"model_depth_max": NYU} if nyu else {})
+    doubts = {**adopted.doubts, **({"model_depth_max": NYU} if nyu else {})}
+    return replace(adopted, options=options, doubts=doubts)

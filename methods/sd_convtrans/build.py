@@ -31,6 +31,8 @@ def check(args: Namespace) -> None:
         raise UserError(f"{given}: and --no-model-transformer leaves the transformer out; give one of them")
     if args.train_weights_init == "scratch":
         raise UserError(f"{given} and --train-weights-init scratch: one is trained, the other random; leave one out")
+    if args.model_load:
+        raise UserError(f"{given} and --model-load {args.model_load}: both bring weights; leave one out")
 
 
 def network(args: Namespace, *, pretrained: bool = False) -> SDConvTrans:

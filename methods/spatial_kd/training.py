@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from dataloader.batch import Batch
 from engine import ranks
+from engine.optimizer import decaying_epochs
 from engine.outcome import Outcome
 from losses.distillation import (
     BLOCKS,
@@ -56,7 +57,7 @@ def training(
         },
         most=args.kd_replace,
         steps=steps,
-        ramp=ramp_length(args.train_num_epochs - args.train_final_epochs, steps),
+        ramp=ramp_length(decaying_epochs(args), steps),
         seed=args.sys_seed,
     )
     return SpatialKDTraining([encoder], autocast, args.depth_truth_min, distillation)

@@ -25,6 +25,9 @@ from visual.panels import (
     teacher_panel,
 )
 
+STILL = 1e-5
+"""Translations below it are none: a network begins with some hundred times as much."""
+
 
 @dataclass(frozen=True)
 class Taught:
@@ -64,13 +67,13 @@ class Seen:
         return None if ids is None or self.consistency is None else self.consistency.constrained(ids)
 
     def measures(self) -> dict[str, Tensor]:
-        """Mean and deviation of the depth; number of patches, and share of images that learn from them; of pixels that
-        learn from a teacher of whole images.
+        """Mean and deviation of the depth, and how far the camera moves to a neighbour; number of patches, and share of
+        images that learn from them; of pixels that learn from a teacher of whole images.
         """
         found: dict[str, Tensor] = {}
         if self.views:
             depth = self.views.depth[: self.batch.images[0].shape[0]]
-            found |= {"depth_mean": depth.mean(), "depth_std": depth.std()}
+            found |= {"depth_mean": depth.mean(), "depth_std": depth.std(), "translation": self._translation()}
         if self.refined:
             found |= {
                 "patch_count": torch.tensor(self.refined.count),
@@ -109,10 +112,19 @@ class Seen:
             panels["classes"] = class_panel(batch.images[0], self.classes)
         return panels
 
+    def _translation(self) -> Tensor:
+        """Mean length of the motions to the neighbours, in the unit of the depth."""
+        return torch.stack([motion[:, :3, 3] for motion in self.prediction.motion.values()]).norm(dim=-1).mean()
+
     def doubt(self) -> str:
-        """A sentence where the disparity has collapsed: nearly constant, or nearly 0 or 1."""
+        """A sentence where the disparity has collapsed, nearly constant, 0 or 1, or the motion, nearly none."""
         if not self.prediction.disp:
             return ""
+        if self.prediction.motion and (translation := self._translation().item()) < STILL:
+            return (
+                f"the camera hardly moves (mean translation {translation:.1e}), from which no depth can be learned; "
+                "video in which it moves, a lower --train-learning-rate, or --train-warmup-steps 150 from scratch helps"
+            )
         disp = self.prediction.disp[0].detach()
         mean = disp.mean().item()
         relative = disp.std().item() / max(mean, 1e-12)

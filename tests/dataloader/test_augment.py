@@ -8,30 +8,32 @@ import torch
 import torchvision.transforms.functional as pillow
 from PIL import Image
 
-from dataloader.augment import color_jitter
+from dataloader.augment import ORDERS, color_jitter
 from dataloader.items import JITTER_RANGES
 from tests import golden
 from tests.dataloader import tiny
 
+CHANGES = (pillow.adjust_brightness, pillow.adjust_contrast, pillow.adjust_saturation, pillow.adjust_hue)
 
-def oracle(image: np.ndarray, factors: np.ndarray) -> np.ndarray:
+
+def oracle(image: np.ndarray, factors: np.ndarray, order=ORDERS[0]) -> np.ndarray:
     """The published jitter: torchvision on a Pillow image, (H, W, 3) uint8."""
-    changed = pillow.adjust_brightness(Image.fromarray(image), factors[0])
-    changed = pillow.adjust_contrast(changed, factors[1])
-    changed = pillow.adjust_saturation(changed, factors[2])
-    return np.asarray(pillow.adjust_hue(changed, factors[3]))
+    changed = Image.fromarray(image)
+    for column in order:
+        changed = CHANGES[column](changed, factors[column])
+    return np.asarray(changed)
 
 
-def jitter(images: np.ndarray, factors: np.ndarray) -> np.ndarray:
+def jitter(images: np.ndarray, factors: np.ndarray, order=ORDERS[0]) -> np.ndarray:
     """The product's jitter of (B, H, W, 3) uint8 pictures, back in whole levels."""
     batch = torch.from_numpy(images).permute(0, 3, 1, 2)[:, None].float() / 255
-    changed = color_jitter(batch, torch.from_numpy(np.asarray(factors, np.float32)))
+    changed = color_jitter(batch, torch.from_numpy(np.asarray(factors, np.float32)), order)
     return (changed[:, 0] * 255).permute(0, 2, 3, 1).numpy()
 
 
-def compare(images: np.ndarray, factors: np.ndarray) -> None:
-    expected = np.stack([oracle(image, row) for image, row in zip(images, factors, strict=True)])
-    difference = np.abs(jitter(images, factors) - expected)
+def compare(images: np.ndarray, factors: np.ndarray, order=ORDERS[0]) -> None:
+    expected = np.stack([oracle(image, row, order) for image, row in zip(images, factors, strict=True)])
+    difference = np.abs(jitter(images, factors, order) - expected)
     assert difference.max() <= 2
     assert difference.mean() <= 0.5
 
@@ -46,6 +48,13 @@ def test_jitter_agrees_with_pillow_for_the_factors_of_training():
     smooth = np.stack([tiny.picture(seed, (48, 64)) for seed in range(20)])
     for images in (noise, smooth):
         compare(images, draws(rng, 20))
+
+
+@pytest.mark.parametrize("order", ORDERS[1:])
+def test_jitter_agrees_with_pillow_in_every_order(order):
+    rng = np.random.default_rng(ORDERS.index(order))
+    smooth = np.stack([tiny.picture(seed, (48, 64)) for seed in range(4)])
+    compare(smooth, draws(rng, 4), order)
 
 
 def test_jitter_agrees_with_pillow_far_beyond_the_factors_of_training():

@@ -3,9 +3,10 @@
 from dataclasses import replace
 
 import numpy as np
+import pytest
 import torch
 
-from dataloader.augment import color_jitter
+from dataloader.augment import ORDERS, color_jitter
 from dataloader.batch import UNCHANGED, RawBatch, camera_matrix, invert_camera, mapped, tensors, to_device
 from dataloader.catalog import find_loader
 from tests import golden
@@ -86,6 +87,21 @@ def test_jittering_every_sample_equals_jittering_each():
     changed = color_jitter(raw([CHANGED] * 3, [False] * 3).images.float() / 255, torch.tensor([CHANGED] * 3))
     torch.testing.assert_close(together.inputs[1], changed[:, 2])
     assert together.inputs[1].is_contiguous()
+
+
+@pytest.mark.parametrize("others", [UNCHANGED, CHANGED])
+def test_every_sample_is_jittered_in_its_own_order(others):
+    orders = (0, 17, 5, 17)
+    rows = [(*CHANGED[:4], 1.0 + order) for order in orders]
+    given = raw([*rows, others], [False] * 5)
+    batch, images = to_device(given, "cpu"), given.images.float() / 255
+    for number, (order, row) in enumerate(zip(orders, rows, strict=True)):
+        want = color_jitter(images[number : number + 1], torch.tensor([row]), ORDERS[order])[0]
+        for place, frame in enumerate((0, -1, 1)):
+            torch.testing.assert_close(batch.inputs[frame][number], want[place])
+    for frame in (0, -1, 1):
+        assert torch.equal(batch.inputs[frame][4], batch.images[frame][4]) == (others == UNCHANGED)
+        assert not torch.equal(batch.inputs[frame][0], batch.inputs[frame][1])
 
 
 def test_the_raw_batch_is_left_as_it_was():

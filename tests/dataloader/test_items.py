@@ -1,6 +1,7 @@
 """Makers of items: what they draw, in which order, and what they read."""
 
 import pickle
+from collections import Counter
 from dataclasses import replace
 
 import numpy as np
@@ -8,10 +9,19 @@ import pytest
 import torch
 from PIL import Image
 
-from dataloader.batch import UNCHANGED
+from dataloader.batch import APPLY, UNCHANGED
 from dataloader.catalog import DATASETS, find_loader
 from dataloader.dataset import EvaluationSet, Failure, Key, TrainingSet
-from dataloader.items import JITTER_RANGES, Item, Labelled, Video, evaluation_item, labelled_items, video_items
+from dataloader.items import (
+    JITTER_RANGES,
+    Item,
+    Labelled,
+    Video,
+    draw_jitter,
+    evaluation_item,
+    labelled_items,
+    video_items,
+)
 from dataloader.pictures import DecodedPictures
 from dataloader.samples import DepthSource
 from dataloader.splits import resolve
@@ -111,6 +121,16 @@ def test_depth_and_views_of_items_become_parts_of_a_batch(root):
     crop = batch.views["crop"]
     assert crop.images.shape == (2, 1, 3, 8, 32) and crop.frames == (0,) and crop.names == batch.names
     assert torch.equal(crop.flip, ~batch.flip) and torch.equal(crop.views["deep"].images, crop.images)
+
+
+def test_orders_are_drawn_alike_and_take_a_number_whether_colours_change_or_not():
+    rng = np.random.default_rng(0)
+    found = Counter(draw_jitter(rng, 1.0, any_order=True)[APPLY] for _ in range(2400))
+    assert {*found} == {*range(1, 25)} and min(found.values()) > 60  # of 100; the deviation is 10
+    assert {draw_jitter(rng, 1.0)[APPLY] for _ in range(9)} == {1.0}
+    first, second = (np.random.default_rng(1) for _ in range(2))
+    assert draw_jitter(first, 0.0, any_order=True) == UNCHANGED != draw_jitter(second, 1.0, any_order=True)
+    assert first.random() == second.random()
 
 
 def test_builders_read_sizes_and_jitter(root):

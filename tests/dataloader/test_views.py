@@ -170,12 +170,12 @@ def options(*words: str) -> Namespace:
 
 def test_recipes_say_which_views_there_are():
     views = building("bdedepth").items(options("--method", "bdedepth"))["depth"]
-    assert views == VideoViews(size=(64, 96), filter="lanczos", local=True, reshuffled=True, each=False)
+    plain = Video(size=(64, 96), filter="lanczos", any_order=True)
+    assert views == VideoViews(**vars(plain), local=True, reshuffled=True, each=False)
     crop = options("--method", "bdedepth", "--no-patch-reshuffle", "--jitter-per-image", "--train-color-jitter", "off")
-    assert view_items(crop, "lanczos") == VideoViews(
-        size=(64, 96), filter="lanczos", jitter_share=0.0, local=True, reshuffled=False, each=True
-    )
-    assert building("monodepth2").items(options("--method", "monodepth2"))["depth"] == Video(
-        size=(64, 96), filter="lanczos"
-    )
+    off = replace(plain, jitter_share=0.0)
+    assert view_items(crop, "lanczos") == VideoViews(**vars(off), local=True, reshuffled=False, each=True)
+    assert building("monodepth2").items(options("--method", "monodepth2"))["depth"] == plain
+    words = ("--segmentation-crop-height", "64", "--segmentation-crop-width", "96")
+    assert not building("sgdepth").items(options("--method", "sgdepth", *words))["depth"].any_order
     assert type(view_items(options("--method", "bdedepth", "--no-local-crop", "--no-patch-reshuffle"))) is Video

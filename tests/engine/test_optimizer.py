@@ -8,6 +8,7 @@ from argparse import Namespace
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from engine.optimizer import Rule, Schedule, build_optimizer, build_rule, load_optimizer
 from engine.updates import Updates
@@ -177,6 +178,19 @@ def test_epochs_after_the_end_of_a_curve_keep_its_last_rate_as_spatial_kd_has_it
     )
     rates = [rule.rate(epoch, step) for epoch in range(whole) for step in range(about["iters_per_epoch"])]
     np.testing.assert_allclose(rates, want["lr_x1e4"], rtol=1e-6)
+
+
+@pytest.mark.parametrize("kind", ["sqrt", "cosine"])
+def test_a_run_of_no_more_epochs_than_follow_after_the_curve_has_the_curve_alone(kind):
+    short = {"train_scheduler": kind, "train_num_epochs": 3, "train_scheduler_eta_min": 1e-5}
+    rules = [build_rule(options(train_final_epochs=final, **short)) for final in (0, 3, 5)]
+    assert rules[0] == rules[1] == rules[2] != build_rule(options(train_final_epochs=2, **short))
+
+
+def test_a_state_of_other_parameters_is_told_in_words():
+    more = build_optimizer(options(), [{"params": [nn.Parameter(torch.ones(1)) for _ in range(2)]}])
+    with pytest.raises(ValueError, match=r"^a state of 2 tensors for 1$"):
+        load_optimizer(build_optimizer(options(), weight()), more.state_dict())
 
 
 @pytest.mark.parametrize("kind", ["adam", "adamw"])

@@ -1,5 +1,6 @@
 """Files for a server that has the truth: values, scale, and what the command does with its loader."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -50,6 +51,21 @@ def test_disparity_is_resized_then_inverted_scaled_clamped_and_truncated():
     want = (np.clip(5.4 / resized, 0, 80) * 256).astype(np.uint16)
     found = counts(disparity, inverse=True, known="up to scale", scaling=5.4)
     assert np.abs(found.astype(int) - want).max() <= 1 and found.max() == 80 * 256
+
+
+@pytest.mark.parametrize("blend", [False, True])
+def test_the_mirrored_image_counts_as_the_protocol_says(blend):
+    """Means everywhere, or, with --post-process, each answer alone at the side where it is right."""
+    ramp = torch.linspace(10, 40, 40).expand(1, 1, 4, 40)
+
+    def predict(image):
+        return SimpleNamespace(depth=DepthMap(ramp.expand(len(image), 1, 4, 40), inverse=False, known="metres"))
+
+    truth = SimpleNamespace(name="0", image=np.zeros((4, 40, 3), np.uint8))
+    batch = SimpleNamespace(spec=SPEC, inputs={0: torch.zeros(1, 3, 4, 40)}, truth=(truth,))
+    protocol = replace(DEPTH_PROTOCOLS["kitti_benchmark"], flip=True, blend=blend)
+    ((_, written),) = predicted_counts(predict, [batch], protocol)
+    assert (written[0, 0] == 25 * 256) == (not blend) and written[0, 20] == 25 * 256
 
 
 def test_metres_are_written_as_they_are():

@@ -200,3 +200,10 @@ def test_the_preset_of_the_street_is_of_this_method():
 @pytest.mark.parametrize("method", ["monodepth2", "bdedepth"])
 def test_trajectories_are_judged_with_the_shorter_windows_at_their_ends(method):
     assert arguments.parse("eval_pose", ["--method", method]).pose_windows == "all"
+
+
+@pytest.mark.parametrize(("words", "told"), [((), True), (("--train-weight-decay", "0.01"), False)])
+def test_sgd_with_the_decay_of_the_recipe_for_adamw_is_told(words, told, caplog):
+    args = arguments.parse("train", ["--method", "bdedepth", "--train-optimizer", "sgd", *words])
+    methods.building("bdedepth").check(args)
+    assert ("--train-weight-decay 0 leaves it out" in caplog.text) == told

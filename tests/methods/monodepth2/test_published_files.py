@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -111,6 +112,21 @@ def test_one_file_with_all_parts_is_taken_too(network, tmp_path):
     torch.save(state | {"height": SIZE[0], "width": SIZE[1], "epoch": 3}, tmp_path / "ckpt.pth")
     args = arguments.parse("inference", ["--model-path", str(tmp_path / "ckpt.pth")])
     assert torch.equal(said(find_network(args, "depth")(CPU)), said(network))
+
+
+@pytest.mark.parametrize("command", ["eval_depth", "inference"])
+def test_who_was_taught_by_stereo_pairs_is_said_to_be_judged_without_medians(folder, tmp_path, command, caplog):
+    shutil.copytree(folder, stereo := tmp_path / "stereo")
+    encoder = torch.load(stereo / "encoder.pth")
+    torch.save(encoder | {"use_stereo": True}, stereo / "encoder.pth")
+    option = "--model-path" if command == "inference" else "--model-load"
+    find_network(arguments.parse(command, [option, str(stereo)]), "depth")
+    assert "stereo pairs" in caplog.text and "--depth-validation-fixed-scaling 5.4" in caplog.text
+    if command == "eval_depth":
+        caplog.clear()
+        words = [option, str(stereo), "--depth-validation-fixed-scaling", "5.4"]
+        find_network(arguments.parse(command, words), "depth")
+        assert "stereo" not in caplog.text
 
 
 def test_imagenet_weights_are_not_fetched_for_a_network_that_is_loaded(folder, network, tmp_path):

@@ -140,6 +140,7 @@ def test_a_transformer_without_weights_is_told(monkeypatch, caplog):
     [
         (["--no-model-transformer"], "and --no-model-transformer leaves the transformer out"),
         (["--train-weights-init", "scratch"], "one is trained, the other random"),
+        (["--model-load", "other"], "both bring weights"),
     ],
 )
 def test_weights_that_would_not_be_used_are_refused(words, sentence):

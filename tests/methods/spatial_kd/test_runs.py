@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -74,13 +75,29 @@ def test_a_students_checkpoint_has_the_decoder_of_its_teacher_and_its_norm(runs,
     assert (options["model_norm"], options["model_encoder"], options["kd_teacher"]) == ("BN", "resnet18", "teacher")
 
 
-def test_a_student_is_judged_in_metres_without_scaling(street, runs, student):
+def test_a_student_of_a_network_that_learned_alone_is_told_that_its_optimiser_is_another(street, runs, caplog):
+    alone = trained(street, runs, "alone", "--kd-teacher", "", "--train-num-epochs", 1) / "epoch_1"
+    trained(street, runs, "taught", "--model-load", alone)
+    assert re.search(r"optim.pth: does not fit and is skipped \(a state of \d+ tensors for \d+\)", caplog.text)
+    assert (
+        f"{alone}: goes on behind epoch 1, though not all of its training fits; pass" in caplog.text
+    )
+
+
+def test_a_short_run_whose_learning_rate_would_fall_at_once_is_told(street, runs, caplog):
+    trained(street, runs, "short", "--train-final-epochs", 5, "--train-num-epochs", 1)
+    assert "--train-final-epochs 5: the run has 1 epochs, and the learning rate falls until its end" in caplog.text
+
+
+def test_a_student_is_judged_in_metres_without_scaling(street, runs, student, caplog):
     words = ["--checkpoint-dir", runs, "--dataset-dir", street, "--model-load", student, "--model-name", "judged"]
+    words += ["--depth-validation-resize-width", 64]
     eval_depth.evaluate(arguments.parse("eval_depth", [*map(str, words), "--sys-cpu", "--eval-num-images", "1"]))
     (entry,) = json.loads((runs / "spatial_kd" / "judged" / "metrics.json").read_text()).values()
     protocol = entry["protocol"]
     assert (protocol["scaling"], protocol["name"], protocol["flip"]) == ("none", "kitti_annotated", False)
     assert {"abs_rel", "abs_diff", "log10"} <= {*entry["metrics"]}
+    assert "--depth-validation-resize-width: without effect, this network sees images at their own size" in caplog.text
 
 
 def test_a_student_is_used_on_an_image_of_any_size(tmp_path, student):

@@ -12,6 +12,7 @@ import methods
 from methods.video.look import Seen
 from models.prediction import Outputs
 from models.sgdepth import SGDepth
+from perspective_resample.views import Views
 from tests.batches import street_batch
 
 
@@ -27,6 +28,18 @@ from tests.batches import street_batch
 def test_a_collapsed_disparity_is_doubted_with_what_helps(disp, doubted):
     seen = Seen(street_batch("depth"), Outputs(disp={0: disp}), None, None, None)
     assert ("--model-disparity-bias -2" in seen.doubt()) == doubted == bool(seen.doubt())
+
+
+@pytest.mark.parametrize(("metres", "doubted"), [(0.0, True), (1e-6, True), (1e-3, False)])
+def test_a_camera_that_stands_still_is_doubted_and_told(metres, doubted):
+    motion = {frame: torch.eye(4).repeat(2, 1, 1) for frame in (-1, 1)}
+    for matrix in motion.values():
+        matrix[:, 0, 3] = metres
+    disp = torch.linspace(0.1, 0.6, 32).view(2, 1, 4, 4)
+    views = Views(disp, {}, {})
+    seen = Seen(street_batch("depth"), Outputs(disp={0: disp}, motion=motion), views)
+    assert seen.measures()["translation"].item() == pytest.approx(metres)
+    assert ("the camera hardly moves" in seen.doubt()) == doubted == bool(seen.doubt())
 
 
 @pytest.mark.usefixtures("thin_here")
