@@ -286,6 +286,7 @@ def _find(
             cache_folder=cache_folder_of(args),
             drop=drop,
             skip=damage is not None,
+            ends=getattr(args, "pose_windows", "whole") == "all",
             **_truth_options(args),
         )
         kept = [replace(each, **unused) if each.dense or each.base else each for each in with_truth(spec, samples)]

@@ -157,7 +157,8 @@ class Request:
     scans, empty for nowhere; `as_released` takes the published KITTI 2015 depth, with its focal length before
     rectification; `drop` leaves out samples with missing files, which are an error otherwise; `skip` passes over
     damaged images; `camera` is that of KITTI which is judged, "left", "right", or "protocol": what a list says;
-    `listed` is False where lists of images with depth are passed over, for what is on disk.
+    `listed` is False where lists of images with depth are passed over, for what is on disk; `ends` takes the motions at
+    both ends of a drive as well.
     """
 
     spec: LoaderSpec
@@ -169,6 +170,7 @@ class Request:
     skip: bool = False
     camera: str = "protocol"
     listed: bool = True
+    ends: bool = False
 
     def folder(self, name: str, how: str) -> Path:
         """A folder of the data set folder; raises `UserError` where it is missing, `how` says how it comes there."""

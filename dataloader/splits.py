@@ -68,6 +68,7 @@ def resolve(
     drop: bool = False,
     skip: bool = False,
     listed: bool = True,
+    ends: bool = False,
 ) -> list[Sample]:
     """Samples of a loader in their order, all images checked for existence; truth may be absent.
 
@@ -88,6 +89,7 @@ def resolve(
         drop: leave out samples with missing files and log them; poses need all
         skip: damaged images are no reason to stop, whoever reads them deals with them
         listed: take what lists of images with depth say; else what is on disk
+        ends: of a drive with poses, take the motions from its first and to its last frame as well
 
     Raises:
         UserError: when something is missing or damaged, named with what to do.
@@ -105,6 +107,7 @@ def resolve(
         skip=skip,
         camera=depth_camera,
         listed=listed,
+        ends=ends,
     )
     no_right = spec.dataset != "kitti" or spec.truth == "server" or spec.split == "annotated"
     if depth_camera == "right" and no_right and judged:

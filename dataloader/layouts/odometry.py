@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 
@@ -24,7 +26,8 @@ def odometry_samples(request: Request) -> list[Sample]:
     """Frames 0 and +1 of one odometry sequence in order, `pose` of frame 0 camera-to-world in metres.
 
     The frames come from an index file or a text list, else they are all frames of the sequence. Those without a frame
-    before or after them are left out, as the published loader does, which reads both neighbours.
+    before or after them are left out, as SGDepth's loader does, which reads both neighbours; with `Request.ends` none
+    is, and the frame that the last motion leads to comes last, for its pose alone (Monodepth2; not of index files).
 
     Raises:
         UserError: when images or poses are missing or the frames are not one run of one drive.
@@ -36,10 +39,17 @@ def odometry_samples(request: Request) -> list[Sample]:
         return _from_index(path, request, files, parameters)
     sequence = request.spec.split.removeprefix("odom")
     frames = _whole_sequence(files, sequence) if path is None else _one_run(path, read_list(path))
-    frames = _with_neighbours(files, frames)
     poses_path = on_disk(files.root / "poses" / f"{sequence}.txt")
     poses = read_poses(poses_path)
-    samples = from_frames(request, path or files.root, frames, files, parameters)
+    if request.ends:
+        frames = _with_next(files, frames, lambda frame: _place(frame, sequence) < len(poses))
+    else:
+        frames = _with_neighbours(files, frames)
+    paired = frames[:-1] if request.ends else frames
+    samples = from_frames(request, path or files.root, paired, files, parameters)
+    if request.ends:
+        last = files.image(frames[-1])
+        samples.append(replace(samples[-1], name=frames[-1].name, images={0: last, 1: last}))
     return [
         _with_pose(sample, poses, _place(frame, sequence), poses_path)
         for sample, frame in zip(samples, frames, strict=True)
@@ -140,6 +150,16 @@ def _with_neighbours(files: KittiFiles, frames: list[Frame]) -> list[Frame]:
             "runs of frames"
         )
     return kept
+
+
+def _with_next(files: KittiFiles, frames: list[Frame], has_pose: Callable[[Frame], bool]) -> list[Frame]:
+    """Adds the frame after the last one where its drive goes on; raises `UserError` where they make no pair."""
+    last = frames[-1]
+    after = Frame(last.drive, last.number + 1, last.camera)
+    frames = [*frames, after] if files.image(after) and has_pose(after) else frames
+    if len(frames) < 2:
+        raise UserError(f"{files.root}: {last.name} is a single frame; poses need runs of frames")
+    return frames
 
 
 def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Parameters) -> list[Sample]:

@@ -47,6 +47,21 @@ def test_a_list_within_its_drive_keeps_its_ends(tmp_path):
     check(resolve(LOADER, tmp_path), 4, first=1)
 
 
+@pytest.mark.parametrize("listed", [range(6), range(5)])
+def test_with_its_ends_a_drive_has_all_its_motions_and_the_pose_behind_the_last(tmp_path, listed):
+    """Monodepth2's lists end with the last frame that has another after it, SGDepth's with the last."""
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    tiny.drive_list(tmp_path, "odom09", "test_files.txt", listed)
+    poses(tmp_path, 6)
+    samples = resolve(LOADER, tmp_path, ends=True)
+    check(samples, 6)
+    pairs = [tuple(int(Path(sample.images[frame]).stem) for frame in (0, 1)) for sample in samples]
+    assert pairs == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 5)]
+    poses(tmp_path, 5)  # the frame after the last of the list has none
+    if len(listed) == 5:
+        check(resolve(LOADER, tmp_path, ends=True), 5)
+
+
 @pytest.mark.parametrize("pattern", ["sequences/09/image_2/{:06d}.png", f"{DRIVE_09}/image_02/data/{{:010d}}.png"])
 def test_sequence_lines_find_sequences_or_raw_drives(tmp_path, pattern):
     for frame in range(4):

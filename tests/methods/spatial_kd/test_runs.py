@@ -79,9 +79,7 @@ def test_a_student_of_a_network_that_learned_alone_is_told_that_its_optimiser_is
     alone = trained(street, runs, "alone", "--kd-teacher", "", "--train-num-epochs", 1) / "epoch_1"
     trained(street, runs, "taught", "--model-load", alone)
     assert re.search(r"optim.pth: does not fit and is skipped \(a state of \d+ tensors for \d+\)", caplog.text)
-    assert (
-        f"{alone}: goes on behind epoch 1, though not all of its training fits; pass" in caplog.text
-    )
+    assert f"{alone}: goes on behind epoch 1, though not all of its training fits; pass" in caplog.text
 
 
 def test_a_short_run_whose_learning_rate_would_fall_at_once_is_told(street, runs, caplog):
