@@ -124,7 +124,10 @@ def _taken(command: str, method: Any, where: str) -> Any:
     """The method of a network, which the command must take; `where` says so.  Raises `UserError` where it does not."""
     option = method_option(command)
     if isinstance(method, str) and method in METHODS and method not in option.choices:
-        raise UserError(f"{where}: {method!r} is not one of {', '.join(option.choices)}, all that {command}.py takes")
+        raise UserError(
+            f"{where}: {method!r} is not one of {', '.join(option.choices)}, the methods whose networks {command}.py "
+            "takes; give a network of theirs"
+        )
     return checked(option, method, where)
 
 

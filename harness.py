@@ -169,6 +169,7 @@ def _set_up_logging() -> None:
     warning.addFilter(_is_first_of_its_kind)
     warning.setFormatter(logging.Formatter("warning: %(message)s"))
     logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[plain, warning])
+    logging.getLogger("torch").setLevel(logging.WARNING)  # which it sees to itself, unless its import is interrupted
 
 
 def _print_error(sentence: str) -> None:
@@ -238,7 +239,14 @@ def _loaders(args: Namespace) -> Iterator[tuple[str, str]]:
 
 def _unusable_folders(args: Namespace, keeps: bool) -> Iterator[str]:
     needed = [("checkpoint_dir", "IFN_DIR_CHECKPOINT")] if keeps else []
-    data = any(not name.startswith("folder_") for _, name in _loaders(args))
+    # Those of validation that nobody named give way to others where they cannot be used.
+    said = getattr(args, "said", ())
+    named = [(option, name) for option, name in _loaders(args) if "_training_" in option or option in said]
+    own = [name for _, name in named if name.startswith("folder_")]
+    if own and not os.path.exists(args.data_folder):
+        what = f" {args.data_folder}: no such folder" if args.data_folder else ": not given"
+        yield f"--data-folder{what}; pass the folder that holds your sequences, or a video"
+    data = any(not name.startswith("folder_") for _, name in (named if own else _loaders(args)))
     if data:
         needed.insert(0, ("dataset_dir", "IFN_DIR_DATASET"))
     for name, variable in needed:

@@ -8,6 +8,7 @@ import math
 import os
 import time
 from argparse import Namespace
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -227,12 +228,12 @@ def run_images(
     from visual.ranges import Common
     from visual.results import Job
 
-    advice: set[str] = set()
+    advice: Counter[str] = Counter()
     common = common or Common()
 
     def decode(path: Path) -> Job:
         image = read_image(path, remedy=COPY)
-        advice.add(predictor.fit.advice(*image.shape[:2]))
+        advice[predictor.fit.advice(*image.shape[:2])] += 1
         return Job(names[path], image.shape[:2], predictor.fit(image), path, common.found.pop(path, None))
 
     def write(job: Job, found: Found) -> None:
@@ -240,8 +241,10 @@ def run_images(
 
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     failed = pipeline(names, decode, predictor, outputs, write, threads=threads, total=len(names), what="images")
-    for sentence in sorted(advice - {""})[:1]:
-        log.warning("%s", sentence)
+    advice.pop("", None)
+    for sentence, count in advice.most_common(1):
+        others = advice.total() - count
+        log.warning("%s%s", sentence, f" (and so are {others} of other sizes)" if others else "")
     return failed
 
 

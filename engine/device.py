@@ -51,6 +51,8 @@ def prepare_torch(args: Namespace, training: bool = False) -> torch.device:
         log.warning(
             "--train-precision bf16: this processor has no bf16 instructions and takes several times as long as in fp32"
         )
+    elif args.train_precision == "fp16" and kind == "cpu":
+        log.warning("--train-precision fp16: it is for GPUs; a CPU took several times as long as in fp32")
     # Published tables are checked with all their digits; products of matrices, as in projection, stay exact always.
     torch.backends.cudnn.allow_tf32 = training
     torch.backends.cudnn.benchmark = not args.sys_best_effort_determinism

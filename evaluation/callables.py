@@ -39,15 +39,15 @@ def as_predict(depth_of: DepthOf, known: Known | str) -> Predict:
 
     def predict(images: Tensor) -> SimpleNamespace:
         levels = (images * 255).round().to(torch.uint8).permute(0, 2, 3, 1).cpu().numpy()
-        maps = [_map(depth_of(image)) for image in levels]
+        maps = [_map(depth_of(image), signed=known == "up to scale and shift") for image in levels]
         values = torch.stack(maps)[:, None].to(images.device)
         return SimpleNamespace(depth=DepthMap(values, inverse=known == "up to scale and shift", known=known))
 
     return predict
 
 
-def _map(given: Any) -> Tensor:
-    """What a function gave of one image, (h, w) float32; axes of length 1 are left out."""
+def _map(given: Any, signed: bool) -> Tensor:
+    """What a function gave of one image, (h, w) float32, above 0 unless `signed`; axes of length 1 are left out."""
     try:
         array = np.asarray(given.detach().cpu() if isinstance(given, Tensor) else given, dtype=np.float32)
     except (TypeError, ValueError) as error:
@@ -55,4 +55,9 @@ def _map(given: Any) -> Tensor:
     array = array.squeeze()
     if array.ndim != 2:
         raise UserError(f"the function gives an array of shape {array.shape}; let it return depth (h, w) of its image")
+    if not signed and (array <= 0).mean() > 0.5:
+        raise UserError(
+            "the function gives depth of 0 or below for most of an image, which no median scales; let it return depth "
+            "above 0, or say known='up to scale and shift' where it gives inverse depth"
+        )
     return torch.from_numpy(np.ascontiguousarray(array))

@@ -49,6 +49,8 @@ def fit_ground(
         return None
     inside = _near(rays @ plane, inverse)
     plane = np.linalg.lstsq(rays[inside], inverse[inside], rcond=None)[0]
+    if not _may_be_ground(plane):
+        return None  # a wall, of which noise made some triples level
     share = float(_near(rays @ plane, inverse).mean())
     return Ground(float(1 / np.linalg.norm(plane)), share) if share >= LEAST_SHARE else None
 
@@ -61,12 +63,16 @@ def _most_agreed(rays: np.ndarray, inverse: np.ndarray, rng: np.random.Generator
     if not solvable.any():
         return None
     planes = np.linalg.solve(corners[solvable], inverse[triples[solvable]][..., None])[..., 0]
-    level = planes[:, 1] >= STEEPEST * np.linalg.norm(planes, axis=1)  # y points down, to the ground
-    planes = planes[level]
+    planes = planes[_may_be_ground(planes)]
     if not len(planes):
         return None
     votes = _near(planes @ rays.T, inverse).sum(1)
     return planes[votes.argmax()]
+
+
+def _may_be_ground(planes: np.ndarray) -> np.ndarray:
+    """Which of the planes (..., 3) are level enough; y points down, to the ground."""
+    return planes[..., 1] >= STEEPEST * np.linalg.norm(planes, axis=-1)
 
 
 def _near(found: np.ndarray, inverse: np.ndarray) -> np.ndarray:

@@ -93,7 +93,25 @@ def test_folders_must_be_given_and_exist(tmp_path):
         harness.require_folders(Namespace(dataset_dir=str(tmp_path), checkpoint_dir="", **loaders))
     with pytest.raises(UserError, match="no such folder"):
         harness.require_folders(Namespace(dataset_dir=str(tmp_path / "missing"), checkpoint_dir="x", **loaders))
-    harness.require_folders(Namespace(dataset_dir="", checkpoint_dir="x", depth_training_loaders=("folder_train",)))
+
+
+@pytest.mark.parametrize("named", [(), ("kitti_zhou_validation",)])
+def test_own_data_need_their_own_folder_alone(tmp_path, named):
+    """Validation that nobody named gives way to what can be used."""
+    own = {"depth_training_loaders": ("folder_train",), "depth_validation_loaders": ("kitti_zhou_validation",)}
+    common = {"dataset_dir": "", "checkpoint_dir": "x", "said": ["depth_validation_loaders"] if named else [], **own}
+    if named:
+        with pytest.raises(UserError, match="^--dataset-dir: not given"):
+            harness.require_folders(Namespace(data_folder=str(tmp_path), **common))
+    else:
+        harness.require_folders(Namespace(data_folder=str(tmp_path), **common))
+    for folder, told in (
+        (f"{tmp_path}/gone", f"--data-folder {tmp_path}/gone: no such folder"),
+        ("", "not given; pass"),
+    ):
+        with pytest.raises(UserError) as error:
+            harness.require_folders(Namespace(data_folder=folder, **common))
+        assert told in str(error.value) and ("--dataset-dir" in str(error.value)) == bool(named)
 
 
 def test_all_that_is_named_wrongly_is_told_at_once():

@@ -345,6 +345,12 @@ def test_mistakes_about_networks_and_data_are_sentences(predictor, folder, stree
         "array of shape": lambda: evaluate(
             lambda image: image, "kitti_zhou_test", street, known="metres", sys_num_workers=0
         ),
+        "no median scales": lambda: evaluate(
+            lambda image: -1.0 - image[..., 0], "kitti_zhou_test", street, known="up to scale", sys_num_workers=0
+        ),
+        "0 or below": lambda: evaluate(
+            lambda image: 0 * image[..., 0], "kitti_zhou_test", street, known="metres", sys_num_workers=0
+        ),
         "no numbers": lambda: evaluate(lambda _: "x", "kitti_zhou_test", street, known="metres", sys_num_workers=0),
         "nothing to compare": lambda: compare([]),
         "have no name": lambda: compare([object()]),

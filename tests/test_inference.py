@@ -114,6 +114,7 @@ def test_one_image_gives_the_picture_and_the_arrays(model_path, tmp_path, run):
     assert done.returncode == 0, done.stderr
     assert "Mean forward time" in done.stdout
     assert names(target) == {"my.photo.png", "my.photo_disp.npy", "my.photo_depth.npy", "my.photo_seg.npy"}
+    assert "1 picture, 1 disparity in 1/m up to scale, 1 seg, 1 depth in metres up to scale" in done.stdout
     disp, depth, ids = (np.load(target / f"my.photo_{kind}.npy") for kind in ("disp", "depth", "seg"))
     assert (disp.dtype, disp.shape) == (np.float32, (HEIGHT, WIDTH)) and 0.01 <= disp.min() < disp.max() <= 10
     assert (depth.dtype, depth.shape) == (np.float32, (50, 90)) and 0.1 <= depth.min() < depth.max() <= 100

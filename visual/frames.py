@@ -62,6 +62,8 @@ def take_frames(video: Path, folder: Path, *, step: int = 1, fps: float = 0.0, k
     """
     if not video.is_file():
         raise UserError(f"{video}: {'a folder' if video.is_dir() else 'no such file'}; name a video")
+    if video.suffix.lower() in image_suffixes() and video.suffix.lower() != ".gif":
+        raise UserError(f"{video}: an image; name a video")
     recipe = {"video": video.name, "bytes": video.stat().st_size, "step": step, "fps": fps, "kind": kind}
     if read_notes(folder).get("complete") is not True:
         reader = FrameReader(video)

@@ -290,7 +290,9 @@ class ResultFolder:
     def _put(self, job: Job, kind: str, content: bytes, unit: str = "") -> None:
         """Write a file whole or not at all."""
         write_whole(self.file(job.name, kind), content, durable=False)
-        self._say(" ".join(word for word in (kind, "" if unit.startswith("up to") else "in", unit) if unit and word))
+        self._say(
+            " ".join(word for word in (kind, "in" if unit and not unit.startswith("up to") else "", unit) if word)
+        )
 
     def report(self) -> str:
         """What was written, counted; "" where nothing was."""

@@ -44,4 +44,8 @@ def test_pixels_of_the_road_count_alone_where_there_are_enough():
 
 
 def test_a_wall_is_no_ground():
-    assert fit_ground(np.full((128, 320), 7.0, np.float32), FOCAL, CENTRE, None) is None
+    wall = np.full((128, 320), 7.0, np.float32)
+    assert fit_ground(wall, FOCAL, CENTRE, None) is None
+    for seed in range(5):  # three pixels of a rough wall may look level
+        rough = wall * (1 + 0.02 * np.random.default_rng(seed).standard_normal(wall.shape).astype(np.float32))
+        assert fit_ground(rough, FOCAL, CENTRE, None) is None

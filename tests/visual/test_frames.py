@@ -101,6 +101,7 @@ def test_of_a_damaged_video_the_whole_frames_are_written(tmp_path, capsys, caplo
 def test_mistakes_are_told_and_leave_nothing(clip, tmp_path, capsys):
     (tmp_path / "text.mp4").write_text("no video at all" * 20)
     out = tmp_path / "out"
+    (tmp_path / "still.png").write_bytes(b"")
     for words, told in (
         ([clip, "--step", "0"], "--step 0: give a whole number"),
         ([clip, "--fps", "-1"], "--fps -1: give a number of frames per second"),
@@ -109,6 +110,7 @@ def test_mistakes_are_told_and_leave_nothing(clip, tmp_path, capsys):
         ([clip, "--fps", "25"], f"--fps 25: {clip} has 10 frames per second; give at most that"),
         ([tmp_path / "none.mp4"], "none.mp4: no such file"),
         ([tmp_path], "a folder; name a video"),
+        ([tmp_path / "still.png"], "still.png: an image; name a video"),
         ([tmp_path / "text.mp4"], "text.mp4: cannot be read as a video"),
     ):
         assert main(["frames", *map(str, words), "--out", str(out)]) == 2
