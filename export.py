@@ -333,8 +333,10 @@ def _card(args: Namespace, title: str, words: dict[str, str]) -> str:
     from evaluation.remembered import evaluations
     from methods.stored import located
     from storage.notes import Damaged, notes_of, read
+    from street.dataset import SUMMARY
 
     trained = arguments.trained_with(vars(args))[1]
+    data = trained.get("dataset_dir", "")
     loaders = [name for option in LEARNED[:2] for name in trained.get(option, ())]
     source = located(args.model_path, "")
     judged: dict[str, Any] = {}
@@ -347,7 +349,15 @@ def _card(args: Namespace, title: str, words: dict[str, str]) -> str:
     shown = {name: value for name, value in words.items() if name != "licence"}
     licence = args.licence or ("" if words["licence"] == "not stated" else words["licence"])
     about = METHODS[args.method].about
-    return card(title=title, about=f"{about}.", words=shown, loaders=loaders, judged=judged, licence=licence)
+    return card(
+        title=title,
+        about=f"{about}.",
+        words=shown,
+        loaders=loaders,
+        rendered=bool(data) and Path(data, SUMMARY).is_file(),
+        judged=judged,
+        licence=licence,
+    )
 
 
 if __name__ == "__main__":

@@ -17,16 +17,26 @@ UNSAID = "not stated; ask whoever passes these weights on"
 
 
 def card(
-    *, title: str, about: str, words: Mapping[str, str], loaders: Sequence[str], judged: Mapping[str, Any], licence: str
+    *,
+    title: str,
+    about: str,
+    words: Mapping[str, str],
+    loaders: Sequence[str],
+    rendered: bool,
+    judged: Mapping[str, Any],
+    licence: str,
 ) -> str:
     """A README.md as the Hugging Face hub shows it.
 
     words:   facts of the file, such as method and unit
     loaders: what it was trained on; () where nobody tells
+    rendered: that was the synthetic street in the layouts of these loaders, which nobody else has rights in
     judged:  entries of metrics.json by set
     licence: of the weights; "" where nobody tells
     """
-    terms = dict.fromkeys(term for start, term in TERMS.items() for name in loaders if name.startswith(start))
+    named = () if rendered else loaders
+    terms = dict.fromkeys(term for start, term in TERMS.items() for name in named if name.startswith(start))
+    learned = ", ".join(f"`{name}`" for name in loaders)
     entries = {name: {"skipped": 0, **entry} for name, entry in judged.items() if _is_whole(entry)}
     parts = [
         "---",
@@ -53,7 +63,7 @@ def card(
         "",
         "## Data",
         "",
-        f"Trained on {', '.join(f'`{name}`' for name in loaders)}."
+        f"Trained on {'images of the synthetic street, laid out as ' if rendered else ''}{learned}."
         if loaders
         else "What it learned from is not noted.",
         "",

@@ -39,13 +39,13 @@ def run(*words: object) -> None:
     export.export(arguments.parse("export", [*map(str, words)]))
 
 
-def noted_checkpoint(folder: Path, method: str) -> Path:
+def noted_checkpoint(folder: Path, method: str, data: Path = Path("/secret/place")) -> Path:
     """A checkpoint of ours, untrained."""
     torch.manual_seed(0)
     words = ["--method", method, *SMALL.get(method, [])]
     network = methods.building(method).network(arguments.parse("export", words)).eval()
     options = {name: value for name, value in vars(arguments.parse("train", words)).items() if name != "argv"}
-    options |= {"depth_resize_height": 64, "depth_resize_width": 96, "dataset_dir": "/secret/place"}
+    options |= {"depth_resize_height": 64, "depth_resize_width": 96, "dataset_dir": str(data)}
     from storage.checkpoint_folder import write
 
     judged = {"kitti_zhou_test_depth": {"metrics": {"abs_rel": 0.25}, "images": 4, "protocol": PROTOCOL}}
@@ -89,6 +89,15 @@ def test_weights_of_every_method_load_again_by_their_content(method, tmp_path, m
     again, before = opened(tmp_path / "renamed.bin"), opened(folder)
     assert all(torch.equal(value, again.state_dict()[key]) for key, value in before.state_dict().items())
     assert b"/secret" not in (tmp_path / "renamed.bin").read_bytes() and (tmp_path / "w.md").is_file()
+
+
+def test_what_learned_from_the_street_owes_kitti_nothing(tmp_path, capsys):
+    (tmp_path / "synthetic.json").write_text("{}")
+    folder = noted_checkpoint(tmp_path / "epoch_1", "sgdepth", tmp_path)
+    run("--model-path", folder, "--format", "safetensors", "--output", tmp_path / "up")
+    card = (tmp_path / "up" / "README.md").read_text()
+    assert "Trained on images of the synthetic street, laid out as `kitti_kitti_train`" in card
+    assert "KITTI is published" not in card and str(tmp_path) not in card
 
 
 def test_the_form_of_an_upload_loads_by_hf_and_its_card_says_what_it_is(checkpoint, tmp_path, capsys):
