@@ -228,12 +228,12 @@ def run_images(
     from visual.ranges import Common
     from visual.results import Job
 
-    advice: Counter[str] = Counter()
+    told: list[str] = []  # by several threads, which may add to a list and not count
     common = common or Common()
 
     def decode(path: Path) -> Job:
         image = read_image(path, remedy=COPY)
-        advice[predictor.fit.advice(*image.shape[:2])] += 1
+        told.append(predictor.fit.advice(*image.shape[:2]))
         return Job(names[path], image.shape[:2], predictor.fit(image), path, common.found.pop(path, None))
 
     def write(job: Job, found: Found) -> None:
@@ -241,7 +241,7 @@ def run_images(
 
     threads = min(os.cpu_count() or 1, MOST_THREADS)
     failed = pipeline(names, decode, predictor, outputs, write, threads=threads, total=len(names), what="images")
-    advice.pop("", None)
+    advice = Counter(filter(None, told))
     for sentence, count in advice.most_common(1):
         others = advice.total() - count
         log.warning("%s%s", sentence, f" (and so are {others} of other sizes)" if others else "")

@@ -254,12 +254,8 @@ def _jittered(levels: Tensor, images: Tensor, jitter: Tensor, factors: Tensor) -
         frames = len(levels)
         jitter, factors = (rows[:, :frames].transpose(0, 1).flatten(0, 1) for rows in (jitter, factors))
         return _jittered(levels.flatten(0, 1)[None], images.flatten(0, 1)[None], jitter, factors).view_as(images)
-    chosen = jitter[:, APPLY].nonzero()[:, 0]  # on the host
-    if len(chosen) == 0:
-        return images
-    changed = images
-    orders = jitter[:, APPLY].int()  # on the host, too
-    for order in orders[chosen].unique().tolist():
+    changed, orders = images, jitter[:, APPLY].int()  # the latter on the host
+    for order in orders[orders > 0].unique().tolist():
         picked = (orders == order).nonzero()[:, 0].to(levels.device, non_blocking=True)
         part = jitter_levels(levels[:, picked].transpose(0, 1).float(), factors[picked], ORDERS[order - 1])
         part = part.div_(LEVELS).transpose(0, 1)

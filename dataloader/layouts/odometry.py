@@ -43,13 +43,12 @@ def odometry_samples(request: Request) -> list[Sample]:
     poses = read_poses(poses_path)
     if request.ends:
         frames = _with_next(files, frames, lambda frame: _place(frame, sequence) < len(poses))
-    else:
-        frames = _with_neighbours(files, frames)
-    paired = frames[:-1] if request.ends else frames
-    samples = from_frames(request, path or files.root, paired, files, parameters)
-    if request.ends:
+        samples = from_frames(request, path or files.root, frames[:-1], files, parameters)
         last = files.image(frames[-1])
         samples.append(replace(samples[-1], name=frames[-1].name, images={0: last, 1: last}))
+    else:
+        frames = _with_neighbours(files, frames)
+        samples = from_frames(request, path or files.root, frames, files, parameters)
     return [
         _with_pose(sample, poses, _place(frame, sequence), poses_path)
         for sample, frame in zip(samples, frames, strict=True)

@@ -26,7 +26,7 @@ from visual.panels import (
 )
 
 STILL = 1e-5
-"""Translations below it are none: a network begins with some hundred times as much."""
+"""Translations below it are none: networks of random weights began with 50 to 400 times as much."""
 
 
 @dataclass(frozen=True)
