@@ -97,6 +97,11 @@ def resolve(
     judged = spec.purpose == "depth" and not spec.training
     if spec.without_truth and is_given(depth_gt):
         raise UserError(f"--depth-gt {depth_gt}: {spec.without_truth}; leave it out")
+    no_right = spec.dataset != "kitti" or spec.truth == "server" or spec.split == "annotated"
+    if depth_camera == "right" and no_right and judged:
+        raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
+    if spec.dataset != "folder":
+        _require_folder(dataset_dir)
     request = Request(
         spec=spec,
         dataset_dir=Path(dataset_dir),
@@ -109,24 +114,23 @@ def resolve(
         listed=listed,
         ends=ends,
     )
-    no_right = spec.dataset != "kitti" or spec.truth == "server" or spec.split == "annotated"
-    if depth_camera == "right" and no_right and judged:
-        raise UserError(f"--depth-camera right: {spec.name} has no truth of a right camera; leave it out")
-    if spec.dataset != "folder":
-        if not dataset_dir:
-            raise UserError(
-                "--dataset-dir: not given; pass --dataset-dir FOLDER or set the environment variable IFN_DIR_DATASET"
-            )
-        if not request.dataset_dir.is_dir():
-            raise UserError(
-                f"--dataset-dir {dataset_dir}: no such folder; make one with "
-                "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
-            )
     own = OwnData(data_folder, data_intrinsics, data_depth_unit, frame_step, data_validation_share)
     samples = _found(request, own)
     if spec.window:
         samples = [replace(sample, window=spec.window) for sample in samples]
     return with_given_truth(request, samples, depth_gt) if judged and is_given(depth_gt) else samples
+
+
+def _require_folder(dataset_dir: str | Path) -> None:
+    if not dataset_dir:
+        raise UserError(
+            "--dataset-dir: not given; pass --dataset-dir FOLDER or set the environment variable IFN_DIR_DATASET"
+        )
+    if not Path(dataset_dir).is_dir():
+        raise UserError(
+            f"--dataset-dir {dataset_dir}: no such folder; make one with "
+            "'python -m dataloader.prepare synthetic --out FOLDER' or name yours"
+        )
 
 
 def _found(request: Request, own: OwnData) -> list[Sample]:

@@ -87,6 +87,7 @@ def test_tensorboard_has_the_published_tags(trained):
         f"{domain}_depth_mean",
         f"{domain}_translation",
         f"{domain}_depth_std",
+        f"{domain}_automask_counted",
         "cityscapes_train_seg_loss",
         "masking_threshold",
         "learning_rate",

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+from dataclasses import replace
 
 import pytest
 import torch
 
 import arguments
 import methods
+from losses.depth import DepthLoss
 from methods.video.look import Seen
 from models.prediction import Outputs
 from models.sgdepth import SGDepth
@@ -40,6 +42,22 @@ def test_a_camera_that_stands_still_is_doubted_and_told(metres, doubted):
     seen = Seen(street_batch("depth"), Outputs(disp={0: disp}, motion=motion), views)
     assert seen.measures()["translation"].item() == pytest.approx(metres)
     assert ("the camera hardly moves" in seen.doubt()) == doubted == bool(seen.doubt())
+
+
+@pytest.mark.parametrize(("moves", "share"), [(False, 0.0), (True, 1.0)])
+def test_it_is_told_when_automasking_leaves_nothing_to_learn_from(moves, share):
+    batch = street_batch("depth")
+    still = {frame: batch.images[0] for frame in (-1, 1)}
+    other = {frame: image.flip(-1) for frame, image in still.items()}  # warped, or as they are
+    batch.images.update(other if moves else still)
+    disp = torch.linspace(0.1, 0.6, 32).view(2, 1, 4, 4)
+    motion = {frame: torch.ones(2, 4, 4) for frame in still}
+    views = Views(disp, {}, still if moves else other)
+    seen = Seen(batch, Outputs(disp={0: disp}, motion=motion), views, loss=DepthLoss())
+    assert seen.measures()["automask_counted"].item() == pytest.approx(share, abs=0.01)
+    assert ("automasking leaves 0.0 % of the pixels" in seen.doubt()) != moves == (not seen.doubt())
+    unmasked = replace(seen, loss=DepthLoss(automasking=False))
+    assert not unmasked.doubt() and "automask_counted" not in unmasked.measures()
 
 
 @pytest.mark.usefixtures("thin_here")
