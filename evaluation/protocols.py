@@ -277,13 +277,13 @@ def segmentation_protocol(*, ground_truth: str, size: tuple[int, int]) -> dict:
 def pose_protocol(*, ground_truth: str, size: tuple[int, int], tails: bool = False) -> dict:
     """Describes a pose evaluation for metrics.json; `size` is the network's (height, width).
 
-    tails: whether the shorter windows of the last frames count
+    tails: whether the ends of a drive and the shorter windows of its last frames count
     """
-    last = ", and the last 4, 3 and 2 of them" if tails else ""
+    frames = "all frames, and the last 4, 3 and 2" if tails else "all frames that have one before and one after them"
     return {
         "ground_truth": ground_truth,
         "crop": "none",
-        "range": f"windows of 5 frames, of all frames that have one before and one after them{last}",
+        "range": f"windows of 5 frames, of {frames}",
         "scaling": "least squares per window",
         "size": list(size),
         "flip": False,

@@ -60,11 +60,12 @@ def _missing_teachers(args: Namespace) -> Iterator[str]:
     distilled = learns and getattr(args, "patch_distill", False) and not args.patch_teacher_cache
     whole = getattr(args, "teacher_loss_weight", 0) > 0 and not args.teacher_cache
     used = {"patch_teacher": refined or distilled, "teacher": whole}
+    fetched = not refined or getattr(args, "fetch", False)
     for option, lacking in TEACHERS.items():
         name, flag = getattr(args, option, "none"), f"--{option.replace('_', '-')}"
         if name != "none" and used.get(option, True):
             places = [Path(args.checkpoint_dir) / name, Path(name)]
             without = f"; or pass {flag} none to train without it" if option == "patch_teacher" and distilled else ""
             yield fault_of_network(
-                flag, name, places, lacking + without, fetch=not refined, is_teacher=lacking is NO_TEACHER
+                flag, name, places, lacking + without, fetch=fetched, is_teacher=lacking is NO_TEACHER
             )

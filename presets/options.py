@@ -154,7 +154,7 @@ POSE_VALIDATION: Group = (
 PICTURES: Group = (
     "pictures and tables",
     (
-        Option("--eval-num-images", 20, "pictures written per data set", low=0),
+        Option("--eval-num-images", 20, "pictures written per data set; of poses there are none", low=0),
         Option(
             "--table-format",
             "text",

@@ -12,7 +12,7 @@ DATA_DEPTH_UNIT = Option(
     low=0,
     high=1000,
     kind=metres,
-    resume=FREE,
+    resume=NOTED,
 )
 VALIDATION_SHARE = Option(
     "--data-validation-share",

@@ -160,6 +160,8 @@ def test_all_that_is_named_wrongly_is_told_at_once():
         ("sgdem", {"teacher": "gone", "teacher_loss_weight": 1.0, "teacher_cache": ""}, "--teacher gone: neither"),
         ("sgdem", {"teacher": "gone", "teacher_loss_weight": 0.0, "teacher_cache": ""}, ""),
         ("sgdem", {"patch_teacher": "dpt-hybrid", "patch_distill": True, "patch_teacher_cache": ""}, ""),
+        ("sgdem", {"patch_teacher": "dpt-hybrid", "patch_refine": True}, "dpt-hybrid: .* is not there; pass --fetch"),
+        ("sgdem", {"patch_teacher": "dpt-hybrid", "patch_refine": True, "fetch": True}, ""),
     ],
 )
 def test_networks_that_are_not_there_are_told_without_a_look_at_files(tmp_path, monkeypatch, method, options, fault):

@@ -437,6 +437,8 @@ def test_a_name_that_is_none_and_a_folder_that_cannot_be_made_are_told_with_the_
 
 def test_no_model_is_one_sentence(run):
     assert "--model-path: not given" in commands.error_of(run("inference.py", "--image-path", "x"))
+    with pytest.raises(UserError, match="--model-path: not given, --model-load other is for training and evaluation"):
+        inference.infer(arguments.parse("inference", ["--image-path", "x", "--model-load", "other"]))
 
 
 def test_an_interrupt_stops_at_once_and_leaves_whole_files(model_path, tmp_path, warm):

@@ -206,7 +206,10 @@ def asked_inputs(args: Namespace, runs: str, *found: str) -> Inputs:
     """
     faults, inputs = [], Inputs({}, {})
     if not args.model_path:
-        faults.append(f"--model-path: not given; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}")
+        meant = f", --model-load {args.model_load} is for training and evaluation" if args.model_load else ""
+        faults.append(
+            f"--model-path: not given{meant}; {shelf.offer(runs, args.image_path[0] if args.image_path else '')}"
+        )
     faults += filter(None, [fault_of_path(args.model_path, args.fetch)])
     if not args.image_path:
         faults.append("--image-path: not given; give images, a folder of images, a video or camera:0")

@@ -27,7 +27,7 @@ def odometry_samples(request: Request) -> list[Sample]:
 
     The frames come from an index file or a text list, else they are all frames of the sequence. Those without a frame
     before or after them are left out, as SGDepth's loader does, which reads both neighbours; with `Request.ends` none
-    is, and the frame that the last motion leads to comes last, for its pose alone (Monodepth2; not of index files).
+    is, and the frame that the last motion leads to comes last, for its pose alone (Monodepth2).
 
     Raises:
         UserError: when images or poses are missing or the frames are not one run of one drive.
@@ -168,14 +168,16 @@ def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Par
         raise UserError(
             f"{path}: no images or no poses in it; unpack the odometry poses into kitti/poses, then {rebuild(path)}"
         )
-    offsets = request.spec.frames
-    found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=(0, -1, 1))
+    offsets = (0,) if request.ends else (0, -1, 1)
+    found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
+    stored = found.get(("color", 0, -1), [])
+    after = [*stored[1:], *stored[-1:]] if request.ends else found.get(("color", 1, -1), [])
     missing, samples = Missing(request), []
-    for row, pose in enumerate(found.get(("poses", 0, -1), ())):
-        images = indexed_images(files, {offset: found["color", offset, -1][row] for offset in offsets}, missing)
-        matrix = _matrix(path, pose)
-        frame = parse_image_path(found["color", 0, -1][row])
-        name = frame.name if frame else found["color", 0, -1][row]
-        samples.append(Sample(name, images, parameters.intrinsics, pose=_square(matrix)))
+    for pose, here, there in zip(found.get(("poses", 0, -1), ()), stored, after, strict=True):
+        images = indexed_images(files, {0: here, 1: there}, missing)
+        frame = parse_image_path(here)
+        samples.append(
+            Sample(frame.name if frame else here, images, parameters.intrinsics, pose=_square(_matrix(path, pose)))
+        )
     missing.check(path, INDEX_REMEDY, len(samples))
     return samples

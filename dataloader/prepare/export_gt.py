@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from dataloader.catalog import find_loader
-from dataloader.prepare.training_data import add_sources
+from dataloader.prepare.training_data import add_sources, sources
 from errors import UserError
 from presets.judging import DEPTH_GT
 from presets.own_data import DATA_DEPTH_UNIT
@@ -75,12 +75,11 @@ def run(args: argparse.Namespace) -> int:
         "data_depth_unit": checked(DATA_DEPTH_UNIT, args.data_depth_unit, DATA_DEPTH_UNIT.flag),
         "depth_camera": args.depth_camera,
     }
-    drop = args.data_on_missing == "drop"
-    places = {"data_folder": args.data_folder, "data_intrinsics": args.data_intrinsics}
-    found = resolve(spec, args.dataset_dir, drop=drop, **places, **options)
+    where = sources(args)
+    found = resolve(spec, args.dataset_dir, **where, **options)
     samples = with_truth(spec, found)
     faults = find_damaged(path for sample in samples for path in needed(sample))
-    samples = without_damaged(spec, samples, faults, drop)
+    samples = without_damaged(spec, samples, faults, where["drop"])
     pixels = write_maps(out, _maps(samples), truth_kind(spec, samples, **options))
     without = len(found) - len(samples)
     note = f", {without} images without truth left out" if without else ""

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from dataloader.catalog import LOADERS, LoaderSpec, Purpose
 from errors import UserError, closest
 from presets.option import floats
+from presets.own_data import VALIDATION_SHARE
+from presets.values import checked
 
 if TYPE_CHECKING:
     from dataloader.samples import Sample
@@ -45,12 +47,28 @@ def add_sources(add: Callable[..., Any]) -> None:
         metavar="FX,FY,CX,CY",
         help="its camera, pixels of the files; default: as intrinsics.txt or cameras.txt beside them say",
     )
+    share = "part of every sequence that training keeps from folder_train, for folder_validation; default: 0"
+    add("--data-validation-share", default="0", metavar="SHARE", help=share)
     add(
         "--data-on-missing",
         choices=("stop", "drop"),
         default="stop",
         help="what to do where image files are missing or cut off, as in training; default: stop",
     )
+
+
+def sources(args: argparse.Namespace) -> dict[str, Any]:
+    """What `resolve` is told of the options of `add_sources`.
+
+    Raises:
+        UserError: a value that its option does not have.
+    """
+    return {
+        "data_folder": args.data_folder,
+        "data_intrinsics": args.data_intrinsics,
+        "data_validation_share": checked(VALIDATION_SHARE, args.data_validation_share, VALIDATION_SHARE.flag),
+        "drop": args.data_on_missing == "drop",
+    }
 
 
 def known_loaders(purposes: Sequence[Purpose]) -> dict[str, LoaderSpec]:
@@ -113,13 +131,8 @@ def find_samples(specs: Iterable[LoaderSpec], args: argparse.Namespace) -> Itera
     from dataloader.integrity import find_damaged, needed, without_damaged
     from dataloader.splits import resolve, with_truth
 
-    drop = args.data_on_missing == "drop"
+    where = sources(args)
     for spec in specs:
-        samples = with_truth(
-            spec,
-            resolve(
-                spec, args.dataset_dir, data_folder=args.data_folder, data_intrinsics=args.data_intrinsics, drop=drop
-            ),
-        )
+        samples = with_truth(spec, resolve(spec, args.dataset_dir, **where))
         faults = find_damaged(path for sample in samples for path in needed(sample))
-        yield spec, without_damaged(spec, samples, faults, drop)
+        yield spec, without_damaged(spec, samples, faults, where["drop"])

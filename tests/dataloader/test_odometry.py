@@ -90,6 +90,10 @@ def test_index_files_bring_their_poses(tmp_path):
     content["files"][1] = [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, frame]] for frame in range(6)]
     path.write_text(json.dumps(content))
     check(resolve(LOADER, tmp_path), 4, first=1)
+    whole = resolve(LOADER, tmp_path, ends=True)
+    check(whole, 6)
+    pairs = [tuple(int(Path(sample.images[frame]).stem) for frame in (0, 1)) for sample in whole]
+    assert pairs == [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5), (5, 5)]
 
 
 def test_sequence_08_starts_at_raw_frame_1100():

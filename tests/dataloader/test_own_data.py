@@ -12,6 +12,7 @@ from PIL import Image
 from dataloader.catalog import find_loader
 from dataloader.integrity import find_damaged
 from dataloader.layouts.folder import tell_own
+from dataloader.prepare.__main__ import main
 from dataloader.shape import fitting_size, shape_doubt
 from dataloader.splits import resolve, with_truth
 from errors import UserError
@@ -97,6 +98,18 @@ def test_validation_needs_a_share_of_at_least_a_frame(tmp_path):
         resolve(VALIDATION, "", data_folder=str(tmp_path), data_validation_share=0.1)
     with pytest.raises(UserError, match="besides those of --data-validation-share"):
         train(tmp_path, data_validation_share=0.5)
+
+
+def test_what_training_leaves_for_validation_can_be_exported(tmp_path, capsys):
+    frames(tmp_path / "own", 10)
+    for number in range(10):
+        tiny.save(tmp_path / f"own/depth/{number}.png", np.full(tiny.SIZE, 512, np.uint16))
+    words = ["export-gt", VALIDATION.name, "--data-folder", str(tmp_path / "own"), "--out", str(tmp_path / "kept.npz")]
+    assert main([*words, "--data-validation-share", "0.2"]) == 0
+    assert "2 maps of folder_validation" in capsys.readouterr().out
+    assert main([*words, "--overwrite"]) == 2 and "pass --data-validation-share 0.1" in capsys.readouterr().err
+    assert main([*words, "--overwrite", "--data-validation-share", "2"]) == 2
+    assert "--data-validation-share: 2.0 is out of range" in capsys.readouterr().err
 
 
 def test_the_camera_of_a_sequence_lies_in_its_folder_or_above(tmp_path, caplog):

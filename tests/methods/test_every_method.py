@@ -149,7 +149,7 @@ def test_a_compiled_step_is_the_step(name, request):
         require_compiler("--train-compile", CPU)
     except UserError as error:
         pytest.skip(str(error))
-    assert_close(_learned(name, compiled=True), _learned(name, compiled=False), rtol=1e-4, atol=1e-4)
+    assert_close(_learned(name, compiled=True), _learned(name, compiled=False), rtol=1e-3, atol=1e-3)
 
 
 def _learned(name: str, *, compiled: bool) -> dict[str, torch.Tensor]:
