@@ -93,7 +93,7 @@ def as_table(args: Namespace) -> dict[str, Any]:
     return {name: value for name, value in vars(args).items() if name not in HISTORY}
 
 
-def parse(command: str, argv: list[str]) -> Namespace:
+def parse(command: str, argv: list[str], told: str = "") -> Namespace:
     """Options of a command from every source, checked; ``--help`` prints what those of the method are, and exits.
 
     The method is the first that is named: on the command line, beside the checkpoint, in a ``--config`` file; else
@@ -103,35 +103,12 @@ def parse(command: str, argv: list[str]) -> Namespace:
     The result also holds `config`, the files it was made with, `said`, the names that neither the table nor the
     preset of the method decided, and `command` and `argv`.
 
+    told: the method, where the keys of a file have told it
+
     Raises:
         UserError: for an unknown option, one of another method, a value that is not allowed, or a preset that cannot
             be read.
     """
-    return _parsed(command, argv)
-
-
-def reparsed(args: Namespace, method: str) -> Namespace:
-    """The options of `parse`, now that the keys of a file have told the method, which nobody had named.
-
-    Raises:
-        UserError: as `parse`, for an option on the command line that this method does not have, and when the command
-            does not take the method.
-    """
-    return _parsed(args.command, args.argv, _taken(args.command, method, "--method"))
-
-
-def _taken(command: str, method: Any, where: str) -> Any:
-    """The method of a network, which the command must take; `where` says so.  Raises `UserError` where it does not."""
-    option = method_option(command)
-    if isinstance(method, str) and method in METHODS and method not in option.choices:
-        raise UserError(
-            f"{where}: {method!r} is not one of {', '.join(option.choices)}, the methods whose networks {command}.py "
-            "takes; give a network of theirs"
-        )
-    return checked(option, method, where)
-
-
-def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     typed, configs = _command_line(command, argv)
     contents = [(path, read_file(path)) for path in configs]
     table = {option.name: option for option in options_of(command)}
@@ -148,11 +125,7 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     named = told or (early | kept | _given(argv, typed, {"method": table["method"]})).get("method", "")
     method = named or NAMES[0]
     if {"help", "help_all"} & {*typed}:
-        shown = groups_of(command, method), _recipe(command, method)
-        parser = (
-            build_parser(command, method) if "help_all" in typed else short_parser(command, COMMANDS[command], *shown)
-        )
-        parser.print_help()
+        (build_parser if "help_all" in typed else _build_short)(command, method).print_help()
         raise SystemExit(0)
 
     own = {option.name: option for option in options_of(command, method)}
@@ -174,6 +147,27 @@ def _parsed(command: str, argv: list[str], told: str = "") -> Namespace:
     args = Namespace(**values, config=configs, said=said, command=command, argv=argv)
     check_together(args)
     return args
+
+
+def reparsed(args: Namespace, method: str) -> Namespace:
+    """The options of `parse`, now that the keys of a file have told the method, which nobody had named.
+
+    Raises:
+        UserError: as `parse`, for an option on the command line that this method does not have, and when the command
+            does not take the method.
+    """
+    return parse(args.command, args.argv, _taken(args.command, method, "--method"))
+
+
+def _taken(command: str, method: Any, where: str) -> Any:
+    """The method of a network, which the command must take; `where` says so.  Raises `UserError` where it does not."""
+    option = method_option(command)
+    if isinstance(method, str) and method in METHODS and method not in option.choices:
+        raise UserError(
+            f"{where}: {method!r} is not one of {', '.join(option.choices)}, the methods whose networks {command}.py "
+            "takes; give a network of theirs"
+        )
+    return checked(option, method, where)
 
 
 def _command_line(command: str, argv: list[str]) -> tuple[dict[str, Any], list[str]]:

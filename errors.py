@@ -43,6 +43,12 @@ def closest(name: str, names: Iterable[str], count: int = 3) -> str:
     return f" (closest: {', '.join(found)})" if found else ""
 
 
+def reason_of(error: BaseException, most: int = 200) -> str:
+    """What an exception says, to stand inside a sentence: its first line, cut short; its kind where it says nothing."""
+    first = next(iter(str(error).strip().splitlines()), "") or type(error).__name__
+    return first[:most].rstrip(".")
+
+
 def exit_code(run: Callable[[], int]) -> int:
     """What a command ends with: the answer of `run`, 2 after the sentence of a `UserError`, 130 after Ctrl-C."""
     try:

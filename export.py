@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import arguments
 import harness
-from errors import UserError
+from errors import UserError, reason_of
 from methods import METHODS
 
 if TYPE_CHECKING:
@@ -227,7 +227,7 @@ def _traced(args: Namespace, deployed: nn.Module, image: Tensor) -> tuple[Export
             return program, varies
         except Exception as error:  # of any kind, where the network computes with what should vary
             log.debug("%s: %s", varies, error)
-            reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".")
+            reason = reason_of(error)
     remedy = "leave --dynamic out" if args.dynamic else "take --format safetensors, or another version of PyTorch"
     raise UserError(f"--format {args.format}: PyTorch cannot follow this network ({reason}); {remedy}")
 

@@ -19,7 +19,7 @@ from arguments import options_of
 from dataloader.batch import RawBatch, to_device
 from engine.device import autocast
 from engine.finite import are_finite, quantities
-from errors import UserError
+from errors import UserError, reason_of
 from methods.method import Training
 from storage import descriptors
 from storage.weights import load_file
@@ -44,8 +44,7 @@ def replay(path: Path) -> dict[str, bool]:
         passes = [[(one["raw"], one["found"]) for one in batches] for batches in content["passes"]]
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(
-            f"{path}: holds no step that was left out ({str(error).splitlines()[0]}); give a file of a run folder's "
-            "bad_steps/"
+            f"{path}: holds no step that was left out ({reason_of(error)}); give a file of a run folder's bad_steps/"
         ) from None
     model.train()
     training = methods.training(args.method).training(args, model, lambda *_, **__: _NoTeacher(), autocast(args, CPU))

@@ -11,14 +11,14 @@ from torch import Tensor
 import arguments
 import methods
 from engine.bad_steps import BadSteps
-from engine.device import autocast, gradient_scaler, prepare_torch
-from engine.optimizer import Schedule, build_optimizer, build_rule
+from engine.device import autocast, prepare_torch
 from engine.run_state import RunState
-from engine.updates import Updates
+from engine.updates import build_updates
 from models.spatial_kd import SpatialKD
 
 from .measured import measured
 from .plain import PlainStudent
+from .train_step import take
 from .turns import beside, in_turn, shown
 
 EPOCH = 30  # in which the whole share of the maps is replaced
@@ -43,21 +43,14 @@ class Student:
         self.network = methods.building("spatial_kd").network(args).to(memory_format=lay).train()
         build = methods.training("spatial_kd").training
         self.training = build(args, self.network, lambda *_: self.teacher, autocast(args, self.device))
-        self.optimizer = build_optimizer(args, self.training.groups)
-        schedule = Schedule(self.optimizer, build_rule(args))
-        self.updates = Updates(self.optimizer, schedule, gradient_scaler(args, self.device))
-        self.state = RunState(self.network, self.optimizer, schedule)
-        self.bad_steps = BadSteps(self.state, Path(), {}, 10**9, ("depth",), write=lambda *_: None)
+        self.updates = build_updates(args, self.training.groups, self.device)
+        state = RunState(self.network, self.updates.optimizer, self.updates.schedule)
+        self.bad_steps = BadSteps(state, Path(), {}, 10**9, ("depth",), write=lambda *_: None)
         self.nearest, self.batch = args.depth_truth_min, measured(batch, *size)
 
     def step(self) -> Tensor:
         """As train.py takes it once the batch is on the device."""
-        outcomes = self.training.step(self.network, [self.batch], EPOCH, 0)
-        self.updates(self.bad_steps.weigh(outcomes), EPOCH, 0)
-        self.training.after_step(self.bad_steps.settle(self.updates.finite))
-        self.state.step += 1
-        self.bad_steps.check()
-        return outcomes[0].total.detach()
+        return take(self.training, self.network, [self.batch], self.updates, self.bad_steps, EPOCH)
 
     def parts(self) -> Tensor:
         """The teacher's maps, then the student forward and, through the frozen decoder, back; no loss, no optimiser."""

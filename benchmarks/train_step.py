@@ -18,14 +18,14 @@ from torch import Tensor, nn
 
 import arguments
 import methods
-from dataloader.batch import to_device
+from dataloader.batch import Batch, to_device
 from dataloader.loaders import build_training
 from dataloader.measured import Measured
 from engine.bad_steps import BadSteps
-from engine.device import autocast, gradient_scaler, prepare_torch
-from engine.optimizer import Schedule, build_optimizer, build_rule
+from engine.device import autocast, prepare_torch
 from engine.run_state import RunState
-from engine.updates import Updates
+from engine.updates import Updates, build_updates
+from methods.method import Training
 from street import write_dataset
 
 from .measured import measured
@@ -139,22 +139,27 @@ class TrainStep:
         if setting.compile:
             self.model.compile(dynamic=False)
         self.network = wrap(self.model) if wrap else self.model
-        optimizer = build_optimizer(args, self.training.groups)
-        schedule = Schedule(optimizer, build_rule(args))
-        self.updates = Updates(optimizer, schedule, gradient_scaler(args, self.device))
-        self.state = RunState(self.model, optimizer, schedule)
+        self.updates = build_updates(args, self.training.groups, self.device)
+        state = RunState(self.model, self.updates.optimizer, self.updates.schedule)
         tasks = methods.METHODS[setting.method].tasks
-        self.bad_steps = BadSteps(self.state, Path(setting.data), {}, 10**9, tasks, write=lambda *_: None)
+        self.bad_steps = BadSteps(state, Path(setting.data), {}, 10**9, tasks, write=lambda *_: None)
         self.training.begin_epoch(self.epoch, 0)
 
     def __call__(self) -> Tensor:
         """Take the step; its loss."""
-        outcomes = self.training.step(self.network, self.batches, self.epoch, 0)
-        self.updates(self.bad_steps.weigh(outcomes), self.epoch, 0)
-        self.training.after_step(self.bad_steps.settle(self.updates.finite))
-        self.state.step += 1
-        self.bad_steps.check()
-        return sum(outcome.total for outcome in outcomes).detach()
+        return take(self.training, self.network, self.batches, self.updates, self.bad_steps, self.epoch)
+
+
+def take(
+    training: Training, network: nn.Module, batches: Sequence[Batch], updates: Updates, bad_steps: BadSteps, epoch: int
+) -> Tensor:
+    """A step as the loop of train.py takes it, without what it reports; its loss."""
+    outcomes = training.step(network, batches, epoch, 0)
+    updates(bad_steps.weigh(outcomes), epoch, 0)
+    training.after_step(bad_steps.settle(updates.finite))
+    bad_steps.state.step += 1
+    bad_steps.check()
+    return sum(outcome.total for outcome in outcomes).detach()
 
 
 class NetworkAlone:

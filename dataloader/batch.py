@@ -103,7 +103,6 @@ class RawBatch:
     def of(cls, content: Mapping[str, Any]) -> RawBatch:
         """A training batch from what `plain` made of it."""
         values = {name: value for name, value in content.items() if name not in ("loader", "purpose", "views")}
-        # Files of earlier versions know no views.
         views = {name: cls.of(view) for name, view in content.get("views", {}).items()}
         return cls(spec=find_loader(content["purpose"], content["loader"], training=True), views=views, **values)
 

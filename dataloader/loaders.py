@@ -151,8 +151,7 @@ def build_training(
     for spec in specs:
         _require_kind(spec, makers[spec.purpose])
     answers = open_answers(args) if any(spec.purpose == "depth" for spec in specs) else None
-    # Benchmarks have no option for this.
-    damage = Damage(args.data_max_errors) if getattr(args, "data_on_error", "stop") == "skip" else None
+    damage = Damage(args.data_max_errors) if args.data_on_error == "skip" else None
     datasets: list[TrainingSet] = []
     batch_sizes: list[int] = []
     further = [kind for kind in FURTHER if any(getattr(maker, kind, False) for maker in makers.values())]
@@ -271,8 +270,7 @@ def _find(
     that are named.
     """
     unused = {kind: None for kind in FURTHER if kind not in further}
-    # Benchmarks have no option for this.
-    drop = getattr(args, "data_on_missing", "stop") == "drop"
+    drop = args.data_on_missing == "drop"
     found = []
     for spec in specs:
         samples = resolve(
@@ -280,9 +278,8 @@ def _find(
             args.dataset_dir,
             data_folder=args.data_folder,
             data_intrinsics=args.data_intrinsics,
-            # Only training has neighbours, benchmarks have neither option.
-            data_validation_share=getattr(args, "data_validation_share", 0.0),
-            frame_step=getattr(args, "frame_step", 1),
+            data_validation_share=args.data_validation_share,
+            frame_step=getattr(args, "frame_step", 1),  # of training alone
             cache_folder=cache_folder_of(args),
             drop=drop,
             skip=damage is not None,
@@ -319,9 +316,10 @@ def _tell_cache(args: Namespace, spec: LoaderSpec, samples: list[Sample]) -> Non
 
 
 def _truth_options(args: Namespace) -> dict[str, Any]:
-    # Only commands that judge depth have most of these, benchmarks none.
-    usual = {"depth_gt": "raw", "as_released": False, "data_depth_unit": 0.0, "depth_camera": "protocol"}
-    return {name: getattr(args, name, default) for name, default in usual.items()}
+    # Only commands that judge depth have these.
+    usual = {"depth_gt": "raw", "as_released": False, "depth_camera": "protocol"}
+    found = {name: getattr(args, name, default) for name, default in usual.items()}
+    return {"data_depth_unit": args.data_depth_unit, **found}
 
 
 def _use_data_cache(datasets: list[TrainingSet], args: Namespace, damage: Damage | None) -> None:

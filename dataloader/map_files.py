@@ -23,7 +23,7 @@ from typing import BinaryIO, Protocol
 
 import numpy as np
 
-from errors import UserError
+from errors import UserError, reason_of
 
 from . import arrays, pickled_maps
 
@@ -74,7 +74,7 @@ def _open(path: str, size: int, changed: int) -> Maps:
                 return pickled_maps.read(path, archive)
             return SparseMaps.of(path, archive, size)
     except arrays.FAULTS as fault:
-        raise UserError(f"{path}: no file of depth maps ({' '.join(str(fault).split())[:120]}); {REMEDY}") from fault
+        raise UserError(f"{path}: no file of depth maps ({reason_of(fault)}); {REMEDY}") from fault
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from errors import UserError
+from errors import UserError, reason_of
 
 MOST_BYTES = 1 << 22  # of a file; what is packed may be a thousand times as large
 NUMBERS = ("double", "single", "logical", *(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64)))
@@ -56,4 +56,4 @@ def read_numbers(path: str | Path, name: str, dimensions: int, most: int = 1 << 
 def _reason(fault: BaseException) -> str:
     if isinstance(fault, zlib.error):
         return "its packed parts are damaged"
-    return " ".join(str(fault).split())[:120] or type(fault).__name__
+    return reason_of(fault)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from errors import UserError
+from errors import UserError, reason_of
 
 from . import arrays
 
@@ -161,4 +161,4 @@ def _opened(path: str) -> Iterator[tuple[h5py.Dataset, int | None]]:
                 raise UserError(f"{path}: there are {(data.shape or (0,))[0]}; fetch the file again")
             yield data, index
     except _FAULTS as fault:
-        raise UserError(f"{path}: cannot read ({' '.join(str(fault).split())[:120]}); fetch the file again") from fault
+        raise UserError(f"{path}: cannot read ({reason_of(fault)}); fetch the file again") from fault

@@ -14,7 +14,7 @@ from typing import IO, Any
 
 import numpy as np
 
-from errors import UserError
+from errors import UserError, reason_of
 
 from . import arrays
 
@@ -87,10 +87,9 @@ def read(path: str, archive: zipfile.ZipFile) -> PickledMaps:
                 raise ValueError(f"an array of shape {shape} is no list of depth maps")
             content = _Reader(_Bounded(file)).load()
     except _FAULTS as fault:
-        reason = " ".join(str(fault).split())[:120] or type(fault).__name__
         raise UserError(
-            f"{path}: more than depth maps in a pickle, or damaged ({reason}), and nothing in it is executed; export "
-            "the ground truth with python -m dataloader.prepare export-gt, or save each map as an .npy file"
+            f"{path}: more than depth maps in a pickle, or damaged ({reason_of(fault)}); nothing in it is executed; "
+            "export the ground truth with python -m dataloader.prepare export-gt, or save each map as an .npy file"
         ) from fault
     maps = content.items if isinstance(content, _Array) else None
     if maps is None or len(maps) != shape[0] or not all(isinstance(each, _Array) and each.map for each in maps):

@@ -57,7 +57,7 @@ def open_answers(args: Namespace) -> Answers:
 
 def taught_epochs(args: Namespace) -> range:
     """Epochs in which a teacher of whole images teaches."""
-    # Benchmarks, and methods that learn from measured depth, have no options for it.
+    # Methods that learn from measured depth have no options for it.
     if not getattr(args, "teacher_loss_weight", 0):
         return range(0)
     end = min(args.teacher_until_epoch or args.train_num_epochs, args.train_num_epochs)
@@ -66,7 +66,7 @@ def taught_epochs(args: Namespace) -> range:
 
 def _of_patches(args: Namespace) -> tuple[TeacherCache, range] | None:
     """What --patch-teacher-cache names, where patches are distilled at all."""
-    # Benchmarks have no options for patches.
+    # SGDEM alone has options for patches.
     if not getattr(args, "patch_distill", False) or args.patch_from_epoch >= args.train_num_epochs:
         return None
     if not args.patch_teacher_cache:

@@ -22,8 +22,7 @@ from .dataset import Failure
 
 def loader_options(args: Namespace, evaluation: bool = False) -> dict[str, Any]:
     """What every `DataLoader` is made with, of training or of evaluation."""
-    # Benchmarks and the doctor have no option for the device.
-    on_cuda = getattr(args, "sys_device", "auto") in ("auto", "cuda") and not getattr(args, "sys_cpu", False)
+    on_cuda = args.sys_device in ("auto", "cuda") and not args.sys_cpu
     # Others than forked workers, the default of newer Pythons, do not notice that their parent was killed.
     forked = "fork" if args.sys_num_workers and sys.platform == "linux" else None
     # A loader draws a number whenever it begins; from the common stream, a run that goes on would be a number ahead.

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 import numpy as np
 import torch
 
-from errors import UserError
+from errors import UserError, reason_of
 from storage.allocator import keep_freed_memory
 
 from .launch import started_by_torchrun
@@ -136,8 +136,9 @@ def require_compiler(flag: str, device: torch.device) -> None:
     try:
         torch.compile(lambda x: -x)(torch.ones(2, device=device))
     except Exception as error:  # of any of its parts
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{flag}: torch.compile does not work here ({reason}); leave the option out") from None
+        raise UserError(
+            f"{flag}: torch.compile does not work here ({reason_of(error)}); leave the option out"
+        ) from None
 
 
 def uses_gpu(args: Namespace) -> bool:

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.optim import Optimizer
 
-from errors import UserError
+from errors import UserError, reason_of
 from storage.atomic import free_bytes
 from storage.checkpoint_folder import checkpoints, discard_unused, order, size_of, write
 from storage.weights import load_file
@@ -147,7 +147,7 @@ class RunState:
             load(load_file(path))
             return True
         except (ValueError, LookupError, TypeError, AttributeError, RuntimeError, OverflowError) as error:
-            reason = (str(error).splitlines() or ["?"])[0]
+            reason = reason_of(error)
             if strict:
                 raise UserError(
                     f"{path}: does not fit this run ({reason}); give the options it was made with, or --overwrite to "

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from errors import UserError
+from errors import UserError, reason_of
 from storage.atomic import make_writable
 
 from .decoders import OutputConv2d
@@ -114,9 +114,9 @@ def _load(name: str, source: str, **options: bool) -> tuple[nn.Module, Any]:
         )
     except (OSError, ValueError, ImportError, RuntimeError) as error:
         log.debug("%s: %s", name, error)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"{name}: cannot be loaded ({reason}); check the id, pass --fetch, or fetch it with 'hf download {source}'"
+            f"{name}: cannot be loaded ({reason_of(error)}); check the id, pass --fetch, or fetch it with "
+            f"'hf download {source}'"
         ) from None
 
 

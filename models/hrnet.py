@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from errors import UserError
+from errors import UserError, reason_of
 from storage.weights import compare, describe, read_state_dict
 
 log = logging.getLogger(__name__)
@@ -53,8 +53,9 @@ def _fetched() -> dict[str, Tensor]:
         return load_state_dict_from_hf(HUB, weights_only=True)
     except Exception as error:  # of the hub, of its connection, of the file
         log.debug("%s: %s", HUB, error)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"ImageNet weights of HRNet-W18: {HUB} cannot be fetched ({reason}); {REMEDY}") from None
+        raise UserError(
+            f"ImageNet weights of HRNet-W18: {HUB} cannot be fetched ({reason_of(error)}); {REMEDY}"
+        ) from None
 
 
 def _fill(model: nn.Module, state: dict[str, Tensor], source: str) -> None:

@@ -10,7 +10,7 @@ import logging
 from pathlib import Path
 from typing import Any
 
-from errors import UserError
+from errors import UserError, reason_of
 
 from . import safe
 from .catalogue import HUB, hub_folder
@@ -86,8 +86,9 @@ def _fetched(name: str, source: str) -> Path | None:
     try:
         return Path(hf_hub_download(source, safe.FILE))
     except Exception as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
-        raise UserError(f"{name}: {safe.FILE} cannot be fetched ({reason}); check the id and the connection") from None
+        raise UserError(
+            f"{name}: {safe.FILE} cannot be fetched ({reason_of(error)}); check the id and the connection"
+        ) from None
 
 
 def push(folder: Path, repository: str) -> str:
@@ -112,8 +113,7 @@ def push(folder: Path, repository: str) -> str:
         hub.upload_folder(repo_id=repository, folder_path=str(folder))
     except Exception as error:  # of the hub, of its connection
         log.debug("%s: %s", repository, error)
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0].rstrip(".")
         raise UserError(
-            f"--push {repository}: refused ({reason}); check the id, the token and the connection"
+            f"--push {repository}: refused ({reason_of(error)}); check the id, the token and the connection"
         ) from None
     return f"https://huggingface.co/{repository}"

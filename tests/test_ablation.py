@@ -66,6 +66,18 @@ def test_sgdem_as_published_has_the_weights_of_its_recipe(tmp_path):
         assert getattr(given, name) == getattr(recipe, name)
 
 
+def test_the_presets_are_the_row_that_was_chosen(tmp_path):
+    row = vars(arguments.parse("train", pupils(tmp_path).training_words("gradient")))
+    parts = {
+        name for name in row if name.startswith(("model_attention", "teacher_", "sd_consistency_w", "patch_distill"))
+    }
+    parts -= {"teacher_cache"}  # in place of the teacher itself
+    assert {"model_attention", "teacher_loss", "teacher_loss_weight", "teacher_gate", "patch_distill"} <= parts
+    for preset in ("sgdem_plus", "sgdem_plus_street"):
+        given = vars(arguments.parse("train", ["--config", f"presets/{preset}.toml"]))
+        assert given["teacher"] and {name: given[name] for name in parts} == {name: row[name] for name in parts}
+
+
 def test_rows_are_put_together_in_one():
     name, row = joined(TABLE.rows, "attention,gradient,uncertainty,plane")
     assert name == "attention+gradient+uncertainty+plane" and row.title == (

@@ -164,10 +164,7 @@ class KittiFiles:
 
     @cached_property
     def cache_folder(self) -> str:
-        """Folder of the projected scans of this data set folder, empty where none are kept.
-
-        What lies in `.velodyne_depth` in a data set folder, where earlier versions wrote, is not read.
-        """
+        """Folder of the projected scans of this data set folder, empty where none are kept."""
         if not self._cache:
             return ""
         place = hashlib.sha256(os.fsencode(self.root.resolve())).hexdigest()[:8]

@@ -55,9 +55,8 @@ def _means_of_draws(filled: np.ndarray, known: np.ndarray, resamples: int, rando
     means = []
     for start in range(0, resamples, portion):
         size = min(portion, resamples - start)
-        draws = random.multinomial(count, np.full(count, 1 / count), size=size).astype(
-            float
-        )  # how often each image is drawn
+        times = random.multinomial(count, np.full(count, 1 / count), size=size)  # how often each image is drawn
+        draws = times.astype(float)
         with np.errstate(invalid="ignore"):
             means.append((draws @ filled) / (draws @ known.astype(float)))
     return np.concatenate(means)

@@ -97,6 +97,5 @@ def _errors(predict: Predict, predict_motion: PredictPose, batch: Batch) -> Tens
     moved = warp(neighbours, sampling_grid(depth, batch.K, batch.inv_K, motion))
     reference = Reference.of(frame)
     errors = [least_error({-1: images[0], 1: images[1]}, reference).mean((1, 2)) for images in (moved, neighbours)]
-    return torch.where(
-        finite[:, None], torch.stack(errors, 1), torch.nan
-    )  # the warp reads coordinates that are none as the centre
+    # The warp reads coordinates that are not a number as the centre.
+    return torch.where(finite[:, None], torch.stack(errors, 1), torch.nan)

@@ -58,9 +58,10 @@ class Backbone(nn.Module):
 
         super().__init__()
         self.stages, self.taps = variant.stages, variant.blocks
+        # Weights come from a file.
         self.vit = timm.create_model(
             variant.timm_name, pretrained=False, num_classes=0, embed_dim=variant.width, weight_init="skip"
-        )  # its weights come from a file
+        )
         self.vit.norm = nn.Identity()
         if self.stages:
             _plain_convolutions(self.vit.patch_embed.backbone)

@@ -10,14 +10,12 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
-from torch.testing import assert_close
 
 import arguments
 import methods
 import state_manager
 from dataloader.batch import Batch
 from dataloader.measured import Measured
-from engine.device import require_compiler
 from engine.optimizer import Schedule, build_optimizer, build_rule
 from engine.run_state import RunState
 from engine.updates import Updates
@@ -139,35 +137,6 @@ def test_a_training_goes_on_from_its_checkpoint_to_the_same_bit(name, tmp_path):
     parts.load_progress(begun, strict=True)
     step()
     assert_same_state(whole.save(tmp_path / "whole"), parts.save(tmp_path / "parts"))
-
-
-@pytest.mark.parametrize("name", TRAINED)
-def test_a_compiled_step_is_the_step(name, request):
-    if not request.config.getoption("full"):
-        pytest.skip("takes minutes; --full")
-    try:
-        require_compiler("--train-compile", CPU)
-    except UserError as error:
-        pytest.skip(str(error))
-    assert_close(_learned(name, compiled=True), _learned(name, compiled=False), rtol=1e-3, atol=1e-3)
-
-
-def _learned(name: str, *, compiled: bool) -> dict[str, torch.Tensor]:
-    """Losses of the first step of a training and all gradients, these as shares of the largest of their weight."""
-    args = options(name)
-    args.patch_distill, args.train_compile = False, compiled
-    torch.manual_seed(0)
-    network = methods.building(name).network(args).train().to(memory_format=torch.channels_last)
-    training = methods.training(name).training(args, network, no_teacher, contextlib.nullcontext)
-    if compiled:
-        network.compile(dynamic=False)
-    training.begin_epoch(0, 0)
-    totals = [outcome.total for outcome in training.step(network, batches_for(args), 0, 0)]
-    sum(totals).backward()
-    slopes = {name: weight.grad for name, weight in network.named_parameters() if weight.grad is not None}
-    assert slopes
-    shares = {name: slope / slope.abs().max().clamp(min=1e-12) for name, slope in slopes.items()}
-    return {"losses": torch.stack(totals).detach()} | shares
 
 
 def test_a_step_comes_again_as_it_was(trained):

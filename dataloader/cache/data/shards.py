@@ -34,10 +34,7 @@ _MARK = b"pictures"
 
 
 def image_kind(filter: Filter) -> str:
-    """`Content.kind` of images; without a word it is the filter that was the only one at first.
-
-    Versions that know no other one refuse shards of another kind.
-    """
+    """`Content.kind` of images; without a word the filter is bilinear."""
     return RGB if filter == "bilinear" else f"{RGB} {filter}"
 
 
