@@ -84,8 +84,8 @@ class Predictor:
         except torch.OutOfMemoryError:
             if len(views) == 1:
                 raise
-        self.batch = len(views) // 2
-        return [*self(views[: self.batch]), *self(views[self.batch :])]
+        self.batch = half = len(views) // 2  # the first half may make it smaller
+        return [*self(views[:half]), *self(views[half:])]
 
     def _found(self, views: np.ndarray) -> list[Found]:
         """One pass of images (B, h, w, 3) uint8."""

@@ -185,11 +185,12 @@ def test_what_does_not_fit_into_memory_at_once_goes_in_halves(model_path, monkey
         return predict(images, tasks)
 
     monkeypatch.setattr(network.model, "predict", little_memory)
-    views = [np.full((HEIGHT, WIDTH, 3), 40 * number, np.uint8) for number in range(5)]
-    found = network(views)
-    assert passes == [5, 2, 3, 1, 2] and network.batch == 1
-    for view, one in zip(views, found, strict=True):
-        np.testing.assert_allclose(one.inv_depth, network([view])[0].inv_depth, rtol=1e-4)
+    views = [np.full((HEIGHT, WIDTH, 3), 30 * number, np.uint8) for number in range(8)]
+    few, many = network(views[:5]), network(views)  # the many are halved twice
+    assert passes == [5, 2, 3, 1, 2, 8, 4, 2, 2, 4, 2, 2] and network.batch == 2
+    for view, *found in zip(views, many, [*few, *many[5:]], strict=True):
+        for one in found:
+            np.testing.assert_allclose(one.inv_depth, network([view])[0].inv_depth, rtol=1e-4)
     monkeypatch.setattr(network.model, "predict", lambda images, tasks: little_memory(images.repeat(3, 1, 1, 1), tasks))
     with pytest.raises(torch.OutOfMemoryError):
         network(views[:1])

@@ -55,7 +55,7 @@ def inference_picture(
         levels = ((inv_depth - lowest) * (255 / (highest - lowest))).clip(0, 255).astype(np.uint8)
     else:
         lowest, highest = 0.0, max(maximum or float(inv_depth.max()), np.finfo(np.float32).tiny)
-        levels = np.minimum(inv_depth * 255 / np.float32(highest), 255).astype(np.uint8)
+        levels = (inv_depth * 255 / np.float32(highest)).clip(0, 255).astype(np.uint8)
     parts.append(cv2.resize(_coloured(levels, look.colormap), size, interpolation=cv2.INTER_LINEAR))
     picture = np.concatenate(parts, axis=1 if look.layout == "side" else 0)
     if look.bar:
