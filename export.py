@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import json
 import logging
 import os
@@ -208,7 +209,7 @@ def _traced(args: Namespace, deployed: nn.Module, image: Tensor) -> tuple[Export
 
     fixed = f"{image.shape[2]}x{image.shape[3]}"
     if args.precision == "fp16" and args.format == "pt2":
-        _keep_half(deployed)
+        deployed = _kept_half(deployed)
     # The least size is LEAST, so that no map inside has a side of 1 there, which PyTorch takes for fixed.
     least = [min(LEAST, side) // 32 for side in image.shape[2:]]
     number, rows, columns = Dim("number"), Dim("rows", min=least[0]), Dim("columns", min=least[1])
@@ -232,16 +233,21 @@ def _traced(args: Namespace, deployed: nn.Module, image: Tensor) -> tuple[Export
     raise UserError(f"--format {args.format}: PyTorch cannot follow this network ({reason}); {remedy}")
 
 
-def _keep_half(module: nn.Module) -> None:
-    """Let weights be kept in half precision; they are widened where they are used."""
+def _kept_half(module: nn.Module) -> nn.Module:
+    """A copy whose weights are kept in half precision and widened where they are used.
+
+    The module itself stays as it is: the file is compared with what it says.
+    """
     from torch.nn.utils import parametrize
 
     from models.deployed import Widened
 
+    module = copy.deepcopy(module)
     for part in [*module.modules()]:
         for name, weight in [*part.named_parameters(recurse=False)]:
             weight.data = weight.data.half()
             parametrize.register_parametrization(part, name, Widened(), unsafe=True)
+    return module
 
 
 def _weights(args: Namespace, network: nn.Module, words: dict[str, str]) -> tuple[bytes, nn.Module]:

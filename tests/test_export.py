@@ -212,6 +212,29 @@ def test_a_program_of_pytorch_says_what_the_network_says(checkpoint, tmp_path, c
     torch.testing.assert_close(found["inverse_depth"], wanted.depth.values, rtol=1e-2, atol=0)
 
 
+@pytest.mark.parametrize("sizes", [[], ["--dynamic"]])
+def test_weights_that_are_kept_in_half_precision_leave_the_network_as_it_is(sizes):
+    args = arguments.parse("export", ["--output", "a.pt2", "--format", "pt2", "--precision", "fp16", *sizes])
+    network = nn.Conv2d(3, 1, 3, padding=1)
+    before = network(IMAGE)
+    program, _ = export._traced(args, Named(network), IMAGE)
+    assert torch.equal(network(IMAGE), before)  # what a file is compared with
+    (found,) = program.module()(IMAGE).values()
+    assert not torch.equal(found, before)
+    torch.testing.assert_close(found, before, rtol=1e-2, atol=1e-2)
+
+
+class Named(nn.Module):
+    """A network as `Deployed` gives it to others."""
+
+    def __init__(self, network: nn.Module):
+        super().__init__()
+        self.network = network
+
+    def forward(self, image: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"depth": self.network(image)}
+
+
 def test_a_file_that_disagrees_is_not_kept(checkpoint, tmp_path, monkeypatch):
     monkeypatch.setitem(export.BARS, "fp16", 1e-9)
     with pytest.raises(
