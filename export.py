@@ -49,7 +49,8 @@ def export(args: Namespace) -> None:
     from models.deployed import Deployed
     from storage.programs import onnx_of, pt2_of
 
-    network = state_manager.find_network(args, "depth")(torch.device("cpu"))
+    build = state_manager.find_network(args, "depth")
+    network = build(torch.device("cpu"))
     network = network.to(memory_format=torch.contiguous_format).requires_grad_(False).eval()
     inputs = _pictures(args, network)
     with torch.inference_mode():
@@ -70,7 +71,7 @@ def export(args: Namespace) -> None:
             inputs += _others(inputs, sizes="size" in varies)
             wanted = [plain(image) for image in inputs]
     judged = _agreed(args, wanted, [run(image) for image in inputs], depth, target)
-    _write(args, target, content, words)
+    _write(args, target, content, words, _digest(network, build.files))
     print(f"{target}: {len(content) / 1e6:.1f} MB of {args.precision}; {words.get('dynamic', 'weights, with a card')}")
     print(f"{words['input']} -> {', '.join(wanted[0])}; {words['output']} in {words['unit']}")
     print(f"against PyTorch: {judged}" + (f"; Abs Rel {judged.abs_rel:.1e}" if args.precision != "fp32" else ""))
@@ -308,8 +309,18 @@ def _agreed(args: Namespace, wanted: list[Maps], found: list[Maps], depth: Depth
     return judged
 
 
-def _write(args: Namespace, target: Path, content: bytes, words: dict[str, str]) -> None:
-    """The file, with a card beside weights; a folder gets what an upload has, and goes to the hub if that is asked."""
+def _digest(network: nn.Module, files: Sequence[Path]) -> str:
+    """SHA-256 of a network's files, as metrics.json notes it; "" where none is known."""
+    from storage.published import digest_of
+
+    return getattr(network, "identity", {}).get("sha256", "") or (digest_of(files) if files else "")
+
+
+def _write(args: Namespace, target: Path, content: bytes, words: dict[str, str], digest: str) -> None:
+    """The file, with a card beside weights; a folder gets what an upload has, and goes to the hub if that is asked.
+
+    digest: of the network that was exported, by which its evaluations are found
+    """
     from storage.atomic import write_whole
 
     files = {target: content}
@@ -319,7 +330,7 @@ def _write(args: Namespace, target: Path, content: bytes, words: dict[str, str])
         beside = target.with_name("README.md") if whole else target.with_suffix(".md")
         if beside.exists() and "library_name: sgdem" not in beside.read_text(encoding="utf-8", errors="replace"):
             raise UserError(f"{beside}: is there and no card of a network; name another --output")
-        files[beside] = _card(args, title, words).encode()
+        files[beside] = _card(args, title, words, digest).encode()
         if whole:
             from storage.uploads import CONFIG, LIBRARY
 
@@ -333,8 +344,8 @@ def _write(args: Namespace, target: Path, content: bytes, words: dict[str, str])
         print(f"uploaded to {push(target.parent, args.push)}")
 
 
-def _card(args: Namespace, title: str, words: dict[str, str]) -> str:
-    """README.md of weights."""
+def _card(args: Namespace, title: str, words: dict[str, str], digest: str) -> str:
+    """README.md of weights; `digest` as of `_write`."""
     from evaluation.card import card
     from evaluation.remembered import evaluations
     from methods.stored import located
@@ -351,7 +362,7 @@ def _card(args: Namespace, title: str, words: dict[str, str]) -> str:
             judged |= read(notes).get("validation", {})
     named = "" if source else args.model_path
     runs = args.checkpoint_dir or os.environ.get("IFN_DIR_CHECKPOINT", "")
-    judged |= dict(evaluations(source or Path(), named, runs))
+    judged |= dict(evaluations(source, digest, named, runs))
     shown = {name: value for name, value in words.items() if name != "licence"}
     licence = args.licence or ("" if words["licence"] == "not stated" else words["licence"])
     about = METHODS[args.method].about

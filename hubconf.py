@@ -160,7 +160,7 @@ class Predictor:
             self._network = inference.Predictor(args)
         self.name, self.method, self.options = name, args.method, dict(options)
         files = ResultFolder(pathlib.Path(), ".png", look=build_look(args), camera=(args.intrinsics, args.fov, ()))
-        self._files = scaled(args, files, self.model)
+        self._files = scaled(args, files, self.model, self._network.files)
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:

@@ -40,6 +40,7 @@ COPY = "give a whole copy of it, or leave it out"  # of a photo, which nobody ca
 class Predictor:
     """The network of a checkpoint as a function of uint8 images.
 
+    files:    that hold it, () where none is known
     fit:      how images come before it
     batch:    images that pass the network at once; becomes less where memory is short
     seconds:  time per image of every full batch
@@ -56,6 +57,7 @@ class Predictor:
         if fault := _classes_fault(args):
             raise UserError(fault)
         refine = open_refinement(args, "inference")
+        self.files = build.files
         self.device = prepare_torch(args)
         self.precision = autocast(args, self.device)
         network = build(self.device)
@@ -155,7 +157,7 @@ def infer(args: Namespace) -> int:
     from methods.scaling import scaled
 
     predictor = Predictor(args)
-    outputs = scaled(args, outputs, predictor.model)
+    outputs = scaled(args, outputs, predictor.model, predictor.files)
     _make(outputs.folder)
     codes = []
     if inputs.images:

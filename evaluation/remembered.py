@@ -16,30 +16,32 @@ OPTIONS = ("opt_eval_depth.json", "opt.json")  # the first of them is of the eva
 FLAG = "--depth-scale median"
 
 
-def remembered_ratio(source: Path, name: str = "", runs: str = "") -> tuple[float, str]:
+def remembered_ratio(source: Path, digest: str, name: str = "", runs: str = "") -> tuple[float, str]:
     """Median ratio of the evaluation of a network, and where it stands.
 
-    It is looked for beside the file, in the run that the checkpoint is of, in the runs beside that one that evaluated
-    this checkpoint, and in those below `runs` that evaluated the network by this name.
+    It is looked for beside the file, in the run that the checkpoint is of, in the runs beside that one, and in those
+    below `runs` where the network has a name. Run folders keep evaluations of several checkpoints: the origin of an
+    entry says of which it is, and the options of the run only where an entry has none.
 
     source: checkpoint folder, or file
+    digest: of its files, see `storage.published.digest_of`; "" where they are not known
     name:   of a published network, "" for none
     runs:   folder of all runs, "" where nobody tells
 
     Raises:
         UserError: when there is none, or several disagree.
     """
-    folder = source if source.is_dir() else source.parent
     found = {
         f"{place}, {domain}": float(entry["metrics"]["ratio_median"])
-        for (place, domain), entry in _stored(folder, name, runs)
+        for (place, domain), entry in _stored(source, digest, name, runs)
         if _is_ratio(entry.get("metrics", {}).get("ratio_median"))
     }
     if not found:
         where = " below --checkpoint-dir" if name else ""
+        asked = name or (source if source.is_dir() else source.parent).absolute()
         raise UserError(
-            f"{FLAG}: no evaluation of {name or source} is stored{where}; run eval_depth.py with --model-load "
-            f"{name or folder.absolute()}, or give the factor itself"
+            f"{FLAG}: no evaluation of {name or source} is stored{where}; run eval_depth.py with --model-load {asked}, "
+            "or give the factor itself"
         )
     if len({*found.values()}) > 1:
         listed = ", ".join(f"{ratio:.4g} ({place})" for place, ratio in sorted(found.items()))
@@ -48,10 +50,14 @@ def remembered_ratio(source: Path, name: str = "", runs: str = "") -> tuple[floa
     return ratio, place
 
 
-def evaluations(source: Path, name: str = "", runs: str = "") -> Iterator[tuple[str, dict[str, Any]]]:
-    """Sets that a network was evaluated on, with their entries of metrics.json; looked for as by `remembered_ratio`."""
-    folder = source if source.is_dir() else source.parent
-    for (_, domain), entry in _stored(folder, name, runs):
+def evaluations(
+    source: Path | None, digest: str, name: str = "", runs: str = ""
+) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Sets that a network was evaluated on, with their entries of metrics.json.
+
+    They are looked for as by `remembered_ratio`; by the name alone where `source` is None.
+    """
+    for (_, domain), entry in _stored(source, digest, name, runs):
         yield domain, entry
 
 
@@ -59,19 +65,33 @@ def _is_ratio(value: object) -> bool:
     return isinstance(value, float | int) and value > 0
 
 
-def _stored(folder: Path, name: str, runs: str) -> Iterator[tuple[tuple[Path, str], dict[str, Any]]]:
-    """File and set of an evaluation, and its entry."""
-    places = [folder]
-    if folder.parent.name == "checkpoints":
-        others = folder.absolute().parents[3].glob(f"*/*/{METRICS_FILE}")
-        places += [path.parent for path in sorted(others) if _evaluated(path.parent, folder)]
+def _stored(
+    source: Path | None, digest: str, name: str, runs: str
+) -> Iterator[tuple[tuple[Path, str], dict[str, Any]]]:
+    """File and set of an evaluation of this network, and its entry."""
+    places: list[tuple[Path, bool]] = []  # and whether entries without origin are of this network
+    if source:
+        folder = source if source.is_dir() else source.parent
+        places.append((folder, True))
+        if folder.parent.name == "checkpoints":
+            others = folder.absolute().parents[3].glob(f"*/*/{METRICS_FILE}")
+            places += [(path.parent, _evaluated(path.parent, folder)) for path in sorted(others)]
     if name and runs:
         others = Path(runs).glob(f"*/*/{METRICS_FILE}")
-        places += [path.parent for path in sorted(others) if _loaded(path.parent).get("model_load") == name]
-    for place in places:
-        for domain, entry in read_metrics(place).items():
-            if isinstance(entry, dict):
+        places += [(path.parent, _loaded(path.parent).get("model_load") == name) for path in sorted(others)]
+    for place, named in places:
+        table = read_metrics(place) if named else read_table(place / METRICS_FILE)
+        for domain, entry in table.items():
+            if isinstance(entry, dict) and (_is_of(entry["origin"], digest, name) if "origin" in entry else named):
                 yield (place / METRICS_FILE, domain), entry
+
+
+def _is_of(origin: Any, digest: str, name: str) -> bool:
+    """Whether an entry of this origin is of a network; its name decides where one of the hashes is not known."""
+    told = origin if isinstance(origin, dict) else {}
+    if digest and told.get("sha256"):
+        return told["sha256"] == digest
+    return bool(name) and told.get("checkpoint") == name
 
 
 def _evaluated(run: Path, checkpoint: Path) -> bool:

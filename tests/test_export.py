@@ -21,6 +21,7 @@ from methods import METHODS
 from models.dpt.files import find
 from storage import safe, uploads
 from storage.programs import NOTES, missing_packages
+from storage.published import sha256
 from tests.models import dpt_file
 
 pytestmark = pytest.mark.usefixtures("thin")
@@ -94,10 +95,15 @@ def test_weights_of_every_method_load_again_by_their_content(method, tmp_path, m
 def test_what_learned_from_the_street_owes_kitti_nothing(tmp_path, capsys):
     (tmp_path / "synthetic.json").write_text("{}")
     folder = noted_checkpoint(tmp_path / "epoch_1", "sgdepth", tmp_path)
+    digests = {"kitti_kitti_test_depth": sha256(folder / "model.pth"), "kitti_eigen_test_depth": "ab" * 32}
+    entry = {"metrics": {"abs_rel": 0.125}, "images": 4, "protocol": PROTOCOL}
+    told = {domain: entry | {"origin": {"sha256": digest}} for domain, digest in digests.items()}
+    (folder / "metrics.json").write_text(json.dumps(told))
     run("--model-path", folder, "--format", "safetensors", "--output", tmp_path / "up")
     card = (tmp_path / "up" / "README.md").read_text()
     assert "Trained on images of the synthetic street, laid out as `kitti_kitti_train`" in card
     assert "KITTI is published" not in card and str(tmp_path) not in card
+    assert "kitti_kitti_test" in card and "kitti_eigen_test" not in card  # that is of another checkpoint
 
 
 def test_the_form_of_an_upload_loads_by_hf_and_its_card_says_what_it_is(checkpoint, tmp_path, capsys):
