@@ -10,7 +10,7 @@ from scipy import ndimage
 BOUNDARIES = ("edge_acc", "edge_comp")
 SIGMA = math.sqrt(2)  # pixels
 LOW, HIGH = 0.15, 0.3  # of Canny, for depth in [0, 1] and kernels of Sobel that are not divided by 8
-REACH = 10.0  # pixels; farther away from a true edge, predicted ones do not count
+REACH = 10.0  # pixels; farther away from a true edge predicted ones do not count, and a true one is missed altogether
 CONNECTED = np.zeros((3, 3, 3), bool)
 CONNECTED[1] = True  # what lies around a pixel, in its own map
 
@@ -20,7 +20,7 @@ def boundary_errors(truth: np.ndarray, found: np.ndarray, known: np.ndarray) -> 
 
         T, P = true and predicted edges, `depth_edges`; d_X(p) = distance from p to the nearest edge of X
         edge_acc  = mean of d_T over those edges of P for which d_T < 10
-        edge_comp = mean of d_P over the edges of T; no distance is cut
+        edge_comp = mean of min(d_P, 10) over the edges of T
 
     Both are 10 where no edge of P is that near, and NaN where the truth has no edge, as in the released code. A network
     that draws few edges, all of them right, has a good accuracy and a bad completeness.
@@ -37,7 +37,7 @@ def boundary_errors(truth: np.ndarray, found: np.ndarray, known: np.ndarray) -> 
     edges, predicted = np.split(depth_edges(np.concatenate([truth, found]), np.concatenate([known, known])), 2)
     to_truth, to_prediction = _distances(edges), _distances(predicted)
     near = predicted & (to_truth < REACH)
-    errors = np.stack([_mean(to_truth, near), _mean(to_prediction, edges)], axis=1)
+    errors = np.stack([_mean(to_truth, near), _mean(np.minimum(to_prediction, REACH), edges)], axis=1)
     errors[~near.any((1, 2))] = REACH
     errors[~edges.any((1, 2))] = math.nan
     return errors
