@@ -99,7 +99,7 @@ class Teacher(Frozen):
     In evaluation it looks at images at their own size; `view` is the part.
 
     Shapes:  rgb (N, 3, h, w) in [0, 1]
-    Returns: (N, h, w) float32, larger = nearer; 1/m where ``habits.metric``, else up to scale and shift per image.
+    Returns: (N, h, w) float32 >= 0, larger = nearer; 1/m where ``habits.metric``, else up to scale and shift per image.
     Raises:  ValueError for another shape.
     """
 
@@ -134,8 +134,7 @@ class Teacher(Frozen):
             found = _resized(found[:, None], size, self.habits.enlarge)[:, 0]
             found = found[:, rows : size[0] - rows, columns : size[1] - columns]
             inverse = 1 / found.clamp_min(NEAREST) if self.habits.depth else found
-            if self.habits.metric:
-                inverse = inverse.clamp_min(LEAST_INVERSE)
+            inverse = inverse.clamp_min(LEAST_INVERSE if self.habits.metric else 0)  # bicubic maps undershoot at edges
         return inverse.clone()  # tensors of inference mode may not meet those that need gradients
 
     def predict(self, image: Tensor, tasks: Sequence[str] = ("depth",)) -> Prediction:

@@ -134,6 +134,15 @@ def test_a_metric_answer_stays_above_nothing():
     assert (Teacher(network, Habits(metric=True), {}, native=True)(torch.rand(1, 3, 32, 32)) == 1e-8).all()
 
 
+def test_a_relative_answer_stays_at_or_above_nothing_where_it_is_enlarged_over_an_edge():
+    network = torch.nn.Module()
+    network.forward = lambda x: (x[:, 0] > 0).float()
+    image = torch.zeros(1, 3, 64, 64)
+    image[..., 32:] = 1
+    found = Teacher(network, Habits(target=(32, 32)), {})(image)
+    assert found.min() == 0 and found.max() > 1  # bicubic: it overshoots where the network says 1
+
+
 @pytest.mark.parametrize(("metric", "known"), [(True, "metres"), (False, "up to scale and shift")])
 def test_teachers_predict_inverse_depth_like_any_network(metric, known):
     network = torch.nn.Module()
