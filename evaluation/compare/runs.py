@@ -126,6 +126,8 @@ def differences(runs: Sequence[Run], domain: str) -> list[str]:
 def read_numbers(run: Run, domain: str) -> Numbers:
     """Numbers of every image, from metrics_<domain>.csv; those metrics whose mean over them metrics.json has.
 
+    Motion is judged in windows of frames: these are the names then, and no metric is a mean over images.
+
     Raises:
         UserError: when the file is missing, damaged, or of another evaluation than metrics.json.
     """
@@ -141,7 +143,8 @@ def read_numbers(run: Run, domain: str) -> Numbers:
     except (OSError, ValueError, KeyError, IndexError, TypeError, csv.Error) as error:
         raise UserError(f"{path}: damaged ({error}); {again}") from None
     told = run.entries[domain]
-    if len(names) != told.get("images") or len({*names}) < len(names):
+    windows = domain.endswith("pose")  # a row each, of several frames
+    if len({*names}) < len(names) or not (windows or len(names) == told.get("images")):
         raise UserError(f"{path}: {len(names)} images where {METRICS_FILE} says {told.get('images')}; {again}")
     metrics = told["metrics"]
     means = dict(zip(columns, (_mean(column) for column in values.T), strict=True))

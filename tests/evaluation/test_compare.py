@@ -17,6 +17,9 @@ import eval_depth
 from evaluation.compare import __main__ as command
 from evaluation.compare.runs import read_curves
 from evaluation.compare.statistics import AT_ONCE, extremes, paired_bootstrap
+from evaluation.pose import PoseResult
+from evaluation.protocols import pose_protocol
+from evaluation.tables import report_files
 from tests import commands
 from tests.test_eval_commands import flags
 
@@ -173,6 +176,20 @@ def test_another_size_of_the_network_is_no_other_protocol(tmp_path, capsys):
     a, b = write_run(tmp_path / "a", [0.1, 0.2]), write_run(tmp_path / "b", [0.3, 0.2], size=[192, 640])
     code, _, _ = compare(capsys, a, b, "--out", tmp_path / "r.html", "--rerun", 0)
     assert code == 0 and "class='red'" not in (tmp_path / "r.html").read_text()
+
+
+def test_runs_of_motion_are_compared_though_windows_are_fewer_than_frames(tmp_path, capsys):
+    domain, frames = "kitti_odom09_val_pose", tuple(f"frame {number}" for number in range(9))
+    for name, size in (("a", 0.1), ("b", 0.2)):
+        result = PoseResult(domain, frames[:5], size * np.arange(1, 6), len(frames))
+        protocol = pose_protocol(ground_truth="camera poses", size=(64, 128))
+        entry = {"metrics": result.metrics, "images": result.frames, "skipped": 0, "protocol": protocol}
+        (tmp_path / name).mkdir()
+        for path, content in report_files(tmp_path / name, domain, entry, result.rows).items():
+            path.write_bytes(content)
+    code, said, error = compare(capsys, tmp_path / "a", tmp_path / "b", "--out", tmp_path / "r.html")
+    assert code == 0 and "0.300" in said and "0.600" in said and "no means over images" in error
+    assert "ate_mean" in read_page(tmp_path / "r.html")
 
 
 def test_common_images_are_compared_where_one_run_has_more(tmp_path, capsys):
