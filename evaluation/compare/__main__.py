@@ -189,10 +189,14 @@ def _gather(found: Set, results: dict, names: Sequence[str], count: int, seen: b
 
     for about, tally in results[names[0]].errors.items():
         tallies = {name: results[name].errors.get(about) for name in names}
-        if None not in tallies.values():
-            used = np.flatnonzero(sum(each.counts for each in tallies.values()))
-            means = {name: each.means()[used] for name, each in tallies.items()}
-            found.errors[about] = [tally.groups[place] for place in used], means
+        if None in tallies.values():
+            continue
+        if any(each.groups != tally.groups for each in tallies.values()):
+            found.notes.append(f"{found.domain}: no errors by {about}, for the runs have different groups of it")
+            continue
+        used = np.flatnonzero(sum(each.counts for each in tallies.values()))
+        means = {name: each.means()[used] for name, each in tallies.items()}
+        found.errors[about] = [tally.groups[place] for place in used], means
     for name in names:
         for image, picture in results[name].pictures.items():
             found.pictures.setdefault(image, {})[name] = picture

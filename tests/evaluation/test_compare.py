@@ -15,6 +15,8 @@ from torch.utils.tensorboard import SummaryWriter
 
 import eval_depth
 from evaluation.compare import __main__ as command
+from evaluation.compare.report import Set
+from evaluation.compare.rerun import Again, Tally
 from evaluation.compare.runs import read_curves
 from evaluation.compare.statistics import AT_ONCE, extremes, paired_bootstrap
 from evaluation.pose import PoseResult
@@ -242,6 +244,22 @@ def test_curves_of_a_training_keep_the_last_value_of_a_step(tmp_path):
             board.add_scalar("street_loss", value - 1, 20)
     curves = read_curves(tmp_path)
     assert list(curves) == ["train: street_loss"] and curves["train: street_loss"].tolist() == [[10, 2], [20, 1]]
+
+
+def test_errors_by_distance_are_left_out_where_runs_count_different_ones():
+    def looked(distances: tuple[str, ...]) -> Again:
+        tallies = {"distance": Tally(distances), "region": Tally(("left", "right"))}
+        for tally in tallies.values():
+            tally.add(np.array([0, 1]), np.array([0.1, 0.3]))
+        return Again(tallies)
+
+    indoors, outdoors = ("0 to 1 m", "beyond 1 m"), ("0 to 5 m", "beyond 5 m")
+    found = Set(DOMAIN, {})
+    command._gather(found, {"a": looked(outdoors), "b": looked(indoors)}, ["a", "b"], count=2, seen=False)
+    assert [*found.errors] == ["region"] and "no errors by distance" in found.notes[0]
+    found = Set(DOMAIN, {})
+    command._gather(found, {"a": looked(indoors), "b": looked(indoors)}, ["a", "b"], count=2, seen=False)
+    assert found.errors["distance"][0] == ["0 to 1 m", "beyond 1 m"]
 
 
 @pytest.fixture(scope="module")
