@@ -216,14 +216,14 @@ class Predictor:
     ) -> Iterator[Result]:
         """Results of numbered images, those of a film where it is given, so many of which pass the network at once."""
         from visual.result import Result
-        from visual.results import Job
+        from visual.results import Job, frame_name
 
         images = iter(images)
         while some := [*itertools.islice(images, batch)]:
             jobs = []
             for number, image in some:
                 pixels, path = _pixels(image)
-                name = path.stem if path else f"{stem}_{number:06d}"
+                name = path.stem if path else frame_name(stem, number)
                 jobs.append(Job(name, pixels.shape[:2], self._network.fit(pixels), path or film))
             for job, found in zip(jobs, self._found([job.view.pixels for job in jobs]), strict=True):
                 seen = found.cut(job.view.inside, job.view.pixels.shape[:2])

@@ -304,7 +304,7 @@ def _run_film(
 ) -> int:
     """Write an MP4 of pictures of all frames; returns the exit code."""
     from visual.pipeline import complain, pipeline
-    from visual.results import Job
+    from visual.results import Job, frame_name
     from visual.video import VideoWriter
 
     target, frames, written = outputs.folder / f"{name}{VIDEO_SUFFIX}", iter(reader.frames()), False
@@ -317,7 +317,7 @@ def _run_film(
             if frame is None:
                 return None
             view = predictor.fit(frame.pixels)
-            return Job(f"{name}_{frame.number:06d}", frame.pixels.shape[:2], view, place, seconds=frame.seconds)
+            return Job(frame_name(name, frame.number), frame.pixels.shape[:2], view, place, seconds=frame.seconds)
 
         def write(job: Job, found: Found) -> None:
             nonlocal written
@@ -326,7 +326,7 @@ def _run_film(
             if "picture" in outputs.save:
                 maximum = largest(float(found.inv_depth.max()), job.seconds) if largest else 0.0
                 writer.write(outputs.draw(job, found, maximum), job.seconds)
-            outputs.write_arrays(job, found)
+            outputs.write_arrays(job, found, outputs.kinds(found))
             written = True
 
         # One thread on either side keeps the frames in order.

@@ -408,7 +408,7 @@ def test_a_damaged_video_is_named(model_path, tmp_path, capsys):
         ({"--model-path": "nowhere.pth"}, "nowhere.pth"),
         ({"--model-path": "file"}, "file"),
         ({"--model-num-layers": "50"}, "--model-num-layers 18"),
-        ({"--output-path": "in", "--output-format": ".png"}, "would be overwritten"),
+        ({"--output-path": "in", "--output-format": ".png"}, "could be overwritten"),
     ],
 )
 def test_mistakes_are_told_before_anything_is_written(model_path, tmp_path, monkeypatch, change, fault):

@@ -20,7 +20,7 @@ from .fit import Fit
 from .inputs import Inputs
 from .lens import REMEDY, has_lens
 from .pictures import Look
-from .results import ResultFolder, clashes
+from .results import ResultFolder, clashes, frame_name
 
 log = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     """What is written where, when that is possible; `video` is how names of films end.
 
     Raises:
-        UserError: where a file would be written twice or over an input, or nobody tells the lens that is needed.
+        UserError: where a file could be written twice or over an input, or nobody tells the lens that is needed.
     """
     extension = args.output_format
     if not extension.startswith(".") or not cv2.haveImageWriter(f"picture{extension}"):
@@ -61,12 +61,12 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
     outputs = ResultFolder(Path(args.output_path), extension, args.save, args.save_arrays, look, camera=camera)
     if twice := clashes(outputs, inputs.images.values()):
         target, names = next(iter(twice.items()))
-        raise UserError(f"{target}: would be written for {' and for '.join(names)}; choose another --output-format")
+        raise UserError(f"{target}: could be written for {' and for '.join(names)}; choose another --output-format")
     known = {path.resolve() for path in (*inputs.images, *inputs.videos)}
     videos = [outputs.folder / f"{name}{video}" for name in inputs.videos.values()]
-    for target in (*videos, *(target for name in inputs.images.values() for target in outputs.targets(name))):
+    for target in (*videos, *(target for name in inputs.images.values() for target in outputs.possible(name))):
         if target.resolve() in known:
-            raise UserError(f"{target}: is an input and would be overwritten; give another --output-path")
+            raise UserError(f"{target}: is an input and could be overwritten; give another --output-path")
     if {"ply", "glb"} & {*args.save} or args.depth_scale.startswith("camera-height"):
         places = [*inputs.images, *(None if is_camera(path) else path for path in inputs.videos)]
         if not any(has_lens(path, *camera) for path in places):
@@ -76,12 +76,15 @@ def build_outputs(args: Namespace, inputs: Inputs, video: str) -> ResultFolder:
 
 def without_done(inputs: Inputs, outputs: ResultFolder, video: str) -> Inputs:
     """Inputs without those that have their outputs already, which are counted among what is left out."""
-    images = {path: name for path, name in inputs.images.items() if not all(map(os.path.exists, outputs.targets(name)))}
-    videos = {
-        path: name
-        for path, name in inputs.videos.items()
-        if is_camera(path) or not (outputs.folder / f"{name}{video}").exists()
-    }
+    beside_film = replace(outputs, save=tuple(kind for kind in outputs.save if kind != "picture"))
+
+    def is_film_done(path: Path, name: str) -> bool:
+        """A film is written when all of its frames are; which it was asked for, those of the first one tell."""
+        there = (outputs.folder / f"{name}{video}").exists()
+        return there and not is_camera(path) and beside_film.is_done(frame_name(name, 0))
+
+    images = {path: name for path, name in inputs.images.items() if not outputs.is_done(name)}
+    videos = {path: name for path, name in inputs.videos.items() if not is_film_done(path, name)}
     count = len(inputs.images) + len(inputs.videos) - len(images) - len(videos)
     told = (f"left out: {count} whose outputs are there (--skip-existing)",) if count else ()
     return replace(inputs, images=images, videos=videos, left_out=(*inputs.left_out, *told))

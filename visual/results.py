@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from threading import Lock
@@ -35,6 +35,8 @@ ENDINGS = {
 }
 """Names of what is saved beside the picture, whose ending is an option."""
 WRITTEN = ("disparity", "seg", "npz", "depth", "depth16", "ply", "glb")  # in this order
+ARRAYS = ("disparity", "depth", "depth16", "seg")  # that are saved besides, as far as the network gives them
+EITHER = {"disparity", "depth"}  # of which every network gives one
 METRIC = ("depth", "depth16", "ply", "glb")  # make no sense of inverse depth with an unknown shift
 CLOUDS = {"ply": ply, "glb": glb}
 MOST_COUNTS = 65535
@@ -162,6 +164,18 @@ class ResultFolder:
         """Files that will be written for one image for certain; with `arrays` there are others."""
         return [self.picture(name) if kind == "picture" else self.file(name, kind) for kind in self.save]
 
+    def possible(self, name: str) -> list[Path]:
+        """Files that may be written for one image, as far as their names are known before the network is."""
+        besides = [self.file(name, kind) for kind in ARRAYS if self.arrays and kind not in self.save]
+        return self.targets(name) + besides
+
+    def is_done(self, name: str) -> bool:
+        """Whether an image has its outputs; of `arrays`, which depend on the network, one tells that all are there."""
+        besides = EITHER - {*self.save} if self.arrays else set()
+        return all(path.exists() for path in self.targets(name)) and (
+            not besides or any(self.file(name, kind).exists() for kind in besides)
+        )
+
     def file(self, name: str, kind: str) -> Path:
         """File of one kind of `ENDINGS`."""
         return self.folder / f"{name}{ENDINGS[kind]}"
@@ -186,30 +200,33 @@ class ResultFolder:
         """Write all that was asked for of one image; `maximum` as in `inference_picture`."""
         found.require_finite()
         found = self.scale(job, found)
+        # What nobody knows of before it is there comes first: see `is_done`.
+        self.write_arrays(job, found, self.kinds(found) - {*self.save})
         if "picture" in self.save:
             picture = self.draw(job, found, maximum)
             write_whole(self.picture(job.name), encode(picture, self.extension), durable=False)
             self._say("picture")
-        self.write_arrays(job, found)
+        self.write_arrays(job, found, {*self.save} - {"picture"})
 
     def draw(self, job: Job, found: Found, maximum: float = 0.0) -> np.ndarray:
         """Picture of one image; `maximum` as in `inference_picture`."""
         unit = {"metres": "m", "up to scale": "m up to scale"}.get(found.known, "")
         return inference_picture(job.view.image, found.inv_depth, found.ids, maximum, replace(self.look, unit=unit))
 
-    def write_arrays(self, job: Job, found: Found) -> None:
-        """Write all but the picture, of what was scaled already.
+    def write_arrays(self, job: Job, found: Found, kinds: Set[str]) -> None:
+        """Write some of `kinds`, of what was scaled already; with depth the layers that it is made of.
 
         Disparity has the size of the network's map; depth and classes that of the image. Depth is resized in the
         quantity that the network predicts; of inverse depth up to scale and shift there is none.
         """
-        kinds = self._kinds(found)
         depth = self.depth(job, found) if kinds & {*METRIC, "npz"} else None
+        if depth is not None and "depth" in kinds:
+            self._put_layers(job, found, depth)
         for kind in WRITTEN:
             if kind in kinds and (depth is not None or kind not in METRIC):
                 self._put(job, kind, *self.content(job, found, kind, depth))
-        if depth is None or "depth" not in kinds:
-            return
+
+    def _put_layers(self, job: Job, found: Found, depth: np.ndarray) -> None:
         layers = {name: _enlarged(layer, depth.shape, cv2.INTER_LINEAR) for name, layer in found.layers.items()}
         if "base" in layers:
             layers.setdefault("detail", depth - layers["base"])
@@ -250,7 +267,8 @@ class ResultFolder:
         )
         return whole and whole.moved(job.view.corner)
 
-    def _kinds(self, found: Found) -> set[str]:
+    def kinds(self, found: Found) -> set[str]:
+        """What will be written besides the picture, by the keys of `ENDINGS`."""
         kinds = {*self.save} - {"picture"}
         if self.arrays:
             there = {
@@ -295,9 +313,10 @@ class ResultFolder:
         )
 
     def report(self) -> str:
-        """What was written, counted; "" where nothing was."""
+        """What was written, counted, pictures first; "" where nothing was."""
         several = {"picture": "pictures", "video": "videos"}
-        words = ((count, *what.partition(" ")) for what, count in self.said.items())
+        said = sorted(self.said.items(), key=lambda item: item[0] != "picture")
+        words = ((count, *what.partition(" ")) for what, count in said)
         return ", ".join(
             f"{count} {several.get(kind, kind) if count > 1 else kind}{space}{rest}"
             for count, kind, space, rest in words
@@ -308,11 +327,16 @@ class ResultFolder:
             self.said[what] += 1
 
 
+def frame_name(film: str, number: int) -> str:
+    """Name of the outputs of a frame, by the name of those of its film."""
+    return f"{film}_{number:06d}"
+
+
 def clashes(outputs: ResultFolder, names: Iterable[str]) -> dict[Path, list[str]]:
-    """Files that two images would be written to, with the names of their outputs."""
+    """Files that two images could be written to, with the names of their outputs."""
     owners: dict[Path, list[str]] = {}
     for name in names:
-        for target in outputs.targets(name):
+        for target in outputs.possible(name):
             owners.setdefault(target, []).append(name)
     return {target: names for target, names in owners.items() if len(names) > 1}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,8 +12,10 @@ from PIL import Image
 
 from errors import UserError
 from visual.fit import Fit
+from visual.inputs import Inputs
 from visual.lens import Lens
 from visual.pictures import Look, inference_picture
+from visual.plan import without_done
 from visual.results import ENDINGS, Found, Job, ResultFolder, clashes, depth_png
 from visual.scale import CameraHeight, FixedScale
 
@@ -154,6 +157,43 @@ def test_outputs_show_the_part_of_the_image_that_the_network_saw(tmp_path):
 def test_files_that_would_be_written_twice_are_found(tmp_path):
     outputs = ResultFolder(tmp_path, ".png", ("picture", "depth16"))
     assert clashes(outputs, ["a", "a_depth", "b"]) == {tmp_path / "a_depth.png": ["a", "a_depth"]}
+
+
+def test_files_that_arrays_may_be_are_not_written_over_pictures_either(tmp_path):
+    outputs = ResultFolder(tmp_path, ".png", arrays=True)
+    assert clashes(outputs, ["a", "a_depth", "b"]) == {tmp_path / "a_depth.png": ["a", "a_depth"]}
+    outputs.write(job(), Found(np.full((64, 128), 3.0, np.float32), False, np.zeros((64, 128), np.uint8), "metres"))
+    assert {*tmp_path.iterdir()} < {*outputs.possible("a")}
+
+
+@pytest.mark.parametrize("found", [road(), Found(road().values, True, None, "up to scale and shift")])
+def test_an_image_is_done_when_its_arrays_are_there_too(tmp_path, monkeypatch, found):
+    picture, both = ResultFolder(tmp_path, ".png"), ResultFolder(tmp_path, ".png", arrays=True)
+    picture.write(job(), found)
+    assert picture.is_done("a") and not both.is_done("a")
+    both.write(job(), found)
+    assert both.is_done("a")
+    for path in tmp_path.iterdir():
+        path.unlink()
+
+    def stopped(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("visual.results.encode", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        both.write(job(), found)
+    assert any(tmp_path.iterdir()) and not both.is_done("a")  # arrays first: the picture tells that they are there
+
+
+def test_a_film_is_done_when_its_frames_have_what_is_asked_for(tmp_path):
+    inputs = Inputs({}, {Path("a.mp4"): "a", Path("camera:0"): "camera_0"})
+    for name in ("a.mp4", "camera_0.mp4"):
+        (tmp_path / name).touch()
+    both = ResultFolder(tmp_path, ".png", arrays=True)
+    assert [*without_done(inputs, ResultFolder(tmp_path, ".png"), ".mp4").videos.values()] == ["camera_0"]
+    assert without_done(inputs, both, ".mp4").videos == inputs.videos
+    np.save(tmp_path / "a_000000_disp.npy", np.ones(1))
+    assert [*without_done(inputs, both, ".mp4").videos.values()] == ["camera_0"]
 
 
 def test_pictures_have_the_layout_colours_and_range_asked_for():
