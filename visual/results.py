@@ -139,7 +139,7 @@ class ResultFolder:
 
     save:   of picture and the keys of `ENDINGS`
     arrays: besides, what the network gives of disparity, depth, classes and layers; of depth in metres as 16 bit, too
-    most:   metres that 16-bit depth must reach where the network knows metres
+    most:   metres that 16-bit depth must reach where the network knows metres, before they are scaled
     scale:  what is done to what the network says, with the job's lens
     camera: intrinsics that were given, or (), horizontal degrees that were given, or 0, and folders as in `find_lens`
     said:   what was written in which unit, counted
@@ -281,8 +281,9 @@ class ResultFolder:
         return kinds
 
     def _counts_per_metre(self, found: Found) -> int:
-        """Millimetres where all depth fits and the network knows metres; else KITTI's 1/256 m."""
-        return 1000 if found.known == "metres" and self.most * 1000 < MOST_COUNTS + 1 else 256
+        """Millimetres where the network itself knows metres and all of them fit; else KITTI's 1/256 m."""
+        known = found.known == "metres" and not found.scaled  # `most` is of what the network says
+        return 1000 if known and self.most * 1000 < MOST_COUNTS + 1 else 256
 
     def _npz(self, job: Job, found: Found, depth: np.ndarray | None) -> bytes:
         """Depth (or inverse depth where there is none) with all that is known of it, in an uncompressed archive."""

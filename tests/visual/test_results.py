@@ -71,6 +71,15 @@ def test_metres_go_into_millimetres_where_they_fit(tmp_path):
             assert np.asarray(image)[0, 0] == counts and image.text["unit"] == unit
 
 
+@pytest.mark.parametrize("known", ["up to scale", "metres"])
+def test_depth_that_was_scaled_reaches_farther_than_millimetres_do(tmp_path, known):
+    found = Found(np.full((64, 128), 4.0, np.float32), False, None, known)
+    outputs = ResultFolder(tmp_path, ".png", ("depth16",), most=10.0, scale=FixedScale(30.0, "as given"))
+    outputs.write(job(), found)
+    with Image.open(tmp_path / "a_depth.png") as image:
+        assert np.asarray(image)[0, 0] == 120 * 256 and image.text["unit"] == "1/256 m"
+
+
 def test_what_does_not_fit_into_16_bits_is_no_measurement():
     with Image.open(io.BytesIO(depth_png(np.float32([[255.99, 300.0, 0.001, 1.0]]), 256, "metres"))) as image:
         assert np.asarray(image).tolist() == [[65533, 0, 0, 256]]
