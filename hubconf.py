@@ -309,7 +309,8 @@ def _pixels(image: Picture) -> tuple[np.ndarray, pathlib.Path | None]:
     import numpy as np
     from PIL import Image, ImageOps
 
-    from dataloader.files import read_image, to_rgb
+    from dataloader.files import read_image
+    from dataloader.rgb import to_rgb
     from errors import UserError
     from inference import COPY
 

@@ -29,6 +29,7 @@ from .labels import to_train_ids
 from .listing import on_disk
 from .map_files import open_maps
 from .matlab import read_numbers
+from .rgb import to_rgb
 from .samples import DepthSource
 
 log = logging.getLogger(__name__)
@@ -192,28 +193,13 @@ def open_rgb(path: str | Path, remedy: str = FETCH) -> Image.Image:
     """A picture file as an upright 8-bit Pillow RGB image; 16-bit values are divided by 256, transparency is dropped.
 
     Raises:
-        UserError: as `open_stored`, or when its colours are of a kind that Pillow cannot convert.
+        UserError: as `open_stored` and `to_rgb`.
     """
     if nyu_files.is_member(path):
         return nyu_files.read_picture(str(path))
     if part := parts.part_of(str(path)):
         return parts.take(part, open_rgb)
     return to_rgb(open_stored(path, upright=True, remedy=remedy), path)
-
-
-def to_rgb(image: Image.Image, where: str | Path) -> Image.Image:
-    """A decoded image as 8-bit RGB, see `open_rgb`; `where` begins the sentence of an error."""
-    if image.mode == "RGB":
-        return image
-    if image.mode.startswith("I"):
-        high = np.clip(np.asarray(image) >> 8, 0, 255).astype(np.uint8)
-        return Image.fromarray(high).convert("RGB")
-    try:
-        if image.mode == "P" and "transparency" in image.info:
-            image = image.convert("RGBA")
-        return image.convert("RGB")
-    except ValueError as fault:
-        raise UserError(f"{where}: no conversion from {image.mode} to RGB ({fault}); save it as RGB") from fault
 
 
 def read_image(path: str | Path, remedy: str = FETCH) -> np.ndarray:

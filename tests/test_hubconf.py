@@ -101,6 +101,8 @@ def test_an_image_is_a_file_an_array_or_a_picture(predictor, photo):
         assert (seen.depth == wanted).all()
     grey = predictor(pixels[..., 0]).image
     assert (grey == pixels[..., :1]).all() and grey.shape == (40, 72, 3)
+    brightness = Image.fromarray(np.float32(pixels[..., 0] / 255))
+    assert (predictor(brightness).image == pixels[..., :1]).all()
     turned = Image.fromarray(pixels)
     turned.getexif()[274] = 6
     assert predictor(turned).depth.shape == (72, 40)

@@ -51,6 +51,41 @@ def test_16_bit_colour_is_divided_by_256(tmp_path, channels):
     assert np.array_equal(read_image(tmp_path / "a.png"), (wide[..., 2::-1] >> 8).astype(np.uint8))
 
 
+def test_dark_16_bit_pictures_of_a_format_that_has_no_other_stay_dark(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5\n2 1\n65535\n" + bytes([0, 200, 0, 0]))
+    assert not read_image(tmp_path / "a.pgm").any()
+
+
+@pytest.mark.parametrize("scale", [1 / 255, 1])
+def test_floating_point_pictures_are_brightness_to_1_or_255(tmp_path, scale):
+    Image.fromarray(GREY.astype(np.float32) * np.float32(scale)).save(tmp_path / "a.tiff")
+    assert np.array_equal(read_image(tmp_path / "a.tiff"), np.dstack([GREY] * 3))
+
+
+def test_whole_numbers_of_32_bits_are_those_of_16_where_that_is_certain(tmp_path):
+    Image.fromarray(GREY.astype(np.int32) << 8).save(tmp_path / "a.tiff")
+    assert np.array_equal(read_image(tmp_path / "a.tiff"), np.dstack([GREY] * 3))
+    Image.fromarray(np.zeros((2, 3), np.int32)).save(tmp_path / "a.tiff")
+    assert not read_image(tmp_path / "a.tiff").any()
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        GREY.astype(np.int32),
+        GREY.astype(np.int32) << 16,
+        GREY * np.float32(9),
+        GREY - np.float32(300),
+        GREY * np.float32("nan"),
+    ],
+    ids=range(5),
+)
+def test_numbers_that_do_not_say_what_is_white_are_refused(tmp_path, values):
+    Image.fromarray(values).save(tmp_path / "a.tiff")
+    with pytest.raises(UserError, match=r"a.tiff: (int32|float32) values from .* save it as 8-bit RGB"):
+        read_image(tmp_path / "a.tiff")
+
+
 @pytest.mark.parametrize("mode", ["RGBA", "LA", "P", "1"])
 def test_transparency_and_palettes_become_rgb(tmp_path, mode):
     image = Image.fromarray(tiny.picture(1)).convert(mode)
