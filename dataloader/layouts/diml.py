@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from errors import UserError
 
-from ..listing import IMAGE_TYPES, Listing
+from ..listing import IMAGE_TYPES, Listing, refuse_unlisted
 from ..samples import NO_CAMERA, DepthSource, Request, Sample
 
 MILLIMETRE = 1e-3
@@ -65,7 +65,7 @@ def diml_samples(request: Request) -> list[Sample]:
 def _folders(root: Path, pairing: Pairing) -> list[PurePosixPath]:
     """Folders, relative to the root, that hold both folders of a pairing."""
     found = []
-    for place, names, _ in os.walk(root, followlinks=True):
+    for place, names, _ in os.walk(root, onerror=refuse_unlisted, followlinks=True):
         folder = PurePosixPath(Path(place).relative_to(root).as_posix())
         if {pairing.images, pairing.depth} <= {*names}:
             found.append(folder)

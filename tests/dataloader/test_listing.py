@@ -1,6 +1,8 @@
 """Files are found by their names, whatever the case of the extension."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from dataloader.integrity import find_damaged, needed
 from dataloader.listing import Listing, on_disk
 from dataloader.prepare import __main__ as prepare
 from dataloader.splits import resolve, with_truth
-from tests.dataloader import test_kitti_2015, test_odometry, tiny
+from errors import UserError
+from tests.dataloader import test_diml, test_kitti_2015, test_odometry, tiny
 
 
 def shout(root: Path) -> Path:
@@ -39,6 +42,55 @@ def test_a_listing_finds_any_case_and_the_exact_one_first(tmp_path):
     assert listing.find_image("a.JPG") == f"{tmp_path}/a.PNG" and not listing.find("d")
     assert listing.has("a.png") and not listing.has("A.png")
     assert on_disk(tmp_path / "a.png").name == "a.PNG" and on_disk(tmp_path / "none.png").name == "none.png"
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """Folders that the system refuses to list, by their path."""
+    folders: dict[Path, int] = {}
+
+    def refusing(plain):
+        def listed(path):
+            if number := folders.get(Path(path)):
+                raise OSError(number, os.strerror(number), str(path))
+            return plain(path)
+
+        return listed
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    return folders
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(tmp_path, refused, number, capsys):
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    test_diml.indoor(root, "HR/hall", "one")
+    own = {"data_folder": str(tmp_path / "own"), "data_intrinsics": (40, 40, 40, 12)}
+    for sequence in "ab":
+        for frame in range(3):
+            tiny.save(tmp_path / f"own/{sequence}/{frame}.png", tiny.picture(frame))
+    cases = [
+        ("depth", "kitti_zhou_test", f"kitti/{tiny.DRIVE}/image_02/data", {}),
+        ("segmentation", "cityscapes_validation", "cityscapes/leftImg8bit/val/zellstadt", {}),
+        ("depth", "diml_indoor_test", "diml/HR/hall/color", {}),
+        ("depth", "diml_indoor_test", "diml/HR", {}),
+        ("depth", "folder_test", "own/b", own),
+    ]
+    for purpose, name, folder, more in cases:
+        refused[root / folder] = number
+        with pytest.raises(UserError, match=rf"{folder}: the folder cannot be listed \({os.strerror(number)}\); get "):
+            resolve(find_loader(purpose, name), root, **more)
+    assert prepare.main(["index", "kitti", "--dataset-dir", str(root)]) == 2
+    assert "image_02/data: the folder cannot be listed" in capsys.readouterr().err
+
+
+def test_what_is_no_folder_holds_nothing(tmp_path, refused):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    refused[tmp_path / "lost+found"] = errno.EACCES  # at the root of a disk
+    for name in ("none", "file", "loop", "lost+found", "long" * 100, "zero\0"):
+        assert not Listing(tmp_path).names(name) and not Listing(tmp_path).file(f"{name}/image.png")
 
 
 @pytest.mark.parametrize("index", [False, True])
