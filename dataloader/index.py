@@ -178,6 +178,18 @@ def resolve_index(
     return result
 
 
+def truth_by_image(split: Index, images: str, truth: str) -> dict[str, Any]:
+    """What a split has in one category, by the image of the same frame; images that have none there are not in it.
+
+    Args:
+        split: the index of the split
+        images: category of the images
+        truth: category of what belongs to them; all images are without where the split lacks it
+    """
+    found = resolve_index(split, {}, load=(images, truth))
+    return dict(zip(found.get((images, 0, -1), ()), found.get((truth, 0, -1), ()), strict=False))
+
+
 def _partner(name: str) -> str:
     return name.removesuffix("_right") if name.endswith("_right") else f"{name}_right"
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..index import read_index, rebuild, resolve_index
+from ..index import read_index, rebuild, resolve_index, truth_by_image
 from ..listing import IMAGE_TYPES, Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
@@ -47,13 +47,12 @@ def _from_folders(part: str, listing: Listing, parameters: Parameters) -> Iterat
 
 
 def _from_index(request: Request, index: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
-    found = resolve_index(read_index(index), {}, load=("color", "segmentation"))
-    if ("color", 0, -1) not in found:
+    split = read_index(index)
+    if "color" not in split:
         raise UserError(f"{index}: no images in it; {rebuild(index)}")
-    missing, left = Missing(request), 0
-    images = found["color", 0, -1]
-    for stored, label in zip(images, found.get(("segmentation", 0, -1)) or [""] * len(images), strict=True):
-        image = listing.find_image(stored)
+    missing, left, given = Missing(request), 0, truth_by_image(split, "color", "segmentation")
+    for stored in resolve_index(split, {}, load=("color",))["color", 0, -1]:
+        image, label = listing.find_image(stored), given.get(stored, "")
         labels = listing.file(label) if label else ""
         there = {stored: bool(image), label: bool(labels) or not label}
         if missing.note(f"{listing.root}/{path}" for path, exists in there.items() if not exists):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..index import read_index, resolve_index
+from ..index import read_index, resolve_index, truth_by_image
 from ..listing import IMAGE_TYPES, Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
@@ -59,16 +59,15 @@ def _from_folders(request: Request, listing: Listing, parameters: Parameters) ->
 def _from_index(request: Request, path: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
     truth = "depth" if request.spec.purpose == "depth" else "segmentation"
     split = read_index(path)
-    load = ["color", truth] if truth in split else ["color"]
-    found = resolve_index(split, {}, load=load)
+    found, by_image = resolve_index(split, {}, load=["color"]), truth_by_image(split, "color", truth)
     missing, left = Missing(request), 0
-    for row, stored in enumerate(found.get(("color", 0, -1), ())):
+    for stored in found.get(("color", 0, -1), ()):
         image = listing.find_image(stored)
         if missing.note([] if image else [f"{listing.root}/{stored}"]):
             continue
         left += 1
         stem = Path(stored).stem
-        given = found[truth, 0, -1][row] if len(load) > 1 else ""
+        given = by_image.get(stored, "")
         labels = listing.file(given) if truth == "segmentation" else ""
         depth_map = listing.file(given) if truth == "depth" else ""
         yield _sample(request, listing, parameters, stem, image, labels, depth_map)

@@ -335,6 +335,21 @@ def test_indexed_depth_maps_are_read_and_fall_back_on_scans(tmp_path):
     assert with_scan.depth.kind == "velodyne"
 
 
+@pytest.mark.parametrize("scan", [True, False])
+def test_a_frame_that_an_index_has_no_map_of_stays_in_the_set(tmp_path, scan, caplog):
+    root = tiny.kitti(tmp_path)
+    depth_map(root, f"kitti/Depth/{tiny.DRIVE}/image_02/data", 2, 7)
+    indexed(root, [2, 3], ("color", "depth"))
+    tiny.without_last(root / "kitti_zhou_split/validation.json", "depth")
+    if not scan:
+        (root / f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000003.bin").unlink()
+    samples = resolve(VALIDATION, root)
+    assert [sample.depth and sample.depth.kind for sample in samples] == ["map", "velodyne" if scan else None]
+    with caplog.at_level("INFO"):
+        assert len(with_truth(VALIDATION, samples)) == 1 + scan
+    assert ("1 of 2 frames skipped" in caplog.text) is not scan
+
+
 def test_maps_go_before_scans_and_frames_without_either_are_skipped(tmp_path, caplog):
     root = tiny.kitti(tmp_path)
     depth_map(root, f"kitti/Depth/{tiny.DRIVE}/image_02/data", 1, 7)
