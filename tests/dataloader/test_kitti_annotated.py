@@ -125,10 +125,10 @@ def test_there_is_no_right_camera(root):
 
 def test_without_a_list_all_frames_with_a_map_are_there_but_those_of_test_drives(root, caplog):
     maps(root, range(1, 4))
-    held_out = "2011_09_26/2011_09_26_drive_0002_sync"
-    tiny.kitti_images(root / "kitti", held_out, range(2), (2,))
-    folder = root / "kitti/data_depth_annotated" / held_out.rpartition("/")[2] / TAIL
-    tiny.save(folder / f"{0:010d}.png", np.full(tiny.SIZE, 256, np.uint16))
+    for held_out in ("2011_09_26/2011_09_26_drive_0002_sync", "2011_09_26/2011_09_26_drive_0002_extract"):
+        tiny.kitti_images(root / "kitti", held_out, range(2), (2,))
+        folder = root / "kitti/data_depth_annotated" / held_out.rpartition("/")[2] / TAIL
+        tiny.save(folder / f"{0:010d}.png", np.full(tiny.SIZE, 256, np.uint16))
     with caplog.at_level(logging.INFO):
         samples = resolve(TRAIN, root)
     assert [sample.name[-1] for sample in samples] == ["1", "2", "3"]
