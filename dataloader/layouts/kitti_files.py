@@ -102,11 +102,12 @@ class KittiFiles:
 
     def image(self, frame: Frame) -> str:
         """Path of an image, empty where it does not exist."""
-        if "/" in frame.drive or frame.drive not in SEQUENCES:
-            folder = self.drive_folder(frame.drive)
-            return self.listing.find(f"{folder}/image_{frame.camera:02d}/data/{frame.number:010d}")
-        path = self.listing.find(f"sequences/{frame.drive}/image_{frame.camera}/{frame.number:06d}")
-        return path or self.image(raw_frame(frame))
+        if "/" not in frame.drive:
+            path = self.listing.find(f"sequences/{frame.drive}/image_{frame.camera}/{frame.number:06d}")
+            if path:
+                return path
+        raw = raw_frame(frame)
+        return self.listing.find(f"{self.drive_folder(raw.drive)}/image_{raw.camera:02d}/data/{raw.number:010d}")
 
     def expected_image(self, frame: Frame) -> str:
         """Where an image that does not exist should lie."""
