@@ -262,6 +262,21 @@ def test_images_that_were_made_smaller_are_cut_like_their_truth(tmp_path):
     assert "376 x 1242 (height x width) does not fit the image" in answer.sentence
 
 
+def test_a_damaged_map_that_is_looked_at_stops_training_only_where_it_may(root):
+    maps(root)
+    listed(root, pairs(range(4)))
+    path = Path(resolve(TRAIN, root)[1].depth.path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # neither head nor tail betrays it
+    path.write_bytes(content)
+    args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
+    with pytest.raises(UserError, match=rf"{path.name}: cannot decode"):
+        build_training(args, {"depth": Measured(crop=(16, 32))})
+    args.data_on_error, args.data_max_errors = "skip", 1
+    data = build_training(args, {"depth": Measured(crop=(16, 32))})
+    assert data.lengths == (4,) and len(list(data.epoch(0))) == args.train_batches_per_epoch
+
+
 def test_further_maps_are_looked_at_where_they_are_wanted(root):
     maps(root)
     listed(root, pairs(range(4)))
