@@ -93,6 +93,15 @@ class Listing:
         """Absolute path of the first existing `stem` + type, empty where there is none."""
         return next((path for kind in types if (path := self.file(stem + kind))), "")
 
+    def images(self, folder: str) -> dict[str, str]:
+        """Absolute paths of the images in a folder by their names without type, in order.
+
+        One that is there as PNG and as JPG is one image, of which the PNG is taken.
+        """
+        start = f"{folder}/" if folder else ""
+        stems = {stem for stem, kind in map(os.path.splitext, self.names(folder)) if kind.lower() in IMAGE_TYPES}
+        return {stem: self.find(start + stem) for stem in sorted(stems)}
+
     def find_image(self, path: str) -> str:
         """Absolute path of an image, as PNG or JPG whichever is there; its own type goes first."""
         stem, kind = os.path.splitext(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 from errors import UserError
 
 from ..index import read_index, rebuild, resolve_index, truth_by_image
-from ..listing import IMAGE_TYPES, Listing, on_disk
+from ..listing import Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import Request, Sample
@@ -37,12 +37,11 @@ def cityscapes_samples(request: Request) -> list[Sample]:
 
 def _from_folders(part: str, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
     for city in sorted(listing.names(f"leftImg8bit/{part}")):
-        for name in sorted(listing.names(f"leftImg8bit/{part}/{city}")):
-            scene, mark, kind = name.partition("_leftImg8bit")
-            if not mark or kind.lower() not in IMAGE_TYPES:
+        for stem, image in listing.images(f"leftImg8bit/{part}/{city}").items():
+            scene = stem.removesuffix("_leftImg8bit")
+            if scene == stem:
                 continue
             labels = listing.find(f"gtFine/{part}/{city}/{scene}_gtFine_labelIds", (".png",))
-            image = f"{listing.root}/leftImg8bit/{part}/{city}/{name}"
             yield Sample(scene, {0: image}, parameters.intrinsics, labels=labels, labels_mode=parameters.labels_mode)
 
 

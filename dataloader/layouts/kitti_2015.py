@@ -9,7 +9,7 @@ from pathlib import Path
 from errors import UserError
 
 from ..index import read_index, resolve_index, truth_by_image
-from ..listing import IMAGE_TYPES, Listing, on_disk
+from ..listing import Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
@@ -48,11 +48,9 @@ def kitti_2015_samples(request: Request) -> list[Sample]:
 
 
 def _from_folders(request: Request, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
-    names = sorted(name for name in listing.names("training/image_2") if name.lower().endswith(IMAGE_TYPES))
-    for stem in (Path(name).stem for name in names):
+    for stem, image in listing.images("training/image_2").items():
         if not stem.endswith("_10"):
             continue  # the second frame of a pair has no truth
-        image = listing.find(f"training/image_2/{stem}")
         yield _sample(request, listing, parameters, stem, image, labels=listing.find(f"training/semantic/{stem}"))
 
 

@@ -44,6 +44,29 @@ def test_a_listing_finds_any_case_and_the_exact_one_first(tmp_path):
     assert on_disk(tmp_path / "a.png").name == "a.PNG" and on_disk(tmp_path / "none.png").name == "none.png"
 
 
+@pytest.mark.parametrize(
+    ("purpose", "loader", "image"),
+    [
+        ("segmentation", "cityscapes_validation", "cityscapes/leftImg8bit/val/a/a_000000_000019_leftImg8bit"),
+        ("depth", "kitti_2015_train", "kitti_2015/training/image_2/000000_10"),
+        ("depth", "kitti_benchmark_test", "depth_selection/test_depth_prediction_anonymous/image/0000000000"),
+        ("depth", "nyu_v2_test", "nyu_v2/official_splits/test/kitchen/rgb_00045"),
+        ("depth", "make3d_test", "make3d/Test134/img-one"),
+        ("depth", "ddad_validation", "ddad/000001_rgb"),
+        ("depth", "ddad_validation", "ddad/val/000001_rgb"),
+        ("depth", "diml_outdoor_test", "diml/LR/park/outleft/1"),
+    ],
+)
+def test_an_image_that_is_there_in_two_types_counts_once(tmp_path, purpose, loader, image):
+    (tmp_path / "diml/LR/park/depthmap").mkdir(parents=True)
+    for kind in (".jpg", ".png", ".JPEG"):
+        path = tmp_path / f"{image}{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (sample,) = resolve(find_loader(purpose, loader), tmp_path)
+    assert sample.images[0] == f"{tmp_path}/{image}{'.jpg' if loader == 'make3d_test' else '.png'}"
+
+
 @pytest.fixture
 def refused(monkeypatch):
     """Folders that the system refuses to list, by their path."""
