@@ -12,7 +12,7 @@ from typing import Any
 from errors import UserError
 from storage.text import read_text
 
-from .lists import leads_out
+from .lists import leads_out, parse_image_path
 
 Entry = tuple[str, int, int]
 """Category, frame offset, resolution; the latter is always -1 for "as stored"."""
@@ -34,6 +34,7 @@ Index = dict[str, Category]
 
 _FILES = ("color", "depth", "segmentation")
 """How the names of categories begin whose items are files."""
+TOGETHER = "use index files made together"
 _SPLIT = re.compile(r"(?P<dataset>.+?)_(?P<split>.+)_split")
 
 
@@ -177,6 +178,18 @@ def resolve_index(
     return result
 
 
+def truth_by_image(split: Index, images: str, truth: str) -> dict[str, Any]:
+    """What a split has in one category, by the image of the same frame; images that have none there are not in it.
+
+    Args:
+        split: the index of the split
+        images: category of the images
+        truth: category of what belongs to them; all images are without where the split lacks it
+    """
+    found = resolve_index(split, {}, load=(images, truth))
+    return dict(zip(found.get((images, 0, -1), ()), found.get((truth, 0, -1), ()), strict=False))
+
+
 def _partner(name: str) -> str:
     return name.removesuffix("_right") if name.endswith("_right") else f"{name}_right"
 
@@ -185,23 +198,31 @@ def _reaches(row: tuple[int, int, int, int], frames: Sequence[int]) -> bool:
     return row[1] >= -min(frames) and row[2] >= max(frames)
 
 
-def _file_name(item: Any) -> Any:
-    return item.replace("\\", "/").rpartition("/")[2] if isinstance(item, str) else item
+def _told_apart(item: Any) -> Any:
+    """What tells an item from all others, however its folders are spelled; file names of KITTI recur in every drive."""
+    if not isinstance(item, str):
+        return item
+    frame = parse_image_path(item)
+    return (frame.drive.rpartition("/")[2], frame.camera, frame.number) if frame else item.rpartition("/")[2]
 
 
 def _neighbours(basic: Index, name: str, own: list[Any], local: list[int], offset: int) -> list[Any]:
     """Items `offset` places behind those of a split, `own`, which lie at the places `local` of the whole data set."""
-    items = basic[name].items if name in basic else []
+    whole = basic.get(name, Category([], []))
+    items = whole.items
     for item, place in zip(own, local, strict=True):
         wanted = place + offset
         if not 0 <= wanted < len(items) or place >= len(items):
             raise UserError(
-                f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {wanted}; "
-                "use index files made together"
+                f"basic_files.json: {len(items)} entries for {name}, but a split asks for number {wanted}; {TOGETHER}"
             )
-        if _file_name(items[place]) != _file_name(item):  # folders may be spelled otherwise
+        if items[place] != item and _told_apart(items[place]) != _told_apart(item):
             raise UserError(
-                f"basic_files.json: entry {place} of {name} is {items[place]!r}, in a split it is "
-                f"{item!r}; use index files made together"
+                f"basic_files.json: entry {place} of {name} is {items[place]!r}, in a split it is {item!r}; {TOGETHER}"
+            )
+        if not _reaches(whole.positions[place], (offset,)):
+            raise UserError(
+                f"basic_files.json: entry {place} of {name}, {item!r}, has no neighbour {offset:+d} there, but a split "
+                f"asks for it; {TOGETHER}"
             )
     return [items[place + offset] for place in local]

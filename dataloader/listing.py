@@ -5,6 +5,7 @@ Everything that is looked for by its name is found here, whatever the case of it
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 from collections.abc import Iterable, Mapping
@@ -13,10 +14,29 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
+from errors import UserError
+
 from .lists import leads_out
 
 IMAGE_TYPES = (".png", ".jpg", ".jpeg")
 DIGITS = re.compile(r"[0-9]+")
+_ABSENT = (errno.ENOENT, errno.ENOTDIR, errno.ENAMETOOLONG, errno.EINVAL, errno.ELOOP)
+"""Why a folder cannot be listed that is none: nothing there, a file, no possible name, a link to itself."""
+_OF_THE_DISK = ("lost+found", "System Volume Information", "$RECYCLE.BIN")
+"""Folders at the root of a disk that users may not list and that hold no data."""
+
+
+def refuse_unlisted(fault: OSError) -> None:
+    """What `os.walk` is to do about a folder that it cannot list: go on only where there is none.
+
+    Raises:
+        UserError: where there is one, as without permission or with a broken disk.
+    """
+    if fault.errno not in _ABSENT and os.path.basename(fault.filename) not in _OF_THE_DISK:
+        raise UserError(
+            f"{fault.filename}: the folder cannot be listed ({fault.strerror}); get permission to read it, or mend the "
+            "disk or connection"
+        ) from fault
 
 
 def _folded(name: str) -> str:
@@ -33,7 +53,10 @@ class Folder(NamedTuple):
 
 
 class Listing:
-    """The files below one folder; every directory is listed at most once."""
+    """The files below one folder; every directory is listed at most once.
+
+    Raises: UserError where a directory is there and cannot be listed.
+    """
 
     def __init__(self, root: Path):
         self.root = root
@@ -44,7 +67,10 @@ class Listing:
             return Folder()
         try:
             names = os.listdir(self.root / folder)
-        except (OSError, ValueError):  # absent, a file, or no possible name: there is nothing in it
+        except OSError as fault:
+            refuse_unlisted(fault)
+            return Folder()
+        except ValueError:  # no possible name
             return Folder()
         return Folder(frozenset(names), {_folded(name): name for name in sorted(names)})
 
@@ -66,6 +92,15 @@ class Listing:
     def find(self, stem: str, types: Iterable[str] = IMAGE_TYPES) -> str:
         """Absolute path of the first existing `stem` + type, empty where there is none."""
         return next((path for kind in types if (path := self.file(stem + kind))), "")
+
+    def images(self, folder: str) -> dict[str, str]:
+        """Absolute paths of the images in a folder by their names without type, in order.
+
+        One that is there as PNG and as JPG is one image, of which the PNG is taken.
+        """
+        start = f"{folder}/" if folder else ""
+        stems = {stem for stem, kind in map(os.path.splitext, self.names(folder)) if kind.lower() in IMAGE_TYPES}
+        return {stem: self.find(start + stem) for stem in sorted(stems)}
 
     def find_image(self, path: str) -> str:
         """Absolute path of an image, as PNG or JPG whichever is there; its own type goes first."""

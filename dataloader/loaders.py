@@ -166,7 +166,8 @@ def build_training(
         log.info("  - Can use %d images from the %s set for %s training", len(samples), spec.domain, spec.purpose)
         tell_own(spec, samples, makers[spec.purpose].size if spec.video else ())
         if isinstance(makers[spec.purpose], Measured):
-            _look_at_measured(spec, damage.sound(spec, samples) if damage else samples, makers[spec.purpose])
+            sound = damage.sound(spec, samples) if damage else samples
+            _look_at_measured(spec, sound, makers[spec.purpose], skip=damage is not None)
         taught = {}
         if answers and spec.purpose == "depth":
             taught = answers.of(spec, damage.sound(spec, samples) if damage else samples)
@@ -246,15 +247,17 @@ def _require_kind(spec: LoaderSpec, maker: ItemMaker) -> None:
     )
 
 
-def _look_at_measured(spec: LoaderSpec, samples: Sequence[Sample], maker: Measured) -> None:
+def _look_at_measured(spec: LoaderSpec, samples: Sequence[Sample], maker: Measured, skip: bool) -> None:
     """Warn of depth in a doubtful unit, and say how many samples have the further maps that are asked for.
+
+    skip: pass over maps that turn out damaged, for which training takes other samples
 
     Raises:
         UserError: when the first image has no room for the crop.
     """
     for sample in samples[:1]:
         maker.window(sample, image_size(sample.images[0]))
-    warn_of_unit(spec.name, samples, maker.depth_max)
+    warn_of_unit(spec.name, samples, maker.depth_max, skip)
     for kind, what in FURTHER.items():
         if getattr(maker, kind):
             count = sum(getattr(sample, kind) is not None for sample in samples)

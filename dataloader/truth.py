@@ -172,9 +172,19 @@ def unit_doubt(median: float, farthest: float) -> str:
     )
 
 
-def warn_of_unit(name: str, samples: Sequence[Sample], farthest: float) -> None:
-    """Warn where the depth of a loader's samples, of which a few are read, is doubtful as in `unit_doubt`."""
-    medians = [np.median(known) for each in _looked_at(samples) if (known := each[each > 0]).size]
+def warn_of_unit(name: str, samples: Sequence[Sample], farthest: float, skip: bool = False) -> None:
+    """Warn where the depth of a loader's samples, of which a few are read, is doubtful as in `unit_doubt`.
+
+    Args:
+        name: of the loader
+        samples: those of it
+        farthest: how far predictions may reach, metres
+        skip: pass over maps that cannot be read
+
+    Raises:
+        UserError: when one of those that are read cannot be, unless `skip`.
+    """
+    medians = [np.median(known) for each in _looked_at(samples, skip) if (known := each[each > 0]).size]
     if medians and (doubt := unit_doubt(float(np.median(medians)), farthest)):
         log.warning("%s: %s", name, doubt)
 
@@ -199,10 +209,17 @@ def require_dense(name: str, samples: Sequence[Sample]) -> None:
     )
 
 
-def _looked_at(samples: Sequence[Sample]) -> list[np.ndarray]:
-    """Depth of a few samples, from the first to the last."""
+def _looked_at(samples: Sequence[Sample], skip: bool = False) -> list[np.ndarray]:
+    """Depth of a few samples, from the first to the last; with `skip`, without what cannot be read."""
     chosen = np.unique(np.linspace(0, len(samples) - 1, LOOKED_AT).round().astype(int)) if samples else ()
-    return [read_depth(samples[place].depth) for place in chosen if samples[place].depth]
+    found = []
+    for source in _sources([samples[place] for place in chosen]):
+        try:
+            found.append(read_depth(source))
+        except UserError:
+            if not skip:
+                raise
+    return found
 
 
 def _size(source: DepthSource) -> Size | None:

@@ -13,7 +13,7 @@ from dataloader.catalog import LoaderSpec
 from dataloader.check.report import SHOWN, Report, counted, first_of
 from dataloader.integrity import find_damaged, needed
 from dataloader.layouts.folder import Recording
-from dataloader.listing import numbers_of
+from dataloader.listing import numbers_of, refuse_unlisted
 from dataloader.numbering import have_decimals
 from dataloader.parts import container
 from dataloader.samples import Sample
@@ -52,7 +52,8 @@ def tell_damaged(report: Report, faults: Sequence[str], what: str) -> None:
 def _names(folder: str) -> frozenset[str]:
     try:
         return frozenset(os.listdir(folder))
-    except OSError:
+    except OSError as fault:
+        refuse_unlisted(fault)
         return frozenset()
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..index import read_index, rebuild, resolve_index
-from ..listing import IMAGE_TYPES, Listing, on_disk
+from ..index import read_index, rebuild, resolve_index, truth_by_image
+from ..listing import Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import Request, Sample
@@ -37,23 +37,21 @@ def cityscapes_samples(request: Request) -> list[Sample]:
 
 def _from_folders(part: str, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
     for city in sorted(listing.names(f"leftImg8bit/{part}")):
-        for name in sorted(listing.names(f"leftImg8bit/{part}/{city}")):
-            scene, mark, kind = name.partition("_leftImg8bit")
-            if not mark or kind.lower() not in IMAGE_TYPES:
+        for stem, image in listing.images(f"leftImg8bit/{part}/{city}").items():
+            scene = stem.removesuffix("_leftImg8bit")
+            if scene == stem:
                 continue
             labels = listing.find(f"gtFine/{part}/{city}/{scene}_gtFine_labelIds", (".png",))
-            image = f"{listing.root}/leftImg8bit/{part}/{city}/{name}"
             yield Sample(scene, {0: image}, parameters.intrinsics, labels=labels, labels_mode=parameters.labels_mode)
 
 
 def _from_index(request: Request, index: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
-    found = resolve_index(read_index(index), {}, load=("color", "segmentation"))
-    if ("color", 0, -1) not in found:
+    split = read_index(index)
+    if "color" not in split:
         raise UserError(f"{index}: no images in it; {rebuild(index)}")
-    missing, left = Missing(request), 0
-    images = found["color", 0, -1]
-    for stored, label in zip(images, found.get(("segmentation", 0, -1)) or [""] * len(images), strict=True):
-        image = listing.find_image(stored)
+    missing, left, given = Missing(request), 0, truth_by_image(split, "color", "segmentation")
+    for stored in resolve_index(split, {}, load=("color",))["color", 0, -1]:
+        image, label = listing.find_image(stored), given.get(stored, "")
         labels = listing.file(label) if label else ""
         there = {stored: bool(image), label: bool(labels) or not label}
         if missing.note(f"{listing.root}/{path}" for path, exists in there.items() if not exists):

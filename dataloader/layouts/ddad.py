@@ -157,11 +157,10 @@ def _numbers(values: Iterable[object]) -> np.ndarray:
 def _exported(listing: Listing) -> Iterator[Sample]:
     """Pairs ``<id>_rgb.png`` and ``<id>_depth.npy`` (metres), directly in the folder or in folders of it."""
     for folder in ["", *sorted(name for name in listing.names("") if not name.startswith("."))]:
-        for name in sorted(listing.names(folder)):
-            stem, end, kind = name.rpartition(IMAGE)
-            if not end or not kind.startswith("."):
+        for name, image in listing.images(folder).items():
+            stem = name.removesuffix(IMAGE)
+            if stem == name:
                 continue
             place = f"{folder}/{stem}" if folder else stem
-            image, depth = listing.find_image(f"{place}{IMAGE}{kind}"), listing.file(f"{place}{DEPTH}.npy")
-            if image.endswith(name):
-                yield Sample(place, {0: image}, NO_CAMERA, depth=DepthSource("array", depth) if depth else None)
+            depth = listing.file(f"{place}{DEPTH}.npy")
+            yield Sample(place, {0: image}, NO_CAMERA, depth=DepthSource("array", depth) if depth else None)

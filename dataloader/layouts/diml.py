@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 from errors import UserError
 
-from ..listing import IMAGE_TYPES, Listing
+from ..listing import Listing, refuse_unlisted
 from ..samples import NO_CAMERA, DepthSource, Request, Sample
 
 MILLIMETRE = 1e-3
@@ -65,7 +65,7 @@ def diml_samples(request: Request) -> list[Sample]:
 def _folders(root: Path, pairing: Pairing) -> list[PurePosixPath]:
     """Folders, relative to the root, that hold both folders of a pairing."""
     found = []
-    for place, names, _ in os.walk(root, followlinks=True):
+    for place, names, _ in os.walk(root, onerror=refuse_unlisted, followlinks=True):
         folder = PurePosixPath(Path(place).relative_to(root).as_posix())
         if {pairing.images, pairing.depth} <= {*names}:
             found.append(folder)
@@ -77,16 +77,13 @@ def _folders(root: Path, pairing: Pairing) -> list[PurePosixPath]:
 
 def _of_folder(listing: Listing, folder: PurePosixPath, pairing: Pairing) -> Iterator[Sample]:
     images, depths = (f"{folder}/{name}".removeprefix("./") for name in (pairing.images, pairing.depth))
-    for name in listing.names(images):
-        stem, kind = os.path.splitext(name)
-        if kind.lower() not in IMAGE_TYPES or not stem.endswith(pairing.image_end) or stem.startswith("."):
+    for stem, image in listing.images(images).items():
+        if not stem.endswith(pairing.image_end) or stem.startswith("."):
             continue
         short = stem.removesuffix(pairing.image_end)
         path = listing.find(f"{depths}/{short}{pairing.depth_end}", (".png",))
         depth = DepthSource("map", path, unit=MILLIMETRE) if path else None
-        yield Sample(
-            f"{folder}/{short}".removeprefix("./"), {0: listing.file(f"{images}/{name}")}, NO_CAMERA, depth=depth
-        )
+        yield Sample(f"{folder}/{short}".removeprefix("./"), {0: image}, NO_CAMERA, depth=depth)
 
 
 def _without_resolution(name: str) -> str:

@@ -29,7 +29,7 @@ from ..camera import doubts, in_words
 from ..catalog import LoaderSpec
 from ..companions import companion
 from ..files import image_size
-from ..listing import Listing
+from ..listing import Listing, refuse_unlisted
 from ..numbering import in_order
 from ..samples import NO_CAMERA, DepthSource, Request, Sample, check_intrinsics
 from ..shape import shape_doubt
@@ -180,7 +180,7 @@ def _places(folder: str) -> Iterator[tuple[Path, list[Path]]]:
         what = "neither a folder nor a video" if root.exists() else "no such folder"
         raise UserError(f"--data-folder {folder}: {what}; pass the folder that holds your sequences, or a video")
     met = set()
-    for name, folders, files in os.walk(root, followlinks=True):
+    for name, folders, files in os.walk(root, onerror=refuse_unlisted, followlinks=True):
         real, place = os.path.realpath(name), Path(name)
         known = real in met
         met.add(real)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..index import Category, Index, read_index, rebuild, resolve_index
+from ..index import Category, Index, read_index, rebuild, resolve_index, truth_by_image
 from ..listing import on_disk
 from ..lists import Frame, fetch_list, parse_image_path, read_list
 from ..missing import Missing
@@ -190,8 +190,7 @@ def _from_index(request: Request, path: Path, files: KittiFiles, parameters: Par
     left_only = _remove_left_only(split, files) if request.spec.training else 0
     missing, samples = Missing(request), []
     for camera in cameras:
-        load = [camera, truth] if request.spec.needs_truth and truth in split else [camera]
-        samples += _of_camera(request, (split, basic), load, files, parameters, missing)
+        samples += _of_camera(request, (split, basic), (camera, truth), files, parameters, missing)
     missing.check(path, INDEX_REMEDY, len(samples))
     _tell_left_only(request, path, left_only, len(samples))
     return samples
@@ -211,20 +210,23 @@ def _remove_left_only(split: Index, files: KittiFiles) -> int:
 def _of_camera(
     request: Request,
     indices: tuple[Index, Index],
-    load: list[str],
+    categories: tuple[str, str],
     files: KittiFiles,
     parameters: Parameters,
     missing: Missing,
 ) -> Iterator[Sample]:
-    camera, offsets = load[0], request.spec.frames
-    found = resolve_index(*indices, load=load, video=[camera] if request.spec.video else (), frames=offsets)
+    (camera, truth), offsets = categories, request.spec.frames
+    found = resolve_index(*indices, load=[camera], video=[camera] if request.spec.video else (), frames=offsets)
+    # A frame that an index has no map of is judged as in a list: by what is on disk, or told to be without truth.
+    stored = truth_by_image(indices[0], camera, truth) if request.spec.needs_truth else {}
     for row, path in enumerate(found.get((camera, 0, -1), ())):
         images = indexed_images(files, {offset: found[camera, offset, -1][row] for offset in offsets}, missing)
         if not images:
             continue
         frame = parse_image_path(path)
-        stored = found[load[1], 0, -1][row] if len(load) > 1 else ""
-        depth = _indexed_depth(request, files, parameters, frame, stored) if request.spec.needs_truth else None
+        depth = None
+        if request.spec.needs_truth:
+            depth = _indexed_depth(request, files, parameters, frame, stored.get(path, ""))
         name = frame.name if frame else path
         yield Sample(name, images, parameters.intrinsics, depth=depth, measured=parameters.measured)
 

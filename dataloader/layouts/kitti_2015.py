@@ -8,8 +8,8 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..index import read_index, resolve_index
-from ..listing import IMAGE_TYPES, Listing, on_disk
+from ..index import read_index, resolve_index, truth_by_image
+from ..listing import Listing, on_disk
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import DepthSource, Request, Sample
@@ -48,27 +48,24 @@ def kitti_2015_samples(request: Request) -> list[Sample]:
 
 
 def _from_folders(request: Request, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
-    names = sorted(name for name in listing.names("training/image_2") if name.lower().endswith(IMAGE_TYPES))
-    for stem in (Path(name).stem for name in names):
+    for stem, image in listing.images("training/image_2").items():
         if not stem.endswith("_10"):
             continue  # the second frame of a pair has no truth
-        image = listing.find(f"training/image_2/{stem}")
         yield _sample(request, listing, parameters, stem, image, labels=listing.find(f"training/semantic/{stem}"))
 
 
 def _from_index(request: Request, path: Path, listing: Listing, parameters: Parameters) -> Iterator[Sample]:
     truth = "depth" if request.spec.purpose == "depth" else "segmentation"
     split = read_index(path)
-    load = ["color", truth] if truth in split else ["color"]
-    found = resolve_index(split, {}, load=load)
+    found, by_image = resolve_index(split, {}, load=["color"]), truth_by_image(split, "color", truth)
     missing, left = Missing(request), 0
-    for row, stored in enumerate(found.get(("color", 0, -1), ())):
+    for stored in found.get(("color", 0, -1), ()):
         image = listing.find_image(stored)
         if missing.note([] if image else [f"{listing.root}/{stored}"]):
             continue
         left += 1
         stem = Path(stored).stem
-        given = found[truth, 0, -1][row] if len(load) > 1 else ""
+        given = by_image.get(stored, "")
         labels = listing.file(given) if truth == "segmentation" else ""
         depth_map = listing.file(given) if truth == "depth" else ""
         yield _sample(request, listing, parameters, stem, image, labels, depth_map)

@@ -79,12 +79,15 @@ class KittiFiles:
         return inside if self.listing.has(inside) else drive
 
     def raw_drives(self) -> list[str]:
-        """Raw drives that are there, as <date>/<drive>, in order."""
+        """Synchronised raw drives that are there, as <date>/<drive>, in order.
+
+        The same recordings as `_extract` are not rectified, and no list of a test set tells them from others.
+        """
         dates = {date for place in ("", "Raw_data") for date in self.listing.names(place) if _DATE.fullmatch(date)}
         names = {
             (date, name) for date in dates for place in ("", "Raw_data/") for name in self.listing.names(place + date)
         }
-        return sorted(f"{date}/{name}" for date, name in names if name.startswith(f"{date}_drive_"))
+        return sorted(f"{date}/{name}" for date, name in names if re.fullmatch(rf"{date}_drive_[0-9]{{4}}_sync", name))
 
     def numbers(self, drive: str, camera: int) -> set[int]:
         """Numbers of the images of a raw drive that are there."""
@@ -99,11 +102,12 @@ class KittiFiles:
 
     def image(self, frame: Frame) -> str:
         """Path of an image, empty where it does not exist."""
-        if "/" in frame.drive or frame.drive not in SEQUENCES:
-            folder = self.drive_folder(frame.drive)
-            return self.listing.find(f"{folder}/image_{frame.camera:02d}/data/{frame.number:010d}")
-        path = self.listing.find(f"sequences/{frame.drive}/image_{frame.camera}/{frame.number:06d}")
-        return path or self.image(raw_frame(frame))
+        if "/" not in frame.drive:
+            path = self.listing.find(f"sequences/{frame.drive}/image_{frame.camera}/{frame.number:06d}")
+            if path:
+                return path
+        raw = raw_frame(frame)
+        return self.listing.find(f"{self.drive_folder(raw.drive)}/image_{raw.camera:02d}/data/{raw.number:010d}")
 
     def expected_image(self, frame: Frame) -> str:
         """Where an image that does not exist should lie."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from errors import UserError
 
-from ..listing import IMAGE_TYPES, Listing
+from ..listing import Listing
 from ..parameters import read_parameters
 from ..samples import Request, Sample
 
@@ -28,10 +28,10 @@ def kitti_upload_samples(request: Request) -> list[Sample]:
     listing = Listing(request.dataset_dir)
     folders = [str(Path(home, place, FOLDER)) for home in HOMES for place in PLACES]
     folder = next((each for each in folders if listing.names(each)), folders[0])
-    names = sorted(name for name in listing.names(folder) if name.lower().endswith(IMAGE_TYPES))
-    if not names:
+    images = listing.images(folder)
+    if not images:
         raise UserError(f"{listing.root / folder}: no images; unpack data_depth_selection.zip in {listing.root}")
-    if len(names) != COUNT:
-        log.warning("%s: %d images, and the benchmark has %d; it wants predictions for all", folder, len(names), COUNT)
+    if len(images) != COUNT:
+        log.warning("%s: %d images, and the benchmark has %d; it wants predictions for all", folder, len(images), COUNT)
     camera = read_parameters(request.dataset_dir / "kitti", "kitti").intrinsics
-    return [Sample(Path(name).stem, {0: f"{listing.root}/{folder}/{name}"}, camera) for name in names]
+    return [Sample(stem, {0: image}, camera) for stem, image in images.items()]

@@ -42,8 +42,7 @@ def make3d_samples(request: Request) -> list[Sample]:
 
 
 def _on_disk(listing: Listing, place: str) -> list[str]:
-    names = sorted(listing.names(place))
-    return [Path(name).stem for name in names if name.startswith(START) and name.lower().endswith(IMAGE_TYPES)]
+    return [stem for stem in listing.images(place) if stem.startswith(START)]
 
 
 def _listed(index: Path) -> list[str]:

@@ -14,7 +14,7 @@ from errors import UserError
 
 from ..catalog import LoaderSpec
 from ..companions import companion
-from ..listing import IMAGE_TYPES, Listing, on_disk
+from ..listing import Listing, on_disk
 from ..matlab import read_numbers
 from ..missing import Missing
 from ..nyu_files import count_labelled, member, scene_types
@@ -161,12 +161,11 @@ def _millimetres(path: str) -> DepthSource | None:
 
 def _extracted(listing: Listing, parameters: Parameters, place: str) -> Iterator[Sample]:
     for scene in sorted(listing.names(place)):
-        for name in sorted(listing.names(f"{place}/{scene}")):
-            stem, number = Path(name).stem, Path(name).stem.removeprefix("rgb_")
-            if not (stem.startswith("rgb_") and name.lower().endswith(IMAGE_TYPES)):
+        for stem, image in listing.images(f"{place}/{scene}").items():
+            number = stem.removeprefix("rgb_")
+            if number == stem:
                 continue
             depth = _millimetres(listing.find(f"{place}/{scene}/sync_depth_{number}", (".png",)))
-            image = f"{listing.root}/{place}/{scene}/{name}"
             yield _sample(f"{scene}/{stem}", image, depth, parameters, **_companions(listing, depth))
 
 

@@ -14,12 +14,14 @@ from storage.text import read_text
 
 from ..index import read_index, rebuild, resolve_index
 from ..listing import on_disk
-from ..lists import Frame, parse_image_path, read_list
+from ..lists import Frame, fetch_list, parse_image_path, read_list
 from ..missing import Missing
 from ..parameters import Parameters, read_parameters
 from ..samples import Request, Sample
-from .kitti import INDEX_REMEDY, find_split, from_frames, indexed_images
-from .kitti_files import SEQUENCES, KittiFiles
+from .kitti import find_split, from_frames, indexed_images
+from .kitti_files import SEQUENCES, KittiFiles, raw_frame
+
+REMEDY = "fetch them, poses need every frame of a drive"
 
 
 def odometry_samples(request: Request) -> list[Sample]:
@@ -38,17 +40,20 @@ def odometry_samples(request: Request) -> list[Sample]:
     if path is not None and path.suffix.lower() == ".json":
         return _from_index(path, request, files, parameters)
     sequence = request.spec.split.removeprefix("odom")
-    frames = _whole_sequence(files, sequence) if path is None else _one_run(path, read_list(path))
+    if path is None:
+        frames = _whole_sequence(files, sequence)
+    else:
+        frames = _one_run(path, read_list(path), f"mend it, or {fetch_list(path)}")
     poses_path = on_disk(files.root / "poses" / f"{sequence}.txt")
     poses = read_poses(poses_path)
     if request.ends:
         frames = _with_next(files, frames, lambda frame: _place(frame, sequence) < len(poses))
-        samples = from_frames(request, path or files.root, frames[:-1], files, parameters)
+        samples = from_frames(request, path or files.root, frames[:-1], files, parameters, REMEDY)
         last = files.image(frames[-1])
         samples.append(replace(samples[-1], name=frames[-1].name, images={0: last, 1: last}))
     else:
         frames = _with_neighbours(files, frames)
-        samples = from_frames(request, path or files.root, frames, files, parameters)
+        samples = from_frames(request, path or files.root, frames, files, parameters, REMEDY)
     return [
         _with_pose(sample, poses, _place(frame, sequence), poses_path)
         for sample, frame in zip(samples, frames, strict=True)
@@ -124,12 +129,14 @@ def _whole_sequence(files: KittiFiles, sequence: str) -> list[Frame]:
     return frames
 
 
-def _one_run(path: Path, frames: list[Frame]) -> list[Frame]:
+def _one_run(path: Path, frames: list[Frame], remedy: str) -> list[Frame]:
+    """The frames; raises `UserError` unless they follow each other, for a pose is compared with that of the next."""
     for first, second in pairwise(frames):
-        if second != Frame(first.drive, first.number + 1, first.camera):
+        before = raw_frame(first)
+        if raw_frame(second) != replace(before, number=before.number + 1):
             raise UserError(
-                f"{path}: {second.name} follows {first.name}; poses need the frames of one drive and "
-                "camera without gaps"
+                f"{path}: {second.name} follows {first.name}, but poses need the frames of one drive and camera "
+                f"without gaps; {remedy}"
             )
     return frames
 
@@ -171,13 +178,20 @@ def _from_index(path: Path, request: Request, files: KittiFiles, parameters: Par
     offsets = (0,) if request.ends else (0, -1, 1)
     found = resolve_index(split, basic, load=("color", "poses"), video=("color",), frames=offsets)
     stored = found.get(("color", 0, -1), [])
+    remedy = f"fetch what is between them, then {rebuild(path)}"
+    frames = _one_run(path, [_frame(path, each) for each in stored], remedy)
     after = [*stored[1:], *stored[-1:]] if request.ends else found.get(("color", 1, -1), [])
     missing, samples = Missing(request), []
-    for pose, here, there in zip(found.get(("poses", 0, -1), ()), stored, after, strict=True):
+    for frame, pose, here, there in zip(frames, found.get(("poses", 0, -1), ()), stored, after, strict=True):
         images = indexed_images(files, {0: here, 1: there}, missing)
-        frame = parse_image_path(here)
-        samples.append(
-            Sample(frame.name if frame else here, images, parameters.intrinsics, pose=_square(_matrix(path, pose)))
-        )
-    missing.check(path, INDEX_REMEDY, len(samples))
+        samples.append(Sample(frame.name, images, parameters.intrinsics, pose=_square(_matrix(path, pose))))
+    missing.check(path, REMEDY, len(samples))
     return samples
+
+
+def _frame(path: Path, stored: str) -> Frame:
+    """The frame that an image of an index file is; raises `UserError` where its path does not tell."""
+    frame = parse_image_path(stored)
+    if frame is None:
+        raise UserError(f"{path}: {stored[:80]!r} is no image of a KITTI drive; {rebuild(path)}")
+    return frame

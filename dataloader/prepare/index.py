@@ -95,7 +95,8 @@ def build(home: Path, dataset: str) -> Contents:
     parts = _listed(home, sources, columns, ids) if dataset == "kitti" else _by_folder(root, columns, ids)
     splits = [folder for folder in dict.fromkeys(target.partition("/")[0] for target in parts) if folder != dataset]
     parameters = parameters_content(dataset, [folder.removeprefix("kitti_") for folder in splits])
-    return {f"{dataset}/parameters.json": parameters, f"{dataset}/basic_files.json": basic_content(columns), **parts}
+    # What splits refer to comes last: while it is missing, a run that was interrupted is not taken for a whole one.
+    return {f"{dataset}/parameters.json": parameters, **parts, f"{dataset}/basic_files.json": basic_content(columns)}
 
 
 def _values(dataset: str, root: Path, found: dict[str, dict[Key, str]], sources: Sequence[Source]) -> list[Values]:

@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from dataloader.layouts.kitti_files import raw_frame
+from dataloader.listing import refuse_unlisted
 from dataloader.lists import Frame
 from storage.progress import Progress
 
@@ -99,6 +100,9 @@ def scan(root: Path, kinds: Iterable[Kind]) -> dict[str, dict[Key, str]]:
     """Files below `root` by category and key, as paths relative to it with `/`.
 
     Where one frame has several files, the PNG in the raw drives is taken.
+
+    Raises:
+        UserError: when a folder is there and cannot be listed.
     """
     kinds = tuple(kinds)
     found: dict[str, dict[Key, str]] = {kind.name: {} for kind in kinds}
@@ -113,7 +117,7 @@ def scan(root: Path, kinds: Iterable[Kind]) -> dict[str, dict[Key, str]]:
 
 
 def _walk(root: Path) -> Iterator[str]:
-    for folder, inner, names in os.walk(root, followlinks=True):
+    for folder, inner, names in os.walk(root, onerror=refuse_unlisted, followlinks=True):
         inner[:] = [name for name in inner if not SKIPPED.fullmatch(name)]
         inside = Path(folder).relative_to(root).as_posix()
         for name in names:

@@ -37,8 +37,10 @@ def test_index_files_decide_where_they_exist(tmp_path):
     }
     tiny.index_files(tmp_path, columns, [1, 3], basic="cityscapes", part="cityscapes/train.json")
     assert [sample.name[10:16] for sample in resolve(TRAIN, tmp_path)] == ["000001", "000003"]
-    (tmp_path / "cityscapes" / columns["segmentation"][3]).unlink()
-    with pytest.raises(UserError, match=r"train\.json: 1 missing file: .*_000003_.*labelIds"):
+    tiny.without_last(tmp_path / "cityscapes/train.json", "segmentation")
+    assert [bool(sample.labels) for sample in resolve(TRAIN, tmp_path)] == [True, False]
+    (tmp_path / "cityscapes" / columns["segmentation"][1]).unlink()
+    with pytest.raises(UserError, match=r"train\.json: 1 missing file: .*_000001_.*labelIds"):
         resolve(TRAIN, tmp_path)
 
 

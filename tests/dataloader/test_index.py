@@ -123,3 +123,33 @@ def test_index_files_that_do_not_belong_together_are_found_out():
     split = {"color": Category(["a/9.png"], [(9, 9, 5, 9)])}
     with pytest.raises(UserError, match=r"basic_files\.json: 4 entries for color"):
         resolve_index(split, BASIC, load=["color"], video=["color"], frames=(0, 1))
+
+
+def drives(*names: str, count: int = 3) -> Category:
+    """Images of KITTI drives of `count` frames each, as in the index of a whole data set."""
+    paths = [f"{name}/image_02/data/{frame:010d}.png" for name in names for frame in range(count)]
+    rows = [(row, row % count, count - 1 - row % count, row) for row in range(len(paths))]
+    return Category([f"2011_09_26/2011_09_26_drive_{path}" for path in paths], rows)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        (drives("0002_sync", "0005_sync"), r"entry 1 of color is '.*drive_0002_sync.*', in a split it is '.*_0001_"),
+        (drives("0001_sync", count=2), r"entry 1 of color, '.*0001\.png', has no neighbour \+1 there"),
+    ],
+)
+def test_neighbours_of_other_drives_are_none_though_their_file_names_agree(changed, message):
+    split = drives("0001_sync")
+    split = {"color": Category(split.items[1:2], split.positions[1:2])}
+    wider = drives("0005_sync", count=1)  # what follows in the list
+    whole = Category([*changed.items, *wider.items], [*changed.positions, *wider.positions])
+    with pytest.raises(UserError, match=rf"basic_files\.json: {message}"):
+        resolve_index(split, {"color": whole}, load=["color"], video=["color"], frames=(0, -1, 1))
+
+
+def test_folders_may_be_spelled_otherwise_in_the_whole_data_set():
+    whole = drives("0001_sync", "0002_sync")
+    split = {"color": Category([f"Raw_data/{whole.items[4]}"], [(4, 1, 1, 4)])}
+    found = resolve_index(split, {"color": whole}, load=["color"], video=["color"], frames=(0, 1))
+    assert found["color", 1, -1] == [whole.items[5]]

@@ -14,6 +14,7 @@ from dataloader.catalog import find_loader
 from dataloader.files import read_depth, read_image
 from dataloader.layouts.kitti_files import KittiFiles
 from dataloader.lists import Frame
+from dataloader.prepare import __main__ as prepare
 from dataloader.splits import resolve, with_truth
 from errors import UserError
 from tests.dataloader import tiny
@@ -335,6 +336,21 @@ def test_indexed_depth_maps_are_read_and_fall_back_on_scans(tmp_path):
     assert with_scan.depth.kind == "velodyne"
 
 
+@pytest.mark.parametrize("scan", [True, False])
+def test_a_frame_that_an_index_has_no_map_of_stays_in_the_set(tmp_path, scan, caplog):
+    root = tiny.kitti(tmp_path)
+    depth_map(root, f"kitti/Depth/{tiny.DRIVE}/image_02/data", 2, 7)
+    indexed(root, [2, 3], ("color", "depth"))
+    tiny.without_last(root / "kitti_zhou_split/validation.json", "depth")
+    if not scan:
+        (root / f"kitti/{tiny.DRIVE}/velodyne_points/data/0000000003.bin").unlink()
+    samples = resolve(VALIDATION, root)
+    assert [sample.depth and sample.depth.kind for sample in samples] == ["map", "velodyne" if scan else None]
+    with caplog.at_level("INFO"):
+        assert len(with_truth(VALIDATION, samples)) == 1 + scan
+    assert ("1 of 2 frames skipped" in caplog.text) is not scan
+
+
 def test_maps_go_before_scans_and_frames_without_either_are_skipped(tmp_path, caplog):
     root = tiny.kitti(tmp_path)
     depth_map(root, f"kitti/Depth/{tiny.DRIVE}/image_02/data", 1, 7)
@@ -412,6 +428,18 @@ def test_odometry_training_lists_find_sequences_and_the_drives_behind_them(tmp_p
     raw, sequence = resolve(find_loader("depth", "kitti_odom09_train", training=True), tmp_path)
     assert raw.images[1].endswith(f"{drive}/image_02/data/0000001102.png")
     assert sequence.images[-1].endswith("sequences/04/image_3/000000.png")
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_sequences_of_the_odometry_test_train_without_poses(tmp_path, index, capsys):
+    for frame in range(3):
+        tiny.save(tmp_path / f"kitti/sequences/11/image_2/{frame:06d}.png", tiny.picture(frame))
+    tiny.kitti_list(tmp_path / "kitti_odom09_split", "train_files.txt", ["11 1 l"])
+    if index:
+        assert prepare.main(["index", "kitti", "--dataset-dir", str(tmp_path)]) == 0
+    (sample,) = resolve(find_loader("depth", "kitti_odom09_train", training=True), tmp_path)
+    assert sample.name == "11/image_02/0000000001"
+    assert [Path(sample.images[frame]).stem for frame in (0, -1, 1)] == ["000001", "000000", "000002"]
 
 
 def test_missing_odometry_images_are_named_by_sequence(tmp_path):

@@ -78,6 +78,14 @@ def test_an_index_file_chooses_images_but_depth_is_computed(tmp_path, caplog):
     assert [Path(sample.labels).stem for sample in resolve(SEGMENTATION, tmp_path)] == ["000000_10", "000002_10"]
 
 
+def test_an_index_file_without_the_truth_of_an_image_still_names_it(tmp_path):
+    published(download(tmp_path))
+    for category in ("depth", "segmentation"):
+        tiny.without_last(tmp_path / "kitti_2015/train.json", category)
+    assert greatest(resolve(DEPTH, tmp_path)) == pytest.approx([21.6, 7.2], abs=1 / 256)
+    assert [bool(sample.labels) for sample in resolve(SEGMENTATION, tmp_path)] == [True, False]
+
+
 def test_released_numbers_come_from_the_stored_maps(tmp_path):
     published(download(tmp_path))
     samples = resolve(DEPTH, tmp_path, as_released=True)

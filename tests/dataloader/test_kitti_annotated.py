@@ -125,10 +125,10 @@ def test_there_is_no_right_camera(root):
 
 def test_without_a_list_all_frames_with_a_map_are_there_but_those_of_test_drives(root, caplog):
     maps(root, range(1, 4))
-    held_out = "2011_09_26/2011_09_26_drive_0002_sync"
-    tiny.kitti_images(root / "kitti", held_out, range(2), (2,))
-    folder = root / "kitti/data_depth_annotated" / held_out.rpartition("/")[2] / TAIL
-    tiny.save(folder / f"{0:010d}.png", np.full(tiny.SIZE, 256, np.uint16))
+    for held_out in ("2011_09_26/2011_09_26_drive_0002_sync", "2011_09_26/2011_09_26_drive_0002_extract"):
+        tiny.kitti_images(root / "kitti", held_out, range(2), (2,))
+        folder = root / "kitti/data_depth_annotated" / held_out.rpartition("/")[2] / TAIL
+        tiny.save(folder / f"{0:010d}.png", np.full(tiny.SIZE, 256, np.uint16))
     with caplog.at_level(logging.INFO):
         samples = resolve(TRAIN, root)
     assert [sample.name[-1] for sample in samples] == ["1", "2", "3"]
@@ -260,6 +260,21 @@ def test_images_that_were_made_smaller_are_cut_like_their_truth(tmp_path):
     assert np.array_equal(truth.image, tiny.picture(200, (188, 621))[12:, 6:615])
     answer = TrainingSet(TRAIN, resolve(TRAIN, tmp_path), Measured(), seed=1).__getitems__([Key(0, 0, 0)])
     assert "376 x 1242 (height x width) does not fit the image" in answer.sentence
+
+
+def test_a_damaged_map_that_is_looked_at_stops_training_only_where_it_may(root):
+    maps(root)
+    listed(root, pairs(range(4)))
+    path = Path(resolve(TRAIN, root)[1].depth.path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # neither head nor tail betrays it
+    path.write_bytes(content)
+    args = tiny.options(root, depth_training_loaders=("kitti_annotated_train",), segmentation_training_loaders=())
+    with pytest.raises(UserError, match=rf"{path.name}: cannot decode"):
+        build_training(args, {"depth": Measured(crop=(16, 32))})
+    args.data_on_error, args.data_max_errors = "skip", 1
+    data = build_training(args, {"depth": Measured(crop=(16, 32))})
+    assert data.lengths == (4,) and len(list(data.epoch(0))) == args.train_batches_per_epoch
 
 
 def test_further_maps_are_looked_at_where_they_are_wanted(root):

@@ -156,7 +156,8 @@ def test_without_a_list_training_takes_all_drives_but_those_of_the_test(tmp_path
     other = "2011_09_28/2011_09_28_drive_0001_sync"
     tiny.kitti_images(tmp_path / "kitti", frames=range(5))
     tiny.kitti_images(tmp_path / "kitti/Raw_data", drive=other, frames=(0, 1, 2, 4, 5, 6, 7), cameras=(2,), kind=".JPG")
-    tiny.kitti_images(tmp_path / "kitti", drive=TEST_DRIVE, frames=range(5))
+    for drive in (TEST_DRIVE, TEST_DRIVE.replace("sync", "extract"), tiny.DRIVE.replace("sync", "extract")):
+        tiny.kitti_images(tmp_path / "kitti", drive=drive, frames=range(5))
     found = [sample.name for sample in resolve(FULL, tmp_path)]
     expected = [(tiny.DRIVE, camera, frame) for camera in (2, 3) for frame in (1, 2, 3)]
     expected += [(other, 2, frame) for frame in (1, 5, 6)]

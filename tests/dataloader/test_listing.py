@@ -1,6 +1,8 @@
 """Files are found by their names, whatever the case of the extension."""
 
+import errno
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +14,8 @@ from dataloader.integrity import find_damaged, needed
 from dataloader.listing import Listing, on_disk
 from dataloader.prepare import __main__ as prepare
 from dataloader.splits import resolve, with_truth
-from tests.dataloader import test_kitti_2015, test_odometry, tiny
+from errors import UserError
+from tests.dataloader import test_diml, test_kitti_2015, test_odometry, tiny
 
 
 def shout(root: Path) -> Path:
@@ -39,6 +42,78 @@ def test_a_listing_finds_any_case_and_the_exact_one_first(tmp_path):
     assert listing.find_image("a.JPG") == f"{tmp_path}/a.PNG" and not listing.find("d")
     assert listing.has("a.png") and not listing.has("A.png")
     assert on_disk(tmp_path / "a.png").name == "a.PNG" and on_disk(tmp_path / "none.png").name == "none.png"
+
+
+@pytest.mark.parametrize(
+    ("purpose", "loader", "image"),
+    [
+        ("segmentation", "cityscapes_validation", "cityscapes/leftImg8bit/val/a/a_000000_000019_leftImg8bit"),
+        ("depth", "kitti_2015_train", "kitti_2015/training/image_2/000000_10"),
+        ("depth", "kitti_benchmark_test", "depth_selection/test_depth_prediction_anonymous/image/0000000000"),
+        ("depth", "nyu_v2_test", "nyu_v2/official_splits/test/kitchen/rgb_00045"),
+        ("depth", "make3d_test", "make3d/Test134/img-one"),
+        ("depth", "ddad_validation", "ddad/000001_rgb"),
+        ("depth", "ddad_validation", "ddad/val/000001_rgb"),
+        ("depth", "diml_outdoor_test", "diml/LR/park/outleft/1"),
+    ],
+)
+def test_an_image_that_is_there_in_two_types_counts_once(tmp_path, purpose, loader, image):
+    (tmp_path / "diml/LR/park/depthmap").mkdir(parents=True)
+    for kind in (".jpg", ".png", ".JPEG"):
+        path = tmp_path / f"{image}{kind}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (sample,) = resolve(find_loader(purpose, loader), tmp_path)
+    assert sample.images[0] == f"{tmp_path}/{image}{'.jpg' if loader == 'make3d_test' else '.png'}"
+
+
+@pytest.fixture
+def refused(monkeypatch):
+    """Folders that the system refuses to list, by their path."""
+    folders: dict[Path, int] = {}
+
+    def refusing(plain):
+        def listed(path):
+            if number := folders.get(Path(path)):
+                raise OSError(number, os.strerror(number), str(path))
+            return plain(path)
+
+        return listed
+
+    for name in ("scandir", "listdir"):
+        monkeypatch.setattr(os, name, refusing(getattr(os, name)))
+    return folders
+
+
+@pytest.mark.parametrize("number", [errno.EACCES, errno.EIO])
+def test_a_folder_that_cannot_be_listed_is_not_taken_for_an_empty_one(tmp_path, refused, number, capsys):
+    root = tiny.cityscapes(tiny.kitti(tmp_path))
+    test_diml.indoor(root, "HR/hall", "one")
+    own = {"data_folder": str(tmp_path / "own"), "data_intrinsics": (40, 40, 40, 12)}
+    for sequence in "ab":
+        for frame in range(3):
+            tiny.save(tmp_path / f"own/{sequence}/{frame}.png", tiny.picture(frame))
+    cases = [
+        ("depth", "kitti_zhou_test", f"kitti/{tiny.DRIVE}/image_02/data", {}),
+        ("segmentation", "cityscapes_validation", "cityscapes/leftImg8bit/val/zellstadt", {}),
+        ("depth", "diml_indoor_test", "diml/HR/hall/color", {}),
+        ("depth", "diml_indoor_test", "diml/HR", {}),
+        ("depth", "folder_test", "own/b", own),
+    ]
+    for purpose, name, folder, more in cases:
+        refused[root / folder] = number
+        with pytest.raises(UserError, match=rf"{folder}: the folder cannot be listed \({os.strerror(number)}\); get "):
+            resolve(find_loader(purpose, name), root, **more)
+    assert prepare.main(["index", "kitti", "--dataset-dir", str(root)]) == 2
+    assert "image_02/data: the folder cannot be listed" in capsys.readouterr().err
+
+
+def test_what_is_no_folder_holds_nothing(tmp_path, refused):
+    (tmp_path / "file").touch()
+    (tmp_path / "loop").symlink_to("loop")
+    refused[tmp_path / "lost+found"] = errno.EACCES  # at the root of a disk
+    for name in ("none", "file", "loop", "lost+found", "long" * 100, "zero\0"):
+        assert not Listing(tmp_path).names(name) and not Listing(tmp_path).file(f"{name}/image.png")
 
 
 @pytest.mark.parametrize("index", [False, True])

@@ -81,14 +81,48 @@ def test_without_a_list_the_whole_sequence_is_used(tmp_path):
     check(resolve(LOADER, tmp_path), count - 2, first=1)
 
 
+def pose_index(root: Path, rows: list[int]) -> None:
+    """Index files of six frames with a split of those in `rows`, each one metre ahead of the one before."""
+    paths = [f"{tiny.DRIVE}/image_02/data/{frame:010d}.png" for frame in range(6)]
+    tiny.index_files(root, {"color": paths, "poses": paths}, rows, part="kitti_odom09_split/test.json")
+    path = root / "kitti_odom09_split/test.json"
+    content = json.loads(path.read_text())
+    content["files"][1] = [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, frame]] for frame in rows]
+    path.write_text(json.dumps(content))
+
+
+@pytest.mark.parametrize("ends", [False, True])
+def test_an_index_with_gaps_has_no_motions_across_them(tmp_path, ends):
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    pose_index(tmp_path, [0, 1, 2, 4, 5])
+    with pytest.raises(UserError, match=r"test\.json: .*0004 follows .*0002, .* without gaps; fetch what is between"):
+        resolve(LOADER, tmp_path, ends=ends)
+
+
+def test_an_index_names_images_of_drives(tmp_path):
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    pose_index(tmp_path, [*range(6)])
+    for path in tmp_path.rglob("*.json"):
+        path.write_text(path.read_text().replace("image_02", "left"))
+    with pytest.raises(UserError, match=r"'.*/left/data/.*' is no image of a KITTI drive; fetch it again"):
+        resolve(LOADER, tmp_path)
+
+
+@pytest.mark.parametrize("index", [False, True])
+def test_missing_images_are_to_be_fetched_and_never_passed_over(tmp_path, index):
+    tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
+    tiny.drive_list(tmp_path, "odom09", "test_files.txt", range(6))
+    poses(tmp_path, 6)
+    if index:
+        pose_index(tmp_path, [*range(6)])
+    (tmp_path / f"kitti/{tiny.DRIVE}/image_02/data/0000000003.png").unlink()
+    with pytest.raises(UserError, match=r"0003\.png; fetch them, poses need every frame of a drive$"):
+        resolve(LOADER, tmp_path)
+
+
 def test_index_files_bring_their_poses(tmp_path):
     tiny.kitti_images(tmp_path / "kitti", cameras=(2,))
-    paths = [f"{tiny.DRIVE}/image_02/data/{frame:010d}.png" for frame in range(6)]
-    tiny.index_files(tmp_path, {"color": paths, "poses": paths}, list(range(6)), part="kitti_odom09_split/test.json")
-    path = tmp_path / "kitti_odom09_split/test.json"
-    content = json.loads(path.read_text())
-    content["files"][1] = [[[1, 0, 0, 0], [0, 1, 0, 0], [0, 0, 1, frame]] for frame in range(6)]
-    path.write_text(json.dumps(content))
+    pose_index(tmp_path, [*range(6)])
     check(resolve(LOADER, tmp_path), 4, first=1)
     whole = resolve(LOADER, tmp_path, ends=True)
     check(whole, 6)

@@ -141,6 +141,23 @@ def test_an_index_of_a_full_download_is_rebuilt_for_part_of_it_and_back(home):
     assert (home / "kitti_zhou_split" / "train.json").read_bytes() == published
 
 
+def test_an_index_that_was_interrupted_is_not_taken_for_whole(home, monkeypatch):
+    written = []
+
+    def stop_at_the_fourth(path: Path, content: bytes) -> None:
+        if len(written) == 3:
+            raise KeyboardInterrupt
+        path.write_bytes(content)
+        written.append(path)
+
+    monkeypatch.setattr(index, "put", stop_at_the_fourth)
+    with pytest.raises(KeyboardInterrupt):
+        run("kitti", "--dataset-dir", home)
+    assert (home / "kitti_zhou_split/train.json").is_file()
+    with pytest.raises(UserError, match=r"basic_files\.json: cannot be read .*; rebuild it with"):
+        splits.resolve(LOADERS["depth", "kitti_zhou_train"], home)
+
+
 def test_what_users_edit_is_not_replaced(home):
     (home / "kitti" / "parameters.json").write_text('{"K": null}')
     run("kitti", "--dataset-dir", home, "--overwrite")

@@ -147,6 +147,15 @@ def index_files(
         path.write_text(json.dumps(content))
 
 
+def without_last(index: Path, category: str) -> None:
+    """Takes the last entry of a category out of an index file of a split."""
+    content = json.loads(index.read_text())
+    row = content["names"].index(category)
+    for key in ("files", "positions"):
+        content[key][row] = content[key][row][:-1]
+    index.write_text(json.dumps(content))
+
+
 def options(root: Path, **changes: object) -> Namespace:
     """Options of a small training run and its evaluation."""
     values = {
