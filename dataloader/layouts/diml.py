@@ -79,7 +79,7 @@ def _of_folder(listing: Listing, folder: PurePosixPath, pairing: Pairing) -> Ite
     images, depths = (f"{folder}/{name}".removeprefix("./") for name in (pairing.images, pairing.depth))
     for name in listing.names(images):
         stem, kind = os.path.splitext(name)
-        if kind.lower() not in IMAGE_TYPES or not stem.endswith(pairing.image_end) or stem.startswith("."):
+        if kind.lower() not in IMAGE_TYPES or not stem.endswith(pairing.image_end):
             continue
         short = stem.removesuffix(pairing.image_end)
         path = listing.find(f"{depths}/{short}{pairing.depth_end}", (".png",))

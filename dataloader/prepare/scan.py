@@ -10,6 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from dataloader.layouts.kitti_files import raw_frame
+from dataloader.listing import visible
 from dataloader.lists import Frame
 from storage.progress import Progress
 
@@ -116,7 +117,7 @@ def _walk(root: Path) -> Iterator[str]:
     for folder, inner, names in os.walk(root, followlinks=True):
         inner[:] = [name for name in inner if not SKIPPED.fullmatch(name)]
         inside = Path(folder).relative_to(root).as_posix()
-        for name in names:
+        for name in visible(names):
             yield name if inside == "." else f"{inside}/{name}"
 
 
