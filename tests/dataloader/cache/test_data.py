@@ -488,6 +488,11 @@ def test_cached_pictures_travel_to_other_processes_without_their_maps(root, tmp_
     assert not other._maps and np.array_equal(other.image(str(root / IMAGE)), image)
 
 
+def test_pictures_are_mapped_where_open_files_have_no_names(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("dataloader.cache.data.pictures.DESCRIPTORS", str(tmp_path / "nowhere"))
+    assert_same_items(root, tmp_path / "cache")
+
+
 def test_no_file_stays_open(root, tmp_path, monkeypatch):
     monkeypatch.setattr(fill, "SHARD_BYTES", 1)
     data = build_training(tiny.options(root, data_cache=str(tmp_path))).datasets[0]
