@@ -75,9 +75,9 @@ class LoaderSpec:
     truth: Literal["camera", "scanner", "improved", "dense", "server", "neighbours"] = "camera"
     window: Window | None = None
 
-    def judged_with(self, depth_gt: str) -> LoaderSpec:
-        """The loader as it works with this --depth-gt."""
-        if depth_gt == "improved" and self.improved_protocol:
+    def judged_with(self, truth_kind: str) -> LoaderSpec:
+        """The loader as it works with truth of this kind, which `given_truth.kind_of` takes from --depth-gt."""
+        if truth_kind == "improved" and self.improved_protocol:
             return replace(self, protocol=self.improved_protocol, truth="improved")
         return self
 

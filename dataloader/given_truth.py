@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -13,6 +14,9 @@ from .samples import DepthSource, Request, Sample
 
 KINDS = ("raw", "improved")
 """What --depth-gt may be besides a file."""
+_GIVEN = " (--depth-gt FILE)"
+
+log = logging.getLogger(__name__)
 
 
 def is_given(depth_gt: str) -> bool:
@@ -20,9 +24,14 @@ def is_given(depth_gt: str) -> bool:
     return depth_gt not in KINDS
 
 
+def kind_of(depth_gt: str) -> str:
+    """What --depth-gt stands for: "raw", "improved", or what its file says; raises `UserError` as `open_maps`."""
+    return open_maps(depth_gt).kind.removesuffix(_GIVEN) if is_given(depth_gt) else depth_gt
+
+
 def given_kind(path: str) -> str:
     """What such truth is, for metrics.json; raises `UserError` as `open_maps`."""
-    return f"{open_maps(path).kind} (--depth-gt FILE)"
+    return kind_of(path) + _GIVEN
 
 
 def with_given_truth(request: Request, samples: Sequence[Sample], path: str) -> list[Sample]:
@@ -32,6 +41,14 @@ def with_given_truth(request: Request, samples: Sequence[Sample], path: str) -> 
         UserError: when the file cannot be used, or is of other images.
     """
     maps = open_maps(path)
+    if request.spec.truth == "improved" and maps.kind.startswith("raw"):
+        log.warning(
+            "--depth-gt %s: its maps are %s, and %s judges by the rules of improved ones; no published numbers compare "
+            "with such ones",
+            path,
+            maps.kind,
+            request.spec.name,
+        )
     places = _by_name(request, samples, path, maps) if maps.names else _in_order(request, samples, path, maps)
     return [
         replace(sample, depth=None if place is None else DepthSource("given", path, number=place))

@@ -1,6 +1,7 @@
 """What lies in a folder, asked of the file system once per directory instead of once per file.
 
-Everything that is looked for by its name is found here, whatever the case of its extension: `.png` finds `.PNG`.
+Everything that is looked for by its name is found here, whatever the case of its extension: `.png` finds `.PNG`. What
+begins with a dot is not there: Macs put `._frame.png` beside frame.png on foreign disks, which is no image.
 """
 
 from __future__ import annotations
@@ -45,6 +46,11 @@ def _folded(name: str) -> str:
     return stem + kind.lower()
 
 
+def visible(names: Iterable[str]) -> list[str]:
+    """The names that do not begin with a dot."""
+    return [name for name in names if not name.startswith(".")]
+
+
 class Folder(NamedTuple):
     """Names in one directory: all of them, and by themselves with their extensions in lower case."""
 
@@ -66,7 +72,7 @@ class Listing:
         if leads_out(folder):
             return Folder()
         try:
-            names = os.listdir(self.root / folder)
+            names = visible(os.listdir(self.root / folder))
         except OSError as fault:
             refuse_unlisted(fault)
             return Folder()
@@ -75,7 +81,7 @@ class Listing:
         return Folder(frozenset(names), {_folded(name): name for name in sorted(names)})
 
     def names(self, folder: str) -> frozenset[str]:
-        """Names in a folder given relative to the root; none where it does not exist."""
+        """Visible names in a folder given relative to the root; none where it does not exist."""
         return self._folder(folder).names
 
     def has(self, path: str) -> bool:

@@ -20,6 +20,7 @@ from .catalog import LOADERS, LoaderSpec, Purpose, find_loader
 from .damage import Damage
 from .dataset import EvaluationSet, TrainingSet
 from .files import image_size
+from .given_truth import kind_of
 from .integrity import find_damaged, needed, without_damaged
 from .items import ItemMaker
 from .layouts.folder import tell_own
@@ -203,7 +204,7 @@ def build_evaluation(
     """
     truth = _truth_options(args)
     specs = [
-        find_loader(purpose, name).judged_with(truth["depth_gt"])
+        find_loader(purpose, name).judged_with(kind_of(truth["depth_gt"]))
         for name in getattr(args, f"{purpose}_validation_loaders")
     ]
     size = (getattr(args, f"{purpose}_validation_resize_height"), getattr(args, f"{purpose}_validation_resize_width"))

@@ -275,7 +275,12 @@ def truth_kind(
         kind = _kitti_truth(spec, depth_gt)
         return "raw, x of the scanner" if kind == "scanner" else kind
     if spec.dataset == "cityscapes":
-        return "cityscapes gt_depths" if any(_is_array(sample) for sample in samples) else "cityscapes disparity"
+        from .layouts.cityscapes_depth import of_usual_camera
+
+        if any(_is_array(sample) for sample in samples):
+            return "cityscapes gt_depths"
+        usual = any(of_usual_camera(sample.depth) for sample in samples)
+        return f"cityscapes disparity{', usual camera' if usual else ''}"
     if spec.dataset == "folder" and data_depth_unit:
         return f"folder, {data_depth_unit:g} m per count"
     if spec.dataset != "kitti_2015":

@@ -7,8 +7,11 @@ import errno
 import os
 import shutil
 from pathlib import Path
+from typing import Literal
 
 from errors import UserError
+
+UNITS = {"GB": 1e9, "GiB": 2.0**30}
 
 
 def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
@@ -38,7 +41,30 @@ def write_whole(path: Path, content: bytes, durable: bool = True) -> None:
 
 def free_bytes(path: Path) -> int:
     """Bytes free on the file system that has `path`, or would have it."""
-    return shutil.disk_usage(next(folder for folder in path.absolute().parents if folder.is_dir())).free
+    path = path.absolute()
+    return shutil.disk_usage(next(folder for folder in (path, *path.parents) if folder.is_dir())).free
+
+
+def require_room(folder: Path, needed: float, words: str, unit: Literal["GB", "GiB"] = "GB") -> str:
+    """See that `needed` bytes fit on the disk of a folder, which may be missing yet.
+
+    Args:
+        folder: where they are to lie
+        needed: bytes
+        words: of the error, with the remedy; ``{needed}`` and ``{free}`` in them stand for the sizes
+        unit: of the sizes
+
+    Returns:
+        In words, what is needed and what is free.
+
+    Raises:
+        UserError: when they do not fit.
+    """
+    free = free_bytes(folder)
+    sizes = {name: f"{count / UNITS[unit]:.1f} {unit}" for name, count in (("needed", needed), ("free", free))}
+    if needed > free:
+        raise UserError(f"{folder}: {words.format(**sizes)}")
+    return "about {needed}, {free} are free".format(**sizes)
 
 
 def make_writable(folder: Path, remedy: str) -> None:

@@ -7,6 +7,7 @@ its name, ``.<name>.<process id>.old.tmp``. So a process may be killed at any ti
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import io
 import os
@@ -24,6 +25,7 @@ from .in_use import unused
 from .notes import METADATA, Damaged, as_text, read
 
 _NAME = re.compile(r"epoch_(\d{1,9})(?:_batch_(\d{1,9}))?", re.ASCII)
+_NO_SYNC = (errno.EINVAL, errno.EBADF, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)  # SMB, some of FUSE and NFS
 
 
 def checkpoints(run_folder: Path) -> list[Path]:
@@ -199,10 +201,14 @@ def _save(content: Any, file: BinaryIO) -> None:
 
 
 def _sync(folder: Path) -> None:
+    """Wait until a disk has the names in a folder, where its file system can be asked to: not all can promise that."""
     if os.name == "nt":  # opens no folders, and needs none to be written
         return
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
+    except OSError as error:
+        if error.errno not in _NO_SYNC:
+            raise
     finally:
         os.close(handle)

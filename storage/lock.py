@@ -22,7 +22,7 @@ from errors import UserError
 log = logging.getLogger(__name__)
 WINDOWS_BYTE = 1 << 30  # is locked, not the file: nobody could read who has locked it
 RETRY = 0.1  # seconds
-_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS)
+_NO_LOCKS = (errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS)
 
 
 def opened(folder: Path) -> TextIO:
@@ -74,17 +74,27 @@ def lock(file: TextIO, folder: Path) -> None:
 def wait_for(file: TextIO, waiting: Callable[[], object] = lambda: None) -> None:
     """Lock a file until it is closed, against threads of this process, too.
 
+    Where the file system has no locks, a warning says so, and nobody is kept out.
+
     Args:
         file: open for writing.
         waiting: called once where another has locked it.
-
-    Raises:
-        OSError: when the file system has no locks.
     """
     told = False
     while True:
-        with contextlib.suppress(BlockingIOError, PermissionError):
+        try:
             _take(file, per_process=False)
+            return
+        except (BlockingIOError, PermissionError):
+            pass
+        except OSError as error:
+            if error.errno not in _NO_LOCKS:
+                raise
+            log.warning(
+                "%s: its file system has no locks (%s); write in its folder with one process at a time",
+                file.name,
+                error.strerror,
+            )
             return
         if not told:
             waiting()
@@ -106,12 +116,7 @@ def changing(path: Path) -> Iterator[bool]:
     waited: list[None] = []
     while True:
         with open(place, "a", opener=_not_a_link) as file:
-            try:
-                wait_for(file, lambda: waited.append(None))
-            except OSError as error:
-                if error.errno not in _NO_LOCKS:
-                    raise
-                log.warning("%s: its file system has no locks (%s); change it in one process at a time", path, error)
+            wait_for(file, lambda: waited.append(None))
             if is_at(file, place):
                 try:
                     yield bool(waited)

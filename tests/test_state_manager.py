@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import stat
 from argparse import Namespace
 from pathlib import Path
 
@@ -129,6 +132,35 @@ def test_a_failed_write_leaves_the_checkpoint_before_it(tmp_path, monkeypatch):
     assert (folder / "model.pth").read_bytes() == before
     verify(folder)
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == [folder.name]
+
+
+def sync_of_folders_fails(monkeypatch: pytest.MonkeyPatch, code: int) -> list[int]:
+    """From now on a disk answers so when it is to write a folder; gives the handles of folders it was asked about."""
+    asked = []
+
+    def fsync(handle: int) -> None:
+        if stat.S_ISDIR(os.fstat(handle).st_mode):
+            asked.append(handle)
+            raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    return asked
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.EBADF, errno.EOPNOTSUPP], ids=errno.errorcode.get)
+def test_a_file_system_that_cannot_sync_folders_takes_checkpoints(tmp_path, monkeypatch, code):
+    state = small_state()
+    asked = sync_of_folders_fails(monkeypatch, code)
+    verify(state.save(tmp_path), noted=True)
+    state.epoch = 1
+    verify(state.save(tmp_path), noted=True)
+    assert len(asked) == 4
+
+
+def test_a_disk_that_fails_to_sync_a_folder_is_told(tmp_path, monkeypatch):
+    sync_of_folders_fails(monkeypatch, errno.EIO)
+    with pytest.raises(UserError, match="Input/output error.*--resume auto"):
+        small_state().save(tmp_path)
 
 
 def begin(state: RunState, run_folder: Path, args: Namespace) -> None:

@@ -17,7 +17,7 @@ import numpy as np
 
 from errors import UserError
 from storage import lock
-from storage.atomic import free_bytes, make_writable, write_whole
+from storage.atomic import make_writable, require_room, write_whole
 from storage.frames import NOTES, place_of, read_notes
 from storage.kinds import VIDEOS, image_suffixes
 from storage.progress import Progress
@@ -151,7 +151,7 @@ def _write(reader: FrameReader, choose: Callable[[int], int], folder: Path, kind
             bar.update(reader.whole - bar.done)
             if new and not checked:
                 checked = True
-                _require_room(folder / f"{group[-1][0]:06d}{kind}", reader, there)
+                _check_room(folder / f"{group[-1][0]:06d}{kind}", reader, there)
     return there, written
 
 
@@ -159,15 +159,11 @@ def _chosen(reader: FrameReader, choose: Callable[[int], int]) -> Iterator[tuple
     return ((slot, frame) for number, frame in reader if (slot := choose(number)) >= 0)
 
 
-def _require_room(sample: Path, reader: FrameReader, there: int) -> None:
+def _check_room(sample: Path, reader: FrameReader, there: int) -> None:
     """Raises `UserError` where the rest of the frames does not fit on the disk, judged by one of them."""
     rest = max(reader.total - reader.whole, 0) * there / max(reader.whole, 1)
-    needed, free = sample.stat().st_size * rest, free_bytes(sample)
-    if needed > free:
-        raise UserError(
-            f"{sample.parent}: the frames take about {needed / 1e9:.1f} GB more, and {free / 1e9:.1f} GB are free; "
-            "choose another folder, --jpg, or fewer frames (--step, --fps)"
-        )
+    words = "the frames take about {needed} more, and {free} are free; choose another folder, --jpg, or fewer frames "
+    require_room(sample.parent, sample.stat().st_size * rest, words + "(--step, --fps)")
 
 
 def _note(folder: Path, notes: dict) -> None:

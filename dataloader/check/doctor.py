@@ -14,6 +14,7 @@ from dataloader.check.camera import check_camera, compare_calibration
 from dataloader.check.files import check_files, count_own_frames, count_samples
 from dataloader.check.look import Look, Tile, choose, look_at
 from dataloader.check.report import SHOWN, Report, share
+from dataloader.given_truth import kind_of
 from dataloader.index import read_index
 from dataloader.integrity import needed
 from dataloader.layouts import kitti_annotated, nyu
@@ -57,10 +58,10 @@ def examine(spec: LoaderSpec, options: Options, tiles: bool = False) -> tuple[Re
 
     Returns: findings, and small pictures of a few samples when `tiles` asks for them.
     """
-    spec = spec.judged_with(options.depth_gt)
     use = "training" if spec.training else "evaluation"
     report = Report(f"{spec.name} ({spec.purpose} {use})")
     try:
+        spec = spec.judged_with(kind_of(options.depth_gt))
         if spec.dataset == "folder" and options.cache_dir:
             for fault in take_all(find_videos(options.data_folder), Path(options.cache_dir), print):
                 report.fault(f"{fault}, {DROP_HINT}")

@@ -59,7 +59,23 @@ def cityscapes_depth_samples(request: Request) -> list[Sample]:
     missing.check(path, REMEDY, len(samples))
     if not samples:
         raise UserError(f"{root}: no images in {' or '.join(f'{folder}/{part}' for folder in IMAGES)}; {REMEDY}")
+    without = [sample.name for sample in samples if of_usual_camera(sample.depth)]
+    if without:
+        log.warning(
+            "%s/camera/%s: no camera file for %d of %d images, such as %s; baseline and focal length of the usual "
+            "camera make their depth, which may be 6 %% off; unpack camera_trainvaltest.zip there",
+            root,
+            part,
+            len(without),
+            len(samples),
+            without[0],
+        )
     return samples
+
+
+def of_usual_camera(depth: DepthSource | None) -> bool:
+    """Whether depth is made of a disparity whose own camera nobody knows."""
+    return depth is not None and depth.kind == "stereo" and not depth.calibration
 
 
 def read_scenes(path: Path) -> list[Scene]:

@@ -156,7 +156,7 @@ def _numbers(values: Iterable[object]) -> np.ndarray:
 
 def _exported(listing: Listing) -> Iterator[Sample]:
     """Pairs ``<id>_rgb.png`` and ``<id>_depth.npy`` (metres), directly in the folder or in folders of it."""
-    for folder in ["", *sorted(name for name in listing.names("") if not name.startswith("."))]:
+    for folder in ["", *sorted(listing.names(""))]:
         for name, image in listing.images(folder).items():
             stem = name.removesuffix(IMAGE)
             if stem == name:

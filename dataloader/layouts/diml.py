@@ -78,7 +78,7 @@ def _folders(root: Path, pairing: Pairing) -> list[PurePosixPath]:
 def _of_folder(listing: Listing, folder: PurePosixPath, pairing: Pairing) -> Iterator[Sample]:
     images, depths = (f"{folder}/{name}".removeprefix("./") for name in (pairing.images, pairing.depth))
     for stem, image in listing.images(images).items():
-        if not stem.endswith(pairing.image_end) or stem.startswith("."):
+        if not stem.endswith(pairing.image_end):
             continue
         short = stem.removesuffix(pairing.image_end)
         path = listing.find(f"{depths}/{short}{pairing.depth_end}", (".png",))

@@ -29,7 +29,7 @@ from ..camera import doubts, in_words
 from ..catalog import LoaderSpec
 from ..companions import companion
 from ..files import image_size
-from ..listing import Listing, refuse_unlisted
+from ..listing import Listing, refuse_unlisted, visible
 from ..numbering import in_order
 from ..samples import NO_CAMERA, DepthSource, Request, Sample, check_intrinsics
 from ..shape import shape_doubt
@@ -184,9 +184,9 @@ def _places(folder: str) -> Iterator[tuple[Path, list[Path]]]:
         real, place = os.path.realpath(name), Path(name)
         known = real in met
         met.add(real)
-        folders[:] = [] if known else sorted(name for name in folders if name != DEPTH_FOLDER and name[0] != ".")
+        folders[:] = [] if known else sorted(name for name in visible(folders) if name != DEPTH_FOLDER)
         if not known:
-            names = sorted(name for name in files if name.lower().endswith(VIDEOS) and not name.startswith("."))
+            names = sorted(name for name in visible(files) if name.lower().endswith(VIDEOS))
             yield place, [place / name for name in names if not _images(Listing(place / Path(name).stem))]
 
 
@@ -211,7 +211,7 @@ def _taken_out(video: Path, cache_folder: str) -> Path:
 
 def _images(listing: Listing) -> list[str]:
     suffixes = image_suffixes()
-    return [name for name in listing.names("") if name.lower().endswith(suffixes) and not name.startswith(".")]
+    return [name for name in listing.names("") if name.lower().endswith(suffixes)]
 
 
 def _of_sequence(request: Request, sequence: Recording, own: OwnData) -> list[Sample]:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from PIL import Image
 
 from errors import UserError
+from storage.atomic import require_room
 from storage.progress import Progress
 from storage.text import read_text
 
@@ -55,7 +56,8 @@ def extract(archive: Path, root: Path, wanted: re.Pattern[str], jpg: bool = Fals
             if not members:
                 raise UserError(f"{archive}: holds none of the expected files ({wanted.pattern}); check its address")
             todo = [info for info in members if not _is_there(info, root, jpg)]
-            _check_room(root, todo, jpg)
+            need = sum(info.file_size for info in todo) * (0.3 if jpg else 1.0)
+            require_room(root, need, "{needed} to unpack, {free} free; make room and run again", "GiB")
             for info in Progress(todo, "files", f"unpack {archive.name}", len(todo), passing=True):
                 _extract_one(zipped, info, _target(info, root, jpg))
             return len(todo)
@@ -74,16 +76,6 @@ def _is_safe(info: zipfile.ZipInfo, archive: Path) -> bool:
             "fetch it from the official address"
         )
     return True
-
-
-def _check_room(root: Path, members: list[zipfile.ZipInfo], jpg: bool) -> None:
-    need = sum(info.file_size for info in members) * (0.3 if jpg else 1.0)
-    root.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(root).free
-    if need > free:
-        raise UserError(
-            f"{root}: {need / 2**30:.1f} GiB to unpack, {free / 2**30:.1f} GiB free; make room and run again"
-        )
 
 
 def _target(info: zipfile.ZipInfo, root: Path, jpg: bool) -> Path:

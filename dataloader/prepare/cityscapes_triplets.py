@@ -32,7 +32,7 @@ from dataloader.prepare.put import put
 from dataloader.prepare.training_data import add_dataset_dir
 from dataloader.transforms import FILTERS
 from errors import UserError
-from storage.atomic import free_bytes
+from storage.atomic import require_room
 from storage.progress import Progress
 from street.workers import run_jobs
 
@@ -51,7 +51,6 @@ KEPT = 0.75
 LEAST = 32
 BYTES_PER_PIXEL = 1.4  # of a PNG of the street
 ROOM = 0.1  # of that, for camera files and what file systems add
-GIGA = 1e9
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -130,17 +129,12 @@ def _describe(out: Path, size: tuple[int, int]) -> None:
 
 def _tell_room(out: Path, size: tuple[int, int], total: int, count: int) -> None:
     """Say how much is to do and how much room it takes; raises `UserError` where there is too little."""
-    needed, free = count * 3 * KEPT * size[0] * size[1] * BYTES_PER_PIXEL * (1 + ROOM), free_bytes(out / META)
-    if needed > free:
-        raise UserError(
-            f"{out}: {count} triplets need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free; make room or "
-            "choose another disk"
-        )
-    print(
-        f"{out}: {total - count} of {total} triplets are there, {count} to make: about {needed / GIGA:.1f} GB, "
-        f"{free / GIGA:.1f} GB are free",
-        flush=True,
+    room = require_room(
+        out,
+        count * 3 * KEPT * size[0] * size[1] * BYTES_PER_PIXEL * (1 + ROOM),
+        f"{count} triplets need about {{needed}}, {{free}} are free; make room or choose another disk",
     )
+    print(f"{out}: {total - count} of {total} triplets are there, {count} to make: {room}", flush=True)
 
 
 def _paths(out: Path, shot: Shot) -> tuple[Path, Path]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import argparse
 import re
-import shutil
 import zipfile
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from dataloader.layouts.kitti_files import SEQUENCES
 from dataloader.missing import first_of
 from dataloader.prepare import archives
 from errors import UserError
+from storage.atomic import require_room
 from storage.download import NotOffered, download, part_path, remote_size
 from storage.progress import Progress
 from storage.text import read_text
@@ -245,9 +245,5 @@ def _check_room(root: Path, sizes: dict[Archive, int], jpg: bool, keep: bool) ->
     paths = [root / archive.name for archive in sizes]
     begun = sum(path.stat().st_size for each in paths for path in (each, part_path(each)) if path.is_file())
     need = unpacked + (sum(sizes.values()) if keep else max(sizes.values(), default=0)) - begun
-    free = shutil.disk_usage(root).free
-    if need > free:
-        raise UserError(
-            f"{root}: about {need / 2**30:.1f} GiB needed, {free / 2**30:.1f} GiB free; make room, choose "
-            "fewer drives with --drives or --split, or pass --jpg"
-        )
+    words = "about {needed} needed, {free} free; make room, choose fewer drives with --drives or --split, or pass --jpg"
+    require_room(root, need, words, "GiB")

@@ -10,7 +10,7 @@ from itertools import chain
 from pathlib import Path
 
 from dataloader.layouts.kitti_files import raw_frame
-from dataloader.listing import refuse_unlisted
+from dataloader.listing import refuse_unlisted, visible
 from dataloader.lists import Frame
 from storage.progress import Progress
 
@@ -117,10 +117,17 @@ def scan(root: Path, kinds: Iterable[Kind]) -> dict[str, dict[Key, str]]:
 
 
 def _walk(root: Path) -> Iterator[str]:
+    """Files below `root` through links, but not through those that lead back into a folder they lie in."""
+    around: dict[str, frozenset[str]] = {str(root): frozenset()}  # real paths of the folders that a folder lies in
     for folder, inner, names in os.walk(root, onerror=refuse_unlisted, followlinks=True):
+        real, above = os.path.realpath(folder), around.pop(folder)
+        if real in above:
+            inner.clear()
+            continue
         inner[:] = [name for name in inner if not SKIPPED.fullmatch(name)]
+        around |= {os.path.join(folder, name): above | {real} for name in inner}
         inside = Path(folder).relative_to(root).as_posix()
-        for name in names:
+        for name in visible(names):
             yield name if inside == "." else f"{inside}/{name}"
 
 

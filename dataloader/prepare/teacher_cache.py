@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import os
 import re
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from dataloader.prepare.training_data import (
-    GIGA,
     add_sizes,
     add_sources,
     check_common,
@@ -21,6 +19,7 @@ from dataloader.prepare.training_data import (
     refuse_measured,
 )
 from errors import UserError
+from storage.atomic import require_room
 
 if TYPE_CHECKING:
     import torch
@@ -217,11 +216,10 @@ def make_recipe(args: argparse.Namespace, teacher: Teacher | OwnTeacher) -> Reci
 
 def _room(folder: Path, recipe: Recipe, count: int) -> str:
     """What is to do and how much room it takes; refuses what the disk cannot hold."""
-    needed, free = count * recipe.bytes_per_map, shutil.disk_usage(folder).free
-    if needed > free:
-        smaller = ", or pass --layout image" if recipe.layout == "grid" else ""
-        raise UserError(
-            f"{folder}: {count} maps need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free; "
-            f"make room, choose another disk{smaller}"
-        )
-    return f", {count} to make: about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free" if count else ""
+    smaller = ", or pass --layout image" if recipe.layout == "grid" else ""
+    room = require_room(
+        folder,
+        count * recipe.bytes_per_map,
+        f"{count} maps need about {{needed}}, {{free}} are free; make room, choose another disk{smaller}",
+    )
+    return f", {count} to make: {room}" if count else ""

@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from dataloader.samples import Sample
 
 LEAST, MULTIPLE = 64, 32
-GIGA = 1e9
 
 
 def add_sizes(add: Callable[..., Any]) -> None:

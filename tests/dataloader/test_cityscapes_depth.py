@@ -128,9 +128,14 @@ def test_a_camera_that_is_none_is_a_fault_of_its_file(root, camera):
     assert any("camera.json" in fault for fault in report.faults)
 
 
-def test_without_a_camera_the_usual_one_serves(root):
+def test_without_a_camera_the_usual_one_serves_and_is_told(root, caplog):
+    assert truth_kind(TEST, resolve(TEST, root)) == "cityscapes disparity" and not caplog.messages
     (root / f"cityscapes/camera/test/berlin/{SCENES[0]}_camera.json").unlink()
-    assert read_depth(resolve(TEST, root)[0].depth)[0, 0] == pytest.approx(0.209313 * 2262.52 / 4, rel=1e-6)
+    samples = resolve(TEST, root)
+    assert read_depth(samples[0].depth)[0, 0] == pytest.approx(0.209313 * 2262.52 / 4, rel=1e-6)
+    assert truth_kind(TEST, samples) == "cityscapes disparity, usual camera"
+    (said,) = caplog.messages
+    assert f"cityscapes/camera/test: no camera file for 1 of 4 images, such as {SCENES[0]}; baseline" in said
 
 
 def test_the_doctor_finds_nothing_to_complain_of(root):

@@ -1,7 +1,7 @@
 """KITTI with annotated depth: lists, layouts of the archive, and what there is without a list."""
 
 import logging
-from pathlib import Path
+from pathlib import Path, PureWindowsPath
 
 import numpy as np
 import pytest
@@ -10,13 +10,15 @@ import torch
 from dataloader import integrity
 from dataloader.catalog import find_loader
 from dataloader.check.__main__ import main as check
-from dataloader.companions import companion_path
+from dataloader.companions import companion, companion_path
 from dataloader.dataset import EvaluationSet, Key, TrainingSet
 from dataloader.files import read_depth
+from dataloader.listing import Listing
 from dataloader.loaders import build_evaluation, build_training
 from dataloader.measured import Measured
 from dataloader.prepare.__main__ import main as prepare
 from dataloader.prepare.kitti import split_drives
+from dataloader.samples import DepthSource
 from dataloader.splits import resolve, truth_kind, with_truth
 from errors import UserError
 from tests.dataloader import tiny
@@ -95,6 +97,16 @@ def test_filled_and_smooth_maps_are_found_beside_the_truth(root):
     sample, other = resolve(TRAIN, root)
     assert (read_depth(sample.dense)[0, 0], read_depth(sample.base)[0, 0]) == (11, 12)
     assert other.dense is None and other.base is None
+
+
+def test_maps_beside_the_truth_are_found_with_paths_of_windows(tmp_path, monkeypatch):
+    for name in ("room/sync_depth_1.png", "room/dense/sync_depth_dense_1.png"):
+        tiny.save(tmp_path / name, np.ones(tiny.SIZE, np.uint16))
+    monkeypatch.setattr("dataloader.companions.PurePath", PureWindowsPath)
+    listing, truth = Listing(tmp_path), DepthSource("map", f"{tmp_path}/room/sync_depth_1.png")
+    assert companion(listing, truth, "dense").path == f"{tmp_path}/room/dense/sync_depth_dense_1.png"
+    assert companion(listing, truth, "base") is None
+    assert companion_path("C:\\sets\\room\\1.png", "base") == "C:/sets/room/base/1.png"
 
 
 def test_frames_without_truth_are_skipped_and_counted(root):

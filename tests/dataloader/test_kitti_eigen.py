@@ -11,6 +11,7 @@ from dataloader.check.doctor import Options, examine
 from dataloader.files import read_depth
 from dataloader.layouts.kitti_eigen import eigen_test_frames
 from dataloader.loaders import build_evaluation
+from dataloader.prepare.__main__ import main as prepare
 from dataloader.prepare.splits import select
 from dataloader.splits import resolve, truth_kind
 from errors import UserError
@@ -88,6 +89,25 @@ def test_improved_maps_judge_by_the_rules_of_the_benchmark(root):
     assert [sample.depth is None for sample in first] == [True, True, False, False, False, False]
     assert read_depth(first[2].depth)[0, 0] == 7
     assert truth_kind(named, first) == truth_kind(asked, second, depth_gt="improved") == "improved"
+
+
+def test_improved_maps_in_a_file_judge_by_the_rules_of_the_benchmark_too(root, caplog):
+    improved(root, range(2, 6))
+    maps, again, raw = (str(root / name) for name in ("improved.npz", "again.npz", "raw.npz"))
+    for out, source in ((maps, "improved"), (again, maps), (raw, "raw")):
+        assert prepare(["export-gt", EIGEN.name, "--dataset-dir", str(root), "--depth-gt", source, "--out", out]) == 0
+
+    def judged(name: str, gt: str) -> tuple[str, str]:
+        data = build_evaluation(tiny.options(root, depth_validation_loaders=(name,), depth_gt=gt), "depth")[0]
+        return data.spec.protocol, data.truth_kind
+
+    benchmark = ("kitti_eigen_benchmark", "improved (--depth-gt FILE)")
+    assert judged(EIGEN.name, maps) == judged(EIGEN.name, again) == judged(BENCHMARK.name, maps) == benchmark
+    assert judged(EIGEN.name, raw) == ("kitti_eigen", "raw, x of the scanner (--depth-gt FILE)")
+    said = f"{BENCHMARK.name} judges by the rules of improved ones"
+    assert said not in caplog.text
+    assert judged(BENCHMARK.name, raw) == ("kitti_eigen_benchmark", "raw, x of the scanner (--depth-gt FILE)")
+    assert said in caplog.text
 
 
 @pytest.mark.parametrize("gt, count, kind", [("raw", 6, "raw, x of the scanner"), ("improved", 4, "improved")])

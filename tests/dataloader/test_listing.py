@@ -13,6 +13,7 @@ from dataloader.files import read_depth, read_image
 from dataloader.integrity import find_damaged, needed
 from dataloader.listing import Listing, on_disk
 from dataloader.prepare import __main__ as prepare
+from dataloader.prepare.scan import KINDS, scan
 from dataloader.splits import resolve, with_truth
 from errors import UserError
 from tests.dataloader import test_diml, test_kitti_2015, test_odometry, tiny
@@ -114,6 +115,37 @@ def test_what_is_no_folder_holds_nothing(tmp_path, refused):
     refused[tmp_path / "lost+found"] = errno.EACCES  # at the root of a disk
     for name in ("none", "file", "loop", "lost+found", "long" * 100, "zero\0"):
         assert not Listing(tmp_path).names(name) and not Listing(tmp_path).file(f"{name}/image.png")
+
+
+def carried_by_a_mac(root: Path) -> Path:
+    """Puts beside every file what Macs put there on disks of other systems."""
+    for path in [each for each in root.rglob("*") if each.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7")
+    return root
+
+
+def test_what_macs_put_beside_files_is_no_file_of_a_data_set(tmp_path, capsys):
+    root = tiny.cityscapes(tiny.kitti(tmp_path / "sets"))
+    for number in range(3):
+        tiny.save(root / f"own/frame_{number}.png", tiny.picture(number))
+    specs = [
+        *(find_loader("segmentation", f"cityscapes_{part}", part == "train") for part in ("train", "validation")),
+        find_loader("depth", "kitti_zhou_train", training=True),
+        find_loader("depth", "kitti_2015_train"),
+        find_loader("depth", "folder_test"),
+    ]
+    test_kitti_2015.download(root)
+
+    def found() -> list:
+        return [resolve(spec, root, data_folder=str(root / "own"), data_intrinsics=(40, 40, 40, 12)) for spec in specs]
+
+    before = found()
+    assert all(before)
+    images = {kind: scan(root / kind, KINDS[kind]) for kind in KINDS}
+    carried_by_a_mac(root)
+    assert found() == before
+    assert {kind: scan(root / kind, KINDS[kind]) for kind in KINDS} == images
+    assert not Listing(root / "own").find("._frame_0")
 
 
 @pytest.mark.parametrize("index", [False, True])

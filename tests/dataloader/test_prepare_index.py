@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from dataloader.prepare.columns import (
     positions,
     split_content,
 )
-from dataloader.prepare.scan import KINDS, scan
+from dataloader.prepare.scan import KINDS, _walk, scan
 from dataloader.prepare.values import Values
 from errors import UserError
 from tests import golden, real_data
@@ -89,6 +90,21 @@ def test_the_published_example_is_rebuilt_from_its_file_names(tmp_path):
     listed = [parse_image_path(path) for path in train["files"][train["names"].index("color")]]
     assert split_content(columns, {ids[frame.drive, frame.number] for frame in listed}) == train
     assert parameters_content("kitti", ["zhou_split"]) == meta["kitti/parameters.json"]
+
+
+def test_links_are_followed_but_not_back_into_the_folders_they_lie_in(tmp_path):
+    for number in range(3):
+        touch(tmp_path / "elsewhere", image(number, 1))
+        (tmp_path / "elsewhere" / drive(number) / "up").symlink_to(tmp_path / "kitti")
+    (tmp_path / "kitti").mkdir()
+    (tmp_path / "kitti/2011_09_26").symlink_to(tmp_path / "elsewhere/2011_09_26")
+    (tmp_path / "kitti/Raw_data").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "kitti/here").symlink_to(".")
+    (tmp_path / "kitti/parent").symlink_to("..")
+    wanted = {place + image(number, 1) for number in range(3) for place in ("", "Raw_data/")}
+    walked = [*islice(_walk(tmp_path / "kitti"), 50)]
+    assert wanted <= {*walked} and len({*walked}) == len(walked) < 50
+    assert len(scan(tmp_path / "kitti", KINDS["kitti"])["color"]) == 3
 
 
 def test_loaders_find_the_same_through_index_files_as_through_lists(home):

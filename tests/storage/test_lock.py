@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
+import os
 import subprocess
 import sys
 import threading
 
-from storage.lock import wait_for
+import pytest
+
+from storage.lock import changing, wait_for
 from tests.conftest import ROOT
 
 WITHOUT_FCNTL = """
@@ -70,3 +75,20 @@ def test_who_waits_is_told_once_and_goes_on_when_the_file_is_closed(tmp_path):
         assert waits.wait(10)
     other.join(10)
     assert told == [1] and not other.is_alive()
+
+
+@pytest.mark.parametrize("code", [errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS], ids=errno.errorcode.get)
+def test_where_a_file_system_has_no_locks_nobody_waits_and_a_warning_says_so(tmp_path, monkeypatch, code, caplog):
+    def without(*_: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    with (tmp_path / ".lock").open("a") as file:
+        wait_for(file)
+    with changing(tmp_path / "notes") as waited:
+        assert not waited
+    said = [record.getMessage().partition(" (")[0] for record in caplog.records]
+    assert said == [f"{tmp_path / name}: its file system has no locks" for name in (".lock", ".notes.lock")]
+    monkeypatch.setattr(fcntl, "flock", lambda *_: os.stat(tmp_path / "nothing"))
+    with (tmp_path / ".lock").open("a") as file, pytest.raises(FileNotFoundError):
+        wait_for(file)

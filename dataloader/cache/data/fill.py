@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 
 from errors import UserError
 from storage.ahead import started_ahead
+from storage.atomic import require_room
 from storage.lock import wait_for
 from storage.progress import Progress
 
@@ -26,7 +26,6 @@ from .shards import SUFFIX, Content, Entry, Made, Place, write_shard
 SHARD_BYTES = 1 << 26
 """Pixels of a shard; a writer that is killed loses two shards at most."""
 ABANDONED = 3600.0  # seconds without a change after which an unfinished file has no writer any more
-GIGA = 1e9
 
 
 def provide(
@@ -118,16 +117,14 @@ def _sweep(folder: Path) -> None:
 def _check_room(
     folder: Path, wanted: Collection[Picture], lacking: Sequence[Picture], tell: Callable[[str], None]
 ) -> None:
-    needed, free = sum(picture.content.bytes for picture in lacking), shutil.disk_usage(folder).free
-    if needed > free:
-        raise UserError(
-            f"{folder}: {len(lacking)} pictures need about {needed / GIGA:.1f} GB, {free / GIGA:.1f} GB "
-            "are free; make room, choose another disk, or go without a data cache"
-        )
-    tell(
-        f"{folder}: {len(wanted) - len(lacking)} of {len(wanted)} pictures are there, {len(lacking)} to make: about "
-        f"{needed / GIGA:.1f} GB, {free / GIGA:.1f} GB are free"
+    room = require_room(
+        folder,
+        sum(picture.content.bytes for picture in lacking),
+        f"{len(lacking)} pictures need about {{needed}}, {{free}} are free; make room, choose another disk, or go "
+        "without a data cache",
     )
+    there = len(wanted) - len(lacking)
+    tell(f"{folder}: {there} of {len(wanted)} pictures are there, {len(lacking)} to make: {room}")
 
 
 def _make_shards(

@@ -19,6 +19,8 @@ from ...transforms import Filter, Window, resize_window
 from ..teacher.images import cached_image
 from .shards import REMEDY, Content, Place, image_kind
 
+DESCRIPTORS = "/dev/fd"  # where open files have names; not on Windows
+
 
 class Picture(NamedTuple):
     """A picture that training needs: its file, its name within a cache, and what is made of it."""
@@ -122,10 +124,11 @@ class CachedPictures:
             path = self.folder / shard
             try:
                 # Maps of numpy and of Python each keep a file open, and a process may have too few for all shards.
-                with path.open("rb") as file:  # PyTorch takes no name that is no UTF-8
-                    mapped = torch.from_file(
-                        f"/dev/fd/{file.fileno()}", size=os.fstat(file.fileno()).st_size, dtype=torch.uint8
-                    ).numpy()
+                with path.open("rb") as file:
+                    name = f"{DESCRIPTORS}/{file.fileno()}"  # PyTorch takes no name that is no UTF-8
+                    name = name if os.path.exists(name) else str(path)
+                    size = os.fstat(file.fileno()).st_size
+                    mapped = torch.from_file(name, size=size, dtype=torch.uint8).numpy()
             except (OSError, RuntimeError) as fault:
                 raise UserError(f"{path}: cannot be read ({fault}); start again, which makes it anew") from fault
             mapped.flags.writeable = False

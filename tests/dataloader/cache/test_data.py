@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import json
 import os
 import pickle
@@ -443,6 +445,18 @@ def test_size_and_room_are_told_before_it_starts(root, tmp_path, caplog, monkeyp
     make(root, tmp_path / "cache")  # nothing is missing there
 
 
+def test_a_cache_is_filled_on_a_file_system_without_locks(root, tmp_path, monkeypatch, caplog):
+    def without(*_: object) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", without)
+    spec = find_loader("depth", "kitti_zhou_train", training=True)
+    wanted = pictures_of(spec, resolve(spec, root), root / "kitti", (16, 32))
+    places = provide(tmp_path, wanted.values(), threads=1, tell=lambda text: None)
+    assert places.keys() == {*wanted.values()}
+    assert f"{tmp_path / '.lock'}: its file system has no locks" in caplog.text
+
+
 def test_a_full_disk_and_a_folder_that_cannot_be_written_are_told(copy, tmp_path, monkeypatch):
     def full(path, content):
         raise OSError(28, "No space left on device")
@@ -472,6 +486,11 @@ def test_cached_pictures_travel_to_other_processes_without_their_maps(root, tmp_
     assert (image.shape, image.dtype) == ((3, 16, 32), np.uint8) and not image.flags.writeable
     other = pickle.loads(pickle.dumps(pictures))
     assert not other._maps and np.array_equal(other.image(str(root / IMAGE)), image)
+
+
+def test_pictures_are_mapped_where_open_files_have_no_names(root, tmp_path, monkeypatch):
+    monkeypatch.setattr("dataloader.cache.data.pictures.DESCRIPTORS", str(tmp_path / "nowhere"))
+    assert_same_items(root, tmp_path / "cache")
 
 
 def test_no_file_stays_open(root, tmp_path, monkeypatch):
