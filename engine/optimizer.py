@@ -199,6 +199,10 @@ def load_optimizer(optimizer: Optimizer, content: Mapping[str, Any]) -> None:
     own = [{"fused": group.get("fused")} for group in optimizer.param_groups]
     groups = [group | mine for group, mine in zip(content["param_groups"], own, strict=True)]
     optimizer.load_state_dict({**content, "param_groups": groups})
+    for parameter, state in optimizer.state.items():  # fused steps walk the memory of a weight and of its moments alike
+        for name, value in state.items():
+            if isinstance(value, Tensor) and value.dim() and value.shape == parameter.shape:
+                state[name] = torch.empty_like(parameter, dtype=value.dtype, device=value.device).copy_(value)
 
 
 def _kind(group: Mapping[str, Any]) -> str:

@@ -150,6 +150,8 @@ class _Notes:
 
     def settle(self, bad: Tensor | float) -> None:
         """What was noted since the last time stays; as NaN where `bad` is 1."""
+        if self._settled == self._count:  # a block that has seen nothing may be on another device than `bad`
+            return
         latest = self._block[self._settled : self._count]
         latest.copy_(torch.where(torch.as_tensor(bad) > 0, torch.nan, latest))
         self._settled = self._count
