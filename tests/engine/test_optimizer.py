@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from argparse import Namespace
 
@@ -197,3 +198,19 @@ def test_a_state_of_other_parameters_is_told_in_words():
 def test_epsilon_is_that_of_the_options(kind):
     optimizer = build_optimizer(options(train_optimizer=kind, train_adam_eps=1e-3), weight())
     assert [group["eps"] for group in optimizer.param_groups] == [1e-3]
+
+
+def test_moments_of_contiguous_networks_move_the_weights_they_belong_to():
+    torch.manual_seed(0)
+    moments = {"step": torch.tensor(3.0), "exp_avg": torch.randn(8, 4, 3, 3), "exp_avg_sq": torch.rand(8, 4, 3, 3)}
+    weights = []
+    for layout in (torch.contiguous_format, torch.channels_last):
+        network = nn.Conv2d(4, 8, 3, bias=False).to(memory_format=layout)
+        nn.init.constant_(network.weight, 0.5)
+        optimizer = torch.optim.Adam(network.parameters(), lr=0.1, fused=True)
+        groups = optimizer.state_dict()["param_groups"]
+        load_optimizer(optimizer, {"state": {0: copy.deepcopy(moments)}, "param_groups": groups})
+        network.weight.grad = torch.ones_like(network.weight)
+        optimizer.step()
+        weights.append(network.weight.detach().clone())
+    assert torch.equal(*weights)

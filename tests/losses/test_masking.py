@@ -111,3 +111,11 @@ def test_state_survives_a_checkpoint():
     assert first.end_epoch(0) == second.end_epoch(0)
     second.load_state_dict({})
     assert second.threshold == 0
+
+
+def test_masking_that_has_noted_nothing_settles_on_any_device():
+    with torch._subclasses.FakeTensorMode():
+        bad = torch.zeros((), device="cuda")
+    mask = DynamicClassMask(15, 20, False, 0.1)
+    mask.begin_epoch()
+    mask.after_step(bad)
