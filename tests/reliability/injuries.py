@@ -36,7 +36,11 @@ def _places() -> dict[str, tuple[object, str]]:
 
 def children(pid: int) -> set[int]:
     """Process ids of all descendants."""
-    found = {int(child) for task in Path(f"/proc/{pid}/task").glob("*") for child in _read(task / "children").split()}
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:  # ended in between
+        return set()
+    found = {int(child) for task in tasks for child in _read(task / "children").split()}
     return found.union(*map(children, found))
 
 
