@@ -27,9 +27,9 @@ def guided_difference(U: Tensor, V: Tensor, kernel: Tensor) -> Tensor:
     """
     with torch.autocast(U.device.type, enabled=False):
         U, V, kernel = exact(U), exact(V), exact(kernel)
-        product = U * V
-        both, own, guide = (F.conv2d(x, kernel, padding=1) for x in (product, U, V))
-        return both - own * V - U * guide + F.conv2d(product, kernel.sum((2, 3), keepdim=True))
+        centre = F.pad(kernel.sum((2, 3), keepdim=True), (1, 1, 1, 1))
+        own, guide = (F.conv2d(x, kernel, padding=1) for x in (U, V))
+        return F.conv2d(U * V, kernel + centre, padding=1) - own * V - U * guide
 
 
 class Diffusion(nn.Module):
